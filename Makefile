@@ -1,0 +1,54 @@
+# What a contributor types. `make` alone lists the targets.
+#
+# Everything runs in .venv, made once from pyproject.toml with the exact versions in
+# constraints.txt, and brought up to date when either file changes.
+
+# The first interpreter that is new enough; the constraints are tested on 3.11.
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; \
+	done)
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+METHOD ?= exemplar_masking
+# More options for the command, as in: make run ARGS="--memory 1 --seed 3"
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test lint format bench clean
+
+help:  ## list the targets
+	@awk -F ':.*  ## ' '/^[a-z]+:.*  ## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP)  ## make .venv with everything the project needs (once)
+
+$(STAMP): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: install it, or give PYTHON=/path/to/python" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+run: setup  ## run exemplar masking on the embedded data; METHOD= and ARGS= change what is run
+	$(BIN)/python -m benchmark.run --method $(METHOD) $(ARGS)
+
+# Small tensors in many short tests: more threads only get in each other's way.
+test: export OMP_NUM_THREADS = 1
+test: lint  ## lint, types, tests and doctests; ARGS= goes to pytest
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: setup  ## style, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: setup  ## put the sources into the project's format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: setup  ## run every measurement in bench/
+	@for file in bench/*.py; do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
+
+clean:  ## remove .venv and all caches; results in runs/ stay
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,294 @@
+"""An exemplar as bytes and back: what is kept of a sample is these bytes and nothing else.
+
+An untouched exemplar is its native file, as it is. A masked one is a payload of
+
+* one flag byte (pixel codec and how places are written), rows and columns of the grid,
+* the kept places: nothing if all are kept, else a bit mask or a list, whichever is shorter,
+* the kept patches, raw or packed into a compact mosaic and compressed as JPEG, WebP or AVIF.
+
+The order of patches and words is that of the picture and of the text. `decode(encode(...))` is what
+training sees again. Numbers are little-endian.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from PIL import Image, features
+
+from baselines.pixels import Integers, Pixels, from_pixels, to_pixels
+from baselines.views import View
+from mm_imagenet_r.errors import UserError, did_you_mean
+
+QUALITIES = (10, 20, 30, 40, 50, 60, 70, 75, 80, 85, 90, 95, 100)
+_FORMATS = (None, "JPEG", "WEBP", "AVIF")  # the flag's two low bits
+_ALL, _MASK, _LIST = 0, 1, 2  # how places are written: the next two bits
+_WIDE = 16  # places take two bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Codec:
+    format: str | None
+    options: dict[str, Any]
+    lossy: bool = True
+
+
+_FULL_COLOUR = {"subsampling": "4:4:4"}
+_AVIF = {"speed": 6, "max_threads": 1}
+_CODECS = {
+    "raw": _Codec(None, {}, lossy=False),
+    "jpeg": _Codec("JPEG", {"optimize": True}),
+    "jpeg444": _Codec("JPEG", {"optimize": True, **_FULL_COLOUR}),
+    "webp": _Codec("WEBP", {"method": 6}),
+    "webp_lossless": _Codec("WEBP", {"method": 6, "lossless": True}, lossy=False),
+    "avif": _Codec("AVIF", _AVIF),
+    "avif444": _Codec("AVIF", {**_AVIF, **_FULL_COLOUR}),
+}
+
+
+def available() -> tuple[str, ...]:
+    """Return the pixel codecs that this installation of Pillow has.
+
+    `raw` and `webp_lossless` lose nothing and ignore the quality; `444` keeps colour at full
+    resolution.
+    """
+    missing = {name for name in ("WEBP", "AVIF") if not features.check(name.lower())}
+    return tuple(name for name, codec in _CODECS.items() if codec.format not in missing)
+
+
+def encode_patches(view: View, codec: str, quality: int = 100) -> bytes:
+    """Encode the patches of a view, with their places and the grid.
+
+    Args:
+        view: Its patches are stored in the order of the picture.
+        codec: One of `available()`.
+        quality: 1 to 100.
+
+    Raises:
+        UserError: The codec is unknown here, or the quality out of range.
+        ValueError: A place occurs twice or is not in the grid, or the grid exceeds 255 x 255.
+    """
+    if codec not in available():
+        raise UserError(f"unknown image codec {codec!r}: {did_you_mean(codec, available())}")
+    if not 1 <= quality <= 100:
+        raise UserError(f"quality {quality} is out of range: choose one from 1 to 100")
+    rows, columns = view.grid
+    if not (1 <= rows <= 255 and 1 <= columns <= 255):
+        raise ValueError(f"a grid of {rows}x{columns} patches exceeds what the codec stores")
+    kind, places = _encode_places(view.places, rows * columns)
+    flag = _FORMATS.index(_CODECS[codec].format) | kind << 2 | (_WIDE if _wide(view.grid) else 0)
+    pixels = _encode_pixels(view.patches[np.argsort(view.places)], _CODECS[codec], quality)
+    return bytes([flag, rows, columns]) + places + pixels
+
+
+def decode_patches(payload: bytes, patch_size: int) -> tuple[Pixels, Integers, tuple[int, int]]:
+    """Decode what `encode_patches` returned.
+
+    Returns:
+        Patches (K, P, P, 3) uint8, their ascending places (K,), and the grid.
+
+    Raises:
+        ValueError: The payload is damaged or was made with another patch size.
+    """
+    if len(payload) < 3:
+        raise _damaged("image", "it is shorter than its header")
+    flag, rows, columns = payload[:3]
+    grid = (rows, columns)
+    if flag >> 5 or not rows * columns or bool(flag & _WIDE) != _wide(grid):
+        raise _damaged("image", "its header makes no sense")
+    places, rest = _decode_places(flag >> 2 & 3, payload[3:], rows * columns)
+    return _decode_pixels(rest, _FORMATS[flag & 3], len(places), patch_size), places, grid
+
+
+def encode_words(view: View) -> bytes:
+    """Encode the words of a view: two bytes a token, and the positions if some were dropped.
+
+    Raises:
+        ValueError: A token id exceeds 65,535, a position occurs twice or exceeds the text, or the
+            text exceeds 65,535 tokens.
+    """
+    length = view.text_length
+    if length > 65535 or (view.words < 0).any() or (view.words > 65535).any():
+        raise ValueError("two bytes a token hold no id or text length beyond 65,535")
+    kind, positions = _encode_places(view.positions, length)
+    ids = view.words[np.argsort(view.positions)].astype("<u2").tobytes()
+    if kind == _ALL:
+        return bytes([kind]) + ids
+    wide = length > 256
+    return bytes([kind | (_WIDE if wide else 0)]) + length.to_bytes(2, "little") + positions + ids
+
+
+def decode_words(payload: bytes) -> tuple[Integers, Integers, int]:
+    """Decode what `encode_words` returned.
+
+    Returns:
+        Token ids (T,), their ascending positions (T,), and the length of the whole text.
+
+    Raises:
+        ValueError: The payload is damaged.
+    """
+    if not payload:
+        raise _damaged("text", "it is empty")
+    kind = payload[0] & ~_WIDE
+    if kind == _ALL and payload[0] == _ALL:
+        ids = _numbers(payload[1:], "<u2", "text")
+        return ids, np.arange(len(ids)), len(ids)
+    length = int.from_bytes(payload[1:3], "little")
+    if len(payload) < 3 or bool(payload[0] & _WIDE) != (length > 256):
+        raise _damaged("text", "its header makes no sense")
+    positions, rest = _decode_places(kind, payload[3:], length, "text")
+    ids = _numbers(rest, "<u2", "text")
+    if len(ids) != len(positions):
+        raise _damaged("text", f"it has {len(ids)} words for {len(positions)} positions")
+    return ids, positions, length
+
+
+def psnr(a: Pixels, b: Pixels) -> float:
+    """Peak signal-to-noise ratio of 8-bit pixels in dB; infinite where nothing differs.
+
+    >>> a = np.zeros((2, 2), dtype=np.uint8)
+    >>> round(psnr(a, a + np.uint8(1)), 2)
+    48.13
+    >>> psnr(a, a)
+    inf
+    """
+    difference = a.astype(np.float64) - b.astype(np.float64)
+    error = float(np.mean(difference**2)) if difference.size else 0.0
+    return 10 * math.log10(255**2 / error) if error else math.inf
+
+
+def choose(views: Sequence[View], candidates: Sequence[str], min_psnr: float) -> tuple[str, int]:
+    """Return the codec and quality that need the fewest bytes for a wanted fidelity.
+
+    For each codec, the lowest of `QUALITIES` whose mean PSNR on the kept pixels of the views
+    reaches `min_psnr` is measured; of ties the earlier candidate wins.
+
+    Args:
+        views: Samples of what will be stored.
+        candidates: Names of codecs.
+        min_psnr: In dB.
+
+    Raises:
+        UserError: No candidate reaches the fidelity.
+        ValueError: There are no views.
+    """
+    if not views:
+        raise ValueError("choosing a codec needs at least one view to measure it on")
+    best: tuple[int, str, int] | None = None
+    for codec in candidates:
+        for quality in QUALITIES if codec in _CODECS and _CODECS[codec].lossy else (100,):
+            payloads = [encode_patches(view, codec, quality) for view in views]
+            fidelity = sum(map(_fidelity, views, payloads)) / len(views)
+            size = sum(map(len, payloads))
+            if fidelity >= min_psnr:
+                if best is None or size < best[0]:
+                    best = (size, codec, quality)
+                break
+    if best is None:
+        raise UserError(
+            f"none of the codecs {', '.join(candidates)} reaches {min_psnr} dB: lower the wanted "
+            "fidelity, or allow 'raw'"
+        )
+    return best[1:]
+
+
+def _fidelity(view: View, payload: bytes) -> float:
+    patches = view.patches[np.argsort(view.places)]
+    return psnr(patches, decode_patches(payload, view.patches.shape[1])[0])
+
+
+def _wide(grid: tuple[int, int]) -> bool:
+    return grid[0] * grid[1] > 256
+
+
+def _encode_places(places: Integers, length: int) -> tuple[int, bytes]:
+    """Write a set of places among `length` in the shortest way."""
+    kept = np.zeros(length, dtype=np.bool_)
+    if len(places) and not 0 <= places.min() <= places.max() < length:
+        raise ValueError(f"a place lies outside of the {length} there are")
+    kept[places] = True
+    if kept.sum() != len(places):
+        raise ValueError("a place occurs twice")
+    if kept.all():
+        return _ALL, b""
+    mask = np.packbits(kept).tobytes()
+    unit = "<u2" if length > 256 else "u1"
+    listed = np.array([len(places), *np.flatnonzero(kept)]).astype(unit).tobytes()
+    return (_LIST, listed) if len(listed) < len(mask) else (_MASK, mask)
+
+
+def _decode_places(
+    kind: int, data: bytes, length: int, part: str = "image"
+) -> tuple[Integers, bytes]:
+    """Read the places and return them with the bytes that follow."""
+    if kind == _ALL:
+        return np.arange(length), data
+    if kind == _MASK:
+        end = -(-length // 8)
+        bits = np.unpackbits(np.frombuffer(data[:end], dtype=np.uint8))
+        if len(bits) < length or bits[length:].any():
+            raise _damaged(part, "its mask of kept places makes no sense")
+        return np.flatnonzero(bits[:length]).astype(np.int64), data[end:]
+    unit, width = ("<u2", 2) if length > 256 else ("u1", 1)
+    count = int.from_bytes(data[:width], "little")
+    end = width * (count + 1)
+    places = _numbers(data[width:end], unit, part)
+    if kind != _LIST or len(data) < end or (np.diff(places, append=length) <= 0).any():
+        raise _damaged(part, "its list of kept places makes no sense")
+    return places, data[end:]
+
+
+def _numbers(data: bytes, unit: str, part: str) -> Integers:
+    if len(data) % np.dtype(unit).itemsize:
+        raise _damaged(part, "it breaks off within a number")
+    return np.frombuffer(data, dtype=unit).astype(np.int64)
+
+
+def _mosaic_shape(count: int) -> tuple[int, int]:
+    """Rows and columns of the near-square mosaic for a number of patches.
+
+    >>> [_mosaic_shape(count) for count in (1, 3, 6, 17)]
+    [(1, 1), (2, 2), (2, 3), (4, 5)]
+    """
+    columns = math.isqrt(count - 1) + 1
+    return -(-count // columns), columns
+
+
+def _encode_pixels(patches: Pixels, codec: _Codec, quality: int) -> bytes:
+    if codec.format is None or not len(patches):
+        return patches.tobytes()
+    rows, columns = _mosaic_shape(len(patches))
+    # Empty places of the last row go on with the last patch's right edge, which costs few bytes.
+    edge = np.broadcast_to(patches[-1, :, -1:], patches[-1].shape)
+    spare = np.broadcast_to(edge, (rows * columns - len(patches), *edge.shape))
+    tiles = np.concatenate([patches, spare])
+    mosaic = Image.fromarray(to_pixels(tiles, np.arange(len(tiles)), (rows, columns)))
+    buffer = io.BytesIO()
+    mosaic.save(buffer, codec.format, quality=quality, **codec.options)
+    return buffer.getvalue()
+
+
+def _decode_pixels(data: bytes, format: str | None, count: int, size: int) -> Pixels:
+    if format is None or not count:
+        if len(data) != count * size * size * 3:
+            raise _damaged("image", f"{len(data)} bytes are not {count} patches of {size} pixels")
+        return np.frombuffer(data, dtype=np.uint8).reshape(count, size, size, 3).copy()
+    rows, columns = _mosaic_shape(count)
+    try:
+        with Image.open(io.BytesIO(data), formats=[format]) as image:
+            fits = (image.width, image.height) == (columns * size, rows * size)
+            pixels = np.asarray(image.convert("RGB")) if fits else None
+    except Exception as error:  # Pillow's decoders raise nearly anything
+        raise _damaged("image", f"its {format} part cannot be decoded ({error})") from error
+    if pixels is None:
+        raise _damaged("image", f"its mosaic is not one of {count} {size}-pixel patches")
+    return from_pixels(pixels, size)[:count].copy()
+
+
+def _damaged(part: str, why: str) -> ValueError:
+    return ValueError(f"the {part} of an exemplar is damaged: {why}")

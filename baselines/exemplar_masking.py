@@ -1,0 +1,233 @@
+"""Exemplar Masking for Multimodal Incremental Learning (Lee et al., arXiv 2412.09549).
+
+Of an exemplar only the patches stay that the class token attends to, and the words that the
+discarded patches attend to; so more exemplars fit into the same memory. What the paper leaves open
+is a setting here, its default chosen on validation data (docs/exemplar_masking.md has the figures).
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from PIL import Image
+
+from baselines import codecs, selection
+from baselines.attention import SOURCES, above_mean, patch_scores, reduce_layers, word_scores
+from baselines.learner import Array, LearnerSettings, ViltLearner, setting
+from baselines.pixels import to_pixels
+from baselines.replay import check_choice
+from baselines.views import Batch, View
+from baselines.vilt import Encoded
+from benchmark.data import Sample
+from benchmark.memory import Exemplar, Kept, Memory
+from benchmark.method import Phase
+
+
+@dataclass(frozen=True)
+class MaskingSettings(LearnerSettings):
+    """Settings of `ExemplarMasking`."""
+
+    attention: str = setting("mean", f"layers the maps come from: {', '.join(SOURCES)}")
+    tau_image: float = setting(1.0, "patches stay above this times their own mean attention")
+    mask_text: bool = setting(False, "drop words too, by the attention of discarded patches")
+    tau_text: float = setting(1.0, "words stay above this times their own mean attention")
+    masked_training: float = setting(0.5, "chance that a new sample is masked in training")
+    swap: float = setting(0.5, "chance that an exemplar's text is another's of its class")
+    selection: str = setting("cosine", "cosine (to the class mean), herding or random")
+    codec: str = setting("auto", "auto (fewest bytes), raw, jpeg, webp or avif")
+    quality: int = setting(0, "quality of that codec, 1 to 100; 0: the least that gives min_psnr")
+    min_psnr: float = setting(30.0, "fidelity of the kept pixels in dB where quality is 0")
+
+    def __post_init__(self) -> None:
+        """Refuse values outside their range."""
+        check_choice("attention", self.attention, SOURCES)
+        check_choice("selection", self.selection, ("cosine", "herding", "random"))
+        check_choice("codec", self.codec, ("auto", *codecs.available()))
+        for name in ("masked_training", "swap"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name}={getattr(self, name)}: a chance lies between 0 and 1")
+        for name in ("tau_image", "tau_text"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name}={getattr(self, name)}: cannot be negative")
+        if not 0 <= self.quality <= 100:
+            raise ValueError(f"quality={self.quality}: 1 to 100, or 0 to let min_psnr decide")
+
+
+@dataclass(frozen=True)
+class Masks:
+    """What to keep of one view, and the attention that says so."""
+
+    patches: Array  # (K,) bool
+    words: Array  # (T,) bool
+    attention: Array  # (K,) float32
+
+
+class ExemplarMasking(ViltLearner):
+    """Masks, selects, stores and replays exemplars."""
+
+    Settings = MaskingSettings
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
+        # Known: own-mean threshold, words by the discarded patches, cosine selection, augmentation.
+        # The last layer and no masking of new samples are the plain reading where it is silent.
+        "paper": {
+            "attention": "last",
+            "tau_image": 1.0,
+            "mask_text": True,
+            "tau_text": 1.0,
+            "masked_training": 0.0,
+            "swap": 0.5,
+            "selection": "cosine",
+        },
+    }
+
+    def begin_phase(self, phase: Phase, memory: Memory) -> None:
+        """Mask the new samples as exemplars will be, for the masked half of training."""
+        super().begin_phase(phase, memory)
+        self._masked: dict[str, View] = {}
+        if self.settings.masked_training:
+            views = [self.view(sample) for sample in phase.train]
+            for sample, view, masks in zip(phase.train, views, self.masks(views), strict=True):
+                self._masked[sample.file_name] = view.keep(masks.patches, masks.words)
+        self._texts: dict[int, list[View]] = {}
+        for exemplar in memory.exemplars():
+            self._texts.setdefault(exemplar.label, []).append(self.view(exemplar))
+
+    def decode(self, exemplar: Exemplar) -> View:
+        """The kept patches and words."""
+        patches, places, grid = codecs.decode_patches(exemplar.image, self.preprocessor.patch_size)
+        words, positions, length = codecs.decode_words(exemplar.text)
+        return View(patches, places, grid, words, positions, length)
+
+    def augment(self, items: Sequence[Sample | Exemplar], rng: np.random.Generator) -> list[View]:
+        """Mask some new samples; give some exemplars the text of another of their class."""
+        views = []
+        for item, draw in zip(items, rng.random(len(items)), strict=True):
+            view = self.view(item)
+            if isinstance(item, Exemplar):
+                if draw < self.settings.swap:
+                    partners = self._texts[item.label]
+                    view = with_text(view, partners[int(rng.integers(len(partners)))])
+            elif draw < self.settings.masked_training:
+                view = self._masked[item.file_name]
+            views.append(view)
+        return views
+
+    def end_phase(self, phase: Phase, memory: Memory) -> None:
+        """Mask all samples, rank those of each new class, keep the first that fit."""
+        whole = [self.view(sample) for sample in phase.train]
+        masked = [
+            view.keep(masks.patches, masks.words)
+            for view, masks in zip(whole, self.masks(whole), strict=True)
+        ]
+        centers = self.features(whole) if self.settings.selection == "cosine" else None
+        features = self.features(masked)
+        codec, quality = self._codec(masked)
+        for label in phase.new:
+            own = [i for i, sample in enumerate(phase.train) if sample.label == label]
+            if centers is not None:
+                center = selection.unit(centers[own]).mean(0)
+                order = selection.by_cosine(features[own], center)
+            elif self.settings.selection == "herding":
+                order = selection.herding(features[own])
+            else:
+                order = selection.at_random(len(own), self.task.rng(3, phase.index, label))
+            ranking = [own[i] for i in order]
+            memory.keep(label, self._encode(label, ranking, phase, masked, codec, quality))
+
+    def masks(self, views: Sequence[View]) -> list[Masks]:
+        """Which patches and words of each view stay (eqs. of section 3.1)."""
+
+        def read(out: Encoded, batch: Batch) -> list[Masks]:
+            attention = reduce_layers(out.attentions or [], self.settings.attention)
+            first = out.patches.start
+            scores = patch_scores(attention, first)
+            patches = above_mean(scores, batch.patch_mask, self.settings.tau_image)
+            words = batch.text_mask.clone()
+            if self.settings.mask_text:
+                dropped = batch.patch_mask & ~patches
+                text = word_scores(attention, dropped, words.shape[1], first)
+                # [CLS] and [SEP] are always kept and are no measure for the others.
+                inner = words & (batch.words != self.preprocessor.cls_token_id)
+                inner &= batch.words != self.preprocessor.sep_token_id
+                words = (words & ~inner) | above_mean(text, inner, self.settings.tau_text)
+            rows = zip(patches.cpu(), words.cpu(), scores.float().cpu(), strict=True)
+            sizes = zip(
+                batch.patch_mask.sum(1).tolist(), batch.text_mask.sum(1).tolist(), strict=True
+            )
+            return [
+                Masks(p[:k].numpy(), w[:t].numpy(), s[:k].numpy())
+                for (p, w, s), (k, t) in zip(rows, sizes, strict=True)
+            ]
+
+        return self.encode(views, read, attentions=True)
+
+    def gallery(self, phase: Phase, memory: Memory) -> list[dict[str, Any]]:
+        """The best exemplars of two new classes: image, attention, what was kept, what it costs."""
+        first = {kept[0].file_name: kept[0] for label in phase.new if (kept := memory.of(label))}
+        chosen = [sample for sample in phase.train if sample.file_name in first][:2]
+        views = [self.view(sample) for sample in chosen]
+        pictures = []
+        for sample, view, masks in zip(chosen, views, self.masks(views), strict=True):
+            tokens = self.preprocessor.tokenizer.convert_ids_to_tokens(view.words.tolist())
+            pictures.append(
+                {
+                    "file_name": sample.file_name,
+                    "label": sample.label,
+                    "image": base64.b64encode(_png(view)).decode(),
+                    "grid": list(view.grid),
+                    "attention": [round(float(score), 5) for score in masks.attention],
+                    "kept": masks.patches.tolist(),
+                    "words": [
+                        {"text": token, "kept": bool(kept)}
+                        for token, kept in zip(tokens, masks.words, strict=True)
+                        if token not in ("[CLS]", "[SEP]")
+                    ],
+                    "bytes": first[sample.file_name].exemplar.nbytes,
+                    "native_bytes": len(sample.image) + len(sample.caption.encode()),
+                    "codec": first[sample.file_name].codec,
+                }
+            )
+        return pictures
+
+    def _codec(self, views: Sequence[View]) -> tuple[str, int]:
+        """Codec and quality for this phase's exemplars, measured on some of its samples."""
+        candidates = codecs.available() if self.settings.codec == "auto" else [self.settings.codec]
+        if self.settings.quality and self.settings.codec != "auto":
+            return self.settings.codec, self.settings.quality
+        return codecs.choose(views[:: max(1, len(views) // 16)], candidates, self.settings.min_psnr)
+
+    def _encode(
+        self,
+        label: int,
+        ranking: Sequence[int],
+        phase: Phase,
+        masked: Sequence[View],
+        codec: str,
+        quality: int,
+    ) -> Iterator[Kept]:
+        """Exemplars in order of preference, encoded only as far as the memory asks for them."""
+        for i in ranking:
+            view = masked[i]
+            image = codecs.encode_patches(view, codec, quality)
+            kept = len(view.places) / (view.grid[0] * view.grid[1])
+            exemplar = Exemplar(label, image, codecs.encode_words(view), pixels=kept)
+            yield Kept(exemplar, phase.train[i].file_name, codec)
+
+
+def with_text(view: View, other: View) -> View:
+    """The patches of one view with the words of another."""
+    return dataclasses.replace(
+        view, words=other.words, positions=other.positions, text_length=other.text_length
+    )
+
+
+def _png(view: View) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(to_pixels(view.patches, view.places, view.grid)).save(buffer, "PNG")
+    return buffer.getvalue()

@@ -1,0 +1,190 @@
+"""What every method on ViLT shares: views of samples, a growing head, features, the loss.
+
+Derive from `ViltLearner` and change what your method does differently.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from baselines.ssf import tune
+from baselines.views import Batch, Preprocessor, View, collate
+from baselines.vilt import Encoded, Vilt
+from benchmark.data import Sample
+from benchmark.memory import Exemplar, Memory
+from benchmark.method import Method, Phase, Task
+from benchmark.processes import map_batches
+
+Array = np.ndarray[Any, np.dtype[Any]]
+_CACHE_BYTES = 4 * 2**30  # decoded views of one phase; beyond it they are decoded again each epoch
+
+
+def setting(default: Any, text: str) -> Any:
+    """A field of a method's settings with its help text."""
+    return field(default=default, metadata={"help": text})
+
+
+@dataclass(frozen=True)
+class LearnerSettings:
+    """Settings all ViLT methods have."""
+
+    distillation: float = setting(0.0, "weight of distillation from the model before the phase")
+    temperature: float = setting(2.0, "its temperature")
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Views with their labels (B,)."""
+
+    views: Batch
+    labels: Tensor
+
+    def to(self, device: torch.device, **_: Any) -> Labelled:
+        """Move both."""
+        return Labelled(self.views.to(device), self.labels.to(device))
+
+
+class Classifier(nn.Module):
+    """ViLT and a linear head on its pooled class token.
+
+    The head is laid out for all classes; `seen` of its rows take part, so it grows by counting.
+    """
+
+    def __init__(self, vilt: Vilt, num_classes: int, generator: torch.Generator) -> None:
+        super().__init__()
+        self.vilt = vilt
+        self.head = nn.Linear(vilt.config.hidden_size, num_classes)
+        nn.init.normal_(self.head.weight, std=0.02, generator=generator)
+        nn.init.zeros_(self.head.bias)
+        self.seen = num_classes
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Logits (B, seen)."""
+        pooled = self.vilt.pool(batch)
+        return F.linear(pooled, self.head.weight[: self.seen], self.head.bias[: self.seen])
+
+
+class ViltLearner(Method):
+    """Fine-tunes ViLT with cross entropy over all classes seen; keeps nothing."""
+
+    Settings = LearnerSettings
+    model: Classifier
+
+    def __init__(self, task: Task, settings: Any) -> None:
+        super().__init__(task, settings)
+        generator = torch.Generator().manual_seed(int(task.rng(0).integers(2**63)))
+        vilt = Vilt.from_pretrained(task.backbone, max_text_length=task.max_text_length)
+        self._backbone = dict(sorted(vilt.model.state_dict().items()))
+        tune(vilt, task.tuning, generator)
+        self.model = Classifier(vilt, task.num_classes, generator).to(task.device)
+        self.preprocessor = Preprocessor.from_pretrained(
+            task.backbone, max_text_length=task.max_text_length
+        )
+        self.teacher: Classifier | None = None
+        self._views: dict[Exemplar | str, View] = {}
+        self._room = _CACHE_BYTES
+
+    def begin_phase(self, phase: Phase, memory: Memory) -> None:
+        """Let the head grow, and keep a copy as a teacher if there is distillation."""
+        if self.settings.distillation and phase.index:
+            self.teacher = copy.deepcopy(self.model).eval().requires_grad_(False)
+            self.teacher.seen = phase.new.start
+        self.model.seen = phase.seen
+
+    def view(self, item: Sample | Exemplar) -> View:
+        """What the model sees of a sample or an exemplar; decoded once a phase."""
+        key = item if isinstance(item, Exemplar) else item.file_name
+        if key in self._views:
+            return self._views[key]
+        view = self.decode(item) if isinstance(item, Exemplar) else self.see(item)
+        if self._room > view.patches.nbytes:
+            self._views[key] = view
+            self._room -= view.patches.nbytes
+        return view
+
+    def see(self, sample: Sample) -> View:
+        """The whole sample."""
+        return self.preprocessor.view(sample.image, sample.caption)
+
+    def decode(self, exemplar: Exemplar) -> View:
+        """What was kept of a sample; here a whole one in its native bytes."""
+        return self.preprocessor.view(exemplar.image, exemplar.text.decode())
+
+    def collate(
+        self, items: Sequence[Sample | Exemplar], rng: np.random.Generator | None
+    ) -> Labelled:
+        """Pack views; at evaluation they are whole, in training `augment` may change them."""
+        views = [self.view(item) for item in items] if rng is None else self.augment(items, rng)
+        return Labelled(collate(views), torch.tensor([item.label for item in items]))
+
+    def augment(self, items: Sequence[Sample | Exemplar], rng: np.random.Generator) -> list[View]:
+        """The views a training step uses."""
+        return [self.view(item) for item in items]
+
+    def loss(self, batch: Labelled) -> Tensor:
+        """Cross entropy over all classes seen, and distillation where it is asked for."""
+        logits = self.model(batch.views)
+        loss = F.cross_entropy(logits, batch.labels)
+        if self.teacher is not None:
+            with torch.no_grad():
+                old = self.teacher(batch.views)
+            loss = loss + self.settings.distillation * distillation(
+                logits[:, : old.shape[1]], old, self.settings.temperature
+            )
+        return loss
+
+    def predict(self, batch: Labelled) -> Tensor:
+        """Logits of the classes seen (B, seen)."""
+        scores: Tensor = self.model(batch.views)
+        return scores
+
+    def encode(
+        self,
+        views: Sequence[View],
+        read: Callable[[Encoded, Batch], Sequence[Any]],
+        *,
+        attentions: bool = False,
+    ) -> list[Any]:
+        """Run the encoder without gradient over `views` and `read` one answer per view."""
+        self.model.eval()
+
+        def work(chosen: Sequence[int]) -> Sequence[Any]:
+            batch = collate([views[i] for i in chosen]).to(self.task.device)
+            with torch.no_grad():
+                return read(self.model.vilt(batch, attentions=attentions), batch)
+
+        task = self.task
+        return map_batches(work, len(views), task.batch_size, task.rank, task.world)
+
+    def features(self, views: Sequence[View]) -> Array:
+        """Pooled features (N, D) of views."""
+        return np.stack(self.encode(views, lambda out, _: list(out.pooled.float().cpu().numpy())))
+
+    def provenance(self) -> dict[str, Any]:
+        """Name, hash and size of the backbone."""
+        digest = hashlib.sha256()
+        for tensor in self._backbone.values():
+            digest.update(tensor.contiguous().numpy().tobytes())
+        count = sum(tensor.numel() for tensor in self._backbone.values())
+        return {"name": self.task.backbone, "sha256": digest.hexdigest(), "parameters": count}
+
+
+def distillation(new: Tensor, old: Tensor, temperature: float) -> Tensor:
+    """Cross entropy between softened outputs, without the factor T^2 (PyCIL's form of iCaRL).
+
+    >>> new = torch.tensor([[2.0, 0.0], [0.0, 1.0]])
+    >>> old = torch.tensor([[1.0, 0.0], [0.0, 2.0]])
+    >>> round(float(distillation(new, old, 2.0)), 6)
+    0.649675
+    """
+    target = (old / temperature).softmax(1)
+    return -(target * (new / temperature).log_softmax(1)).sum(1).mean()

@@ -1,0 +1,108 @@
+"""An image file as RGB pixels of the size ViLT wants, and pixels as patches.
+
+The resizing rule is that of ViLT (Kim et al., ICML 2021) as transformers' image processor applies
+it, and the pixels are the same bit for bit; only images so narrow that they would vanish differ
+(there at least one patch is kept).
+"""
+
+from __future__ import annotations
+
+import io
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps
+
+from mm_imagenet_r.errors import UserError
+
+Pixels: TypeAlias = npt.NDArray[np.uint8]
+Integers: TypeAlias = npt.NDArray[np.int64]
+
+
+def decode(image: bytes) -> Image.Image:
+    """Decode an image file of any kind Pillow knows into upright 8-bit RGB.
+
+    The EXIF orientation is applied, transparency is laid on white, sixteen bits are scaled to
+    eight, and of an animation the first frame is taken.
+
+    Raises:
+        UserError: The bytes are no image, or a damaged one.
+    """
+    try:
+        with Image.open(io.BytesIO(image)) as opened:
+            return _to_rgb(ImageOps.exif_transpose(opened))
+    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+        raise UserError(
+            f"an image file of {len(image)} bytes cannot be decoded ({error}): "
+            "it is damaged or no image; replace it or take it out of the data"
+        ) from error
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return image.copy() if image.readonly else image
+    if image.mode.startswith("I"):  # I;16, I;16B, or I: sixteen bits in thirty-two
+        grey = np.asarray(image).astype(np.int64).clip(0, 65535)
+        return Image.fromarray(((grey + 128) // 257).astype(np.uint8)).convert("RGB")
+    if image.mode == "F":
+        grey = np.nan_to_num(np.asarray(image), posinf=255.0)
+        return Image.fromarray(grey.clip(0, 255).round().astype(np.uint8)).convert("RGB")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
+        return Image.alpha_composite(white, image).convert("RGB")
+    return image.convert("RGB")
+
+
+def target_size(height: int, width: int, *, shorter: int, divisor: int) -> tuple[int, int]:
+    """Return the (height, width) an image is resized to.
+
+    The shorter side becomes `shorter`; if the longer one then exceeds 1333/800 of that, both are
+    scaled down; both are rounded and then floored to multiples of `divisor`.
+
+    >>> target_size(480, 640, shorter=384, divisor=32)
+    (384, 512)
+    >>> target_size(500, 1000, shorter=384, divisor=32)
+    (320, 608)
+    >>> target_size(1, 500, shorter=384, divisor=32)
+    (32, 608)
+    """
+    longest = int(1333 / 800 * shorter)
+    scale = shorter / min(height, width)
+    new_height = float(shorter) if height < width else scale * height
+    new_width = scale * width if height < width else float(shorter)
+    if max(new_height, new_width) > longest:
+        scale = longest / max(new_height, new_width)
+        new_height, new_width = scale * new_height, scale * new_width
+    rows, columns = (int(side + 0.5) // divisor for side in (new_height, new_width))
+    return max(rows, 1) * divisor, max(columns, 1) * divisor
+
+
+def from_pixels(pixels: Pixels, patch_size: int) -> Pixels:
+    """Cut pixels (H, W, 3) into patches (H/P * W/P, P, P, 3), row by row.
+
+    Raises:
+        ValueError: A side is no multiple of the patch size.
+    """
+    height, width, _ = pixels.shape
+    if height % patch_size or width % patch_size:
+        raise ValueError(f"{height}x{width} pixels do not divide into patches of {patch_size}")
+    rows, columns = height // patch_size, width // patch_size
+    cut = pixels.reshape(rows, patch_size, columns, patch_size, 3).transpose(0, 2, 1, 3, 4)
+    return np.ascontiguousarray(cut).reshape(-1, patch_size, patch_size, 3)
+
+
+def to_pixels(patches: Pixels, places: Integers, grid: tuple[int, int], fill: int = 127) -> Pixels:
+    """Lay patches (K, P, P, 3) back at their places in a picture (H, W, 3) of grey `fill`.
+
+    >>> pixels = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
+    >>> bool((to_pixels(from_pixels(pixels, 2), np.arange(6), (2, 3)) == pixels).all())
+    True
+    """
+    rows, columns = grid
+    size = patches.shape[1]
+    whole = np.full((rows * columns, size, size, 3), fill, dtype=np.uint8)
+    whole[places] = patches
+    cut = whole.reshape(rows, columns, size, size, 3).transpose(0, 2, 1, 3, 4)
+    return np.ascontiguousarray(cut).reshape(rows * size, columns * size, 3)

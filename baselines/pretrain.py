@@ -1,0 +1,310 @@
+"""Makes the embedded backbone: a small ViLT pretrained on the drawn base classes.
+
+    python -m baselines.pretrain --output baselines/tiny_vilt
+
+The base classes share parts with those of the embedded data set but no class; nothing of the data
+set itself is seen. The task is to name the base class from picture and caption, or from one of the
+two, while random patches and words are left out. So the model reads any subset of either, as the
+original ViLT does after its own pretraining with sampled patches.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from rich.console import Console
+from rich.progress import track
+from torch import nn
+
+from baselines.learner import Array
+from baselines.quality import coverage, without_words
+from baselines.views import Batch, Preprocessor, View, collate
+from baselines.vilt import Encoded, Vilt
+from benchmark.training import learning_rate_factor
+from mm_imagenet_r import mini
+from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.mini.grammar import SLOTS, VALUES
+
+_SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """Architecture and training of the embedded backbone."""
+
+    hidden_size: int = 96
+    layers: int = 4
+    heads: int = 4
+    patch_size: int = 12
+    image_size: int = 72
+    max_text_length: int = 64
+    images_per_class: int = 150
+    epochs: int = 24
+    batch_size: int = 64
+    learning_rate: float = 1.5e-3
+    weight_decay: float = 0.05
+    label_smoothing: float = 0.1
+    part_weight: float = 1.0
+    patch_weight: float = 0.5
+    muon: float = 0.02
+    image_only: float = 0.5
+    text_only: float = 0.1
+    drop_patches: float = 0.6
+    drop_words: float = 0.3
+    seed: int = 0
+
+
+def processor(recipe: Recipe) -> Preprocessor:
+    """Tokenizer over the words captions are made of, and image processor, as ViLT's."""
+    from transformers import BertTokenizer
+    from transformers.models.vilt.image_processing_pil_vilt import ViltImageProcessorPil
+
+    words = [*_SPECIAL, *mini.vocabulary()]
+    tokenizer = BertTokenizer(vocab={word: i for i, word in enumerate(words)})
+    images: Any = ViltImageProcessorPil(  # type: ignore[call-arg]
+        size={"shortest_edge": recipe.image_size}, size_divisor=recipe.patch_size
+    )
+    return Preprocessor(
+        images, tokenizer, patch_size=recipe.patch_size, max_text_length=recipe.max_text_length
+    )
+
+
+def fresh_model(recipe: Recipe, preprocessor: Preprocessor) -> Vilt:
+    """A ViLT with random weights that depend on the recipe's seed alone."""
+    from transformers import ViltConfig, ViltModel
+
+    config = ViltConfig(
+        vocab_size=len(preprocessor.tokenizer),
+        hidden_size=recipe.hidden_size,
+        num_hidden_layers=recipe.layers,
+        num_attention_heads=recipe.heads,
+        intermediate_size=4 * recipe.hidden_size,
+        image_size=recipe.image_size,
+        patch_size=recipe.patch_size,
+        max_position_embeddings=recipe.max_text_length,
+        pad_token_id=0,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(recipe.seed)
+        model = ViltModel(config)
+        # Zero in transformers; without noise all places look alike for long.
+        nn.init.normal_(model.embeddings.position_embeddings, std=0.02)
+        nn.init.normal_(model.embeddings.cls_token, std=0.02)
+    return Vilt(model, preprocessor.image_processor)
+
+
+def subset(view: View, recipe: Recipe, rng: np.random.Generator) -> tuple[View, Array]:
+    """A random part of a view, one modality alone or both, and which of its patches stayed (K,)."""
+    mode = rng.random()
+    patches = np.ones(len(view.patches), dtype=bool)
+    words = np.ones(len(view.words), dtype=bool)
+    if mode < recipe.text_only:
+        patches[:] = False
+    else:
+        if mode < recipe.text_only + recipe.image_only:
+            words[1:-1] = False
+        elif rng.random() < recipe.drop_words:
+            words[1:-1] = rng.random(len(words) - 2) < rng.uniform(0.2, 1.0)
+        if rng.random() < recipe.drop_patches:
+            patches = rng.random(len(patches)) < rng.uniform(0.25, 1.0)
+    return view.keep(patches, words), patches
+
+
+@dataclasses.dataclass(frozen=True)
+class Drawings:
+    """Pictures of the base classes, ready for the model.
+
+    Attributes:
+        views: N of them.
+        targets: (N, 1 + parts) class, and the number of each of its parts.
+        seen: For each view (K, values) which parts are seen in each patch.
+    """
+
+    views: list[View]
+    targets: torch.Tensor
+    seen: list[Array]
+
+
+def drawings(preprocessor: Preprocessor, split: str, per_class: int, workers: int) -> Drawings:
+    """Draw `per_class` pictures of each base class."""
+    classes = mini.base_classes()
+    jobs = [(number, split, per_class) for number in range(len(classes))]
+    with ProcessPoolExecutor(workers) as pool:
+        drawn = list(track(pool.map(_draw, jobs), total=len(jobs), description=f"drawing {split}"))
+    rows = [row for of_class in drawn for row in of_class]
+    views = [preprocessor.view(one.image, one.caption) for one in rows]
+    parts = [[VALUES[s].index(p) for s, p in zip(SLOTS, c.parts, strict=True)] for c in classes]
+    values = np.cumsum([0, *(len(VALUES[slot]) for slot in SLOTS)])
+    targets = torch.tensor([[number, *parts[number]] for number in range(len(classes))])
+    return Drawings(
+        views,
+        targets.repeat_interleave(per_class, 0),
+        [
+            seen_parts(one.parts, view, parts[number // per_class] + values[:-1], int(values[-1]))
+            for number, (one, view) in enumerate(zip(rows, views, strict=True))
+        ],
+    )
+
+
+def seen_parts(parts: Array, view: View, columns: Array, width: int) -> Array:
+    """Which parts show in each patch, (K, width): 1 in a part's column if it fills a tenth."""
+    seen = np.zeros((len(view.patches), width), dtype=np.float32)
+    for slot, column in enumerate(columns):
+        seen[:, column] = coverage(parts == slot + 1, view) > 0.1
+    return seen
+
+
+def _draw(job: tuple[int, str, int]) -> list[mini.Drawn]:
+    number, split, count = job
+    return [mini.draw(mini.base_classes()[number], split, index) for index in range(count)]
+
+
+class Heads(nn.Module):
+    """What is asked of the backbone in pretraining: class, parts, and which parts show where."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        counts = [len(mini.base_classes()), *(len(VALUES[slot]) for slot in SLOTS)]
+        self.names = nn.ModuleList(nn.Linear(width, count) for count in counts)
+        self.seen = nn.Linear(width, sum(counts[1:]))
+
+    def loss(
+        self, out: Encoded, batch: Batch, targets: torch.Tensor, seen: torch.Tensor, recipe: Recipe
+    ) -> torch.Tensor:
+        """Sum of the three; targets (B, 1 + parts), seen (N, values) for all patches at hand."""
+        asked = [
+            F.cross_entropy(head(out.pooled), target, label_smoothing=recipe.label_smoothing)
+            for head, target in zip(self.names, targets.T, strict=True)
+        ]
+        total = asked[0] + recipe.part_weight * torch.stack(asked[1:]).mean()
+        tokens = out.hidden[:, out.patches][batch.patch_mask]
+        if len(tokens):
+            where = F.binary_cross_entropy_with_logits(self.seen(tokens), seen, reduction="none")
+            total = total + recipe.patch_weight * where.sum(1).mean()
+        return total
+
+
+def optimizers(recipe: Recipe, model: Vilt, heads: Heads) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices of the encoder, AdamW for everything else."""
+    encoder = [p for p in model.model.encoder.parameters() if p.ndim == 2]
+    matrices = set(encoder) if recipe.muon else set()
+    others: list[torch.Tensor] = [p for p in [*model.parameters(), *heads.parameters()] if p not in matrices]
+    adam = torch.optim.AdamW(
+        [
+            {"params": [p for p in others if p.ndim > 1]},
+            {"params": [p for p in others if p.ndim <= 1], "weight_decay": 0.0},
+        ],
+        lr=recipe.learning_rate,
+        weight_decay=recipe.weight_decay,
+        betas=(0.9, 0.98),
+    )
+    if not recipe.muon:
+        return [adam]
+    muon = torch.optim.Muon(encoder, lr=recipe.muon, weight_decay=recipe.weight_decay)
+    return [adam, muon]
+
+
+def pretrain(recipe: Recipe, output: Path, device: str, workers: int) -> float:
+    """Train, write the folder, and return accuracy on fresh pictures of the base classes."""
+    rng = np.random.default_rng(recipe.seed)
+    preprocessor = processor(recipe)
+    data = drawings(preprocessor, "train", recipe.images_per_class, workers)
+    held_out = drawings(preprocessor, "test", 5, workers)
+    model = fresh_model(recipe, preprocessor).to(device).train()
+    with torch.random.fork_rng():
+        torch.manual_seed(recipe.seed)
+        heads = Heads(recipe.hidden_size).to(device)
+    steps = -(-len(data.views) // recipe.batch_size)
+    chosen_optimizers = optimizers(recipe, model, heads)
+    schedules = [
+        torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: learning_rate_factor(step, steps * recipe.epochs)
+        )
+        for optimizer in chosen_optimizers
+    ]
+    score = 0.0
+    for epoch in track(range(recipe.epochs), description="pretraining"):
+        order, losses, began = rng.permutation(len(data.views)), [], time.monotonic()
+        for start in range(0, len(order), recipe.batch_size):
+            chosen = order[start : start + recipe.batch_size]
+            parts = [subset(data.views[i], recipe, rng) for i in chosen]
+            batch = collate([view for view, _ in parts]).to(device)
+            seen = np.concatenate(
+                [data.seen[i][kept] for i, (_, kept) in zip(chosen, parts, strict=True)]
+            )
+            loss = heads.loss(
+                model(batch),
+                batch,
+                data.targets[chosen].to(device),
+                torch.from_numpy(seen).to(device),
+                recipe,
+            )
+            loss.backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_([*model.parameters(), *heads.parameters()], 1.0)
+            for optimizer, schedule in zip(chosen_optimizers, schedules, strict=True):
+                optimizer.step()
+                optimizer.zero_grad()
+                schedule.step()
+            losses.append(loss.detach())
+        if epoch % 2 == 1 or epoch == recipe.epochs - 1:
+            score = accuracy(model, heads, held_out.views, held_out.targets)
+            alone = accuracy(
+                model, heads, [without_words(v) for v in held_out.views], held_out.targets
+            )
+            print(
+                f"epoch {epoch + 1}: loss {torch.stack(losses).mean():.3f}, accuracy on fresh "
+                f"pictures {score:.1%}, without captions {alone:.1%}, "
+                f"{time.monotonic() - began:.0f} s an epoch", flush=True,
+            )  # fmt: skip
+    model.eval().to("cpu").save_pretrained(output)
+    preprocessor.save_pretrained(output)
+    return score
+
+
+@torch.no_grad()
+def accuracy(model: Vilt, heads: Heads, views: Sequence[View], targets: torch.Tensor) -> float:
+    """Share of views whose class is found."""
+    device = heads.seen.weight.device
+    found = [
+        heads.names[0](model.pool(collate(views[i : i + 256]).to(device))).argmax(1).cpu()
+        for i in range(0, len(views), 256)
+    ]
+    return float((torch.cat(found) == targets[:, 0]).float().mean())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line: where to write, and any number of the recipe."""
+    command = argparse.ArgumentParser(
+        prog="python -m baselines.pretrain",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument("--output", type=Path, required=True, help="folder to write")
+    command.add_argument("--device", default="cpu", help="cpu or cuda")
+    command.add_argument("--workers", type=int, default=2, help="processes that draw")
+    for spec in dataclasses.fields(Recipe):
+        command.add_argument(f"--{spec.name.replace('_', '-')}", type=type(spec.default),
+                             default=spec.default, help=f"(default: {spec.default})")  # fmt: skip
+    given: dict[str, Any] = vars(command.parse_args(arguments))
+    output, device, workers = given.pop("output"), given.pop("device"), given.pop("workers")
+    try:
+        score = pretrain(Recipe(**given), output, device, workers)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    Console().print(f"{output}: {score:.1%} on fresh pictures of the base classes")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

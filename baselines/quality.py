@@ -1,0 +1,182 @@
+"""How fit a data set and a backbone are to measure exemplar masking on: linear probes, attention.
+
+    python -m baselines.quality            # writes the figures to docs/mini.md
+
+The probes see frozen features and choose their weight decay on a part of the training data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from baselines.attention import SOURCES, above_mean, patch_scores, reduce_layers
+from baselines.learner import Array
+from baselines.views import Batch, Preprocessor, View, collate
+from baselines.vilt import Encoded, Vilt
+from mm_imagenet_r import mini
+from mm_imagenet_r.mini import settings
+
+RATE = 0.36  # share of the patches that the paper's masks keep in the mean
+_DECAYS = (1e-4, 1e-3, 1e-2, 1e-1)
+
+
+def probe(train: Array, labels: Array, test: Array, answers: Array) -> float:
+    """Accuracy of logistic regression on features (N, D), its decay chosen on a held-out fifth."""
+    held = np.arange(len(train)) % 5 == 0
+    inner = [_fit(train[~held], labels[~held], decay) for decay in _DECAYS]
+    scores = [_score(model, train[held], labels[held]) for model in inner]
+    best = _fit(train, labels, _DECAYS[int(np.argmax(scores))])
+    return _score(best, test, answers)
+
+
+def _fit(x: Array, y: Array, decay: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    features = torch.as_tensor(x, dtype=torch.float32)
+    mean, std = features.mean(0), features.std(0) + 1e-6
+    features, target = (features - mean) / std, torch.as_tensor(y)
+    weight = torch.zeros(int(target.max()) + 1, features.shape[1] + 1, requires_grad=True)
+    optimizer = torch.optim.LBFGS([weight], max_iter=60, line_search_fn="strong_wolfe")
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        loss = F.cross_entropy(features @ weight[:, :-1].T + weight[:, -1], target)
+        loss = loss + decay * weight[:, :-1].square().sum()
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    optimizer.step(closure)  # type: ignore[no-untyped-call]
+    return weight.detach(), mean, std
+
+
+def _score(model: tuple[torch.Tensor, ...], x: Array, y: Array) -> float:
+    weight, mean, std = model
+    features = (torch.as_tensor(x, dtype=torch.float32) - mean) / std
+    found = (features @ weight[:, :-1].T + weight[:, -1]).argmax(1).numpy()
+    return float((found == y).mean())
+
+
+class Measured:
+    """Mini through a backbone: views, features, attention."""
+
+    def __init__(self, backbone: str) -> None:
+        self.preprocessor = Preprocessor.from_pretrained(backbone)
+        self.model = Vilt.from_pretrained(backbone)
+        self.labels: dict[str, Array] = {}
+        self.views: dict[str, list[View]] = {}
+        self.objects: list[Array] = []  # share of each patch of a test image that is object
+        for split, count in (
+            ("train", settings.TRAIN_PER_CLASS),
+            ("test", settings.TEST_PER_CLASS),
+        ):
+            drawn = [
+                (c.number, mini.draw(c, split, i)) for c in mini.classes() for i in range(count)
+            ]
+            self.labels[split] = np.array([number for number, _ in drawn])
+            self.views[split] = [self.preprocessor.view(d.image, d.caption) for _, d in drawn]
+            if split == "test":
+                self.objects = [
+                    coverage(d.mask, view)
+                    for (_, d), view in zip(drawn, self.views[split], strict=True)
+                ]
+
+    def features(self, views: Sequence[View]) -> Array:
+        """Pooled features (N, D)."""
+        with torch.no_grad():
+            return np.concatenate(
+                [
+                    self.model.pool(collate(views[i : i + 128])).numpy()
+                    for i in range(0, len(views), 128)
+                ]
+            )
+
+    def scores(self, views: Sequence[View], source: str) -> list[Array]:
+        """Class-token attention on each view's patches."""
+        found: list[Array] = []
+        for start in range(0, len(views), 128):
+            batch = collate(views[start : start + 128])
+            with torch.no_grad():
+                out = self.model(batch, attentions=True)
+            found += _patch_scores(out, batch, source)
+        return found
+
+    def probe(self, train: Sequence[View], test: Sequence[View]) -> float:
+        """Linear probe trained on one kind of view and tested on another."""
+        return probe(
+            self.features(train), self.labels["train"], self.features(test), self.labels["test"]
+        )
+
+
+def _patch_scores(out: Encoded, batch: Batch, source: str) -> list[Array]:
+    scores = patch_scores(reduce_layers(out.attentions or [], source), out.patches.start)
+    return [s[m].numpy() for s, m in zip(scores, batch.patch_mask, strict=True)]
+
+
+def coverage(mask: Array, view: View) -> Array:
+    """Share of each patch (K,) that an object mask (H, W) covers."""
+    from PIL import Image
+
+    rows, columns = view.grid
+    small = Image.fromarray(mask.astype(np.float32)).resize(
+        (columns, rows), resample=Image.Resampling.BOX
+    )
+    return np.asarray(small).ravel()
+
+
+def without_words(view: View) -> View:
+    """The picture alone: [CLS] and [SEP] stay."""
+    ends = np.zeros(len(view.words), dtype=bool)
+    ends[[0, -1]] = True
+    return view.keep(words=ends)
+
+
+def without_patches(view: View) -> View:
+    """The caption alone."""
+    return view.keep(patches=np.zeros(len(view.patches), dtype=bool))
+
+
+def strongest(view: View, scores: Array, rate: float) -> View:
+    """The view with the share `rate` of its patches that score highest."""
+    keep = np.zeros(len(scores), dtype=bool)
+    keep[np.argsort(-scores, kind="stable")[: round(rate * len(scores))]] = True
+    return view.keep(patches=keep)
+
+
+def measure(backbone: str) -> dict[str, float]:
+    """All figures of `docs/mini.md` that need no training of the network."""
+    data = Measured(backbone)
+    train, test = data.views["train"], data.views["test"]
+    figures = {
+        "image and text": data.probe(train, test),
+        "image alone": data.probe([*map(without_words, train)], [*map(without_words, test)]),
+        "text alone": data.probe([*map(without_patches, train)], [*map(without_patches, test)]),
+        "chance of attention on the object": float(np.mean([o.mean() for o in data.objects])),
+    }
+    whole = data.features(train)
+    random = np.random.default_rng(0)
+    noise = [random.random(len(view.patches)) for view in test]
+    for source in (*SOURCES, "random"):
+        scores = noise if source == "random" else data.scores(test, source)
+        masked = data.features([strongest(v, s, RATE) for v, s in zip(test, scores, strict=True)])
+        accuracy = probe(whole, data.labels["train"], masked, data.labels["test"])
+        figures[f"masked at {RATE} by {source}"] = accuracy
+        if source == "random":
+            continue
+        figures[f"attention on the object, {source}"] = float(
+            np.mean([(s * o).sum() / s.sum() for s, o in zip(scores, data.objects, strict=True)])
+        )
+        figures[f"object in the kept patches, {source}"] = float(
+            np.mean([o[_kept(s)].mean() for s, o in zip(scores, data.objects, strict=True)])
+        )
+        figures[f"kept above the mean, {source}"] = float(
+            np.mean([_kept(s).mean() for s in scores])
+        )
+    return figures
+
+
+def _kept(scores: Array) -> Array:
+    row = torch.as_tensor(scores)[None]
+    kept: Array = above_mean(row, torch.ones_like(row, dtype=torch.bool), 1.0)[0].numpy()
+    return kept

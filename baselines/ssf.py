@@ -1,0 +1,175 @@
+"""Ways of tuning ViLT: scaling and shifting features (SSF), everything, or the head alone.
+
+SSF (Lian et al., "Scaling & Shifting Your Features", NeurIPS 2022) puts y = scale * x + shift, one
+pair for each channel, behind every linear map and layer norm of a frozen transformer; afterwards
+the pairs fold into the weights. For ViLT-B/32 they are 205,824 parameters of 111.6 million.
+
+    tune(model, "ssf", torch.Generator().manual_seed(0))
+    optimizer = torch.optim.AdamW(parameter_groups([model, head], weight_decay=0.05), lr=1e-3)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from baselines.vilt import PatchProjection, Vilt
+from mm_imagenet_r.errors import UserError, did_you_mean
+
+MODES = ("ssf", "full", "head")
+
+
+class ScaleShift(nn.Module):
+    """A layer followed by scale * y + shift for each of its output channels.
+
+    Attributes:
+        base: The layer.
+        scale: (C,) drawn from N(1, 0.02).
+        shift: (C,) drawn from N(0, 0.02).
+    """
+
+    def __init__(self, base: nn.Module, generator: torch.Generator) -> None:
+        """Wrap a layer; `generator` is one of the CPU."""
+        super().__init__()
+        channels, self._axes_behind = _channels(base)
+        self.base = base
+        device = next(base.parameters()).device
+        noise = torch.randn(2, channels, generator=generator) * 0.02
+        self.scale = nn.Parameter((1 + noise[0]).to(device))
+        self.shift = nn.Parameter(noise[1].to(device))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the layer's output, scaled and shifted."""
+        shape = (-1,) + (1,) * self._axes_behind
+        return torch.addcmul(self.shift.view(shape), self.base(x), self.scale.view(shape))
+
+    @torch.no_grad()
+    def merged(self) -> nn.Module:
+        """Fold scale and shift into the layer's own weight and bias, and return the layer."""
+        weight, bias = self.base.weight, self.base.bias
+        assert isinstance(weight, nn.Parameter)
+        weight.mul_(self.scale.view(-1, *[1] * (weight.dim() - 1)))
+        if isinstance(bias, nn.Parameter):
+            bias.mul_(self.scale).add_(self.shift)
+        else:
+            self.base.bias = nn.Parameter(self.shift.detach().clone(), requires_grad=False)
+        return self.base
+
+
+def _channels(layer: nn.Module) -> tuple[int, int]:
+    """Return a layer's number of output channels and how many axes follow the channel axis.
+
+    Decided by the layer's type: the sizes cannot tell the channels from a width equal to them.
+    """
+    match layer:
+        case nn.Linear():
+            return layer.out_features, 0
+        case nn.LayerNorm():
+            return layer.normalized_shape[-1], 0
+        case PatchProjection():
+            return layer.weight.shape[0], 0
+        case nn.Conv2d():
+            return layer.out_channels, 2
+    raise TypeError(f"no place for scale and shift behind a {type(layer).__name__}")
+
+
+def tune(
+    model: Vilt, mode: str, generator: torch.Generator | None = None, *, ssf_text: bool = False
+) -> None:
+    """Make the parameters of one way of tuning trainable, and freeze all others.
+
+    Args:
+        model: Changed in place.
+        mode: `ssf` adds scale and shift behind the patch projection, both norms, query, key, value,
+            and the three linear maps of every block, and the final norm, as the paper does in ViT.
+            The pooler, which a ViT does not have, stays frozen. `full` trains all weights. `head`
+            trains none of the model, only what is put on top of it.
+        generator: Draws the first scales and shifts; `ssf` needs one.
+        ssf_text: Also scale and shift behind the norm of the text embedding, which has no
+            counterpart in the paper (2 * D parameters more).
+
+    Raises:
+        UserError: The mode is unknown.
+        ValueError: `ssf` without a generator, or for a model that has it already.
+    """
+    if mode not in MODES:
+        raise UserError(f"unknown tuning {mode!r}: {did_you_mean(mode, MODES)}")
+    model.requires_grad_(mode == "full")
+    if mode != "ssf":
+        return
+    if generator is None:
+        raise ValueError("scales and shifts are drawn at random: pass a torch.Generator")
+    if any(isinstance(module, ScaleShift) for module in model.modules()):
+        raise ValueError("the model has scales and shifts already: merge them first")
+    for parent, name in _places(model.model, ssf_text):
+        setattr(parent, name, ScaleShift(getattr(parent, name), generator))
+
+
+def _places(model: Any, ssf_text: bool) -> Iterator[tuple[nn.Module, str]]:
+    """Yield the module and attribute name of every layer that SSF stands behind."""
+    if ssf_text:
+        yield model.embeddings.text_embeddings, "LayerNorm"
+    yield model.embeddings.patch_embeddings, "projection"
+    for layer in model.encoder.layer:
+        yield layer, "layernorm_before"
+        for name in ("query", "key", "value"):
+            yield layer.attention.attention, name
+        # The linear maps themselves: the modules around them would scale the residual as well.
+        yield layer.attention.output, "dense"
+        yield layer, "layernorm_after"
+        yield layer.intermediate, "dense"
+        yield layer.output, "dense"
+    yield model, "layernorm"
+
+
+def merge(model: nn.Module) -> None:
+    """Fold all scales and shifts into the weights: the same function, no parameter more."""
+    for parent in list(model.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, ScaleShift):
+                setattr(parent, name, child.merged())
+
+
+def trainable_state(model: nn.Module) -> dict[str, Tensor]:
+    """Return copies, on the CPU, of all trainable parameters by name."""
+    return {
+        name: parameter.detach().to("cpu", copy=True)
+        for name, parameter in model.named_parameters()
+        if parameter.requires_grad
+    }
+
+
+@torch.no_grad()
+def load_trainable_state(model: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Put back what `trainable_state` returned, into a model tuned the same way.
+
+    Raises:
+        ValueError: The names or shapes are not those of the model's trainable parameters.
+    """
+    own = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    wrong = own.keys() ^ state.keys()
+    wrong |= {name for name in own.keys() & state.keys() if own[name].shape != state[name].shape}
+    if wrong:
+        raise ValueError(
+            f"{len(wrong)} parameters of the saved state do not fit the model's trainable ones "
+            f"({min(wrong)}, ...): the model must be tuned the way it was when saved"
+        )
+    for name, parameter in own.items():
+        parameter.copy_(state[name])
+
+
+def parameter_groups(modules: Iterable[nn.Module], weight_decay: float) -> list[dict[str, Any]]:
+    """Return an optimizer's groups of all trainable parameters: matrices decay, vectors do not.
+
+    Decay would pull scales to 0, where they erase a channel, and not to 1; so scales, shifts,
+    biases and norms, all that has one axis, are left alone, as in the paper's code.
+    """
+    trainable = [p for module in modules for p in module.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in trainable if p.dim() > 1], "weight_decay": weight_decay},
+        {"params": [p for p in trainable if p.dim() <= 1], "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]]

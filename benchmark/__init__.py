@@ -1,0 +1,1 @@
+"""The harness: phases, budgets, memory, training, results; it knows methods by one contract."""

@@ -1,0 +1,147 @@
+"""Data sets that come as image files in one folder per class."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from datasets import Dataset, Features, Image
+
+from benchmark.data import Rows
+from benchmark.data.caption_files import SUFFIXES, read_captions
+from benchmark.data.messages import listing
+from benchmark.data.sources import NO_CAPTIONS, TEST_NAMES, TRAIN_NAMES, Source
+from mm_imagenet_r import images
+from mm_imagenet_r.errors import UserError
+
+_LAYOUTS = (
+    "Images are expected in one folder per class: <class>/*.jpg or {train,test}/<class>/*.jpg"
+)
+_NO_CLASSES = {"__MACOSX"}
+
+
+def read(root: Path, name: str, *, captions_given: bool) -> Source:
+    """Read `root/<class>/*.jpg`, or `root/{train,test}/<class>/*.jpg`.
+
+    Files that are no images are passed over. Keys are paths relative to `root`. Captions are taken
+    from `captions.csv`, `.tsv`, `.jsonl`, `.parquet` or `metadata.csv`, `.jsonl` in `root`.
+
+    Args:
+        root: The folder.
+        name: What to call it in messages.
+        captions_given: Captions come from elsewhere: none are looked for.
+
+    Raises:
+        UserError: The folder is empty, is laid out otherwise, or a class has no image.
+    """
+    parts, notes = _parts(root)
+    paths: list[Path] = []
+    classes: list[str] = []
+    is_test: list[bool] = []
+    empty: list[str] = []
+    for part, folder in enumerate(parts):
+        for class_folder in _folders(folder):
+            files = _image_files(class_folder)
+            paths += files
+            classes += [class_folder.name] * len(files)
+            is_test += [part == 1] * len(files)
+            if not files:
+                empty.append(class_folder.relative_to(root).as_posix())
+    if not paths:
+        raise UserError(_nothing_in(root, name))
+    if empty:
+        raise UserError(
+            f"{name}: no image lies directly in {listing(empty)}. Each folder is one class: remove "
+            f"these, or put images ({', '.join(sorted(images.SUFFIXES))}) there"
+        )
+    keys = [path.relative_to(root).as_posix() for path in paths]
+    for key in keys:
+        if not key.isprintable():  # bytes that are no UTF-8, control characters
+            raise UserError(f"{name}: the file name {key!r} is no plain text: rename the file")
+    class_names = sorted(set(classes))
+    number = {class_name: label for label, class_name in enumerate(class_names)}
+    table = Dataset.from_dict(
+        {"image": [{"bytes": None, "path": str(path.absolute())} for path in paths]},
+        features=Features({"image": Image(decode=False)}),
+    )
+    source = Source(
+        name=name,
+        rows=Rows(table, [""] * len(paths), keys),
+        labels=np.array([number[class_name] for class_name in classes], dtype=np.int64),
+        is_test=np.array(is_test) if len(parts) == 2 else None,
+        class_names=class_names,
+        captions=NO_CAPTIONS,
+        notes=notes,
+    )
+    if not captions_given:
+        _take_captions_beside(root, source)
+    return source
+
+
+def _parts(root: Path) -> tuple[list[Path], list[str]]:
+    """The folder of class folders, or those for training and for testing; and notes."""
+
+    def holds_classes(folder: Path) -> bool:
+        return folder.is_dir() and bool(_folders(folder)) and not _image_files(folder)
+
+    train = next((root / name for name in TRAIN_NAMES if holds_classes(root / name)), None)
+    if train is None:  # a class may be called "train": then images lie in it
+        return [root], []
+    tests = [root / name for name in TEST_NAMES if holds_classes(root / name)]
+    parts = [train, *tests[:1]]
+    unused = [folder.name for folder in _folders(root) if folder not in parts]
+    return parts, [f"not used: {listing(unused)}"] if unused else []
+
+
+def _folders(folder: Path) -> list[Path]:
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.is_dir() and not path.name.startswith(".") and path.name not in _NO_CLASSES
+    )
+
+
+def _image_files(folder: Path) -> list[Path]:
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in images.SUFFIXES
+        and not path.name.startswith(".")
+        and path.is_file()
+    )
+
+
+def _nothing_in(root: Path, name: str) -> str:
+    if not any(root.iterdir()):
+        return f"the folder {name} is empty. {_LAYOUTS}"
+    if _image_files(root):
+        return f"{name}: the images lie directly in the folder, so they have no classes. {_LAYOUTS}"
+    for folder in _folders(root):
+        if any(_image_files(inner) for inner in _folders(folder)):
+            return f"{name} holds no class folders, but {folder} does: give that one"
+    return f"the folder {name} holds no images and no Parquet. {_LAYOUTS}"
+
+
+def _take_captions_beside(root: Path, source: Source) -> None:
+    """Use the captions file in the folder of images, if there is one."""
+    own = [path for suffix in SUFFIXES if (path := root / f"captions{suffix}").is_file()]
+    if len(own) > 1:
+        raise UserError(
+            f"{source.name} holds {listing([path.name for path in own])}: "
+            "say with --captions which one counts"
+        )
+    for path in (root / "metadata.csv", root / "metadata.jsonl"):
+        if path.is_file() and not own:
+            try:
+                read_captions(path)
+            except UserError as error:  # the file may be about something else
+                source.notes.append(f"{path.name} is not used: {error}")
+            else:
+                own.append(path)
+    if own:
+        source.take_captions(own[0])
+    else:
+        source.notes.append(
+            "no captions: all texts are empty (give --captions FILE, or put captions.csv with the "
+            "columns file_name and caption into the folder)"
+        )

@@ -1,0 +1,306 @@
+"""The contract between the harness and a method, and where methods are found by name.
+
+Importing this module costs nothing: a method's own file is imported when it is run.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import importlib.util
+import sys
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from mm_imagenet_r.errors import UserError, did_you_mean
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+    from benchmark.data import Sample
+    from benchmark.memory import Exemplar, Memory
+
+#: Name -> where the class is, and one line about it.
+REGISTRY: dict[str, tuple[str, str]] = {
+    "exemplar_masking": (
+        "baselines.exemplar_masking:ExemplarMasking",
+        "keep attended patches and words, so that more exemplars fit (arXiv 2412.09549)",
+    ),
+    "ssf": ("baselines.replay:Replay", "replay of whole samples in their native bytes, herding"),
+    "random_patches": (
+        "baselines.random_patches:RandomPatches",
+        "exemplar masking with patches drawn at random: the control for 'which patches'",
+    ),
+    "finetune": ("baselines.finetune:Finetune", "no memory: the lower bound"),
+    "joint": ("baselines.joint:Joint", "all data of all phases at once: the upper bound"),
+}
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a method is told once.
+
+    Attributes:
+        num_classes: Classes of all phases together (heads may be laid out for them).
+        backbone: Name, folder or Hub id of the pretrained model.
+        tuning: `ssf`, `full` or `head`.
+        max_text_length: Text tokens a sample may have; None for the backbone's own limit.
+        batch_size: Batch for passes without gradient.
+        seed: The run's seed; derive all randomness from it by `Task.rng`.
+        device: Where to compute.
+        rank, world: This process among several; all of them make the same decisions.
+    """
+
+    num_classes: int
+    backbone: str
+    tuning: str
+    max_text_length: int | None
+    batch_size: int
+    seed: int
+    device: torch.device
+    rank: int = 0
+    world: int = 1
+
+    def rng(self, *stream: int) -> np.random.Generator:
+        """A generator of its own for each purpose, the same on every process."""
+        import numpy as np
+
+        return np.random.default_rng([self.seed, *stream])
+
+
+@dataclass(frozen=True)
+class Phase:
+    """The samples of one phase; labels count 0..seen-1 in the order classes appear.
+
+    Attributes:
+        index: 0 for the first.
+        new: Labels of this phase's classes.
+        seen: Number of classes up to and including this phase.
+        train: This phase's training samples (of all phases so far if `Method.sees_all_data`).
+    """
+
+    index: int
+    new: range
+    seen: int
+    train: Sequence[Sample]
+
+
+@dataclass(frozen=True)
+class NoSettings:
+    """For methods without settings of their own."""
+
+
+class Method:
+    """What the harness asks of a method.
+
+    The harness owns data order, memory, evaluation and checkpoints. Every phase begins with a fresh
+    object whose state is loaded from disk, so nothing but `state()` and the memory can pass from a
+    phase to the next.
+
+    A complete method, a linear classifier of mean colours that replays whole samples at random::
+
+        import io
+
+        import numpy as np
+        import torch
+        from PIL import Image
+
+        from benchmark.memory import Exemplar, Kept
+        from benchmark.method import Method
+
+
+        class MeanColour(Method):
+            def __init__(self, task, settings):
+                super().__init__(task, settings)
+                self.model = torch.nn.Linear(3, task.num_classes)
+
+            def collate(self, items, rng=None):
+                colours = [
+                    np.asarray(Image.open(io.BytesIO(item.image)).convert("RGB")).mean((0, 1)) / 255
+                    for item in items
+                ]
+                labels = torch.tensor([item.label for item in items])
+                return torch.tensor(np.array(colours), dtype=torch.float32), labels
+
+            def loss(self, batch):
+                colours, labels = batch
+                return torch.nn.functional.cross_entropy(self.model(colours), labels)
+
+            def predict(self, batch):
+                return self.model(batch[0])
+
+            def end_phase(self, phase, memory):
+                order = self.task.rng(phase.index).permutation(len(phase.train))
+                samples = [phase.train[int(i)] for i in order]
+                for label in phase.new:
+                    memory.keep(label, [
+                        Kept(Exemplar(label, s.image, s.caption.encode()), s.file_name)
+                        for s in samples if s.label == label
+                    ])
+    """
+
+    #: A frozen dataclass; its fields are what `--set key=value` accepts.
+    Settings: ClassVar[type] = NoSettings
+    #: Name -> settings of a published or otherwise named variant, chosen by `method@name`.
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    #: An upper bound: every phase starts anew, with the data of all phases so far.
+    sees_all_data: ClassVar[bool] = False
+
+    #: What is trained; set it in `__init__`.
+    model: torch.nn.Module
+
+    def __init__(self, task: Task, settings: Any) -> None:
+        self.task = task
+        self.settings = settings
+
+    def begin_phase(self, phase: Phase, memory: Memory) -> None:
+        """Get ready: grow a head, add parameters, look at the new samples."""
+
+    def collate(self, items: Sequence[Sample | Exemplar], rng: np.random.Generator | None) -> Any:
+        """Turn samples and exemplars into a batch with a `.to(device)`, or a tuple of tensors.
+
+        `rng` is for augmentation while training and None at evaluation. May run in a worker.
+        """
+        raise NotImplementedError
+
+    def loss(self, batch: Any) -> torch.Tensor:
+        """Mean loss over a training batch."""
+        raise NotImplementedError
+
+    def end_phase(self, phase: Phase, memory: Memory) -> None:
+        """Choose exemplars: call `memory.keep` once for each new class."""
+
+    def predict(self, batch: Any) -> torch.Tensor:
+        """Scores (B, classes seen or more); no row may depend on the others of its batch."""
+        raise NotImplementedError
+
+    def parameter_groups(self, weight_decay: float) -> list[dict[str, Any]]:
+        """Parameters for AdamW; by default vectors (scales, shifts, biases) are not decayed."""
+        trained = [p for p in self.model.parameters() if p.requires_grad]
+        return [
+            {"params": [p for p in trained if p.ndim > 1], "weight_decay": weight_decay},
+            {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """Tensors that go on to the next phase: by default the trained parameters."""
+        return {
+            name: parameter.detach().cpu().clone()
+            for name, parameter in self.model.named_parameters()
+            if parameter.requires_grad
+        }
+
+    def load_state(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Take back what `state` returned."""
+        import torch
+
+        with torch.no_grad():
+            for name, parameter in self.model.named_parameters():
+                if parameter.requires_grad:
+                    parameter.copy_(state[name])
+
+    def provenance(self) -> dict[str, Any]:
+        """Name, hash and size of the pretrained model, asked for before anything is trained."""
+        count = sum(p.numel() for p in self.model.parameters())
+        return {"name": self.task.backbone, "sha256": "", "parameters": count}
+
+    def gallery(self, phase: Phase, memory: Memory) -> list[dict[str, Any]]:
+        """Pictures of some exemplars for the report; see `benchmark.report`."""
+        return []
+
+
+def find(name: str) -> tuple[type[Method], str]:
+    """Import a method by registry name, `package.module:Class` or `file.py:Class`.
+
+    Returns:
+        The class, and the preset after `@` ("" if none).
+
+    Raises:
+        UserError: There is no such method, module, class or preset.
+    """
+    address, _, preset = name.partition("@")
+    if ":" not in address:
+        if address not in REGISTRY:
+            raise UserError(f"unknown method {address!r}: {did_you_mean(address, REGISTRY)}")
+        address = REGISTRY[address][0]
+    module_name, _, class_name = address.rpartition(":")
+    module = _load_file(Path(module_name)) if module_name.endswith(".py") else _load(module_name)
+    found = getattr(module, class_name, None)
+    if found is None:
+        classes = [k for k, v in vars(module).items() if isinstance(v, type)]
+        raise UserError(f"{module_name} has no {class_name!r}: {did_you_mean(class_name, classes)}")
+    if not (isinstance(found, type) and issubclass(found, Method)):
+        raise UserError(f"{address} is no subclass of benchmark.method.Method: derive it from that")
+    if preset and preset not in found.presets:
+        raise UserError(
+            f"{name.partition('@')[0]} has no preset {preset!r}: "
+            + (did_you_mean(preset, found.presets) if found.presets else "it has none")
+        )
+    return found, preset
+
+
+def make_settings(method: type[Method], preset: str, given: Mapping[str, str]) -> Any:
+    """Defaults, over them the preset, over that what was given as strings.
+
+    Raises:
+        UserError: An unknown setting, or a value that does not convert or that the method refuses.
+    """
+    hints = typing.get_type_hints(method.Settings)
+    values: dict[str, Any] = dict(method.presets[preset]) if preset else {}
+    for key, text in given.items():
+        if key not in hints:
+            known = did_you_mean(key, hints) if hints else "it has none"
+            raise UserError(f"{method.__name__} has no setting {key!r}: {known}")
+        values[key] = _parse(text, hints[key], key)
+    try:
+        return method.Settings(**values)
+    except ValueError as error:
+        raise UserError(f"{method.__name__}: {error}") from None
+
+
+def describe_settings(method: type[Method]) -> Iterator[tuple[str, str, str]]:
+    """Name, default and help text of each setting."""
+    for spec in dataclasses.fields(method.Settings):
+        yield spec.name, str(spec.default), spec.metadata.get("help", "")
+
+
+def _parse(text: str, hint: Any, key: str) -> Any:
+    if hint is bool:
+        words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+        if text.lower() in words:
+            return words[text.lower()]
+        raise UserError(f"setting {key}={text}: write true or false")
+    try:
+        return hint(text)
+    except ValueError:
+        raise UserError(f"setting {key}={text}: {text!r} is no {hint.__name__}") from None
+
+
+def _load(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and name.startswith(error.name):
+            raise UserError(
+                f"there is no module {name!r}: check the spelling and that it is installed"
+            ) from None
+        raise
+
+
+def _load_file(path: Path) -> Any:
+    if not path.is_file():
+        raise UserError(f"there is no file {path}: give the path of the method's .py file")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    try:
+        spec.loader.exec_module(module)
+    except SyntaxError as error:
+        raise UserError(f"{path} line {error.lineno}: {error.msg}") from None
+    return module

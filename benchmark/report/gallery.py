@@ -1,0 +1,216 @@
+"""The exemplar gallery of a report: image, attention, what is kept of image and caption.
+
+Laid out as Fig. 4 of "Exemplar Masking for Multimodal Incremental Learning" (arXiv 2412.09549).
+A method that has one leaves gallery.json in the run's folder, a list of `Item`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypedDict, cast
+
+from benchmark.report.markup import Html, el, join
+from benchmark.results.schema import mismatches
+from benchmark.wording import bytes_words
+from mm_imagenet_r.errors import UserError
+
+GALLERY = "gallery.json"
+_SHOWN = 12
+_KINDS = {b"\xff\xd8\xff": "jpeg", b"\x89PNG\r\n\x1a\n": "png", b"RIFF": "webp", b"GIF8": "gif"}
+# From dark to bright, monotone in lightness: blue-black, violet, red, orange, light yellow.
+_RAMP = ((20, 14, 54), (104, 24, 110), (187, 55, 84), (243, 120, 25), (250, 235, 140))
+
+
+class Word(TypedDict):
+    """A word, or a piece of one: pieces after the first start with `##`."""
+
+    text: str
+    kept: bool
+
+
+class Item(TypedDict):
+    """One exemplar.
+
+    Attributes:
+        image: The untouched picture as base64 of a JPEG, PNG, WebP or GIF file.
+        grid: Rows and columns of patches the model sees.
+        attention: Attention to each patch, row by row; any non-negative scale.
+        kept: Whether each patch is kept.
+        bytes: What the stored exemplar weighs, all included; `native_bytes`: the untouched sample.
+    """
+
+    file_name: str
+    class_name: str
+    image: str
+    grid: list[int]
+    attention: list[float]
+    kept: list[bool]
+    words: list[Word]
+    bytes: int
+    native_bytes: int
+    codec: str
+
+
+def read_gallery(folder: Path) -> list[Item]:
+    """Read a run's gallery; without a file it is empty.
+
+    Raises:
+        UserError: The file is broken.
+    """
+    path = folder / GALLERY
+    if not path.exists():
+        return []
+    try:
+        items = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{path} cannot be read ({error}): copy it again, or remove it to do without"
+        ) from error
+    found = list(mismatches(items, list[Item], "gallery"))
+    if not found:
+        for index, item in enumerate(items):
+            size = math.prod(item["grid"])
+            if len(item["grid"]) != 2 or size < 1:
+                found.append(f"gallery[{index}].grid is not [rows, columns]")
+            elif not len(item["attention"]) == len(item["kept"]) == size:
+                found.append(f"gallery[{index}] needs {size} numbers in attention and kept")
+            if _data_url(item["image"]) is None:
+                found.append(f"gallery[{index}].image is no base64 of a JPEG, PNG, WebP or GIF")
+    if found:
+        raise UserError(f"{path}: {'; '.join(found[:3])}. Repeat the run, or remove the file")
+    return cast(list[Item], items)
+
+
+def gallery(items: Sequence[Item]) -> Html:
+    """Exemplars as figures: some taken evenly from all, the others folded away."""
+    figures = [_figure(index, item) for index, item in enumerate(items)]
+    step = math.ceil(len(figures) / _SHOWN)
+    shown = el("div", figures[::step], class_="gallery")
+    rest = [figure for index, figure in enumerate(figures) if index % step]
+    if not rest:
+        return shown
+    more = el("details", el("summary", f"{len(rest)} more"), el("div", rest, class_="gallery"))
+    return join(shown, el("div", more, class_="more"))
+
+
+def caption(words: Sequence[Word]) -> Html:
+    """Kept words strong, discarded ones light and struck through; pieces stick to their word.
+
+    >>> caption([{"text": "ant", "kept": True}, {"text": "##ler", "kept": False},
+    ...          {"text": ",", "kept": False}, {"text": "bear", "kept": True}])
+    '<b>ant</b><s>ler</s><s>,</s> <b>bear</b>'
+    """
+    parts: list[Html | str] = []
+    after = ""
+    for word in words:
+        piece = word["text"].startswith("##") and len(word["text"]) > 2
+        text = word["text"][2:] if piece else word["text"]
+        joined = piece or text in {",", ".", ":", ";", "!", "?", ")", "'", "-"} or after in "(-'"
+        if parts and not joined:
+            parts.append(" ")
+        parts.append(el("b" if word["kept"] else "s", text))
+        after = text
+    return join(parts)
+
+
+def _figure(index: int, item: Item) -> Html:
+    rows, columns = item["grid"]
+    image = el(
+        "image",
+        id=f"picture-{index}",
+        href=_data_url(item["image"]),
+        width=columns,
+        height=rows,
+        preserveAspectRatio="none",
+    )
+    again = el("use", href=f"#picture-{index}")
+    kept, words = sum(item["kept"]), sum(word["kept"] for word in item["words"])
+    weight = [
+        f"{bytes_words(item['bytes'])} of {bytes_words(item['native_bytes'])} "
+        f"({100 * item['bytes'] / max(item['native_bytes'], 1):.0f} %)",
+        item["codec"],
+        f"{kept} of {rows * columns} patches",
+    ]
+    if item["words"]:
+        weight.append(f"{words} of {len(item['words'])} words")
+    panels = (
+        ("image", image),
+        ("attention", join(el("g", again, class_="under"), _heat(item["attention"], columns))),
+        ("kept", join(again, _shade(item["kept"], columns))),
+    )
+    return el(
+        "figure",
+        el("h3", item["class_name"], el("small", item["file_name"])),
+        el(
+            "div",
+            [
+                el(
+                    "div",
+                    el(
+                        "svg",
+                        drawing,
+                        viewBox=f"0 0 {columns} {rows}",
+                        role="img",
+                        aria_label=f"{item['class_name']}: {name}",
+                    ),
+                    el("small", name),
+                )
+                for name, drawing in panels
+            ],
+            class_="panels",
+        ),
+        el("p", caption(item["words"]), class_="words") if item["words"] else None,
+        el("p", ", ".join(weight), class_="weight"),
+    )
+
+
+def _heat(attention: Sequence[float], columns: int) -> Html:
+    low, high = min(attention), max(attention)
+    span = (high - low) or 1.0
+    return el(
+        "g",
+        [_cell(i, columns, _colour((a - low) / span)) for i, a in enumerate(attention)],
+        class_="heat",
+    )
+
+
+def _shade(kept: Sequence[bool], columns: int) -> Html:
+    """One path over all dropped patches: single squares would show hairlines between them."""
+    places = (divmod(i, columns) for i, keep in enumerate(kept) if not keep)
+    squares = "".join(f"M{column} {row}h1v1h-1z" for row, column in places)
+    return el("path", d=squares, class_="dropped")
+
+
+def _cell(index: int, columns: int, fill: str) -> Html:
+    row, column = divmod(index, columns)
+    return el("rect", x=column, y=row, width=1.03, height=1.03, fill=fill)
+
+
+def _colour(value: float) -> str:
+    """Colour of a number in 0..1 on the ramp.
+
+    >>> _colour(0), _colour(0.25), _colour(1)
+    ('#140e36', '#68186e', '#faeb8c')
+    """
+    place = min(max(value, 0.0), 1.0) * (len(_RAMP) - 1)
+    start = min(int(place), len(_RAMP) - 2)
+    mixed = (
+        round(a + (b - a) * (place - start))
+        for a, b in zip(_RAMP[start], _RAMP[start + 1], strict=True)
+    )
+    return "#" + "".join(f"{channel:02x}" for channel in mixed)
+
+
+def _data_url(encoded: str) -> str | None:
+    """A data: address of a picture, or None if the text is not one."""
+    try:
+        data = base64.b64decode(encoded, validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    kind = next((name for magic, name in _KINDS.items() if data.startswith(magic)), None)
+    return kind and f"data:image/{kind};base64,{encoded}"

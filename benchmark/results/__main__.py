@@ -1,0 +1,8 @@
+"""`python -m benchmark.results`."""
+
+import sys
+
+from benchmark.results import main
+
+if __name__ == "__main__":
+    sys.exit(main())

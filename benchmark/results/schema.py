@@ -1,0 +1,223 @@
+"""The shape of a result.json: one file per run, and all that tables, pages and checks start from.
+
+Classes are named by their position in the class order throughout (0 is the first class learnt);
+`class_order` leads back to the data set's own labels. Accuracies are percentages. Costs and the
+budgets beside them are in the budget's currency.
+"""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, TypedDict
+
+from benchmark.metrics import Metrics
+
+SCHEMA_VERSION = 1
+
+
+class Accuracy(TypedDict):
+    """One row of the accuracy matrix and its two averages."""
+
+    per_phase: list[float]
+    sample_weighted: float
+    phase_weighted: float
+
+
+class ClassLedger(TypedDict):
+    """What the memory holds of one class; `budget` is None where only the total is limited."""
+
+    exemplars: int
+    bytes: int
+    cost: float
+    budget: float | None
+
+
+class MemoryLedger(TypedDict):
+    """What the memory holds after a phase. Keys of `per_class` are classes written as strings."""
+
+    exemplars: int
+    per_class: dict[str, ClassLedger]
+    bytes: int
+    cost: float
+    budget: float | None
+
+
+class PhaseResult(TypedDict):
+    """One phase: its classes, numbers of new training and test samples, seconds by activity."""
+
+    index: int
+    classes: list[int]
+    train: int
+    test: int
+    seconds: dict[str, float]
+    accuracy: Accuracy
+    memory: MemoryLedger
+
+
+class DatasetInfo(TypedDict):
+    """The data set and the hashes of its content and of its division into train and test."""
+
+    name: str
+    num_classes: int
+    train: int
+    test: int
+    data_sha256: str
+    split_sha256: str
+    captions: str
+
+
+class ClassOrder(TypedDict):
+    """`order[p]` is the data set's label, `names[p]` the name of the class at position p."""
+
+    seed: int | None
+    order: list[int]
+    sha256: str
+    names: list[str]
+
+
+class BudgetInfo(TypedDict):
+    """What the memory may hold, a class (growth per-class) or in total (growth total).
+
+    As in `benchmark.memory.Budget`: `amount` counts untouched samples, `unit` is the cost of one in
+    the currency (bytes, samples or exemplars); `memory` is what the user asked for. `amount` is
+    None where the numbers of exemplars are copied from another run.
+    """
+
+    currency: str
+    growth: str
+    memory: str
+    unit: float | None
+    unit_meaning: str
+    amount: float | None
+
+
+class OutsideMemory(TypedDict):
+    """What a method carries from phase to phase beside its memory, in bytes by name."""
+
+    trainable_parameters: int
+    bytes: int
+    what: dict[str, int]
+
+
+class BackboneInfo(TypedDict):
+    """The pretrained network a run starts from."""
+
+    name: str
+    sha256: str
+    parameters: int
+
+
+class Result(TypedDict):
+    """A whole result.json. Unknown keys are kept and ignored, missing ones refused."""
+
+    schema_version: int
+    method: str
+    preset: str | None
+    method_settings: dict[str, Any]
+    config: dict[str, Any]
+    dataset: DatasetInfo
+    class_order: ClassOrder
+    phases: list[PhaseResult]
+    accuracy_matrix: list[list[float]]
+    test_sizes: list[int]
+    metrics: Metrics
+    budget: BudgetInfo
+    outside_memory: OutsideMemory
+    backbone: BackboneInfo
+    seed: int
+    hardware: dict[str, Any]
+    versions: dict[str, str]
+    complete: bool
+
+
+def problems(value: object) -> list[str]:
+    """Say what keeps a parsed JSON value from being a `Result`; an empty list means nothing does.
+
+    >>> problems({})[0]
+    'schema_version is missing'
+    """
+    found = list(mismatches(value, Result, ""))
+    if found:
+        return found
+    result = typing.cast(Result, value)
+    phases, matrix = result["phases"], result["accuracy_matrix"]
+    if not phases:
+        return ["phases is empty"]
+    if not len(phases) == len(matrix) == len(result["test_sizes"]):
+        found.append("phases, accuracy_matrix and test_sizes differ in length")
+    for t, row in enumerate(matrix):
+        if len(row) != t + 1:
+            found.append(f"accuracy_matrix[{t}] has {len(row)} numbers instead of {t + 1}")
+        if not all(0 <= accuracy <= 100 for accuracy in row):
+            found.append(f"accuracy_matrix[{t}] holds a number that is no percentage")
+    classes = len(result["class_order"]["order"])
+    if len(result["class_order"]["names"]) != classes:
+        found.append("class_order.names and class_order.order differ in length")
+    named = {c for phase in phases for c in phase["classes"]}
+    named |= {int(c) for phase in phases for c in phase["memory"]["per_class"] if c.isdecimal()}
+    if not named <= set(range(classes)):
+        found.append("phases name classes that class_order does not have")
+    if any(not c.isdecimal() for phase in phases for c in phase["memory"]["per_class"]):
+        found.append("a key of memory.per_class is no class number")
+    return found
+
+
+def mismatches(value: object, hint: Any, where: str) -> typing.Iterator[str]:
+    """Compare a JSON value with a type made of TypedDicts, lists, dicts, unions and scalars.
+
+    Args:
+        value: What `json.loads` returned.
+        hint: The type it should have.
+        where: Path of the value in its file, for the messages.
+
+    Yields:
+        One sentence per mismatch.
+
+    >>> list(mismatches([1, "a"], list[int], "numbers"))
+    ['numbers[1] is no integer']
+    """
+    origin = typing.get_origin(hint)
+    if hint is Any:
+        return
+    if typing.is_typeddict(hint):
+        if not isinstance(value, Mapping):
+            yield f"{where or 'the file'} is no object"
+            return
+        for key, inner in typing.get_type_hints(hint).items():
+            path = f"{where}.{key}" if where else key
+            if key not in value:
+                yield f"{path} is missing"
+            else:
+                yield from mismatches(value[key], inner, path)
+    elif origin is list:
+        if not isinstance(value, list):
+            yield f"{where} is no list"
+            return
+        for index, item in enumerate(value):
+            yield from mismatches(item, typing.get_args(hint)[0], f"{where}[{index}]")
+    elif origin is dict:
+        if not isinstance(value, Mapping):
+            yield f"{where} is no object"
+            return
+        for key, item in value.items():
+            yield from mismatches(item, typing.get_args(hint)[1], f"{where}.{key}")
+    elif origin in (typing.Union, types.UnionType):
+        kinds = typing.get_args(hint)
+        if all(any(mismatches(value, kind, where)) for kind in kinds):
+            yield f"{where} is neither {' nor '.join(_name(kind) for kind in kinds)}"
+    elif not _is_a(value, hint):
+        yield f"{where} is no {_name(hint)}"
+
+
+def _is_a(value: object, kind: type) -> bool:
+    """JSON writes 3.0 and 3 alike, so an int is a float; but true is no number."""
+    if isinstance(value, bool):
+        return kind is bool
+    return isinstance(value, (int, float) if kind is float else kind)
+
+
+def _name(kind: Any) -> str:
+    plain = {int: "integer", float: "number", str: "text", bool: "true or false"}
+    return "null" if kind is types.NoneType else plain.get(kind, str(kind))

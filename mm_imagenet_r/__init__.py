@@ -1,0 +1,61 @@
+"""MM-ImageNet-R: images, captions and class-incremental phases.
+
+    >>> import mm_imagenet_r                                          # doctest: +SKIP
+    >>> from datasets import load_dataset
+    >>> ds = load_dataset("mm_imagenet_r", "mini")                    # doctest: +SKIP
+    >>> phases = mm_imagenet_r.class_incremental(ds, phases=10)       # doctest: +SKIP
+    >>> phases[0]["train"][0]["caption"]                              # doctest: +SKIP
+
+Importing this package registers the name with `datasets` and does nothing else: no model, no torch.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mm_imagenet_r import hub
+from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.phases import Phase, class_incremental
+
+__all__ = ["Phase", "UserError", "class_incremental", "load"]
+__version__ = "0.1.0"
+
+hub.register()
+
+
+def load(
+    name: str = "mini",
+    split: str | None = None,
+    *,
+    streaming: bool = False,
+    cache_dir: str | None = None,
+    num_proc: int | None = None,
+) -> Any:
+    """Load a configuration: what `load_dataset("mm_imagenet_r", name)` does, by public API only.
+
+    Args:
+        name: Of the configuration.
+        split: `train` or `test`, also sliced as in `train[:10%]`; all of them if not given.
+        streaming: Make the rows one by one instead of caching them on disk.
+        cache_dir: Where to cache, if not where `datasets` does.
+        num_proc: Processes for the first preparation.
+
+    Returns:
+        `Dataset` or `DatasetDict`, when streaming `IterableDataset` or `IterableDatasetDict`.
+
+    Raises:
+        UserError: There is no such configuration or split.
+    """
+    from mm_imagenet_r.builder import MMImageNetR, source
+
+    source(name)
+    builder = MMImageNetR(config_name=name, cache_dir=cache_dir)
+    try:
+        if streaming:
+            return builder.as_streaming_dataset(split)
+        builder.download_and_prepare(num_proc=num_proc)
+        return builder.as_dataset(split)
+    except ValueError as error:
+        if split is None or "split" not in str(error).lower():
+            raise
+        raise UserError(f"no split {split!r} of {name!r}: there are train and test") from error

@@ -1,0 +1,29 @@
+"""Mistakes a user can mend, told apart from faults of the program."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """Something the user can put right; the message says what is wrong and what to do.
+
+    Command-line programs print the message alone, without a traceback, and exit with code 2.
+    """
+
+
+def did_you_mean(name: str, choices: Iterable[str]) -> str:
+    """Return a half sentence that points from an unknown name to the known ones.
+
+    >>> did_you_mean("exemplar_maskin", ["ssf", "exemplar_masking"])
+    "did you mean 'exemplar_masking'? Known: exemplar_masking, ssf"
+    >>> did_you_mean("zzz", ["ssf"])
+    'known: ssf'
+    """
+    known = sorted(choices)
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    listing = ", ".join(known)
+    if not close:
+        return f"known: {listing}"
+    return f"did you mean {' or '.join(repr(c) for c in close)}? Known: {listing}"

@@ -1,0 +1,46 @@
+"""Writing files so that a kill at any moment leaves the old content or the new, never a piece."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+from pathlib import Path
+
+from mm_imagenet_r.errors import UserError
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write `data` to `path` by way of a temporary file in the same folder and a rename.
+
+    Raises:
+        UserError: The folder cannot be written or the disk is full; the old file is untouched.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise UserError(explain(error, path)) from error
+
+
+def explain(error: OSError, path: Path) -> str:
+    """Say in one sentence what the operating system refused and what the user can do."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return (
+            f"the disk is full: {path} could not be written. Nothing finished is lost: free some "
+            "space and give the same command again, it goes on from the last finished step"
+        )
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
+        return (
+            f"{path.parent} cannot be written ({error.strerror}): choose another folder "
+            "or change its permissions"
+        )
+    return f"{path} could not be written ({error.strerror or error})"

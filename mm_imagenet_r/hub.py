@@ -1,0 +1,102 @@
+"""The registration with `datasets`: what makes `load_dataset("mm_imagenet_r", ...)` come here.
+
+`datasets` has no public hook for this. Two of its internals are touched here and nowhere else:
+the table of packaged modules, which `load_dataset` consults before folders and the Hub, and
+`PackagedDatasetModuleFactory.get_module`, which would otherwise search the current folder for
+files on every call. If a release moves them, importing still works: there is a warning, and
+`mm_imagenet_r.load` goes on as it uses public API only.
+"""
+
+from __future__ import annotations
+
+import importlib.abc
+import importlib.machinery
+import sys
+import warnings
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any, Final
+
+NAME: Final = "mm_imagenet_r"
+_BUILDER: Final = "mm_imagenet_r.builder"
+
+
+def register() -> None:
+    """Make the name known to `datasets`: now if it is loaded, else as soon as it is.
+
+    Waiting keeps `import mm_imagenet_r` and every command's `--help` quick: importing `datasets`
+    takes more than a second.
+    """
+    if getattr(sys.modules.get("datasets"), "load_dataset", None) is not None:
+        _register()
+    elif not any(isinstance(finder, _Waiting) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Waiting())
+
+
+class _Waiting(importlib.abc.MetaPathFinder):
+    """Steps in when `datasets` is imported, then out of the way; a mere look-up changes nothing."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if fullname != "datasets":
+            return None
+        for finder in sys.meta_path:
+            spec = None if finder is self else finder.find_spec(fullname, path, target)
+            if spec is not None and spec.loader is not None:
+                spec.loader = _ThenRegister(spec.loader, self)
+                return spec
+        return None
+
+
+class _ThenRegister(importlib.abc.Loader):
+    """Loads a module as its own loader would, then registers."""
+
+    def __init__(self, loader: importlib.abc.Loader, finder: _Waiting) -> None:
+        self._loader = loader
+        self._finder = finder
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType | None:
+        return self._loader.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        if self._finder in sys.meta_path:
+            sys.meta_path.remove(self._finder)
+        if module.__spec__ is not None:
+            module.__spec__.loader = self._loader
+        module.__loader__ = self._loader
+        self._loader.exec_module(module)
+        _register()
+
+
+def _register() -> None:
+    try:
+        from datasets.data_files import DataFilesDict
+        from datasets.load import DatasetModule, PackagedDatasetModuleFactory
+        from datasets.packaged_modules import _PACKAGED_DATASETS_MODULES
+
+        original = PackagedDatasetModuleFactory.get_module
+        if NAME in _PACKAGED_DATASETS_MODULES:
+            return
+        from mm_imagenet_r.errors import UserError
+
+        def get_module(self: Any) -> Any:
+            if self.name != NAME:
+                return original(self)
+            if self.data_files is not None:
+                raise UserError(
+                    f"load_dataset({NAME!r}) takes no data_files: name a configuration, "
+                    'as in load_dataset("mm_imagenet_r", "mini")'
+                )
+            # Empty data files rather than none: none is taken for a forgotten argument.
+            kwargs = {"data_files": DataFilesDict(), "dataset_name": NAME}
+            return DatasetModule(_BUILDER, "", kwargs)
+
+        _PACKAGED_DATASETS_MODULES[NAME] = (_BUILDER, "")
+        PackagedDatasetModuleFactory.get_module = get_module
+    except (ImportError, AttributeError) as error:
+        warnings.warn(
+            f"this release of datasets does not let {NAME} register its name ({error}): use "
+            f"mm_imagenet_r.load(...) in place of load_dataset({NAME!r}, ...)",
+            stacklevel=2,
+        )

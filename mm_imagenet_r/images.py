@@ -1,0 +1,123 @@
+"""From the bytes of any image file to plain RGB, the same way everywhere.
+
+Images of the wild come as CMYK, palette, 16-bit, transparent, turned by an EXIF tag or carrying
+a colour profile larger than the picture. Whoever needs pixels calls `rgb`; whoever takes in new
+files calls `check` first, so that a broken file is found before a run and not in the middle of it.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+#: Suffixes (lower case) of the files that count as images in a folder.
+SUFFIXES = frozenset(
+    {".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+)
+
+#: Below this many pixels on a side nothing can be seen, and resizing may divide by zero.
+MIN_SIDE = 2
+
+
+def rgb(data: bytes) -> Image.Image:
+    """Decode an image file into 8-bit RGB, upright, without profile or transparency.
+
+    The EXIF orientation is applied; transparency is laid on white; values of 16 bits are scaled
+    by their full range (65535 becomes 255), not clipped; a colour profile is dropped unused; of
+    an animation the first frame is taken.
+
+    Args:
+        data: The bytes of the file.
+
+    Returns:
+        An image of mode "RGB" with empty `info`, independent of `data`.
+
+    Raises:
+        OSError: The bytes are no image, are truncated or broken (`check` says which).
+        ValueError: The image has a mode that has no meaning as RGB.
+
+    >>> buffer = io.BytesIO()
+    >>> Image.new("I;16", (4, 3), 65535).save(buffer, "png")
+    >>> rgb(buffer.getvalue()).getpixel((0, 0))
+    (255, 255, 255)
+    """
+    with Image.open(io.BytesIO(data)) as opened:
+        opened.load()
+        image = _eight_bit(_upright(opened))
+        if image.has_transparency_data:
+            with_alpha = image.convert("RGBA")
+            image = Image.new("RGBA", image.size, "white")
+            image.alpha_composite(with_alpha)
+        plain = image.convert("RGB")  # always a copy: the opened file may go
+    plain.info = {}
+    return plain
+
+
+def check(data: bytes) -> str | None:
+    """Say what is wrong with an image file, or None if it can be used.
+
+    The file is decoded in full, by the same function that will decode it later: a header may be
+    fine where the pixels are cut off.
+
+    >>> check(b"")
+    'is empty (0 bytes)'
+    >>> check(b"not an image")
+    'is not an image that Pillow can read'
+    """
+    if not data:
+        return "is empty (0 bytes)"
+    try:
+        with Image.open(io.BytesIO(data)) as header:
+            width, height = header.size
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        return _bomb(str(error))
+    except UnidentifiedImageError:
+        return "is not an image that Pillow can read"
+    except Exception as error:  # plugins raise SyntaxError, struct.error, ... on broken headers
+        return f"has a broken header ({error})"
+    # Between one and two times its limit Pillow only warns, and whether a warning is raised,
+    # printed or swallowed is not ours to decide: the limit is looked at directly.
+    limit = Image.MAX_IMAGE_PIXELS
+    if limit is not None and width * height > limit:
+        return _bomb(f"{width} x {height} pixels, limit {limit}")
+    if min(width, height) < MIN_SIDE:
+        return f"is {width} x {height} pixels, too small to show anything"
+    try:
+        rgb(data)
+    except Exception as error:
+        return f"does not decode ({error})"
+    return None
+
+
+def _bomb(detail: str) -> str:
+    return f"is too large, it may be a decompression bomb ({detail.rstrip('.')})"
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # broken EXIF data says nothing about the pixels
+        return image
+
+
+def _eight_bit(image: Image.Image) -> Image.Image:
+    """Scale modes of more than 8 bits to "L"; `convert` alone would clip them at 255.
+
+    The range of integers is that of the file format: 16 bits unless a value needs more. Floats
+    have none: up to 1 they are taken as shares, up to 255 as grey values, beyond that by their
+    own maximum.
+    """
+    if image.mode != "F" and not image.mode.startswith("I"):
+        return image
+    values: NDArray[Any] = np.nan_to_num(np.asarray(image, dtype=np.float64))
+    largest = float(values.max(initial=0.0))
+    if image.mode == "F":
+        top = 1.0 if largest <= 1 else max(255.0, largest)
+    else:
+        top = 65535.0 if largest <= 65535 else 2.0**31 - 1
+    scaled = np.clip(np.rint(values * (255.0 / top)), 0, 255)
+    return Image.fromarray(scaled.astype(np.uint8))

@@ -1,0 +1,100 @@
+"""The embedded data set: drawn, captioned and labelled by code, with nothing to download.
+
+As in ImageNet-R a class is a shape that must be recognised across renditions, while colours,
+textures and backgrounds vary freely. All of it follows from `settings.py`; every picture depends
+on its own class, split and number only, so they may be drawn in any order and by any number of
+processes.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mm_imagenet_r.mini import settings
+from mm_imagenet_r.mini.captions import caption
+from mm_imagenet_r.mini.grammar import MiniClass, base_classes, classes
+from mm_imagenet_r.mini.renditions import RENDITIONS, render
+from mm_imagenet_r.mini.scenes import SPLITS, compose
+from mm_imagenet_r.mini.words import vocabulary
+
+__all__ = ["Drawn", "MiniClass", "base_classes", "classes", "draw", "rows", "vocabulary"]
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """One picture.
+
+    Attributes:
+        image: A JPEG file.
+        caption: Two to four sentences about it.
+        style: The rendition, one of ImageNet-R's.
+        file_name: `<wnid>/<style>_<n>.jpg`, different for every picture of a class.
+        parts: Which part of the object is seen where, (height, width): 1 + its index in `SLOTS`, 0
+            where there is none of it. It is no column of the data set.
+    """
+
+    image: bytes
+    caption: str
+    style: str
+    file_name: str
+    parts: NDArray[np.uint8]
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """Where the object is seen, (height, width)."""
+        return self.parts > 0
+
+
+def draw(cls: MiniClass, split: str, index: int) -> Drawn:
+    """Draw picture `index` of a class; any `index` from 0 on, also beyond the data set.
+
+    The same arguments give the same picture in any process and any order.
+
+    >>> draw(classes()[3], "train", 7).image == draw(classes()[3], "train", 7).image
+    True
+    """
+    scene = compose(cls, split, index)
+    style = list(RENDITIONS)[int(scene.rng.integers(len(RENDITIONS)))]
+    picture, backdrop = render(scene, style)
+    gray = bool(scene.rng.random() < settings.GRAYSCALE)
+    low, high = settings.QUALITY
+    file = io.BytesIO()
+    (picture.convert("L") if gray else picture).save(
+        file, "JPEG", quality=int(scene.rng.integers(low, high + 1)), subsampling="4:2:0"
+    )
+    return Drawn(
+        image=file.getvalue(),
+        caption=caption(cls, split, index, scene, style, backdrop, gray),
+        style=style,
+        file_name=f"{cls.wnid}/{style}_{2 * index + SPLITS.index(split)}.jpg",
+        parts=scene.parts,
+    )
+
+
+def rows(split: str, labels: Sequence[int] | None = None) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a split, sorted by class: the columns of every data set of this package.
+
+    Args:
+        split: `train` or `test`.
+        labels: Only these classes; all if not given.
+    """
+    count = settings.TRAIN_PER_CLASS if split == "train" else settings.TEST_PER_CLASS
+    known = classes()
+    for label in range(len(known)) if labels is None else labels:
+        cls = known[label]
+        for index in range(count):
+            drawn = draw(cls, split, index)
+            yield {
+                "image": {"bytes": drawn.image, "path": drawn.file_name.replace("/", "__")},
+                "caption": drawn.caption,
+                "label": label,
+                "file_name": drawn.file_name,
+                "wnid": cls.wnid,
+                "style": drawn.style,
+            }

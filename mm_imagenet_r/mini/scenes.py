@@ -1,0 +1,221 @@
+"""One picture before it is painted: what stands where, in which colours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from mm_imagenet_r.mini import settings
+from mm_imagenet_r.mini.figures import Figure, figure
+from mm_imagenet_r.mini.grammar import SLOTS, MiniClass
+from mm_imagenet_r.mini.shapes import LIGHT, Points, ellipse, star
+from mm_imagenet_r.mini.textures import COLOURS, Colour, polygons
+
+OVERSAMPLING: Final = 2  # polygons are drawn at twice the size, then averaged
+
+DISTRACTORS: Final = ("circles", "squares", "triangles", "stars", "sticks", "flowers")
+SPLITS: Final = ("train", "test")
+
+
+@dataclass(slots=True)
+class Scene:
+    """What a rendition paints.
+
+    Attributes:
+        width: In pixels.
+        height: In pixels.
+        shapes: Polygons x0, y0, x1, y1, ... at `OVERSAMPLING` times the size, in painting order.
+        tones: For each an index into `palette`.
+        compact: For each whether it is a solid piece rather than a bent line.
+        palette: Colours of body, limbs, accents, dark and light pieces, then of distractors.
+        colours: Names of the first three of them.
+        backdrop: Two colours for the background.
+        backdrop_colour: Name of the first of them.
+        distractor: What the distractors are.
+        num_distractors: How many of them.
+        missing: The part which this picture does not show.
+        parts: Which part is seen where: 1 + its index in `SLOTS`, 0 for none, (height, width).
+        rng: Generator for everything that the rendition leaves to chance.
+    """
+
+    width: int
+    height: int
+    shapes: list[list[float]]
+    tones: list[int]
+    compact: list[bool]
+    palette: list[Colour]
+    colours: tuple[str, str, str]
+    backdrop: tuple[Colour, Colour]
+    backdrop_colour: str
+    distractor: str
+    num_distractors: int
+    missing: str | None
+    parts: NDArray[np.uint8]
+    rng: np.random.Generator
+
+
+def compose(cls: MiniClass, split: str, index: int) -> Scene:
+    """Decide everything about picture `index` of a class but how it is painted."""
+    key = [settings.SEED, 2, int(cls.base), cls.number, SPLITS.index(split), index]
+    rng = np.random.default_rng(key)
+    fig = figure(cls)
+    width, height = settings.SIZES[int(rng.integers(len(settings.SIZES)))]
+    missing = int(rng.integers(1, len(SLOTS))) if rng.random() < settings.MISSING else None
+    points = _place(rng, _pose(rng, fig), fig.area, width, height) * OVERSAMPLING
+
+    starts = (0, *fig.ends[:-1])
+    shown = [k for k in range(len(fig.ends)) if fig.slots[k] != missing]
+    pieces = [points[starts[k] : fig.ends[k]] for k in shown]
+    shapes: list[list[float]] = [piece.ravel().tolist() for piece in pieces]
+    big = width * OVERSAMPLING, height * OVERSAMPLING
+    solid = np.asarray(polygons(big, shapes))
+
+    distractor = DISTRACTORS[int(rng.integers(len(DISTRACTORS)))]
+    low, high = settings.DISTRACTORS
+    count = int(rng.integers(low, high + 1))
+    behind: list[list[float]] = []
+    for _ in range(count):
+        spots = rng.random((4, 2)) * big
+        taken = solid[spots[:, 1].astype(int), spots[:, 0].astype(int)]
+        free = spots[int(taken.argmin())].tolist()
+        behind.append(_distractor(rng, distractor, free, min(big)))
+    front: list[list[float]] = []
+    if rng.random() < settings.OCCLUDED:
+        corner = points[int(rng.integers(len(points)))]
+        front.append(_distractor(rng, distractor, corner.tolist(), min(big)))
+
+    palette, colours, backdrop, backdrop_colour = _palette(rng)
+    others = [LIGHT + 1 + int(k) for k in rng.integers(0, 2, len(behind) + len(front))]
+    return Scene(
+        width=width,
+        height=height,
+        shapes=[*behind, *shapes, *front],
+        tones=[*others[:count], *(fig.tones[k] for k in shown), *others[count:]],
+        compact=[True] * count + [_compact(piece) for piece in pieces] + [True] * len(front),
+        palette=palette,
+        colours=colours,
+        backdrop=backdrop,
+        backdrop_colour=backdrop_colour,
+        distractor=distractor,
+        num_distractors=count + len(front),
+        missing=None if missing is None else SLOTS[missing],
+        parts=_parts((width, height), shapes, [1 + fig.slots[k] for k in shown], front),
+        rng=rng,
+    )
+
+
+def _parts(
+    size: tuple[int, int], shapes: list[list[float]], numbers: list[int], front: list[list[float]]
+) -> NDArray[np.uint8]:
+    """Paint every part with its number, then what lies over them with 0."""
+    image = Image.new("L", size)
+    pen = ImageDraw.Draw(image)
+    for corners, number in [*zip(shapes, numbers, strict=True), *((f, 0) for f in front)]:
+        pen.polygon([c / OVERSAMPLING for c in corners], fill=number)
+    return np.asarray(image)
+
+
+def _pose(rng: np.random.Generator, fig: Figure) -> Points:
+    """Vary the parts' sizes and angles, bend the outline, then turn the whole."""
+    n = len(SLOTS)
+    scale = np.exp(settings.PART_SCALE * rng.standard_normal(n))
+    turn = np.radians(settings.PART_TURN) * rng.standard_normal(n)
+    scale[0], turn[0] = 1.0, 0.0  # the body stays, or its parts would come off
+    c, s = scale * np.cos(turn), scale * np.sin(turn)
+    slot = fig.point_slots
+    away = fig.points - fig.anchors[slot]
+    points = fig.anchors[slot] + np.stack(
+        [c[slot] * away[:, 0] - s[slot] * away[:, 1], s[slot] * away[:, 0] + c[slot] * away[:, 1]],
+        axis=1,
+    )
+    bend = rng.uniform(0.9, 2.2, (2, 2)) * rng.choice([-1, 1], (2, 2))
+    points = points + settings.WOBBLE * settings.BODY * np.sin(points @ bend + rng.uniform(0, 6, 2))
+
+    stretch = np.exp(0.5 * settings.ANISOTROPY * rng.standard_normal())
+    angle = np.radians(rng.uniform(-settings.ROTATION, settings.ROTATION))
+    mirror = rng.choice([-1, 1])
+    lean = settings.SHEAR * rng.standard_normal()
+    c, s = np.cos(angle), np.sin(angle)
+    shape = np.array([[mirror * stretch, lean], [0, 1 / stretch]])
+    found: Points = points @ (np.array([[c, -s], [s, c]]) @ shape).T
+    return found
+
+
+def _place(
+    rng: np.random.Generator, points: Points, area: float, width: int, height: int
+) -> Points:
+    """Scale to the wanted share of the picture and put it at a random place in it."""
+    low, high = points.min(axis=0), points.max(axis=0)
+    extent = high - low
+    canvas = np.array([width, height])
+    scale = np.sqrt(rng.uniform(*settings.AREA) * width * height / area)
+    scale = min(scale, float((settings.ROOM * canvas / extent).min()))
+    free = canvas - scale * extent
+    found: Points = (points - low) * scale + free * rng.uniform(0.04, 0.96, 2)
+    return found
+
+
+def _compact(points: Points) -> bool:
+    x, y = points[:, 0], points[:, 1]
+    nx, ny = np.roll(x, -1), np.roll(y, -1)
+    area = 0.5 * abs(float((x * ny - nx * y).sum()))
+    around = float(np.hypot(nx - x, ny - y).sum())
+    return 4 * np.pi * area > 0.45 * around**2
+
+
+def _distractor(rng: np.random.Generator, kind: str, at: list[float], side: int) -> list[float]:
+    """Return a small polygon about `at`, 5 to 10 % of the picture's side in radius."""
+    r = side * rng.uniform(0.05, 0.1)
+    if kind == "circles":
+        points = ellipse(0, 0, r, r, n=16)
+    elif kind == "stars":
+        points = star(0, 0, 1.2 * r, 0.5 * r, 5)
+    elif kind == "flowers":
+        t = np.linspace(0, 2 * np.pi, 30, endpoint=False)
+        points = (r * (0.8 + 0.35 * np.cos(5 * t)))[:, None] * np.stack([np.cos(t), np.sin(t)], 1)
+    elif kind == "sticks":
+        points = np.array([(-1.7, -0.3), (1.7, -0.3), (1.7, 0.3), (-1.7, 0.3)]) * r
+    elif kind == "squares":
+        points = np.array([(-0.9, -0.9), (0.9, -0.9), (0.9, 0.9), (-0.9, 0.9)]) * r
+    else:
+        points = np.array([(0, -1.2), (1.1, 0.8), (-1.1, 0.8)]) * r
+    a = rng.uniform(0, 2 * np.pi)
+    c, s = np.cos(a), np.sin(a)
+    found: list[float] = (points @ np.array([[c, s], [-s, c]]) + at).ravel().tolist()
+    return found
+
+
+def _palette(
+    rng: np.random.Generator,
+) -> tuple[list[Colour], tuple[str, str, str], tuple[Colour, Colour], str]:
+    """Choose colours so that the object stands out from the background."""
+    names = list(COLOURS)
+    body, limb, accent, ground, second, *rest = (names[int(k)] for k in rng.permutation(len(names)))
+    if rng.random() < 0.35:
+        limb = body
+    while _distance(COLOURS[ground], COLOURS[body]) < 110:
+        ground = names[int(rng.integers(len(names)))]
+    if _distance(COLOURS[accent], COLOURS[body]) < 110:
+        accent = max(rest, key=lambda name: _distance(COLOURS[name], COLOURS[body]))
+    jitter = rng.integers(-16, 17, (9, 3))
+    shade = rng.integers(15, 62, 3)
+    base = [COLOURS[body], COLOURS[limb], COLOURS[accent], (45, 40, 45), (240, 238, 230)]
+    base += [COLOURS[rest[0]], COLOURS[rest[1]], COLOURS[ground], COLOURS[second]]
+    if limb == body:
+        base[1] = _clip(np.array(base[0]) * rng.choice([0.72, 1.22]))
+    made = [_clip(np.array(colour) + jitter[k]) for k, colour in enumerate(base)]
+    made[3] = _clip(shade)
+    return made[:7], (body, limb, accent), (made[7], made[8]), ground
+
+
+def _clip(colour: NDArray[np.generic]) -> Colour:
+    r, g, b = np.clip(colour, 0, 255).astype(int).tolist()
+    return r, g, b
+
+
+def _distance(a: Colour, b: Colour) -> float:
+    return float(np.linalg.norm(np.subtract(a, b)))

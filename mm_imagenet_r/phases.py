@@ -1,0 +1,189 @@
+"""Class-incremental phases: a class order, the sizes of the phases, and views of a data set.
+
+A phase is a list of indices into a data set that stays as it is: nothing is copied, and one cached
+data set serves every number of phases and every order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mm_imagenet_r.errors import UserError
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """What a learner meets in one phase.
+
+    Attributes:
+        index: Number of the phase, from 0.
+        classes: Labels of the data set, in the order in which they appear.
+        splits: From the name of a split to the rows of these classes, in the data set's order.
+    """
+
+    index: int
+    classes: tuple[int, ...]
+    splits: Mapping[str, Any]
+
+    def __getitem__(self, split: str) -> Any:
+        """Return one split, as in `phase["train"]`."""
+        return self.splits[split]
+
+
+def class_order(num_classes: int, seed: int | None = 1993) -> list[int]:
+    """Return the labels in the order in which a learner meets them.
+
+    The order is PILOT's (`utils/data_manager.py`), as iCaRL, EASE and many others use it: the
+    class at position i is `numpy.random.RandomState(seed).permutation(num_classes)[i]`. `None`
+    leaves the classes in their natural order.
+
+    Raises:
+        UserError: There is no class, or the seed is no number from 0 to 2**32 - 1.
+
+    >>> class_order(10, 1993)
+    [4, 2, 7, 6, 0, 3, 5, 8, 9, 1]
+    >>> class_order(200)[:10]
+    [168, 136, 51, 9, 183, 101, 171, 99, 42, 159]
+    >>> class_order(4, None)
+    [0, 1, 2, 3]
+    """
+    if num_classes < 1:
+        raise UserError(f"{num_classes} classes cannot be put in order: there must be at least one")
+    if seed is None:
+        return list(range(num_classes))
+    if not 0 <= seed < 2**32:
+        raise UserError(f"class order seed {seed}: give a number from 0 to 4294967295")
+    import numpy as np  # here, as the package must be quick to import
+
+    order: list[int] = np.random.RandomState(seed).permutation(num_classes).tolist()
+    return order
+
+
+def phase_sizes(num_classes: int, phases: int, base_classes: int | None = None) -> list[int]:
+    """Return how many classes each phase brings.
+
+    From scratch the phases are equal; what is left over goes to the first. With `base_classes`
+    the first phase has so many, and the others share the rest in the same way.
+
+    Raises:
+        UserError: Not every phase would have a class.
+
+    >>> phase_sizes(200, 10)
+    [20, 20, 20, 20, 20, 20, 20, 20, 20, 20]
+    >>> phase_sizes(101, 5)  # UPMC Food-101
+    [21, 20, 20, 20, 20]
+    >>> phase_sizes(200, 6, base_classes=100)
+    [100, 20, 20, 20, 20, 20]
+    >>> phase_sizes(10, 4, base_classes=3)
+    [3, 3, 2, 2]
+    """
+    if phases < 1:
+        raise UserError(f"{phases} phases: there must be at least one")
+    if phases > num_classes:
+        raise UserError(
+            f"{phases} phases are too many for {num_classes} classes: "
+            f"ask for {num_classes} or fewer, each phase needs a class"
+        )
+    if base_classes is None:
+        size = num_classes // phases
+        return [num_classes - (phases - 1) * size, *[size] * (phases - 1)]
+    left = num_classes - base_classes
+    if base_classes < 1:
+        raise UserError(f"{base_classes} base classes: the first phase needs at least one")
+    if phases == 1 and left:
+        raise UserError(
+            f"one phase with {base_classes} of {num_classes} classes leaves the others out: "
+            "ask for more phases or leave the number of base classes away"
+        )
+    if left < phases - 1:
+        raise UserError(
+            f"{base_classes} base classes of {num_classes} leave {max(left, 0)} for "
+            f"{phases - 1} further phases: ask for fewer base classes or fewer phases"
+        )
+    return [base_classes, *(phase_sizes(left, phases - 1) if phases > 1 else [])]
+
+
+def class_incremental(
+    dataset: Any, phases: int, seed: int | None = 1993, base_classes: int | None = None
+) -> list[Phase]:
+    """Cut a data set into phases, each a view of the rows of its classes.
+
+    Args:
+        dataset: A `datasets.Dataset` or `DatasetDict` with a column `label`: one of this package,
+            its Parquet export, or any other.
+        phases: How many.
+        seed: Of the class order, see `class_order`.
+        base_classes: Classes of the first phase, see `phase_sizes`.
+
+    Returns:
+        One `Phase` each. A single `Dataset` gives one split under its own name, or `train`.
+
+    Raises:
+        UserError: The data set cannot be cut so.
+
+    >>> from datasets import Dataset
+    >>> numbers = Dataset.from_dict({"label": [0, 1, 2, 3, 3, 0]})
+    >>> for phase in class_incremental(numbers, phases=2, seed=1):
+    ...     print(phase.classes, phase["train"]["label"][:])
+    (3, 2) [2, 3, 3]
+    (0, 1) [0, 1, 0]
+    """
+    splits: dict[str, Any]
+    if isinstance(dataset, Mapping):
+        splits = {str(name): split for name, split in dataset.items()}
+    else:
+        splits = {str(getattr(dataset, "split", None) or "train"): dataset}
+    labels = {name: _labels(name, split) for name, split in splits.items()}
+    num_classes = _num_classes(splits, labels)
+    sizes = phase_sizes(num_classes, phases, base_classes)
+    order = class_order(num_classes, seed)
+    phase_of = [0] * num_classes
+    classes: list[tuple[int, ...]] = []
+    for index, size in enumerate(sizes):
+        start = sum(sizes[:index])
+        classes.append(tuple(order[start : start + size]))
+        for label in classes[-1]:
+            phase_of[label] = index
+    rows: dict[str, list[list[int]]] = {name: [[] for _ in sizes] for name in splits}
+    for name, found in labels.items():
+        for row, label in enumerate(found):
+            rows[name][phase_of[label]].append(row)
+    return [
+        Phase(index, classes[index], {n: splits[n].select(rows[n][index]) for n in splits})
+        for index in range(phases)
+    ]
+
+
+def _labels(name: str, split: Any) -> Sequence[int]:
+    if not hasattr(split, "select"):
+        raise UserError(
+            f"split {name!r} cannot be cut into phases: it is no datasets.Dataset but "
+            f"{type(split).__name__}. Load it without streaming, a stream has no row numbers"
+        )
+    if "label" not in split.column_names:
+        raise UserError(
+            f"split {name!r} has no column 'label' but {', '.join(split.column_names)}: "
+            "rename the one that holds the class, ds.rename_column(old, 'label')"
+        )
+    if len(split) == 0:
+        return []
+    found: list[int] = split.select_columns("label").with_format("numpy")["label"][:].tolist()
+    if not all(isinstance(label, int) and label >= 0 for label in found):
+        raise UserError(
+            f"split {name!r} has labels that are no class numbers from 0 on: "
+            "encode them first, ds.class_encode_column('label')"
+        )
+    return found
+
+
+def _num_classes(splits: Mapping[str, Any], labels: Mapping[str, Sequence[int]]) -> int:
+    counts = {getattr(split.features["label"], "num_classes", None) for split in splits.values()}
+    if len(counts) > 1:
+        raise UserError("the splits do not agree on the number of classes: load them together")
+    declared = counts.pop() if counts else None
+    seen = 1 + max((label for found in labels.values() for label in found), default=-1)
+    if seen == 0:
+        raise UserError("the data set has no rows: there is nothing to cut into phases")
+    return int(declared) if declared is not None else seen

@@ -1,0 +1,308 @@
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import BertConfig, ViltForMaskedLM, ViltForTokenClassification, ViltModel
+
+from baselines import vilt
+from baselines.backbone import TINY, backbone_path
+from baselines.pixels import to_pixels
+from baselines.vilt import Preprocessor, View, Vilt, collate
+from mm_imagenet_r.errors import UserError
+
+TEXTS = ["a cat", "the dogs on a red cat", "", "the blue dog on the red red red cat a a a a a"]
+SIZES = [(64, 64), (96, 64), (64, 96), (32, 96)]
+
+
+@pytest.fixture(scope="module")
+def model(vilt_folder: Path) -> Vilt:
+    return Vilt.from_pretrained(vilt_folder)
+
+
+@pytest.fixture(scope="module")
+def reference(vilt_folder: Path) -> ViltModel:
+    return ViltModel.from_pretrained(vilt_folder)
+
+
+@pytest.fixture(scope="module")
+def views(vilt_folder: Path) -> list[View]:
+    preprocessor = Preprocessor.from_pretrained(vilt_folder)
+    rng = np.random.default_rng(0)
+    return [
+        preprocessor.view_of(
+            rng.integers(0, 256, (*size, 3), dtype=np.uint8), preprocessor.words(text)
+        )
+        for size, text in zip(SIZES, TEXTS, strict=True)
+    ]
+
+
+@pytest.fixture(params=[0.0, 2.0], ids=["padded", "packed"])
+def layout(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compute padded, or without padding; the share of real tokens decides it otherwise."""
+    monkeypatch.setattr(vilt, "_PACK_BELOW", request.param)
+
+
+def inputs_of(views: list[View]) -> dict[str, torch.Tensor]:
+    """Whole views as transformers' model takes them."""
+    batch = collate(views)
+    pixels = torch.zeros(len(views), 3, 96, 96)
+    mask = torch.zeros(len(views), 96, 96, dtype=torch.int64)
+    mean, std = torch.tensor([0.5, 0.4, 0.3]), torch.tensor([0.5, 0.5, 0.5])
+    for i, view in enumerate(views):
+        image = torch.tensor(to_pixels(view.patches, view.places, view.grid)) / 255
+        height, width, _ = image.shape
+        pixels[i, :, :height, :width] = ((image - mean) / std).permute(2, 0, 1)
+        mask[i, :height, :width] = 1
+    return {
+        "input_ids": batch.words,
+        "attention_mask": batch.text_mask.long(),
+        "pixel_values": pixels,
+        "pixel_mask": mask,
+    }
+
+
+def close(a: torch.Tensor, b: torch.Tensor, tolerance: float = 1e-5) -> None:
+    torch.testing.assert_close(a, b, rtol=0, atol=tolerance)
+
+
+@pytest.mark.usefixtures("layout")
+def test_equals_transformers(model: Vilt, reference: ViltModel, views: list[View]) -> None:
+    batch = collate(views)
+    with torch.no_grad():
+        ours, theirs = model(batch), reference(**inputs_of(views))
+    close(ours.pooled, theirs.pooler_output)
+    hidden, text = theirs.last_hidden_state, ours.text_length
+    close(ours.hidden[:, ours.text][batch.text_mask], hidden[:, :text][batch.text_mask])
+    close(ours.hidden[:, ours.image_cls], hidden[:, text])
+    for i, view in enumerate(views):  # theirs are in random order
+        own = ours.hidden[i, ours.patches][: len(view.patches)]
+        distances = torch.cdist(own, hidden[i, text + 1 :], p=torch.inf)
+        assert distances.min(dim=1).values.max() < 1e-5
+        assert len(set(distances.argmin(dim=1).tolist())) == len(view.patches)
+
+
+@pytest.mark.usefixtures("layout")
+def test_gradients_equal_transformers(
+    vilt_folder: Path, reference: ViltModel, views: list[View]
+) -> None:
+    model = Vilt.from_pretrained(vilt_folder)
+    direction = torch.linspace(-1, 1, 32)
+    for run in ("forward", "pool"):  # twice: nothing may be left over from the first
+        model.zero_grad()
+        reference.zero_grad()
+        pooled = model(collate(views)).pooled if run == "forward" else model.pool(collate(views))
+        (pooled @ direction).sum().backward()
+        (reference(**inputs_of(views)).pooler_output @ direction).sum().backward()
+        own = dict(model.model.named_parameters())
+        for name, parameter in reference.named_parameters():
+            assert parameter.grad is not None
+            gradient = own[name].grad
+            assert gradient is not None, name
+            close(gradient, parameter.grad, 1e-4 * max(1.0, float(parameter.grad.abs().max())))
+
+
+@pytest.mark.usefixtures("layout")
+def test_subset_equals_masked_keys_and_maps_name_their_patches(
+    model: Vilt, reference: ViltModel, views: list[View]
+) -> None:
+    """Dropping tokens = masking them in the original, whose random order we undo."""
+    rng = np.random.default_rng(1)
+    kept = [rng.random(len(view.patches)) < 0.5 for view in views]
+    words = [rng.random(len(view.words)) < 0.7 for view in views]
+    words = [np.append(True, mask[1:]) for mask in words]
+    subset = [v.keep(patches=k, words=w) for v, k, w in zip(views, kept, words, strict=True)]
+    inputs = inputs_of(views)
+    with torch.no_grad():
+        embedded, mask, (index, _) = reference.embeddings.visual_embed(
+            inputs["pixel_values"], inputs["pixel_mask"], -1
+        )
+        for i, view in enumerate(views):
+            places = index[i, :, 0] * view.grid[1] + index[i, :, 1]
+            inside = mask[i, 1:] == 1
+            mask[i, 1:][inside] = torch.tensor(kept[i])[places[inside]].long()
+            inputs["attention_mask"][i, : len(words[i])] = torch.tensor(words[i]).long()
+        theirs = reference(
+            input_ids=inputs["input_ids"],
+            attention_mask=inputs["attention_mask"],
+            image_embeds=embedded,
+            pixel_mask=mask,
+            output_attentions=True,
+        )
+        ours = model(collate(subset), attentions=True)
+    close(ours.pooled, theirs.pooler_output)
+    assert len(ours.attentions) == len(theirs.attentions) == 3
+    text = inputs["input_ids"].shape[1]
+    for i, view in enumerate(subset):
+        of_place = {
+            int(row * view.grid[1] + column): text + 1 + j
+            for j, (row, column) in enumerate(index[i].tolist())
+            if mask[i, 1 + j]
+        }
+        columns = torch.tensor(
+            [*view.positions, text, *(of_place[place] for place in view.places.tolist())]
+        )
+        real = collate(subset).mask[i]
+        for own, other in zip(ours.attentions, theirs.attentions, strict=True):
+            close(own[i][:, real][:, :, real], other[i][:, columns][:, :, columns])
+            assert (own[i][:, :, ~real] == 0).all()
+
+
+@pytest.mark.usefixtures("layout")
+def test_maps_and_pool_change_nothing(model: Vilt, views: list[View]) -> None:
+    batch = collate(views)
+    with torch.no_grad():
+        plain, mapped = model(batch), model(batch, attentions=True)
+        close(plain.pooled, mapped.pooled)
+        close(plain.hidden[batch.mask], mapped.hidden[batch.mask])
+        close(plain.pooled, model.pool(batch))
+    assert plain.attentions is None
+
+
+@pytest.mark.usefixtures("layout")
+def test_batch_equals_singles(model: Vilt, views: list[View]) -> None:
+    """Also with views of no patch, of one, and of [CLS] alone."""
+    views = [*views, views[0].keep(patches=np.zeros(16, dtype=bool))]
+    views.append(views[1].keep(np.arange(24) == 13, np.zeros(len(views[1].words), dtype=bool)))
+    with torch.no_grad():
+        together = model(collate(views))
+        for i, view in enumerate(views):
+            alone = model(collate([view]))
+            close(together.pooled[i], alone.pooled[0])
+            patches = len(view.patches)
+            close(together.hidden[i, together.patches][:patches], alone.hidden[0, alone.patches])
+        blind = model(collate(views[4:5]))
+    assert blind.hidden.shape[1] == blind.first_patch == len(views[4].words) + 1
+
+
+def test_draws_no_random_number(vilt_folder: Path, views: list[View]) -> None:
+    before = torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()
+    model = Vilt.from_pretrained(vilt_folder)
+    model.config.hidden_dropout_prob = 0.5
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.5
+    first = model(collate(views), attentions=True).hidden
+    second = model.train()(collate(views), attentions=True).hidden
+    assert torch.equal(first, second)
+    assert torch.equal(before[0], torch.get_rng_state())
+    assert before[1] == np.random.get_state()[1].tolist()
+    assert before[2] == random.getstate()
+
+
+def test_longer_texts(vilt_folder: Path, model: Vilt, views: list[View]) -> None:
+    long = "the cat on the grass " * 10
+    preprocessor = Preprocessor.from_pretrained(vilt_folder, max_text_length=23)
+    view = preprocessor.view_of(np.zeros((64, 64, 3), dtype=np.uint8), preprocessor.words(long))
+    assert len(view.words) == 23
+    with pytest.raises(ValueError, match="same max_text_length"):
+        model(collate([view]))
+    stretched = Vilt.from_pretrained(vilt_folder, max_text_length=23)
+    with torch.no_grad():
+        assert torch.isfinite(stretched(collate([view])).pooled).all()
+    old = model.model.embeddings.text_embeddings.position_embeddings.weight
+    new = stretched.model.embeddings.text_embeddings.position_embeddings.weight
+    close(new[::2], old)
+    close(new[1::2], (old[1:] + old[:-1]) / 2)
+    assert new.requires_grad
+    same = Vilt.from_pretrained(vilt_folder, max_text_length=12)
+    with torch.no_grad():
+        assert torch.equal(same(collate(views)).pooled, model(collate(views)).pooled)
+
+
+def test_round_trip_of_a_folder(vilt_folder: Path, tmp_path: Path, views: list[View]) -> None:
+    stretched = Vilt.from_pretrained(vilt_folder, max_text_length=20)
+    stretched.save_pretrained(tmp_path)
+    Preprocessor.from_pretrained(vilt_folder).save_pretrained(tmp_path)
+    again = Vilt.from_pretrained(tmp_path)
+    with torch.no_grad():
+        assert torch.equal(again(collate(views)).hidden, stretched(collate(views)).hidden)
+        theirs = ViltModel.from_pretrained(tmp_path)(**inputs_of(views)).pooler_output
+        close(again(collate(views)).pooled, theirs)
+    assert Preprocessor.from_pretrained(tmp_path).max_text_length == 20
+
+
+def test_head_of_masked_language_modelling_is_left_out(
+    vilt_folder: Path,
+    tmp_path: Path,
+    model: Vilt,
+    reference: ViltModel,
+    views: list[View],
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """The layout of dandelin/vilt-b32-mlm: prefixed weights, old processor file, vocab.txt."""
+    head = ViltForMaskedLM(reference.config)
+    head.vilt.load_state_dict(reference.state_dict())
+    head.save_pretrained(tmp_path)
+    settings = {
+        "feature_extractor_type": "ViltFeatureExtractor",
+        "image_mean": [0.5, 0.4, 0.3],
+        "image_std": [0.5, 0.5, 0.5],
+        "size": 64,
+        "size_divisor": 16,
+        "resample": 3,
+    }
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(settings))
+    tokenizer = Preprocessor.from_pretrained(vilt_folder).tokenizer
+    words = sorted(tokenizer.get_vocab(), key=tokenizer.get_vocab().__getitem__)
+    (tmp_path / "vocab.txt").write_text("\n".join(words))
+    (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "BertTokenizer"}')
+    capfd.readouterr()
+    with torch.no_grad():
+        close(Vilt.from_pretrained(tmp_path)(collate(views)).pooled, model(collate(views)).pooled)
+    assert Preprocessor.from_pretrained(tmp_path).words("A cats").tolist() == [2, 5, 6, 13, 3]
+    assert "".join(capfd.readouterr()) == ""
+
+
+def test_incomplete_checkpoints_are_refused(
+    vilt_folder: Path, tmp_path: Path, reference: ViltModel
+) -> None:
+    def copy(name: str, *without: str) -> Path:
+        return shutil.copytree(vilt_folder, tmp_path / name, ignore=lambda *_: without)
+
+    with pytest.raises(UserError, match=r"weights of backbone.*cannot be read: copy the whole"):
+        Vilt.from_pretrained(copy("unweighted", "model.safetensors"))
+    broken = copy("broken")
+    weights = (vilt_folder / "model.safetensors").read_bytes()
+    (broken / "model.safetensors").write_bytes(weights[: len(weights) // 2])
+    with pytest.raises(UserError, match=r"weights of backbone.*cannot be read"):
+        Vilt.from_pretrained(broken)
+    headless = copy("headless", "model.safetensors")
+    ViltForTokenClassification(reference.config).save_pretrained(headless)
+    with pytest.raises(UserError, match=r"lack 2 tensors \(pooler.dense.bias"):
+        Vilt.from_pretrained(headless)
+    with pytest.raises(UserError, match="image processor of backbone"):
+        Vilt.from_pretrained(copy("blind", "processor_config.json"))
+    mute = copy("mute", "tokenizer.json", "tokenizer_config.json")
+    with pytest.raises(UserError, match=r"tokenizer\.json or vocab\.txt"):
+        Preprocessor.from_pretrained(mute)
+    other = tmp_path / "bert"
+    BertConfig().save_pretrained(other)
+    with pytest.raises(UserError, match="is a 'bert' model and no ViLT"):
+        Vilt.from_pretrained(other)
+
+
+def test_names_of_backbones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert backbone_path("dandelin/vilt-b32-mlm") == "dandelin/vilt-b32-mlm"
+    with pytest.raises(UserError, match="there is no folder"):
+        backbone_path("./absent")
+    with pytest.raises(UserError, match="there is no folder"):
+        backbone_path(tmp_path / "absent")
+    with pytest.raises(UserError, match=r"holds no config\.json"):
+        backbone_path(str(tmp_path))
+    if (TINY / "config.json").exists():
+        assert backbone_path("tiny") == str(TINY)
+    monkeypatch.setattr("baselines.backbone.TINY", tmp_path)
+    with pytest.raises(UserError, match="the embedded backbone is missing"):
+        backbone_path("tiny")
+
+
+def test_a_checkpoint_that_cannot_be_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(UserError, match="hf download nobody/absent --local-dir vilt"):
+        Vilt.from_pretrained("nobody/absent")

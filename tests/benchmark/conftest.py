@@ -1,0 +1,218 @@
+"""Runs made up by rule, as large as asked: result.json, Parquet files, gallery."""
+
+from __future__ import annotations
+
+import base64
+import io
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from benchmark import metrics, results
+from benchmark.results import records
+from benchmark.results.schema import BudgetInfo, PhaseResult, Result
+
+UNIT = {"bytes": 3412.5, "samples": 1.0}
+
+
+def make_run(
+    folder: Path,
+    *,
+    method: str = "exemplar_masking",
+    seed: int = 0,
+    memory: float = 5,
+    currency: str = "bytes",
+    sizes: tuple[int, ...] = (4,) * 10,
+    test: int = 10,
+    share: float = 0.22,
+    skill: float = 0.0,
+    settings: dict[str, Any] | None = None,
+    config: dict[str, Any] | None = None,
+    names: list[str] | None = None,
+    complete: bool = True,
+) -> Result:
+    """Write a consistent run: the better it remembers, the more exemplars a class it kept.
+
+    Args:
+        share: Cost of an exemplar in untouched samples; the memory holds memory / share of them.
+        skill: Added to the chance of a right prediction.
+    """
+    random = np.random.default_rng([seed, len(method), round(memory * 100)])
+    classes, starts = sum(sizes), [0, *itertools.accumulate(sizes)]
+    ease = random.uniform(0.75, 1.0, classes)
+    names = names or [f"m{c * 37 % 1000:08d}" for c in range(classes)]
+    kept = int(memory / share) if memory else 0
+    predictions: list[records.Prediction] = []
+    stored: list[records.Stored] = []
+    phases: list[PhaseResult] = []
+    ledger: dict[str, Any] = {}
+    budget = memory * UNIT[currency]
+    for t, size in enumerate(sizes):
+        seen = starts[t + 1]
+        new = list(range(starts[t], seen))
+        for label in new:
+            weights = random.normal(share, share / 8, kept).clip(share / 2)
+            rows = []
+            for rank, weight in enumerate(weights):
+                count = round(float(weight) * UNIT["bytes"])
+                cost = float(count) if currency == "bytes" else float(weight)
+                if sum(row.cost for row in rows) + cost > budget:
+                    break
+                name = f"{names[label]}/misc_{rank}.jpg"
+                rows.append(records.Stored(t, label, rank, name, count, cost, "webp"))
+            stored += rows
+            ledger[str(label)] = {
+                "exemplars": len(rows),
+                "bytes": sum(row.bytes for row in rows),
+                "cost": sum(row.cost for row in rows),
+                "budget": budget,
+            }
+        right, phase_of = [], np.repeat(np.arange(len(sizes)), sizes)
+        for label in range(seen):
+            age = t - int(phase_of[label])
+            memory_help = 0.11 - 0.07 * (1 - np.exp(-kept / 12))
+            chance = float(ease[label] * (0.95 - memory_help * age**0.7 - 0.0022 * seen) + skill)
+            for number in range(test):
+                hit = random.random() < chance
+                near = (label + int(random.choice([1, 1, 2, 5]))) % seen
+                guess = label if hit else near
+                right.append((label, guess))
+                file_name = f"{names[label]}/misc_{900 + number}.jpg"
+                predictions.append(records.Prediction(t, file_name, label, guess))
+        row = metrics.phase_accuracies(
+            [a for a, _ in right], [b for _, b in right], phase_of.tolist(), t + 1
+        )
+        test_sizes = [s * test for s in sizes]
+        phases.append(
+            PhaseResult(
+                index=t,
+                classes=new,
+                train=size * 50,
+                test=size * test,
+                seconds={
+                    "prepare": 1.5 + 0.1 * t,
+                    "train": 24 + 2.1 * t + float(random.uniform(0, 3)),
+                    "select": 4.0 if kept else 0.0,
+                    "evaluate": 1.2 * (t + 1),
+                },
+                accuracy={
+                    "per_phase": row,
+                    "sample_weighted": metrics.sample_weighted_accuracy(row, test_sizes),
+                    "phase_weighted": metrics.phase_weighted_accuracy(row),
+                },
+                memory={
+                    "exemplars": sum(entry["exemplars"] for entry in ledger.values()),
+                    "per_class": dict(ledger),
+                    "bytes": sum(entry["bytes"] for entry in ledger.values()),
+                    "cost": sum(entry["cost"] for entry in ledger.values()),
+                    "budget": budget * seen,
+                },
+            )
+        )
+    result = results.build(
+        method=method,
+        preset="",
+        method_settings=settings or {},
+        config={
+            "method": [method],
+            "seeds": [seed],
+            "dataset": "mini",
+            "phases": len(sizes),
+            "memory": f"{memory:g}",
+            "currency": currency,
+            "epochs": 10,
+            "output": "runs",
+            **(config or {}),
+        },
+        dataset={
+            "name": "mini",
+            "num_classes": classes,
+            "train": 50 * classes,
+            "test": test * classes,
+            "data_sha256": "5f" * 32,
+            "split_sha256": "e6" * 32,
+            "captions": "mini",
+        },
+        class_order={
+            "seed": 1993,
+            "order": list(range(classes)),
+            "sha256": "ab" * 32,
+            "names": names,
+        },
+        phases=phases,
+        budget=BudgetInfo(
+            currency=currency,
+            growth="per-class",
+            memory=f"{memory:g}",
+            unit=UNIT[currency],
+            unit_meaning="mean bytes of an untouched training sample",
+            amount=memory,
+        ),
+        outside_memory={
+            "trainable_parameters": 27_432,
+            "bytes": 109_728,
+            "what": {"scales and shifts": 68_768, "head": 40_960},
+        },
+        backbone={"name": "tiny", "sha256": "c0" * 32, "parameters": 512_345},
+        seed=seed,
+        complete=complete,
+    )
+    results.write(folder / results.RESULT, result)
+    records.write_predictions(folder / records.PREDICTIONS, predictions)
+    records.write_exemplars(folder / records.EXEMPLARS, stored)
+    return result
+
+
+def make_picture(width: int = 160, height: int = 128) -> bytes:
+    """Draw a ball on a hill as JPEG."""
+    image = Image.new("RGB", (width, height), (150, 190, 220))
+    draw = ImageDraw.Draw(image)
+    draw.ellipse((-20, height * 0.7, width + 20, height * 1.8), fill=(90, 130, 80))
+    draw.ellipse((60, 40, 112, 92), fill=(200, 80, 60))
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+def make_gallery_item(
+    picture: bytes | None = None,
+    grid: tuple[int, int] = (8, 10),
+    caption: str = "a red ##dish ball lies on a green hill , under a pale sky",
+    **changes: Any,
+) -> dict[str, Any]:
+    """One entry of gallery.json whose attention is a bump about the middle."""
+    rows, columns = np.mgrid[: grid[0], : grid[1]]
+    distance = ((rows - grid[0] / 2) / grid[0]) ** 2 + ((columns - grid[1] / 2) / grid[1]) ** 2
+    attention = np.exp(-distance * 18) + np.random.default_rng(7).uniform(0, 0.15, grid)
+    stop = {"a", "on", "under", "lies", ",", "the", "with", "and", "of", "is", "in", "."}
+    picture = picture or make_picture()
+    return {
+        "file_name": "m00000012/misc_3.jpg",
+        "class_name": "red ball",
+        "image": base64.b64encode(picture).decode(),
+        "grid": list(grid),
+        "attention": [float(a) for a in attention.ravel()],
+        "kept": [bool(a > attention.mean()) for a in attention.ravel()],
+        "words": [{"text": word, "kept": word not in stop} for word in caption.split()],
+        "bytes": 812,
+        "native_bytes": len(picture),
+        "codec": "webp",
+        **changes,
+    }
+
+
+@pytest.fixture
+def synthetic_run() -> Callable[..., Result]:
+    """`make_run`."""
+    return make_run
+
+
+@pytest.fixture
+def gallery_item() -> Callable[..., dict[str, Any]]:
+    """`make_gallery_item`."""
+    return make_gallery_item

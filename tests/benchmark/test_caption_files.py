@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from benchmark.data.caption_files import match_captions, read_captions
+from mm_imagenet_r.errors import UserError
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("c.csv", 'file_name,caption\na.jpg,"one, two"\n./b/a.jpg,\n'),
+        ("c.csv", '\ufefffile_name,caption\r\na.jpg,"one, two"\r\nb\\a.jpg,\r\n'),
+        ("c.tsv", "other\timage\ttext\n0\ta.jpg\tone, two\n1\tb/a.jpg\t\n"),
+        (
+            "c.jsonl",
+            '{"file_name": "a.jpg", "caption": "one, two"}\n\n{"file_name": "b/a.jpg", "x": 1}\n',
+        ),
+    ],
+)
+def test_formats_give_the_same(tmp_path: Path, name: str, text: str) -> None:
+    path = tmp_path / name
+    path.write_text(text, encoding="utf-8", newline="")
+    assert read_captions(path) == {"a.jpg": "one, two", "b/a.jpg": ""}
+
+
+def test_parquet(tmp_path: Path) -> None:
+    path = tmp_path / "c.parquet"
+    table = {"file_name": ["a.jpg", "b/a.jpg"], "caption": ["one", None], "big": [b"x", b"y"]}
+    pq.write_table(pa.table(table), path)
+    assert read_captions(path) == {"a.jpg": "one", "b/a.jpg": ""}
+
+
+def test_csv_takes_long_captions_and_leaves_the_limit_alone(tmp_path: Path) -> None:
+    before = csv.field_size_limit()
+    path = tmp_path / "c.csv"
+    path.write_text(f"file_name,caption\na.jpg,{'long ' * 40_000}\n")
+    assert len(read_captions(path)["a.jpg"]) == 200_000
+    assert csv.field_size_limit() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("c.csv", b"file_name,caption\na.jpg,x\n./a.jpg,y\n", "more than one row for a.jpg"),
+        ("c.csv", b"file_name,colour\na.jpg,red\n", "no column 'caption'.*'file_name', 'colour'"),
+        ("c.csv", b"name,caption\na.jpg,red\n", "no column 'file_name'"),
+        ("c.csv", b"", "it has none"),
+        ("c.csv", b"file_name,caption\na.jpg,\xff\n", "is not valid csv in UTF-8"),
+        ("c.csv", b'file_name,caption\na.jpg,"x\n', "is not valid csv"),
+        ("c.jsonl", b'{"file_name": "a"}\n{"file_name"', "line 2"),
+        ("c.jsonl", b"[1]\n", "line 1 is no object"),
+        ("c.jsonl", b'{"file_name": "a", "caption": "\\ud800"}\n', "line 1"),
+        ("c.parquet", b"PAR?", "is not valid parquet"),
+        ("c.txt", b"", "ends in .csv"),
+    ],
+)
+def test_what_is_wrong_is_said(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        read_captions(path)
+
+
+def test_a_missing_file_is_said(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"cannot be read .No such file"):
+        read_captions(tmp_path / "c.csv")
+
+
+def test_bare_names_fit_only_where_unique() -> None:
+    keys = ["cat/1.jpg", "dog/1.jpg", "dog/2.jpg"]
+    assert match_captions({"1.jpg": "?", "2.jpg": "two"}, keys) == ([None, None, "two"], 1)
+
+
+def test_short_paths_fit_only_where_unique() -> None:
+    keys = ["train/cat/1.jpg", "test/cat/1.jpg"]
+    assert match_captions({"cat/1.jpg": "?"}, keys, ["train", "test"]) == ([None, None], 1)

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from photos import two_classes
+
+from benchmark.data import ColumnNames, open_data
+from mm_imagenet_r.errors import UserError
+
+
+def test_mini_needs_no_options() -> None:
+    data = open_data("mini")
+    assert (data.num_classes, data.captions, data.name) == (40, "mini", "mini")
+    assert set(Counter(data.train.labels.tolist()).values()) == {50}
+    assert set(Counter(data.test.labels.tolist()).values()) == {20}
+    assert data.test[0].caption
+    assert data.test[0].file_name.startswith(data.class_names[data.test[0].label])
+    assert data.notes == ()
+    assert data.data_sha256 == open_data("mini").data_sha256
+
+
+def test_a_name_comes_before_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    two_classes(tmp_path / "mini")
+    monkeypatch.chdir(tmp_path)
+    assert open_data("mini").num_classes == 40
+    assert open_data("./mini").num_classes == 2
+    with pytest.raises(UserError, match=r"leave out the --\.\.\.-column options"):
+        open_data("mini", columns=ColumnNames(label="wnid"))
+
+
+def test_captions_of_mini_can_be_replaced(tmp_path: Path) -> None:
+    captions = tmp_path / "mine.csv"
+    key = open_data("mini").train[0].file_name
+    captions.write_text(f"file_name,caption\n{key},something new\n")
+    data = open_data("mini", captions=captions)
+    assert data.train[0].caption == "something new"
+    assert data.captions == "mine.csv"
+    assert "2799 of 2800 images have no caption: empty texts" in data.notes
+
+
+def test_unknown_names_are_told_from_missing_folders(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="did you mean 'mini'"):
+        open_data("minni")
+    with pytest.raises(UserError, match="--dataset is empty"):
+        open_data("")
+    with pytest.raises(UserError, match="no such folder"):
+        open_data(str(tmp_path / "nothing"))
+    with pytest.raises(UserError, match="bad-images"):
+        open_data("mini", bad_images="ignore")
+
+
+def test_hub_offline_is_said_at_once() -> None:
+    with pytest.raises(UserError, match="nothing of that name is in a folder here"):
+        open_data("nobody-of-this-name/no-such-set")

@@ -1,0 +1,296 @@
+"""Pages: complete, self-contained, well-formed, and closed to markup in the data."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmark import report
+from benchmark.report import charts
+from benchmark.report.comparison import write_comparison
+from benchmark.report.gallery import caption, read_gallery
+from benchmark.report.plots import write_curve
+from benchmark.results.schema import Result
+from mm_imagenet_r.errors import UserError
+
+Make = Callable[..., Result]
+Item = Callable[..., dict[str, Any]]
+SMALL: dict[str, Any] = {"sizes": (3, 2, 2), "test": 4}
+EVIL = "<script>alert('x')</script>\"&"
+
+
+class Page(HTMLParser):
+    """Checks that every element is closed in order; collects text, tags and addresses."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(path.read_text(encoding="utf-8"))
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert len({name for name, _ in attrs}) == len(attrs)
+        self.tags.append((tag, dict(attrs)))
+        if tag not in {"meta", "br"}:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if not self.open or self.open[-1] not in {"style", "script"}:
+            self.text += data
+
+    def count(self, tag: str, **attributes: str) -> int:
+        return sum(
+            name == tag and all(found.get(k.rstrip("_")) == v for k, v in attributes.items())
+            for name, found in self.tags
+        )
+
+
+def with_gallery(folder: Path, *items: dict[str, Any]) -> None:
+    (folder / "gallery.json").write_text(json.dumps(items))
+
+
+def test_page_of_a_run_has_every_part(
+    tmp_path: Path, synthetic_run: Make, gallery_item: Item
+) -> None:
+    made = synthetic_run(tmp_path, **SMALL, settings={"tau": 1.0})
+    with_gallery(tmp_path, gallery_item(), gallery_item())
+    page = Page(report.write_report(tmp_path))
+    for words in (
+        "Exemplar masking",
+        "7 classes of mini learnt in 3 phases, 3 classes first, then 2 each",
+        "5 samples a class = 17.1 kB, in bytes",
+        "the memory grows with the classes",
+        "Accuracy matrix",
+        "What an exemplar is",
+        "What is remembered",
+        "Beside the memory",
+        "What is mistaken",
+        "Phases and time",
+        "backward_transfer",
+        "python -m benchmark.run --config result.json",
+        "812 B of",
+        made["dataset"]["split_sha256"],
+    ):
+        assert words in page.text, words
+    assert f"{made['metrics']['average_incremental_accuracy']:.1f}" in page.text
+    assert f"{made['metrics']['forgetting']:.2f}" in page.text
+    assert page.count("td", class_="new") == 3
+    assert page.count("section") + page.count("section", class_="open") >= 9
+
+
+def test_page_needs_nothing_from_outside(
+    tmp_path: Path, synthetic_run: Make, gallery_item: Item
+) -> None:
+    synthetic_run(tmp_path, **SMALL)
+    with_gallery(tmp_path, gallery_item())
+    path = report.write_report(tmp_path)
+    page = Page(path)
+    addresses = [v for _, found in page.tags for k, v in found.items() if k in {"href", "src"}]
+    assert addresses
+    assert all(a and a.startswith(("data:image/jpeg;base64,", "#")) for a in addresses)
+    text = path.read_text(encoding="utf-8")
+    assert not re.search(r"https?://|@import|url\(", text)
+    assert page.count("meta", name="viewport") == 1
+    policy = next(v["content"] for tag, v in page.tags if v.get("http-equiv"))
+    assert policy is not None
+    assert policy.startswith("default-src 'none'")
+
+
+def test_same_files_give_the_same_page(
+    tmp_path: Path, synthetic_run: Make, gallery_item: Item
+) -> None:
+    synthetic_run(tmp_path, **SMALL)
+    with_gallery(tmp_path, gallery_item())
+    first = report.write_report(tmp_path).read_bytes()
+    assert report.write_report(tmp_path, tmp_path / "again.html").read_bytes() == first
+
+
+def test_data_cannot_become_markup(tmp_path: Path, synthetic_run: Make, gallery_item: Item) -> None:
+    names = [f"{EVIL}{i}" for i in range(7)]
+    settings = {EVIL: EVIL}
+    config = {"note": EVIL, EVIL: 1}
+    changed = {"names": names, "method": f"m.py:{EVIL}", "settings": settings, "config": config}
+    synthetic_run(tmp_path / "a", **SMALL, **changed)
+    item = gallery_item(caption="x", class_name=EVIL, file_name=EVIL, codec=EVIL)
+    item["words"] = [{"text": EVIL, "kept": True}, {"text": f"##{EVIL}", "kept": False}]
+    with_gallery(tmp_path / "a", item)
+    path = report.write_report(tmp_path / "a")
+    assert Page(path).count("script") == 1
+    assert "<script>alert" not in path.read_text(encoding="utf-8")
+    assert EVIL in Page(path).text
+    synthetic_run(tmp_path / "b", **SMALL, **changed, seed=1)
+    synthetic_run(tmp_path / "c", **SMALL, **{**changed, "settings": {EVIL: EVIL * 2}})
+    folders = [tmp_path / name for name in "abc"]
+    path = write_comparison(folders, tmp_path / "all.html")
+    assert Page(path).count("script") == 1
+    assert "<script>alert" not in path.read_text(encoding="utf-8")
+
+
+def test_parts_without_content_are_left_out(tmp_path: Path, synthetic_run: Make) -> None:
+    synthetic_run(tmp_path, sizes=(3,), test=4, memory=0, method="finetune", complete=False)
+    page = Page(report.write_report(tmp_path))
+    assert "What an exemplar is" not in page.text
+    assert "What is remembered" not in page.text
+    assert "No sample is kept from one phase to the next." in page.text
+    assert "one phase only: nothing to forget" in page.text
+    assert "Not finished: 1 phases so far." in page.text
+
+
+def test_a_memory_with_a_total_only_has_no_class_shares(
+    tmp_path: Path, synthetic_run: Make
+) -> None:
+    synthetic_run(tmp_path, **SMALL)
+    value = json.loads((tmp_path / "result.json").read_text())
+    value["budget"].update(growth="total", memory="20MB", amount=5860.8)
+    for phase in value["phases"]:
+        for entry in phase["memory"]["per_class"].values():
+            entry["budget"] = None
+    (tmp_path / "result.json").write_text(json.dumps(value))
+    page = Page(report.write_report(tmp_path))
+    assert "20 MB in total, in bytes" in page.text
+    assert "exemplars a class" in page.text
+    assert "budget used, %" not in page.text
+
+
+def test_kept_words_stand_out() -> None:
+    words = [("a", False), ("polar", True), ("bear", True), ("with", False), ("##out", True)]
+    shown = caption([{"text": text, "kept": kept} for text, kept in words])
+    assert shown == "<s>a</s> <b>polar</b> <b>bear</b> <s>with</s><b>out</b>"
+
+
+def test_gallery_shows_what_is_dropped(
+    tmp_path: Path, synthetic_run: Make, gallery_item: Item
+) -> None:
+    synthetic_run(tmp_path, **SMALL)
+    item = gallery_item(grid=(2, 3))
+    item.update(attention=[0.0, 1.0, 2.0, 3.0, 4.0, 5.0], kept=[True, False] * 3)
+    with_gallery(tmp_path, item)
+    page = Page(report.write_report(tmp_path))
+    dropped = [found["d"] for tag, found in page.tags if found.get("class") == "dropped"]
+    assert dropped == ["M1 0h1v1h-1zM0 1h1v1h-1zM2 1h1v1h-1z"]
+    fills = [found["fill"] for tag, found in page.tags if tag == "rect" and found.get("fill")]
+    assert len(fills) == 6
+    assert fills[0] == "#140e36"
+    assert fills[-1] == "#faeb8c"
+    assert page.count("svg", viewbox="0 0 3 2") == 3
+    assert "3 of 6 patches" in page.text
+
+
+def test_a_large_gallery_is_folded_not_cut(
+    tmp_path: Path, synthetic_run: Make, gallery_item: Item
+) -> None:
+    synthetic_run(tmp_path, **SMALL)
+    with_gallery(tmp_path, *(gallery_item(class_name=f"class{i:02d}") for i in range(30)))
+    page = Page(report.write_report(tmp_path))
+    assert all(f"class{i:02d}" in page.text for i in range(30))
+    assert "20 more" in page.text
+    names = [found["id"] for tag, found in page.tags if tag == "image"]
+    assert len(set(names)) == 30
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"kept": [True]}, r"gallery\[0\] needs 80 numbers"),
+        ({"grid": [80]}, "grid is not"),
+        ({"image": "not base64!"}, "no base64 of a JPEG"),
+        ({"image": "aGVsbG8="}, "no base64 of a JPEG"),
+        ({"words": ["a"]}, r"words\[0\] is no object"),
+        ({"bytes": "many"}, "bytes is no integer"),
+    ],
+)
+def test_broken_galleries_are_refused(
+    tmp_path: Path, gallery_item: Item, change: dict[str, Any], message: str
+) -> None:
+    with_gallery(tmp_path, {**gallery_item(), **change})
+    with pytest.raises(UserError, match=message) as caught:
+        read_gallery(tmp_path)
+    assert "gallery.json" in str(caught.value)
+    (tmp_path / "gallery.json").write_text("[")
+    with pytest.raises(UserError, match=r"gallery.json cannot be read"):
+        read_gallery(tmp_path)
+
+
+def test_comparison_never_mixes_currencies(tmp_path: Path, synthetic_run: Make) -> None:
+    for seed in (0, 1):
+        for memory in (1, 5):
+            kept = {"seed": seed, "memory": memory, **SMALL}
+            synthetic_run(tmp_path / f"em{memory}{seed}", **kept)
+            synthetic_run(tmp_path / f"ssf{memory}{seed}", **kept, method="ssf", share=1.0)
+        synthetic_run(tmp_path / f"samples{seed}", **SMALL, seed=seed, currency="samples")
+    path = write_comparison(sorted(tmp_path.iterdir()), tmp_path / "all.html")
+    page = Page(path)
+    parts = re.split(r'<section class="setting">', path.read_text(encoding="utf-8"))[1:]
+    assert len(parts) == 2
+    in_bytes, in_samples = parts
+    assert "memory in bytes" in in_bytes
+    assert "in samples" not in in_bytes
+    assert "memory in samples" in in_samples
+    assert "in bytes" not in in_samples
+    assert "Accuracy against memory" in in_bytes
+    assert "Accuracy against memory" not in in_samples
+    # Two charts against memory and one for each of two budgets, each drawn wide and narrow.
+    assert in_bytes.count("<svg") == 8
+    assert 'class="band c0"' in in_bytes
+    assert "10 runs in 2 settings" in page.text
+    assert re.search(r"\d\d\.\d ± \d", page.text)
+
+
+def test_comparison_needs_a_finished_run(tmp_path: Path, synthetic_run: Make) -> None:
+    synthetic_run(tmp_path / "a", **SMALL, complete=False)
+    with pytest.raises(UserError, match="none of these runs is finished"):
+        write_comparison([tmp_path / "a"], tmp_path / "all.html")
+    synthetic_run(tmp_path / "b", **SMALL)
+    page = Page(write_comparison([tmp_path / "a", tmp_path / "b"], tmp_path / "all.html"))
+    assert "1 unfinished runs are left out." in page.text
+
+
+def test_command_line(
+    tmp_path: Path, synthetic_run: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    synthetic_run(tmp_path / "runs" / "a", **SMALL)
+    one, png = tmp_path / "runs" / "a" / "report.html", tmp_path / "curve.png"
+    assert report.main([str(tmp_path / "runs"), "--png", str(png)]) == 0
+    assert capsys.readouterr().out.split() == [str(one), str(png)]
+    assert png.read_bytes().startswith(b"\x89PNG")
+    assert "· run" in Page(one).text
+    synthetic_run(tmp_path / "runs" / "b", **SMALL, seed=1)
+    both = tmp_path / "both.html"
+    assert report.main([str(tmp_path / "runs"), "--output", str(both)]) == 0
+    assert "· comparison" in Page(both).text
+    assert report.main([str(tmp_path / "nowhere")]) == 2
+    assert "does not exist" in capsys.readouterr().err
+
+
+def test_picture_of_curves_is_reproducible(tmp_path: Path, synthetic_run: Make) -> None:
+    synthetic_run(tmp_path / "a", **SMALL)
+    synthetic_run(tmp_path / "b", **SMALL, seed=1)
+    folders = [tmp_path / "a", tmp_path / "b"]
+    first = write_curve(folders, tmp_path / "1.png").read_bytes()
+    assert write_curve(folders, tmp_path / "2.png").read_bytes() == first
+
+
+def test_line_ends_do_not_overlap() -> None:
+    lines = [charts.Line(str(i), [0, 1], [50, 60 + i / 10], colour=i) for i in range(5)]
+    drawn = charts.line_chart(lines, x_label="x").split("</svg>")[0]
+    heights = sorted(float(y) for y in re.findall(r'y="([\d.]+)" class="end', drawn))
+    assert len(heights) == 5
+    assert min(b - a for a, b in itertools.pairwise(heights)) > 12
+
+
+def test_repeated_command(tmp_path: Path) -> None:
+    config = {"method": ["ssf"], "seeds": [3], "dataset": "mini", "memory": "1", "output": "/x"}
+    assert report.command(config) == "python -m benchmark.run --method ssf --seeds 3 --memory 1"
