@@ -12,6 +12,7 @@ training sees again. Numbers are little-endian.
 
 from __future__ import annotations
 
+import bisect
 import io
 import math
 from collections.abc import Sequence
@@ -166,7 +167,7 @@ def choose(views: Sequence[View], candidates: Sequence[str], min_psnr: float) ->
     """Return the codec and quality that need the fewest bytes for a wanted fidelity.
 
     For each codec, the lowest of `QUALITIES` whose mean PSNR on the kept pixels of the views
-    reaches `min_psnr` is measured; of ties the earlier candidate wins.
+    reaches `min_psnr` is found by bisection; of ties the earlier candidate wins.
 
     Args:
         views: Samples of what will be stored.
@@ -181,14 +182,17 @@ def choose(views: Sequence[View], candidates: Sequence[str], min_psnr: float) ->
         raise ValueError("choosing a codec needs at least one view to measure it on")
     best: tuple[int, str, int] | None = None
     for codec in candidates:
-        for quality in QUALITIES if codec in _CODECS and _CODECS[codec].lossy else (100,):
+        ladder = QUALITIES if codec in _CODECS and _CODECS[codec].lossy else (100,)
+        sizes: dict[int, int] = {}
+
+        def good(quality: int, codec: str = codec, sizes: dict[int, int] = sizes) -> bool:
             payloads = [encode_patches(view, codec, quality) for view in views]
-            fidelity = sum(map(_fidelity, views, payloads)) / len(views)
-            size = sum(map(len, payloads))
-            if fidelity >= min_psnr:
-                if best is None or size < best[0]:
-                    best = (size, codec, quality)
-                break
+            sizes[quality] = sum(map(len, payloads))
+            return sum(map(_fidelity, views, payloads)) / len(views) >= min_psnr
+
+        at = bisect.bisect_left(ladder, True, key=good)
+        if at < len(ladder) and (best is None or sizes[ladder[at]] < best[0]):
+            best = (sizes[ladder[at]], codec, ladder[at])
     if best is None:
         raise UserError(
             f"none of the codecs {', '.join(candidates)} reaches {min_psnr} dB: lower the wanted "
@@ -268,8 +272,17 @@ def _encode_pixels(patches: Pixels, codec: _Codec, quality: int) -> bytes:
     spare = np.broadcast_to(edge, (rows * columns - len(patches), *edge.shape))
     tiles = np.concatenate([patches, spare])
     mosaic = Image.fromarray(to_pixels(tiles, np.arange(len(tiles)), (rows, columns)))
+    try:
+        return _save(mosaic, codec.format, quality=quality, **codec.options)
+    except OSError:
+        # Optimised JPEG must fit a buffer that Pillow sizes for photographs; noise exceeds it.
+        options = {key: value for key, value in codec.options.items() if key != "optimize"}
+        return _save(mosaic, codec.format, quality=quality, **options)
+
+
+def _save(image: Image.Image, format: str, **options: Any) -> bytes:
     buffer = io.BytesIO()
-    mosaic.save(buffer, codec.format, quality=quality, **codec.options)
+    image.save(buffer, format, **options)
     return buffer.getvalue()
 
 

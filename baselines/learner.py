@@ -62,7 +62,8 @@ class Classifier(nn.Module):
     def __init__(self, vilt: Vilt, num_classes: int, generator: torch.Generator) -> None:
         super().__init__()
         self.vilt = vilt
-        self.head = nn.Linear(vilt.config.hidden_size, num_classes)
+        with torch.random.fork_rng(devices=[]):  # a Linear draws from the global generator
+            self.head = nn.Linear(vilt.config.hidden_size, num_classes)
         nn.init.normal_(self.head.weight, std=0.02, generator=generator)
         nn.init.zeros_(self.head.bias)
         self.seen = num_classes
@@ -83,6 +84,10 @@ class ViltLearner(Method):
         super().__init__(task, settings)
         generator = torch.Generator().manual_seed(int(task.rng(0).integers(2**63)))
         vilt = Vilt.from_pretrained(task.backbone, max_text_length=task.max_text_length)
+        # Weights may lie anywhere in a mapped file, and products of unaligned ones differ in their
+        # last digits from those of a copy.
+        for parameter in vilt.parameters():
+            parameter.data = parameter.data.clone()
         self._backbone = dict(sorted(vilt.model.state_dict().items()))
         tune(vilt, task.tuning, generator)
         self.model = Classifier(vilt, task.num_classes, generator).to(task.device)

@@ -7,52 +7,32 @@ it, and the pixels are the same bit for bit; only images so narrow that they wou
 
 from __future__ import annotations
 
-import io
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image
 
 from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.images import rgb
 
 Pixels: TypeAlias = npt.NDArray[np.uint8]
 Integers: TypeAlias = npt.NDArray[np.int64]
 
 
 def decode(image: bytes) -> Image.Image:
-    """Decode an image file of any kind Pillow knows into upright 8-bit RGB.
-
-    The EXIF orientation is applied, transparency is laid on white, sixteen bits are scaled to
-    eight, and of an animation the first frame is taken.
+    """Decode an image file as `mm_imagenet_r.images.rgb` does.
 
     Raises:
         UserError: The bytes are no image, or a damaged one.
     """
     try:
-        with Image.open(io.BytesIO(image)) as opened:
-            return _to_rgb(ImageOps.exif_transpose(opened))
+        return rgb(image)
     except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
         raise UserError(
             f"an image file of {len(image)} bytes cannot be decoded ({error}): "
             "it is damaged or no image; replace it or take it out of the data"
         ) from error
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "RGB" and "transparency" not in image.info:
-        return image.copy() if image.readonly else image
-    if image.mode.startswith("I"):  # I;16, I;16B, or I: sixteen bits in thirty-two
-        grey = np.asarray(image).astype(np.int64).clip(0, 65535)
-        return Image.fromarray(((grey + 128) // 257).astype(np.uint8)).convert("RGB")
-    if image.mode == "F":
-        grey = np.nan_to_num(np.asarray(image), posinf=255.0)
-        return Image.fromarray(grey.clip(0, 255).round().astype(np.uint8)).convert("RGB")
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
-        return Image.alpha_composite(white, image).convert("RGB")
-    return image.convert("RGB")
 
 
 def target_size(height: int, width: int, *, shorter: int, divisor: int) -> tuple[int, int]:

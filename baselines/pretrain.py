@@ -49,7 +49,7 @@ class Recipe:
     image_size: int = 72
     max_text_length: int = 64
     images_per_class: int = 150
-    epochs: int = 24
+    epochs: int = 16
     batch_size: int = 64
     learning_rate: float = 1.5e-3
     weight_decay: float = 0.05
@@ -59,7 +59,7 @@ class Recipe:
     muon: float = 0.02
     image_only: float = 0.5
     text_only: float = 0.1
-    drop_patches: float = 0.6
+    drop_patches: float = 0.75
     drop_words: float = 0.3
     seed: int = 0
 
@@ -196,17 +196,16 @@ class Heads(nn.Module):
 
 def optimizers(recipe: Recipe, model: Vilt, heads: Heads) -> list[torch.optim.Optimizer]:
     """Muon for the matrices of the encoder, AdamW for everything else."""
-    encoder = [p for p in model.model.encoder.parameters() if p.ndim == 2]
+    encoder: list[Any] = [p for p in model.model.encoder.parameters() if p.ndim == 2]
     matrices = set(encoder) if recipe.muon else set()
-    others: list[torch.Tensor] = [p for p in [*model.parameters(), *heads.parameters()] if p not in matrices]
+    everything: list[Any] = [*model.parameters(), *heads.parameters()]
+    others = [p for p in everything if p not in matrices]
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in others if p.ndim > 1]},
+        {"params": [p for p in others if p.ndim <= 1], "weight_decay": 0.0},
+    ]
     adam = torch.optim.AdamW(
-        [
-            {"params": [p for p in others if p.ndim > 1]},
-            {"params": [p for p in others if p.ndim <= 1], "weight_decay": 0.0},
-        ],
-        lr=recipe.learning_rate,
-        weight_decay=recipe.weight_decay,
-        betas=(0.9, 0.98),
+        groups, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, betas=(0.9, 0.98)
     )
     if not recipe.muon:
         return [adam]

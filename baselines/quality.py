@@ -7,7 +7,10 @@ The probes see frozen features and choose their weight decay on a part of the tr
 
 from __future__ import annotations
 
+import argparse
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -18,6 +21,8 @@ from baselines.learner import Array
 from baselines.views import Batch, Preprocessor, View, collate
 from baselines.vilt import Encoded, Vilt
 from mm_imagenet_r import mini
+from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.files import replace_section
 from mm_imagenet_r.mini import settings
 
 RATE = 0.36  # share of the patches that the paper's masks keep in the mean
@@ -99,7 +104,7 @@ class Measured:
             batch = collate(views[start : start + 128])
             with torch.no_grad():
                 out = self.model(batch, attentions=True)
-            found += _patch_scores(out, batch, source)
+            found += patch_scores_of(out, batch, source)
         return found
 
     def probe(self, train: Sequence[View], test: Sequence[View]) -> float:
@@ -109,7 +114,8 @@ class Measured:
         )
 
 
-def _patch_scores(out: Encoded, batch: Batch, source: str) -> list[Array]:
+def patch_scores_of(out: Encoded, batch: Batch, source: str) -> list[Array]:
+    """Class-token attention of each sample of a batch on its own patches."""
     scores = patch_scores(reduce_layers(out.attentions or [], source), out.patches.start)
     return [s[m].numpy() for s, m in zip(scores, batch.patch_mask, strict=True)]
 
@@ -180,3 +186,30 @@ def _kept(scores: Array) -> Array:
     row = torch.as_tensor(scores)[None]
     kept: Array = above_mean(row, torch.ones_like(row, dtype=torch.bool), 1.0)[0].numpy()
     return kept
+
+
+def table(figures: dict[str, float]) -> str:
+    """The figures as Markdown."""
+    lines = ["| figure | value |", "| --- | --- |"]
+    return "\n".join([*lines, *(f"| {name} | {value:.3f} |" for name, value in figures.items())])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and write the page."""
+    command = argparse.ArgumentParser(prog="python -m baselines.quality", description=__doc__)
+    command.add_argument("--backbone", default="tiny", help="name or folder")
+    command.add_argument("--page", type=Path, help="Markdown file whose section to replace")
+    given = command.parse_args(arguments)
+    try:
+        text = table(measure(given.backbone)) + "\n"
+        if given.page:
+            replace_section(given.page, "quality", text)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

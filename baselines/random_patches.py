@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import zlib
 from collections.abc import Sequence
+
+import numpy as np
 
 from baselines.exemplar_masking import ExemplarMasking, Masks
 from baselines.views import View
@@ -13,8 +16,12 @@ class RandomPatches(ExemplarMasking):
     """Exemplar masking with each sample's mask shuffled over its patches; all else is equal."""
 
     def masks(self, views: Sequence[View]) -> list[Masks]:
-        """The attention's own masks, shuffled; the same for a view whenever it is asked."""
+        """The attention's own masks, shuffled; one view is always shuffled in the same way."""
         return [
-            dataclasses.replace(masks, patches=self.task.rng(4, number).permutation(masks.patches))
-            for number, masks in enumerate(super().masks(views))
+            dataclasses.replace(masks, patches=self._rng(view).permutation(masks.patches))
+            for view, masks in zip(views, super().masks(views), strict=True)
         ]
+
+    def _rng(self, view: View) -> np.random.Generator:
+        content = view.patches.tobytes() + view.words.tobytes()
+        return self.task.rng(4, zlib.crc32(content))

@@ -30,9 +30,8 @@ class Replay(ViltLearner):
         """Rank the samples of each new class and keep the first that fit."""
         features = self.features([self.view(sample) for sample in phase.train])
         for label in phase.new:
-            own = [i for i, sample in enumerate(phase.train) if sample.label == label]
-            order = self.rank(features[own], phase, label)
-            samples = (phase.train[own[i]] for i in order)
+            own = phase.train.labels == label
+            samples = phase.train.of_classes([label]).select(self.rank(features[own], phase, label))
             memory.keep(
                 label,
                 (

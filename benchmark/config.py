@@ -5,14 +5,12 @@ Nothing heavy is imported here: `--help` and `--list` must answer at once.
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import hashlib
 import json
-import tomllib
-import types
-import typing
-from collections.abc import Mapping, Sequence
+import math
+import shlex
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,7 +36,8 @@ class RunConfig:
         "one or more of --list, 'package.module:Class' or 'file.py:Class'; '@NAME' picks a preset",
     )
     set: tuple[str, ...] = _option(
-        (), "a method's own settings as key=value, or method.key=value where several methods run"
+        (),
+        "a method's own settings as key=value; method.key=value where several run, or for --like",
     )
     seeds: tuple[int, ...] = _option((0,), "one run per seed (initialisation, data order, masks)")
 
@@ -83,7 +82,7 @@ class RunConfig:
     backbone: str = _option("tiny", "tiny, a folder, or a Hub id such as dandelin/vilt-b32-mlm")
     tuning: str = _option("ssf", "what is trained", choices=("ssf", "full", "head"))
     max_text_length: int | None = _option(None, "text tokens; default: the backbone's own length")
-    epochs: int = _option(10, "epochs a phase")
+    epochs: int = _option(4, "epochs a phase")
     batch_size: int = _option(32, "global batch, over all processes")
     micro_batches: int = _option(
         2, "equal parts a batch is computed in: results do not depend on how many processes share"
@@ -114,65 +113,96 @@ class RunConfig:
             value = getattr(self, spec.name)
             if choices and value not in choices:
                 raise UserError(
-                    f"--{_dashed(spec.name)} {value}: {did_you_mean(str(value), choices)}"
+                    f"--{dashed(spec.name)} {value}: {did_you_mean(str(value), choices)}"
                 )
         for name in ("method", "seeds"):
-            if not getattr(self, name):
+            values = getattr(self, name)
+            if not values:
                 raise UserError(f"--{name} needs at least one value")
-        for name in ("phases", "batch_size", "micro_batches"):
-            if getattr(self, name) < 1:
-                raise UserError(f"--{_dashed(name)} must be at least 1, not {getattr(self, name)}")
-        if self.epochs < 0 or self.workers < 0:
-            raise UserError("--epochs and --workers cannot be negative")
-        if self.learning_rate is not None and self.learning_rate <= 0:
+            if len(set(values)) < len(values):
+                raise UserError(f"--{name} {' '.join(map(str, values))}: give each one once")
+        least = {"phases": 1, "batch_size": 1, "micro_batches": 1, "max_text_length": 2}
+        not_negative = ("epochs", "weight_decay", "split_seed", "workers", "checkpoint_seconds")
+        for name, smallest in (least | dict.fromkeys(not_negative, 0)).items():
+            value = getattr(self, name)
+            if value is not None and not smallest <= value < math.inf:
+                raise UserError(f"--{dashed(name)} must be at least {smallest}, not {value}")
+        if min(self.seeds) < 0:
+            raise UserError(f"--seeds cannot be negative: {min(self.seeds)}")
+        if self.learning_rate is not None and not 0 < self.learning_rate < math.inf:
             raise UserError(f"--learning-rate must be positive, not {self.learning_rate}")
         if not 0 < self.test_fraction < 1:
             raise UserError(f"--test-fraction lies between 0 and 1, not {self.test_fraction}")
+        for owner, key, _ in self._settings():
+            if owner and owner not in _names(*self.method, self.like):
+                raise UserError(
+                    f"--set {owner}.{key}: {owner} is none of the methods that run: "
+                    + did_you_mean(owner, self.method)
+                )
 
     def cells(self) -> list[RunConfig]:
-        """One configuration per method and seed, seeds innermost."""
-        return [
-            dataclasses.replace(self, method=(method,), seeds=(seed,))
-            for method in self.method
-            for seed in self.seeds
-        ]
+        """One configuration per method and seed, seeds innermost; `set` holds what it needs."""
+        cells = []
+        for method in self.method:
+            own = [f"{key}={value}" for key, value in sorted(self.settings_of(method).items())]
+            alike = [
+                f"{owner}.{key}={value}"
+                for owner, key, value in self._settings()
+                if owner in _names(self.like) and owner not in _names(method)
+            ]
+            for seed in self.seeds:
+                cells.append(
+                    dataclasses.replace(self, method=(method,), seeds=(seed,), set=(*own, *alike))
+                )
+        return cells
 
     def settings_of(self, method: str) -> dict[str, str]:
-        """The `--set` items meant for `method`, as strings.
+        """The `--set` items meant for `method`; one that names the method wins.
 
-        >>> RunConfig(set=("tau=1", "ssf.tau=2")).settings_of("ssf@paper")
+        >>> config = RunConfig(method=("ssf", "joint"), set=("tau=1", "ssf.tau=2", "joint.a=3"))
+        >>> config.settings_of("ssf")
         {'tau': '2'}
         """
-        found: dict[str, str] = {}
-        for item in sorted(self.set, key=lambda text: "." in text.split("=", 1)[0]):
-            key, equals, value = item.partition("=")
+        items = sorted(self._settings(), key=lambda item: len(item[0]))
+        return {key: value for owner, key, value in items if owner in ("", *_names(method))}
+
+    def model(self) -> RunConfig:
+        """The run whose numbers of exemplars `like` asks for."""
+        assert self.like is not None
+        own = [f"{k}={v}" for owner, k, v in self._settings() if owner in _names(self.like)]
+        return dataclasses.replace(self, method=(self.like,), like=None, set=tuple(own)).cells()[0]
+
+    def _settings(self) -> Iterator[tuple[str, str, str]]:
+        """Owner ("" if none is named), key and value of each `--set` item."""
+        for item in self.set:
+            name, equals, value = item.partition("=")
+            owner, _, key = name.rpartition(".")
             if not equals or not key:
                 raise UserError(f"--set {item}: write key=value, for example --set augment=0")
-            owner, dot, name = key.rpartition(".")
-            if not dot:
-                found[key] = value
-            elif owner == method.partition("@")[0]:
-                found[name] = value
-        return found
+            yield owner, key, value
 
-    def fingerprint(self) -> str:
-        """Hash of everything that may change a result; two equal ones are the same experiment."""
-        relevant = {
+    def identity(self) -> dict[str, Any]:
+        """All that may change a result, as plain types: the `config` of a result.json."""
+        return {
             spec.name: _plain(getattr(self, spec.name))
             for spec in dataclasses.fields(self)
             if not spec.metadata.get("where")
         }
-        return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()
+
+    def fingerprint(self) -> str:
+        """Hash of everything that may change a result; two equal ones are the same experiment."""
+        (cell,) = self.cells()  # in which settings stand in one order and one way of writing
+        return hashlib.sha256(json.dumps(cell.identity(), sort_keys=True).encode()).hexdigest()
 
     def folder(self) -> Path:
         """Where this cell's results lie: readable, and unique through the fingerprint."""
-        budget = f"like-{_safe(self.like)}" if self.like else f"{self.memory}-{self.currency}"
+        budget = f"{self.memory}-{self.currency}" + (f"-like-{self.like}" if self.like else "")
         setting = f"{_safe(Path(self.dataset).name)}-{self.phases}phases-{_safe(budget)}"
-        method = _safe(self.method[0].replace(".py:", "-").replace(":", "-"))
+        method = _safe(Path(self.method[0]).name.replace(".py:", "-").replace(":", "-"))
         return self.output / setting / method / f"seed{self.seeds[0]}-{self.fingerprint()[:8]}"
 
     def to_json(self) -> dict[str, Any]:
-        """Plain types only; `from_mapping` reads it back."""
+        """All fields as plain types; `from_mapping` reads them back."""
         return {spec.name: _plain(getattr(self, spec.name)) for spec in dataclasses.fields(self)}
 
     def command(self) -> str:
@@ -182,116 +212,9 @@ class RunConfig:
             value = getattr(self, spec.name)
             if value == spec.default or spec.metadata.get("where"):
                 continue
-            text = " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
-            words.append(f"--{_dashed(spec.name)} {text.lower() if value is None else text}")
+            texts = value if isinstance(value, tuple) else ("none" if value is None else value,)
+            words.append(f"--{dashed(spec.name)} {shlex.join(map(str, texts))}")
         return " ".join(words)
-
-
-def from_mapping(values: Mapping[str, Any], *, source: str) -> dict[str, Any]:
-    """Check and convert the fields of a configuration file.
-
-    Raises:
-        UserError: An unknown name, or a value of another type than the field's.
-    """
-    hints = typing.get_type_hints(RunConfig)
-    converted: dict[str, Any] = {}
-    for name, value in values.items():
-        if name not in hints:
-            raise UserError(f"{source}: unknown option {name!r}: {did_you_mean(name, hints)}")
-        converted[name] = _convert(value, hints[name], f"{source}: {name}")
-    return converted
-
-
-def read_file(path: Path) -> dict[str, Any]:
-    """Read a TOML or JSON configuration; a result.json serves too (its `config` is taken)."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UserError(
-            f"--config {path} cannot be read ({error.strerror}): check the path"
-        ) from error
-    try:
-        values = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-    except ValueError as error:
-        raise UserError(f"--config {path} is neither valid TOML nor JSON: {error}") from error
-    if "schema_version" in values:
-        values = values["config"]
-    return from_mapping(values, source=str(path))
-
-
-def parser() -> argparse.ArgumentParser:
-    """The command line of `python -m benchmark.run`, made from the fields above."""
-    command = argparse.ArgumentParser(
-        prog="python -m benchmark.run",
-        description="Run class-incremental methods under one memory budget.",
-        epilog=(
-            "examples:\n"
-            "  python -m benchmark.run --method exemplar_masking\n"
-            "  python -m benchmark.run --method ssf exemplar_masking --memory 1 --seeds 0 1 2\n"
-            "  python -m benchmark.run --method exemplar_masking@paper --currency samples\n"
-            "  python -m benchmark.run --method mine.py:MyMethod --dataset photos/ --phases 5\n"
-            "A run that was stopped goes on when the same command is given again."
-        ),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        argument_default=argparse.SUPPRESS,
-        allow_abbrev=False,
-    )
-    command.add_argument("--list", nargs="?", const="", metavar="METHOD",
-                         help="list the methods, or one method's settings, and stop")  # fmt: skip
-    command.add_argument(
-        "--config", type=Path, help="TOML or JSON file (or a result.json); options override it"
-    )
-    hints = typing.get_type_hints(RunConfig)
-    for spec in dataclasses.fields(RunConfig):
-        text = spec.metadata["help"].replace("%", "%%")
-        many = typing.get_origin(hints[spec.name]) is tuple
-        default: Any = spec.default
-        shown = " ".join(map(str, default)) if many else default
-        if default not in (None, (), False):
-            text += f" (default: {shown})"
-        kind: dict[str, Any]
-        if hints[spec.name] is bool:
-            kind = {"action": argparse.BooleanOptionalAction}
-        else:
-            kind = {"nargs": "+" if many else None, "metavar": _metavar(spec, hints[spec.name])}
-        command.add_argument(f"--{_dashed(spec.name)}", help=text, **kind)
-    return command
-
-
-def parse(arguments: Sequence[str] | None = None) -> tuple[RunConfig, argparse.Namespace]:
-    """Command line over configuration file over defaults.
-
-    Raises:
-        UserError: Anything that is not a valid configuration.
-    """
-    given = parser().parse_args(arguments)
-    values = read_file(given.config) if "config" in given else {}
-    named = {k: v for k, v in vars(given).items() if k not in ("config", "list")}
-    values.update(from_mapping(named, source="command line"))
-    return RunConfig(**values), given
-
-
-def _convert(value: Any, hint: Any, where: str) -> Any:
-    """Turn a string or a JSON value into the type a field has."""
-    if typing.get_origin(hint) is tuple:
-        items = value if isinstance(value, (list, tuple)) else [value]
-        return tuple(_convert(item, typing.get_args(hint)[0], where) for item in items)
-    if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        if value is None or (isinstance(value, str) and value.lower() == "none"):
-            return None
-        hint = next(kind for kind in typing.get_args(hint) if kind is not type(None))
-    try:
-        if hint is bool:
-            if not isinstance(value, bool):
-                raise ValueError
-            return value
-        if hint is int and isinstance(value, float):
-            raise ValueError
-        if hint is str and not isinstance(value, (str, int, float)):
-            raise ValueError
-        return hint(value)
-    except (ValueError, TypeError):
-        raise UserError(f"{where}: {value!r} is no {hint.__name__}") from None
 
 
 def _plain(value: Any) -> Any:
@@ -300,18 +223,16 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-def _dashed(name: str) -> str:
+def dashed(name: str) -> str:
+    """A field's name as an option, without the two dashes."""
     return name.replace("_", "-")
 
 
-def _metavar(spec: dataclasses.Field[Any], hint: Any) -> str:
-    if spec.metadata.get("choices"):
-        return "{" + ",".join(spec.metadata["choices"]) + "}"
-    kinds = [kind for kind in typing.get_args(hint) if kind not in (type(None), Ellipsis)]
-    kind = kinds[0] if kinds else hint
-    return {"int": "N", "float": "X", "Path": "PATH"}.get(kind.__name__, "TEXT")
+def _names(*methods: str | None) -> set[str]:
+    """What may stand before the dot of `--set`: a method with or without its preset."""
+    return {name for method in methods if method for name in (method, method.partition("@")[0])}
 
 
 def _safe(text: str) -> str:
     """A name that is fit for a folder on every system."""
-    return "".join(c if c.isalnum() or c in "-._@" else "_" for c in text)
+    return "".join(c if c.isalnum() or c in "-._@" else "_" for c in text)[:80]

@@ -2,44 +2,64 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
-from benchmark.wording import bytes_words
+from benchmark.results.schema import MemoryLedger
+from benchmark.wording import MISSING, bytes_words, seconds_words
 
 if TYPE_CHECKING:
-    from benchmark.config import RunConfig
-    from benchmark.experiment import Plan
+    from benchmark.plan import Plan
+    from benchmark.run_folder import PhaseRecord
+
+
+def make_console(*, silent: bool = False) -> Console:
+    """A console for the standard output, where only a terminal breaks lines."""
+    narrow = sys.stdout.isatty() or "COLUMNS" in os.environ
+    return Console(quiet=silent, highlight=False, width=None if narrow else 1000)
 
 
 class Display:
     """Writes to a console; silent on all processes but the first."""
 
-    def __init__(self, console: Console | None = None, *, silent: bool = False) -> None:
-        self.console = console or Console(quiet=silent, highlight=False)
+    def __init__(self, *, silent: bool = False) -> None:
+        self.console = make_console(silent=silent)
+        self._plan: Plan
         self._progress: Progress | None = None
         self._phases = 0
         self._accuracy = ""
 
-    def start(self, config: RunConfig, plan: Plan, finished: int) -> None:
+    def notes(self, notes: Iterable[str]) -> None:
+        """What a user should know about how the data were read."""
+        for note in notes:
+            self.console.print(f"note: {note}", markup=False)
+
+    def start(self, plan: Plan, finished: int) -> None:
         """A run begins, or goes on."""
-        self._phases, self._accuracy = len(plan.sizes), ""
-        budget = plan.budget
-        amount = (
-            f"as many exemplars as {config.like}"
-            if config.like
-            else f"memory {config.memory} in {budget.currency}, {config.growth}"
-        )
+        config, data = plan.config, plan.data
+        self._plan, self._phases, self._accuracy = plan, len(plan.sizes), ""
+        if plan.method.sees_all_data:
+            memory = "no memory but all data"
+        elif config.like:
+            memory = f"as many exemplars as {config.like}"
+        else:
+            memory = f"memory {config.memory} in {config.currency}, {config.growth}"
         self.console.print(
-            f"[bold]{config.method[0]}[/] on {config.dataset}: {len(plan.order)} classes in "
-            f"{len(plan.sizes)} phases, {len(plan.data.train)} training and "
-            f"{len(plan.data.test)} {config.evaluate_on} samples, {amount}, seed {config.seeds[0]}"
+            f"[bold]{escape(config.method[0])}[/] on {escape(config.dataset)}: {data.num_classes} "
+            f"classes in {self._phases} phases, {len(data.train)} training and {len(data.test)} "
+            f"{config.evaluate_on} samples, {escape(memory)}, seed {config.seeds[0]}"
         )
         if finished:
             self.console.print(f"going on after phase {finished} of {self._phases}")
+        header = f"{'':<12}{'classes':>7}  {'accuracy':>8}{'exemplars/class':>17}  "
+        self.console.print(f"[dim]{header}{f'memory ({plan.budget.currency})':<22}{'time':>9}[/]")
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("phase {task.fields[phase]}"),
@@ -67,22 +87,17 @@ class Display:
         # Work per phase grows with the memory; within a phase, training is nine tenths of it.
         self._show(index, f"loss {loss:.2f}", index + 0.9 * step / steps)
 
-    def phase_done(self, index: int, record: dict[str, Any], plan: Plan) -> None:
-        """One line per phase: classes seen, accuracy, exemplars a class, bytes of the budget."""
-        result, seen = record["result"], record["seen"]
-        memory, accuracy = result["memory"], result["accuracy"]["sample_weighted"]
+    def phase_done(self, index: int, record: PhaseRecord) -> None:
+        """One line per phase: classes seen, accuracy, exemplars a class, what they cost, time."""
+        result = record["result"]
+        seen, accuracy = result["classes"][-1] + 1, result["accuracy"]["sample_weighted"]
         self._accuracy = f"accuracy {accuracy:.1f}  "
-        currency = plan.budget.currency
-        words = bytes_words(memory["bytes"])
-        if currency == "bytes":
-            words += f" of {bytes_words(memory['budget'])}"
-        elif currency == "samples":
-            words = f"{memory['cost']:.1f} of {memory['budget']:g} samples ({words})"
+        count, memory = f"{result['memory']['exemplars'] / seen:.1f}", self._kept(result["memory"])
+        if self._plan.method.sees_all_data:
+            count = memory = MISSING
         self.console.print(
-            f"phase {index + 1:>2}/{self._phases}  {seen:>3} classes  "
-            f"accuracy [bold]{accuracy:5.1f}[/]  "
-            f"{memory['exemplars'] / seen:5.1f} exemplars a class  {words}  "
-            f"[dim]{sum(result['seconds'].values()):.1f} s[/]"
+            f"phase {index + 1:>2}/{self._phases:<3}{seen:>7}  [bold]{accuracy:>8.1f}[/]"
+            f"{count:>17}  {memory:<22}[dim]{seconds_words(sum(result['seconds'].values())):>9}[/]"
         )
         self._show(index + 1, "", index + 1)
         if self._progress and index + 1 == self._phases:
@@ -95,7 +110,21 @@ class Display:
 
     def already_done(self, folder: Path) -> None:
         """The same command was given again and its result is there."""
-        self.console.print(f"done before: {folder} (--overwrite runs it anew)", soft_wrap=True)
+        self.console.print(
+            f"done before: {folder} (--overwrite runs it anew)", soft_wrap=True, markup=False
+        )  # soft_wrap: a path is copied whole
+
+    def wrote(self, what: str, path: Path) -> None:
+        """A page is there to be looked at."""
+        self.console.print(f"{what}: {path}", soft_wrap=True, markup=False)
+
+    def _kept(self, memory: MemoryLedger) -> str:
+        currency, size = self._plan.budget.currency, bytes_words(memory["bytes"])
+        if currency == "bytes":
+            return f"{size} of {bytes_words(memory['budget'] or 0)}"
+        if currency == "samples":
+            return f"{memory['cost']:.1f} of {memory['budget']:g} ({size})"
+        return size
 
     def _show(self, index: int, note: str, completed: float | None) -> None:
         if self._progress:

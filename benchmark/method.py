@@ -1,27 +1,19 @@
-"""The contract between the harness and a method, and where methods are found by name.
+"""The contract between the harness and a method, and the names of the methods there are.
 
 Importing this module costs nothing: a method's own file is imported when it is run.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import importlib
-import importlib.util
-import sys
-import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
-
-from mm_imagenet_r.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
 
-    from benchmark.data import Sample
+    from benchmark.data import Sample, Samples
     from benchmark.memory import Exemplar, Memory
 
 #: Name -> where the class is, and one line about it.
@@ -69,7 +61,8 @@ class Task:
         """A generator of its own for each purpose, the same on every process."""
         import numpy as np
 
-        return np.random.default_rng([self.seed, *stream])
+        # Their number belongs to it: numpy takes (1,) and (1, 0) for the same seed.
+        return np.random.default_rng([self.seed, len(stream), *stream])
 
 
 @dataclass(frozen=True)
@@ -80,13 +73,14 @@ class Phase:
         index: 0 for the first.
         new: Labels of this phase's classes.
         seen: Number of classes up to and including this phase.
-        train: This phase's training samples (of all phases so far if `Method.sees_all_data`).
+        train: This phase's training samples, of all phases so far if `Method.sees_all_data`. Their
+            images are read from disk when asked for; `train.labels` are known without.
     """
 
     index: int
     new: range
     seen: int
-    train: Sequence[Sample]
+    train: Samples
 
 
 @dataclass(frozen=True)
@@ -99,7 +93,8 @@ class Method:
 
     The harness owns data order, memory, evaluation and checkpoints. Every phase begins with a fresh
     object whose state is loaded from disk, so nothing but `state()` and the memory can pass from a
-    phase to the next.
+    phase to the next. Draw from `Task.rng` and the generators you are given. The global ones of
+    Python, NumPy and torch are seeded around every hook, so they do no harm either.
 
     A complete method, a linear classifier of mean colours that replays whole samples at random::
 
@@ -134,13 +129,13 @@ class Method:
                 return self.model(batch[0])
 
             def end_phase(self, phase, memory):
-                order = self.task.rng(phase.index).permutation(len(phase.train))
-                samples = [phase.train[int(i)] for i in order]
                 for label in phase.new:
-                    memory.keep(label, [
+                    samples = phase.train.of_classes([label])
+                    order = self.task.rng(phase.index, label).permutation(len(samples))
+                    memory.keep(label, (
                         Kept(Exemplar(label, s.image, s.caption.encode()), s.file_name)
-                        for s in samples if s.label == label
-                    ])
+                        for s in (samples[int(i)] for i in order)
+                    ))
     """
 
     #: A frozen dataclass; its fields are what `--set key=value` accepts.
@@ -158,7 +153,10 @@ class Method:
         self.settings = settings
 
     def begin_phase(self, phase: Phase, memory: Memory) -> None:
-        """Get ready: grow a head, add parameters, look at the new samples."""
+        """Get ready: grow a head, add parameters, look at the new samples.
+
+        The memory is as the phase before left it; it makes room for new classes after training.
+        """
 
     def collate(self, items: Sequence[Sample | Exemplar], rng: np.random.Generator | None) -> Any:
         """Turn samples and exemplars into a batch with a `.to(device)`, or a tuple of tensors.
@@ -172,7 +170,7 @@ class Method:
         raise NotImplementedError
 
     def end_phase(self, phase: Phase, memory: Memory) -> None:
-        """Choose exemplars: call `memory.keep` once for each new class."""
+        """Choose exemplars: call `memory.keep` once for each new class (or any seen)."""
 
     def predict(self, batch: Any) -> torch.Tensor:
         """Scores (B, classes seen or more); no row may depend on the others of its batch."""
@@ -195,7 +193,7 @@ class Method:
         }
 
     def load_state(self, state: Mapping[str, torch.Tensor]) -> None:
-        """Take back what `state` returned."""
+        """Take back what `state` returned: before `begin_phase`, and amid training after it."""
         import torch
 
         with torch.no_grad():
@@ -211,96 +209,3 @@ class Method:
     def gallery(self, phase: Phase, memory: Memory) -> list[dict[str, Any]]:
         """Pictures of some exemplars for the report; see `benchmark.report`."""
         return []
-
-
-def find(name: str) -> tuple[type[Method], str]:
-    """Import a method by registry name, `package.module:Class` or `file.py:Class`.
-
-    Returns:
-        The class, and the preset after `@` ("" if none).
-
-    Raises:
-        UserError: There is no such method, module, class or preset.
-    """
-    address, _, preset = name.partition("@")
-    if ":" not in address:
-        if address not in REGISTRY:
-            raise UserError(f"unknown method {address!r}: {did_you_mean(address, REGISTRY)}")
-        address = REGISTRY[address][0]
-    module_name, _, class_name = address.rpartition(":")
-    module = _load_file(Path(module_name)) if module_name.endswith(".py") else _load(module_name)
-    found = getattr(module, class_name, None)
-    if found is None:
-        classes = [k for k, v in vars(module).items() if isinstance(v, type)]
-        raise UserError(f"{module_name} has no {class_name!r}: {did_you_mean(class_name, classes)}")
-    if not (isinstance(found, type) and issubclass(found, Method)):
-        raise UserError(f"{address} is no subclass of benchmark.method.Method: derive it from that")
-    if preset and preset not in found.presets:
-        raise UserError(
-            f"{name.partition('@')[0]} has no preset {preset!r}: "
-            + (did_you_mean(preset, found.presets) if found.presets else "it has none")
-        )
-    return found, preset
-
-
-def make_settings(method: type[Method], preset: str, given: Mapping[str, str]) -> Any:
-    """Defaults, over them the preset, over that what was given as strings.
-
-    Raises:
-        UserError: An unknown setting, or a value that does not convert or that the method refuses.
-    """
-    hints = typing.get_type_hints(method.Settings)
-    values: dict[str, Any] = dict(method.presets[preset]) if preset else {}
-    for key, text in given.items():
-        if key not in hints:
-            known = did_you_mean(key, hints) if hints else "it has none"
-            raise UserError(f"{method.__name__} has no setting {key!r}: {known}")
-        values[key] = _parse(text, hints[key], key)
-    try:
-        return method.Settings(**values)
-    except ValueError as error:
-        raise UserError(f"{method.__name__}: {error}") from None
-
-
-def describe_settings(method: type[Method]) -> Iterator[tuple[str, str, str]]:
-    """Name, default and help text of each setting."""
-    for spec in dataclasses.fields(method.Settings):
-        yield spec.name, str(spec.default), spec.metadata.get("help", "")
-
-
-def _parse(text: str, hint: Any, key: str) -> Any:
-    if hint is bool:
-        words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-        if text.lower() in words:
-            return words[text.lower()]
-        raise UserError(f"setting {key}={text}: write true or false")
-    try:
-        return hint(text)
-    except ValueError:
-        raise UserError(f"setting {key}={text}: {text!r} is no {hint.__name__}") from None
-
-
-def _load(name: str) -> Any:
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name is not None and name.startswith(error.name):
-            raise UserError(
-                f"there is no module {name!r}: check the spelling and that it is installed"
-            ) from None
-        raise
-
-
-def _load_file(path: Path) -> Any:
-    if not path.is_file():
-        raise UserError(f"there is no file {path}: give the path of the method's .py file")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
-    try:
-        spec.loader.exec_module(module)
-    except SyntaxError as error:
-        raise UserError(f"{path} line {error.lineno}: {error.msg}") from None
-    return module

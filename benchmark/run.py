@@ -11,12 +11,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark.config import RunConfig, parse
-from benchmark.method import REGISTRY, describe_settings, find, make_settings
+from benchmark.config import RunConfig
+from benchmark.find_method import describe_settings, find
+from benchmark.method import REGISTRY
+from benchmark.options import parse
 from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.files import remove_temporaries
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+_COMPARISON = "comparison.html"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\nstopped; the same command goes on from here", file=sys.stderr)
+        print("\nstopped; the same command (less --overwrite) goes on from here", file=sys.stderr)
         return 130
     return 0
 
@@ -42,46 +47,43 @@ def run(config: RunConfig) -> list[Path]:
     Returns:
         The cells' folders.
     """
-    for cell in config.cells():  # all names and settings are checked before anything is trained
-        method, preset = find(cell.method[0])
-        make_settings(method, preset, cell.settings_of(cell.method[0]))
-    if config.dry_run:
-        from benchmark.plan import print_plan
+    from benchmark.plan import check, make_plans, print_plans
 
-        print_plan(config)
-        return []
-
-    from accelerate import PartialState
+    check(config)
 
     from benchmark import report, results
+    from benchmark.devices import join_processes
     from benchmark.display import Display
-    from benchmark.experiment import open_data_of, run_cell
+    from benchmark.experiment import run_cell
 
-    main_process = PartialState(cpu=config.device == "cpu").is_main_process
-    display = Display(silent=not main_process)
-    data = open_data_of(config)
-    folders = []
+    processes = join_processes(config)
+    display = Display(silent=not processes.is_main_process)
+    with processes.main_process_first():  # the others find the data in the cache
+        plans = make_plans(config)
+    display.notes(plans[0].data.notes)
+    if config.dry_run:
+        print_plans(plans, display.console)
+        return []
     try:
-        for cell in config.cells():
-            folders.append(run_cell(cell, display, data))
-            if main_process:
-                page = report.write_report(folders[-1])
-                display.console.print(f"report: {page}", soft_wrap=True)
+        folders = [run_cell(plan, display) for plan in plans]
     finally:
         display.stop()
-    if main_process:
+    if processes.is_main_process:
         results.print_table(folders, display.console)
         if len(folders) > 1:
-            page = report.write_comparison(folders, config.output / "comparison.html")
-            display.console.print(f"comparison: {page}", soft_wrap=True)
+            remove_temporaries(config.output, _COMPARISON)
+            page = report.write_comparison(folders, config.output / _COMPARISON)
+            display.wrote("comparison", page)
+    processes.destroy_process_group()
     return folders
 
 
 def _list(name: str) -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console(highlight=False)
+    from benchmark.display import make_console
+
+    console = make_console()
     table = Table(box=None, pad_edge=False)
     if not name:
         table.add_column("method", style="bold")
@@ -95,18 +97,20 @@ def _list(name: str) -> None:
 
 
 def _settings_table(name: str, console: Console) -> None:
+    from rich.markup import escape
     from rich.table import Table
 
     method, preset = find(name)
     table = Table("--set", "default", "meaning", box=None, pad_edge=False)
     chosen = method.presets.get(preset, {})
     for key, default, text in describe_settings(method):
-        table.add_row(key, str(chosen.get(key, default)), text)
-    console.print(f"[bold]{name}[/]: {(method.__doc__ or '').strip().splitlines()[0]}")
-    console.print(table)
+        table.add_row(key, str(chosen.get(key, default)), escape(text))
+    summary = (method.__doc__ or "a method without a docstring").strip().splitlines()[0]
+    console.print(f"[bold]{escape(name)}[/]: {escape(summary)}")
+    console.print(table if table.rows else "It has no settings.")
     for key, values in method.presets.items():
         listed = ", ".join(f"{k}={v}" for k, v in values.items())
-        console.print(f"preset [bold]{name.partition('@')[0]}@{key}[/]: {listed}")
+        console.print(f"preset [bold]{escape(name.partition('@')[0])}@{key}[/]: {listed}")
 
 
 if __name__ == "__main__":

@@ -23,15 +23,15 @@ from torch.utils.data import DataLoader, Dataset
 from benchmark.config import RunConfig
 from benchmark.data import Sample
 from benchmark.memory import Exemplar
-from benchmark.method import Method
+from benchmark.method import Method, Phase
 from benchmark.processes import map_batches
+from benchmark.randomness import seeded
 from mm_imagenet_r.files import write_atomic
 
 #: Peak learning rate where `--learning-rate` is not given.
 LEARNING_RATES = {"ssf": 1e-2, "head": 1e-2, "full": 1e-3}
 _WARM_UP = 0.1
-_ORDER, _AUGMENT = 1, 2  # names of random streams
-
+_STEP, _ORDER, _AUGMENT, _COLLATE, _PREDICT = range(5)  # names of random streams
 #: Told after each step: steps done, steps in all, loss.
 Progress = Callable[[int, int, float], None]
 
@@ -50,16 +50,18 @@ class _Steps(Dataset[list[Part]]):
     def __init__(
         self,
         method: Method,
-        items: Sequence[Sample | Exemplar],
+        phase: Phase,
+        exemplars: Sequence[Exemplar],
         config: RunConfig,
-        phase: int,
         accelerator: Accelerator,
     ) -> None:
         self.method = method
-        self.items = items
+        self.samples = phase.train
+        self.exemplars = exemplars
+        self.count = len(phase.train) + len(exemplars)
         self.config = config
-        self.phase = phase
-        self.per_epoch = max(1, math.ceil(len(items) / config.batch_size)) if items else 0
+        self.phase = phase.index
+        self.per_epoch = math.ceil(self.count / config.batch_size)
         self.rank, self.world = accelerator.process_index, accelerator.num_processes
 
     def __len__(self) -> int:
@@ -68,42 +70,50 @@ class _Steps(Dataset[list[Part]]):
     def __getitem__(self, step: int) -> list[Part]:
         epoch, within = divmod(step, self.per_epoch)
         task = self.method.task
-        order = task.rng(_ORDER, self.phase, epoch).permutation(len(self.items))
+        order = task.rng(_ORDER, self.phase, epoch).permutation(self.count)
         size = self.config.batch_size
         batch = order[within * size : (within + 1) * size]
         parts = []
         for number, chosen in enumerate(np.array_split(batch, self.config.micro_batches)):
             if number % self.world == self.rank and len(chosen):
-                rng = task.rng(_AUGMENT, self.phase, epoch, within, number)
-                items = [self.items[int(i)] for i in chosen]
-                parts.append(Part(self.method.collate(items, rng), len(chosen) / len(batch)))
+                where = (self.phase, epoch, within, number)
+                items = [self._item(int(i)) for i in chosen]
+                with seeded(task.rng(_COLLATE, *where)):
+                    collated = self.method.collate(items, task.rng(_AUGMENT, *where))
+                parts.append(Part(collated, len(chosen) / len(batch)))
         return parts
+
+    def _item(self, number: int) -> Sample | Exemplar:
+        old = number - len(self.samples)
+        return self.samples[number] if old < 0 else self.exemplars[old]
 
 
 def train_phase(
     method: Method,
-    items: Sequence[Sample | Exemplar],
+    phase: Phase,
+    exemplars: Sequence[Exemplar],
     config: RunConfig,
-    phase: int,
     accelerator: Accelerator,
     checkpoint: Path,
     progress: Progress,
-) -> None:
-    """Train on `items` (new samples and exemplars alike) for `config.epochs` epochs.
+) -> int:
+    """Train on new samples and exemplars alike for `config.epochs` epochs.
 
     Saves to `checkpoint` every `config.checkpoint_seconds` and goes on from there if it exists.
+
+    Returns:
+        The number of steps.
     """
-    steps = _Steps(method, items, config, phase, accelerator)
+    steps = _Steps(method, phase, exemplars, config, accelerator)
     groups = method.parameter_groups(config.weight_decay)
     parameters = [p for group in groups for p in group["params"]]
     if not len(steps) or not parameters:
-        return
+        return 0
     peak = config.learning_rate or LEARNING_RATES[config.tuning]
     optimizer = accelerator.prepare(torch.optim.AdamW(groups, lr=peak, betas=(0.9, 0.98)))
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer.optimizer, lambda step: learning_rate_factor(step, len(steps))
-    )
-    start = _resume(checkpoint, method, optimizer, schedule)
+    peaks = [group["lr"] for group in optimizer.param_groups]
+    state = _Training(method, optimizer, accelerator)
+    start = state.load(checkpoint)
     loader = DataLoader(
         steps,
         sampler=range(start, len(steps)),
@@ -115,19 +125,20 @@ def train_phase(
     method.model.train()
     saved = time.monotonic()
     for step, parts in enumerate(loader, start):
-        # Methods that draw from torch's global generator are then resumable too; ours do not.
-        with torch.random.fork_rng(devices=_devices(accelerator)):
-            torch.manual_seed(int(method.task.rng(0, phase, step).integers(2**63)))
+        for group, rate in zip(optimizer.param_groups, peaks, strict=True):
+            group["lr"] = rate * learning_rate_factor(step, len(steps))
+        with seeded(method.task.rng(_STEP, phase.index, step)):
             loss = sum((_backward(method, part, accelerator) for part in parts), torch.zeros(()))
-        reduce_gradients(parameters, accelerator)
+        loss = reduce_gradients(parameters, loss, accelerator)
         optimizer.step()
-        schedule.step()
         optimizer.zero_grad()
         progress(step + 1, len(steps), float(loss))
         if time.monotonic() - saved >= config.checkpoint_seconds and step + 1 < len(steps):
             if accelerator.is_main_process:
-                _save(checkpoint, step + 1, method, optimizer, schedule)
+                state.save(checkpoint, step + 1)
             saved = time.monotonic()
+    accelerator.free_memory()  # it would hold on to the optimizer of every phase
+    return len(steps)
 
 
 def learning_rate_factor(step: int, steps: int) -> float:
@@ -142,21 +153,25 @@ def learning_rate_factor(step: int, steps: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
 
 
-def reduce_gradients(parameters: Sequence[torch.nn.Parameter], accelerator: Accelerator) -> None:
-    """Sum the processes' gradients; a parameter without one counts as zero.
+def reduce_gradients(
+    parameters: Sequence[torch.nn.Parameter], loss: torch.Tensor, accelerator: Accelerator
+) -> torch.Tensor:
+    """Sum the processes' gradients, and return the sum of their losses.
 
-    Done by hand, so that a method may call its model as it likes: nothing need be wrapped.
+    Done by hand, so that a method may call its model as it likes: nothing need be wrapped. A
+    parameter that has a gradient on no process has none afterwards.
     """
     if accelerator.num_processes == 1:
-        return
-    flat = torch.cat(
-        [(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in parameters]
-    )
+        return loss
+    device = accelerator.device
+    found = torch.tensor([p.grad is not None for p in parameters], dtype=torch.float32)
+    grads = [(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in parameters]
+    flat = torch.cat([loss.view(1).to(device), found.to(device), *grads])
     flat = accelerator.reduce(flat, reduction="sum")
-    for parameter, part in zip(
-        parameters, flat.split([p.numel() for p in parameters]), strict=True
-    ):
-        parameter.grad = part.view_as(parameter)
+    loss, found, *grads = flat.split([1, len(parameters), *(p.numel() for p in parameters)])
+    for parameter, grad, count in zip(parameters, grads, found.tolist(), strict=True):
+        parameter.grad = grad.view_as(parameter) if count else None
+    return loss[0]
 
 
 @torch.no_grad()
@@ -167,8 +182,8 @@ def predict(
     method.model.eval()
 
     def work(chosen: Sequence[int]) -> list[int]:
-        batch = method.collate([samples[i] for i in chosen], None)
-        with accelerator.autocast():
+        with seeded(method.task.rng(_PREDICT)), accelerator.autocast():
+            batch = method.collate([samples[i] for i in chosen], None)
             scores = method.predict(send_to_device(batch, accelerator.device))
         labels: list[int] = scores[:, :seen].argmax(1).tolist()
         return labels
@@ -184,29 +199,32 @@ def _backward(method: Method, part: Part, accelerator: Accelerator) -> torch.Ten
     return loss.detach().cpu()
 
 
-def _resume(checkpoint: Path, method: Method, optimizer: Any, schedule: Any) -> int:
-    if not checkpoint.exists():
-        return 0
-    saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    method.load_state(saved["method"])
-    optimizer.load_state_dict(saved["optimizer"])
-    schedule.load_state_dict(saved["schedule"])
-    return int(saved["step"])
+class _Training:
+    """All that changes in training: the method's tensors, the optimizer, and with fp16 the scale.
 
+    The loss is multiplied by that scale, which adapts; each phase starts with the same one.
+    """
 
-def _save(checkpoint: Path, step: int, method: Method, optimizer: Any, schedule: Any) -> None:
-    buffer = io.BytesIO()
-    torch.save(
-        {
-            "step": step,
-            "method": method.state(),
-            "optimizer": optimizer.state_dict(),
-            "schedule": schedule.state_dict(),
-        },
-        buffer,
-    )
-    write_atomic(checkpoint, buffer.getvalue())
+    def __init__(self, method: Method, optimizer: Any, accelerator: Accelerator) -> None:
+        self.method = method
+        self.parts: dict[str, Any] = {"optimizer": optimizer}
+        if accelerator.scaler is not None:
+            fresh = torch.amp.GradScaler(accelerator.device.type)
+            accelerator.scaler.load_state_dict(fresh.state_dict())
+            self.parts["scaler"] = accelerator.scaler
 
+    def load(self, checkpoint: Path) -> int:
+        """Go back to a checkpoint, if there is one, and return how many steps were done."""
+        if not checkpoint.exists():
+            return 0
+        saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        self.method.load_state(saved["method"])
+        for name, part in self.parts.items():
+            part.load_state_dict(saved[name])
+        return int(saved["step"])
 
-def _devices(accelerator: Accelerator) -> list[Any]:
-    return [accelerator.device] if accelerator.device.type == "cuda" else []
+    def save(self, checkpoint: Path, step: int) -> None:
+        saved = {name: part.state_dict() for name, part in self.parts.items()}
+        buffer = io.BytesIO()
+        torch.save({"step": step, "method": self.method.state(), **saved}, buffer)
+        write_atomic(checkpoint, buffer.getvalue())

@@ -63,8 +63,9 @@ def memory_words(budget: BudgetInfo) -> str:
     '5 samples a class, in samples'
     >>> memory_words({**budget, "memory": "0", "amount": 0})
     'no memory'
-    >>> memory_words({**budget, "memory": "like ssf", "currency": "exemplars", "amount": None})
-    'like ssf, in exemplars'
+    >>> memory_words({**budget, "memory": "as ssf with memory 5 in bytes", "currency": "exemplars",
+    ...               "amount": None})
+    'as ssf with memory 5 in bytes, in exemplars'
     """
     amount, currency = budget["amount"], budget["currency"]
     if amount is None:
@@ -78,14 +79,29 @@ def memory_words(budget: BudgetInfo) -> str:
     return f"{samples} a class{f' = {size}' if currency == 'bytes' else ''}, in {currency}"
 
 
-def budget_sentence(budget: BudgetInfo) -> str:
-    """What the memory may hold, how it is counted and how it grows, as one sentence.
+def budget_sentence(budget: BudgetInfo, *, sees_all_data: bool = False) -> str:
+    """What the memory may hold, how it is counted and how it grows, in few sentences.
 
-    >>> budget_sentence(BudgetInfo(currency="samples", growth="total", memory="200", unit=1,
-    ...                            unit_meaning="one untouched sample", amount=200))
+    >>> budget = BudgetInfo(currency="samples", growth="total", memory="200", unit=1,
+    ...                     unit_meaning="one untouched sample", amount=200)
+    >>> budget_sentence(budget)
     'The memory may hold 200 samples in total, in samples. An exemplar is charged the share of its
     image that is kept, and the total is fixed however many classes there are.'
+    >>> like = {"memory": "as ssf with memory 5 in bytes", "currency": "exemplars", "amount": None}
+    >>> budget_sentence({**budget, **like})
+    'The memory holds as many exemplars of each class as ssf keeps with memory 5 in
+    bytes, whatever they weigh.'
+    >>> budget_sentence(budget, sees_all_data=True)
+    'Every phase trains anew on the data of all phases so far: an upper bound.'
     """
+    if sees_all_data:
+        return "Every phase trains anew on the data of all phases so far: an upper bound."
+    if budget["amount"] is None:
+        model, _, setting = budget["memory"].removeprefix("as ").partition(" with ")
+        return (
+            f"The memory holds as many exemplars of each class as {model} keeps with "
+            f"{setting}, whatever they weigh."
+        )
     words = memory_words(budget)
     if words == "no memory":
         return "No sample is kept from one phase to the next."

@@ -31,6 +31,29 @@ def write_atomic(path: Path, data: bytes) -> None:
         raise UserError(explain(error, path)) from error
 
 
+def remove_temporaries(folder: Path, name: str = "*") -> None:
+    """Remove what killed writes to files called `name` in a folder left; nobody may be writing."""
+    for path in folder.glob(f".{name}.*.tmp"):
+        path.unlink(missing_ok=True)
+
+
+def replace_section(path: Path, name: str, text: str) -> None:
+    """Put `text` between the marks `<!-- name -->` and `<!-- end -->` of a page.
+
+    Raises:
+        UserError: The page is absent or has no such mark.
+    """
+    mark = f"<!-- {name} -->\n"
+    try:
+        before, found, rest = path.read_text(encoding="utf-8").partition(mark)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}): check the path") from error
+    if not found:
+        raise UserError(f"{path} has no line {mark.strip()}: add it where the text belongs")
+    _, end, after = rest.partition("<!-- end -->")
+    write_atomic(path, (before + found + text + end + after).encode())
+
+
 def explain(error: OSError, path: Path) -> str:
     """Say in one sentence what the operating system refused and what the user can do."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):

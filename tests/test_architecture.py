@@ -22,7 +22,10 @@ MAY_IMPORT = {
 }
 MODULES = sorted(path for package in MAY_IMPORT for path in (ROOT / package).rglob("*.py"))
 #: Loaded by `--help` and `--list`: nothing heavy at module level.
-LIGHT = [ROOT / "benchmark" / name for name in ("__init__.py", "run.py", "config.py", "method.py")]
+LIGHT = [
+    ROOT / "benchmark" / f"{name}.py"
+    for name in ("__init__", "run", "config", "options", "method", "find_method")
+]
 HEAVY = {"torch", "transformers", "accelerate", "datasets", "matplotlib", "pandas", "pyarrow"}
 
 

@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmark.config import RunConfig, from_mapping
+from benchmark.config import RunConfig
+from benchmark.options import from_mapping
 from benchmark.report import ledger_sections, sections
 from benchmark.report.comparison import write_comparison
 from benchmark.report.gallery import gallery, read_gallery
@@ -95,7 +96,7 @@ def _header(result: Result) -> Html:
             f"{sum(sizes)} classes of ",
             el("strong", data["name"]),
             f" learnt in {phases_words(sizes)}. ",
-            budget_sentence(result["budget"]),
+            budget_sentence(result["budget"], sees_all_data=result["sees_all_data"]),
             class_="lead",
         ),
         el("ul", [el("li", f"{k} ", el("b", v)) for k, v in facts.items()], class_="facts"),

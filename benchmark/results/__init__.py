@@ -49,6 +49,7 @@ def build(
     method: str,
     preset: str | None,
     method_settings: Mapping[str, Any],
+    sees_all_data: bool,
     config: Mapping[str, Any],
     dataset: DatasetInfo,
     class_order: ClassOrder,
@@ -71,6 +72,7 @@ def build(
         method=method,
         preset=preset,
         method_settings=dict(method_settings),
+        sees_all_data=sees_all_data,
         config=dict(config),
         dataset=dataset,
         class_order=class_order,
@@ -173,6 +175,12 @@ def hardware() -> dict[str, Any]:
     torch = sys.modules.get("torch")  # asking must not cost the import
     if torch is not None and torch.cuda.is_available():
         found["accelerator"] = torch.cuda.get_device_name()
+    if (
+        torch is not None
+        and torch.distributed.is_available()
+        and torch.distributed.is_initialized()
+    ):
+        found["processes"] = torch.distributed.get_world_size()
     return found
 
 
@@ -182,15 +190,13 @@ def print_table(folders: Sequence[Path], console: Console | None = None) -> None
     Raises:
         UserError: A result cannot be read, or one is there twice.
     """
-    import rich.console
-
+    from benchmark.display import make_console
     from benchmark.results import formats as table_formats
     from benchmark.results import tables as result_tables
 
     found = [read(folder) for folder in folders]
     _say_unfinished(found)
-    console = console or rich.console.Console()
-    table_formats.print_terminal(result_tables.table(found), console)
+    table_formats.print_terminal(result_tables.table(found), console or make_console())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

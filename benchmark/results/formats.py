@@ -91,7 +91,7 @@ def print_terminal(rows: Sequence[Row], console: Console) -> None:
             shown.add_column(head, justify="right" if index else "left", no_wrap=index > 0)
         for row in group:
             shown.add_row(*(rich.markup.escape(cell.replace(" ± ", "±")) for cell in cells(row)))
-        console.print(heading, style="bold", markup=False, highlight=False, soft_wrap=True)
+        console.print(heading, style="bold", markup=False, highlight=False)
         console.print(shown)
     if rows:
         console.print("Accuracy in %, sample-weighted; mean ± standard deviation over n seeds.")

@@ -110,12 +110,16 @@ class BackboneInfo(TypedDict):
 
 
 class Result(TypedDict):
-    """A whole result.json. Unknown keys are kept and ignored, missing ones refused."""
+    """A whole result.json. Unknown keys are kept and ignored, missing ones refused.
+
+    `sees_all_data` marks an upper bound: it is not bound by the memory whose budget is named.
+    """
 
     schema_version: int
     method: str
     preset: str | None
     method_settings: dict[str, Any]
+    sees_all_data: bool
     config: dict[str, Any]
     dataset: DatasetInfo
     class_order: ClassOrder

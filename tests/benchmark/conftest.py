@@ -1,4 +1,4 @@
-"""Runs made up by rule, as large as asked: result.json, Parquet files, gallery."""
+"""Runs made up by rule, as large as asked, and real ones from the command line."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from benchmark import metrics, results
+from benchmark import metrics, results, run
 from benchmark.results import records
 from benchmark.results.schema import BudgetInfo, PhaseResult, Result
 
@@ -118,6 +118,7 @@ def make_run(
         method=method,
         preset="",
         method_settings=settings or {},
+        sees_all_data=method == "joint",
         config={
             "method": [method],
             "seeds": [seed],
@@ -126,7 +127,6 @@ def make_run(
             "memory": f"{memory:g}",
             "currency": currency,
             "epochs": 10,
-            "output": "runs",
             **(config or {}),
         },
         dataset={
@@ -216,3 +216,33 @@ def synthetic_run() -> Callable[..., Result]:
 def gallery_item() -> Callable[..., dict[str, Any]]:
     """`make_gallery_item`."""
     return make_gallery_item
+
+
+@pytest.fixture
+def call(
+    tmp_path: Path, coloured: Path, mean_colour: Path, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """Run the docstring's example in three phases; further options override. (code, out, err)."""
+
+    def run_main(*options: object) -> tuple[int, str, str]:
+        given = [str(option) for option in options]
+        defaults = {
+            "--method": f"{mean_colour}:MeanColour",
+            "--dataset": coloured,
+            "--output": tmp_path / "runs",
+            "--phases": 3,
+            "--epochs": 2,
+            "--batch-size": 8,
+            "--memory": 2,
+            "--device": "cpu",
+        }
+        for name, value in defaults.items():
+            if name not in given and "--config" not in given:
+                given += [name, str(value)]
+        capsys.readouterr()
+        code = run.main(given)
+        out, err = capsys.readouterr()
+        assert "Traceback" not in err
+        return code, out, err
+
+    return run_main

@@ -1,0 +1,117 @@
+"""How much may be kept, in which currency, and what of a ranking fits."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
+
+from mm_imagenet_r.errors import UserError
+
+if TYPE_CHECKING:
+    from benchmark.memory import Exemplar
+
+_UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+_MISSES = 16  # a ranking is walked until this many candidates in a row do not fit
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much may be kept of each class.
+
+    Attributes:
+        amount: In `unit`s: a class (growth `per-class`) or all classes together (`total`).
+        currency: `bytes` (length of the records), `samples` (share of pixels kept), or `exemplars`
+            (their number, given per phase and class in `counts`).
+        growth: `per-class` grows with the classes; `total` is divided among those seen.
+        unit: Cost of one untouched sample: its mean bytes, or 1.
+        counts: For currency `exemplars`: counts[phase][label].
+    """
+
+    amount: float
+    currency: str
+    growth: str
+    unit: float
+    counts: tuple[Mapping[int, int], ...] = field(default=())
+
+    def cost(self, exemplar: Exemplar) -> float:
+        """What one exemplar takes of the budget, in bytes, samples or exemplars."""
+        if self.currency == "bytes":
+            return exemplar.nbytes
+        return exemplar.pixels if self.currency == "samples" else 1.0
+
+    def room(self, label: int, phase: int, seen: int) -> float:
+        """What class `label` may cost after `phase`, when `seen` classes share.
+
+        >>> Budget(5, "samples", "per-class", 1.0).room(label=0, phase=3, seen=40)
+        5.0
+        >>> Budget(200, "samples", "total", 1.0).room(label=0, phase=3, seen=80)
+        2.5
+        >>> Budget(5, "bytes", "per-class", 1000.5).room(label=0, phase=0, seen=4)
+        5002.5
+        """
+        if self.currency == "exemplars":
+            return float(self.counts[phase].get(label, 0))
+        whole = self.amount * self.unit
+        return whole if self.growth == "per-class" else whole / seen
+
+
+def make_budget(
+    memory: str, *, currency: str, growth: str, num_classes: int, mean_sample_bytes: float
+) -> Budget:
+    """Read `--memory`: a plain number counts untouched samples a class, `20MB` is a total.
+
+    Raises:
+        UserError: Neither of the two, or a size in bytes where samples are counted.
+
+    >>> options = dict(num_classes=40, mean_sample_bytes=4000.0)
+    >>> make_budget("5", currency="bytes", growth="total", **options).amount
+    200.0
+    >>> make_budget("1.6MB", currency="bytes", growth="per-class", **options).amount
+    10.0
+    """
+    unit = mean_sample_bytes if currency == "bytes" else 1.0
+    match = re.fullmatch(r"(\d+(?:\.\d+)?|\.\d+)\s*([a-zA-Z]*)", memory.strip())
+    if match is None or (match[2] and match[2].upper() not in _UNITS):
+        raise UserError(
+            f"--memory {memory}: write a number of untouched samples a class (5, 0.5) "
+            f"or a size in total ({', '.join(('20MB', '500kB', '1GiB'))})"
+        )
+    number = float(match[1])
+    if not match[2]:
+        return Budget(number * (num_classes if growth == "total" else 1), currency, growth, unit)
+    if currency != "bytes":
+        raise UserError(
+            f"--memory {memory} is a size in bytes, but --currency {currency} counts fractions of "
+            "samples: give a plain number, or --currency bytes"
+        )
+    total = number * _UNITS[match[2].upper()] / unit
+    return Budget(total / (num_classes if growth == "per-class" else 1), currency, growth, unit)
+
+
+def fill(ranking: Iterable[T], cost: Callable[[T], float], room: float) -> list[T]:
+    """Walk down a ranking and take what still fits.
+
+    A candidate that does not fit is passed over; after 16 in a row that do not fit the walk ends.
+
+    >>> fill([3, 9, 4, 1], cost=float, room=8)
+    [3, 4, 1]
+    """
+    taken: list[T] = []
+    costs: list[float] = []
+    misses = 0
+    for candidate in ranking:
+        price = cost(candidate)
+        if math.fsum((*costs, price)) <= room:  # exact: ten tenths are one
+            taken.append(candidate)
+            costs.append(price)
+            misses = 0
+        else:
+            misses += 1
+            if misses == _MISSES:
+                break
+    return taken

@@ -1,0 +1,120 @@
+"""From the name of a method to its class, and from `--set` to its settings."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib
+import importlib.util
+import sys
+import typing
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmark.method import REGISTRY, Method
+from benchmark.options import convert
+from mm_imagenet_r.errors import UserError, did_you_mean
+
+
+def find(name: str) -> tuple[type[Method], str]:
+    """Import a method by registry name, `package.module:Class` or `file.py:Class`.
+
+    Returns:
+        The class, and the preset after `@` ("" if none).
+
+    Raises:
+        UserError: There is no such method, module, class or preset.
+    """
+    address, _, preset = name.partition("@")
+    if ":" not in address:
+        if address.endswith(".py"):
+            raise UserError(f"--method {address}: name its class too, {address}:MyMethod")
+        if address not in REGISTRY:
+            raise UserError(f"unknown method {address!r}: {did_you_mean(address, REGISTRY)}")
+        address = REGISTRY[address][0]
+    module_name, _, class_name = address.rpartition(":")
+    module = _load_file(Path(module_name)) if module_name.endswith(".py") else _load(module_name)
+    found = getattr(module, class_name, None)
+    if found is None:
+        classes = [k for k, v in vars(module).items() if isinstance(v, type)]
+        raise UserError(f"{module_name} has no {class_name!r}: {did_you_mean(class_name, classes)}")
+    if not (isinstance(found, type) and issubclass(found, Method)):
+        raise UserError(f"{address} is no subclass of benchmark.method.Method: derive it from that")
+    if preset and preset not in found.presets:
+        raise UserError(
+            f"{name.partition('@')[0]} has no preset {preset!r}: "
+            + (did_you_mean(preset, found.presets) if found.presets else "it has none")
+        )
+    return found, preset
+
+
+def make_settings(method: type[Method], preset: str, given: Mapping[str, str]) -> Any:
+    """Defaults, over them the preset, over that what was given as strings.
+
+    Raises:
+        UserError: An unknown setting, or a value that does not convert or that the method refuses.
+    """
+    hints = typing.get_type_hints(method.Settings)
+    values: dict[str, Any] = dict(method.presets[preset]) if preset else {}
+    for key, text in given.items():
+        if key not in hints:
+            known = did_you_mean(key, hints) if hints else "it has none"
+            raise UserError(
+                f"{method.__name__} has no setting {key!r}: {known}. Where several methods run, "
+                f"METHOD.{key}=... sets it for one"
+            )
+        values[key] = convert(text, hints[key], f"setting {key}={text}")
+    try:
+        return method.Settings(**values)
+    except ValueError as error:
+        raise UserError(f"{method.__name__}: {error}") from None
+
+
+def describe_settings(method: type[Method]) -> Iterator[tuple[str, str, str]]:
+    """Name, default and help text of each setting."""
+    for spec in dataclasses.fields(method.Settings):
+        yield spec.name, str(spec.default), spec.metadata.get("help", "")
+
+
+def source_sha256(method: type[Method]) -> str:
+    """Hash of the file a method is written in; it changes while a method is being developed."""
+    path = sys.modules[method.__module__].__file__
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest() if path else ""
+
+
+def _load(name: str) -> Any:
+    if not all(part.isidentifier() for part in name.split(".")):
+        raise UserError(f"{name!r} is no module: write package.module:Class or file.py:Class")
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+            raise UserError(f"{name} needs {error.name}: install it") from error
+        raise UserError(
+            f"there is no module {name!r}: check the spelling and that it is installed"
+        ) from None
+
+
+def _load_file(path: Path) -> Any:
+    """Run a file as a module of a name of its own, once."""
+    if not path.is_file():
+        raise UserError(f"there is no file {path}: give the path of the method's .py file")
+    name = f"method_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}_{path.stem}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # where dataclasses and type hints look their module up
+    try:
+        spec.loader.exec_module(module)
+    except BaseException as error:
+        del sys.modules[name]
+        if isinstance(error, SyntaxError):
+            raise UserError(f"{path} line {error.lineno}: {error.msg}. Mend it") from None
+        if isinstance(error, ModuleNotFoundError):
+            raise UserError(f"{path} needs {error.name}: install it") from error
+        raise
+    return module

@@ -1,0 +1,149 @@
+"""Options from a command line or a file, checked and turned into a `RunConfig`."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import math
+import tomllib
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmark.config import RunConfig, dashed
+from mm_imagenet_r.errors import UserError, did_you_mean
+
+_WORDS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+
+
+def from_mapping(values: Mapping[str, Any], *, source: str) -> dict[str, Any]:
+    """Check and convert the fields of a configuration file.
+
+    Raises:
+        UserError: An unknown name, or a value of another type than the field's.
+    """
+    hints = typing.get_type_hints(RunConfig)
+    converted: dict[str, Any] = {}
+    for name, value in values.items():
+        if name not in hints:
+            raise UserError(f"{source}: unknown option {name!r}: {did_you_mean(name, hints)}")
+        converted[name] = convert(value, hints[name], f"{source}: {name}")
+    return converted
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    """Read a TOML or JSON configuration; a result.json serves too (its `config` is taken)."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        values = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    except OSError as error:
+        raise UserError(
+            f"--config {path} cannot be read ({error.strerror}): check the path"
+        ) from error
+    except ValueError as error:
+        kind = "JSON" if path.suffix == ".json" else "TOML"
+        raise UserError(f"--config {path} is not valid {kind}: {error}. Mend it") from error
+    if isinstance(values, dict) and "schema_version" in values:
+        from benchmark.results import read  # only here: it refuses what is damaged or newer
+
+        values = read(path)["config"]
+    if not isinstance(values, dict):
+        raise UserError(f'--config {path}: write an object of options, such as {{"phases": 5}}')
+    return from_mapping(values, source=str(path))
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line of `python -m benchmark.run`, made from the fields above."""
+    command = argparse.ArgumentParser(
+        prog="python -m benchmark.run",
+        description="Run class-incremental methods under one memory budget.",
+        epilog=(
+            "examples:\n"
+            "  python -m benchmark.run --method exemplar_masking\n"
+            "  python -m benchmark.run --method ssf exemplar_masking --memory 1 --seeds 0 1 2\n"
+            "  python -m benchmark.run --method exemplar_masking@paper --currency samples\n"
+            "  python -m benchmark.run --method mine.py:MyMethod --dataset photos/ --phases 5\n"
+            "A run that was stopped goes on when the same command is given again."
+        ),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        argument_default=argparse.SUPPRESS,
+        allow_abbrev=False,
+    )
+    command.add_argument("--list", nargs="?", const="", metavar="METHOD",
+                         help="list the methods, or one method's settings, and stop")  # fmt: skip
+    command.add_argument(
+        "--config", type=Path, help="TOML or JSON file (or a result.json); options override it"
+    )
+    hints = typing.get_type_hints(RunConfig)
+    for spec in dataclasses.fields(RunConfig):
+        text = spec.metadata["help"].replace("%", "%%")
+        many = typing.get_origin(hints[spec.name]) is tuple
+        default: Any = spec.default
+        shown = " ".join(map(str, default)) if many else default
+        if default not in (None, (), False):
+            text += f" (default: {shown})"
+        kind: dict[str, Any]
+        if hints[spec.name] is bool:
+            kind = {"action": argparse.BooleanOptionalAction}
+        else:
+            kind = {"nargs": "+" if many else None, "metavar": _metavar(spec, hints[spec.name])}
+        command.add_argument(f"--{dashed(spec.name)}", help=text, **kind)
+    return command
+
+
+def parse(arguments: Sequence[str] | None = None) -> tuple[RunConfig, argparse.Namespace]:
+    """Command line over configuration file over defaults.
+
+    Raises:
+        UserError: Anything that is not a valid configuration.
+    """
+    given = parser().parse_args(arguments)
+    values = read_file(given.config) if "config" in given else {}
+    named = {k: v for k, v in vars(given).items() if k not in ("config", "list")}
+    values.update(from_mapping(named, source="command line"))
+    return RunConfig(**values), given
+
+
+def convert(value: Any, hint: Any, where: str) -> Any:
+    """Turn a string or a JSON value into the type a field has.
+
+    Raises:
+        UserError: It cannot be one; the message begins with `where`.
+
+    >>> convert("1e-3", float | None, "rate"), convert("none", float | None, "rate")
+    (0.001, None)
+    >>> convert("yes", bool, "flag"), convert(["a"], tuple[str, ...], "names")
+    (True, ('a',))
+    """
+    if typing.get_origin(hint) is tuple:
+        items = value if isinstance(value, (list, tuple)) else [value]
+        return tuple(convert(item, typing.get_args(hint)[0], where) for item in items)
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        if value is None or (isinstance(value, str) and value.lower() == "none"):
+            return None
+        hint = next(kind for kind in typing.get_args(hint) if kind is not type(None))
+    try:
+        if hint is bool:
+            return value if isinstance(value, bool) else _WORDS[value.lower()]
+        if isinstance(value, bool) or not isinstance(value, (str, int, float, Path)):
+            raise TypeError
+        if hint is int and isinstance(value, float):
+            raise TypeError
+        converted = hint(value)
+        if hint is float and not math.isfinite(converted):
+            raise ValueError
+        return converted
+    except (ValueError, TypeError, KeyError, AttributeError):
+        wanted = {int: "whole number", float: "number", bool: "true or false", Path: "path"}
+        raise UserError(f"{where}: {value!r} is no {wanted.get(hint, hint.__name__)}") from None
+
+
+def _metavar(spec: dataclasses.Field[Any], hint: Any) -> str:
+    if spec.metadata.get("choices"):
+        return "{" + ",".join(spec.metadata["choices"]) + "}"
+    kinds = [kind for kind in typing.get_args(hint) if kind not in (type(None), Ellipsis)]
+    kind = kinds[0] if kinds else hint
+    return {"int": "N", "float": "X", "Path": "PATH"}.get(kind.__name__, "TEXT")

@@ -1,0 +1,99 @@
+"""From a run's finished phases to the files that others read."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+
+from benchmark import results
+from benchmark.plan import Plan
+from benchmark.results import records
+from benchmark.results.schema import BudgetInfo, Result
+from benchmark.run_folder import RunFolder
+from mm_imagenet_r.files import write_atomic
+
+_UNITS = {
+    "bytes": "mean bytes of an untouched training sample",
+    "samples": "one untouched sample",
+    "exemplars": "one exemplar, whatever it costs",
+}
+
+
+def write_outcome(plan: Plan, folder: RunFolder) -> None:
+    """Write predictions, exemplars, gallery and, last, result.json."""
+    data, done = plan.data, folder.done
+    predictions = []
+    for phase in done:
+        seen = phase["result"]["classes"][-1] + 1
+        test = data.test.of_classes(range(seen))
+        predictions += [
+            records.Prediction(phase["result"]["index"], file_name, int(label), guess)
+            for file_name, label, guess in zip(
+                test.file_names, test.labels, phase["predictions"], strict=True
+            )
+        ]
+    records.write_predictions(folder.path / records.PREDICTIONS, predictions)
+    records.write_exemplars(
+        folder.path / records.EXEMPLARS,
+        (
+            records.Stored(phase=phase["result"]["index"], **row)
+            for phase in done
+            for row in phase["stored"]
+        ),
+    )
+    gallery = [
+        picture | {"class_name": data.class_names[picture["label"]]}
+        for phase in done
+        for picture in phase["gallery"]
+    ]
+    write_atomic(folder.path / "gallery.json", json.dumps(gallery).encode())
+    results.write(folder.path / results.RESULT, _result(plan, folder))
+
+
+def _result(plan: Plan, folder: RunFolder) -> Result:
+    config, data, last = plan.config, plan.data, folder.done[-1]
+    order = list(data.order)
+    carried: dict[str, int] = {}
+    for name, size in last["outside_memory"].items():
+        part = name.partition(".")[0]
+        carried[part] = carried.get(part, 0) + size
+    return results.build(
+        method=config.method[0].partition("@")[0],
+        preset=plan.preset or None,
+        method_settings=dataclasses.asdict(plan.settings),
+        sees_all_data=plan.method.sees_all_data,
+        config=config.identity(),
+        dataset=data.info(),
+        class_order={
+            "seed": config.class_order_seed,
+            "order": order,
+            "sha256": hashlib.sha256(json.dumps(order).encode()).hexdigest(),
+            "names": list(data.class_names),
+        },
+        phases=[phase["result"] for phase in folder.done],
+        budget=_budget(plan),
+        outside_memory={
+            "trainable_parameters": last["trainable_parameters"],
+            "bytes": sum(carried.values()),
+            "what": carried,
+        },
+        backbone=folder.begun_with("backbone"),
+        seed=config.seeds[0],
+        complete=True,
+    )
+
+
+def _budget(plan: Plan) -> BudgetInfo:
+    config, budget = plan.config, plan.budget
+    asked = config.memory
+    if config.like is not None:
+        asked = f"as {config.like} with memory {config.memory} in {config.currency}"
+    return {
+        "currency": budget.currency,
+        "growth": config.growth,
+        "memory": asked,
+        "unit": budget.unit,
+        "unit_meaning": _UNITS[budget.currency],
+        "amount": budget.amount if config.like is None else None,
+    }

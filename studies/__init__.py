@@ -1,0 +1,1 @@
+"""Experiments behind the figures in docs/: each writes its page, and goes on where it stopped."""

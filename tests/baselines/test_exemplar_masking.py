@@ -1,0 +1,253 @@
+"""Exemplar masking: what is kept of a sample, what training sees, what lies in the memory."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from baselines import codecs, selection
+from baselines.exemplar_masking import ExemplarMasking, MaskingSettings
+from baselines.random_patches import RandomPatches
+from baselines.views import View, collate
+from benchmark.budget import Budget
+from benchmark.data import Samples, open_data
+from benchmark.find_method import make_settings
+from benchmark.memory import Exemplar, Memory
+from benchmark.method import Phase, Task
+from mm_imagenet_r.errors import UserError
+
+Make = Callable[..., ExemplarMasking]
+
+
+@pytest.fixture(scope="module")
+def samples(coloured: Path) -> Samples:
+    return open_data(str(coloured)).train
+
+
+@pytest.fixture
+def make(vilt_folder: Path) -> Make:
+    def method(
+        kind: type[ExemplarMasking] = ExemplarMasking, preset: str = "", **settings: object
+    ) -> ExemplarMasking:
+        given = {"codec": "raw"} | {name: str(value) for name, value in settings.items()}
+        task = Task(6, str(vilt_folder), "ssf", None, 4, 0, torch.device("cpu"))
+        return kind(task, make_settings(kind, preset, given))
+
+    return method
+
+
+@pytest.fixture
+def phase(samples: Samples) -> Phase:
+    return Phase(0, range(2), 2, samples.of_classes(range(2)))
+
+
+@pytest.fixture
+def memory(tmp_path: Path) -> Memory:
+    memory = Memory(tmp_path / "memory", Budget(1e9, "bytes", "per-class", 1.0))
+    memory.open_phase(0, 2)
+    return memory
+
+
+def same(one: View, other: View) -> bool:
+    return all(
+        np.array_equal(getattr(one, field.name), getattr(other, field.name))
+        for field in dataclasses.fields(View)
+    )
+
+
+def test_patches_above_their_own_mean_stay(make: Make, samples: Samples) -> None:
+    method = make()
+    views = [method.view(sample) for sample in samples[:9]]
+    for view, masks in zip(views, method.masks(views), strict=True):
+        assert masks.patches.tolist() == (masks.attention > masks.attention.mean()).tolist()
+        assert 0 < masks.patches.sum() < len(view.patches)
+        assert masks.words.all()  # the text stays whole by default
+    tight, loose = (make(tau_image=tau).masks(views) for tau in (1.3, 0.7))
+    for few, many in zip(tight, loose, strict=True):
+        assert (few.patches <= many.patches).all()
+
+
+def test_words_go_by_what_the_discarded_patches_attend_to(make: Make, samples: Samples) -> None:
+    method = make(mask_text=True)
+    views = [method.view(sample) for sample in samples[:5]]
+    for view, masks in zip(views, method.masks(views), strict=True):
+        special = np.isin(
+            view.words, [method.preprocessor.cls_token_id, method.preprocessor.sep_token_id]
+        )
+        assert masks.words[special].all()
+        assert 0 < masks.words[~special].sum() < (~special).sum()
+        # By hand, on the sample alone: mean over discarded patches, layers and heads.
+        out = method.model.vilt(collate([view]), attentions=True)
+        attention = torch.stack([layer.mean(1) for layer in out.attentions]).mean(0)[0]
+        rows = attention[out.first_patch :][~torch.from_numpy(masks.patches)]
+        scores = rows[:, : len(view.words)].mean(0).detach().numpy()
+        own = scores[~special]
+        assert masks.words[~special].tolist() == (own > own.mean()).tolist()
+
+
+def test_masks_do_not_depend_on_batch_mates(make: Make, samples: Samples) -> None:
+    for kind in (ExemplarMasking, RandomPatches):
+        method = make(kind, mask_text=True)
+        views = [method.view(sample) for sample in samples[:7]]
+        for view, masks in zip(views, method.masks(views), strict=True):
+            (alone,) = method.masks([view])
+            assert np.array_equal(alone.patches, masks.patches)
+            assert np.array_equal(alone.words, masks.words)
+
+
+def test_random_patches_keep_as_many_as_attention_does(make: Make, samples: Samples) -> None:
+    attended, drawn = make(), make(RandomPatches)
+    views = [attended.view(sample) for sample in samples[:12]]
+    pairs = list(zip(attended.masks(views), drawn.masks(views), strict=True))
+    assert all(a.patches.sum() == b.patches.sum() for a, b in pairs)
+    assert any((a.patches != b.patches).any() for a, b in pairs)
+
+
+@pytest.mark.parametrize("kind", ["cosine", "herding", "random"])
+def test_the_memory_holds_masked_samples_best_first(
+    make: Make, phase: Phase, memory: Memory, kind: str
+) -> None:
+    method = make(selection=kind, mask_text=True)
+    method.begin_phase(phase, memory)
+    method.end_phase(phase, memory)
+    for label in phase.new:
+        own = phase.train.of_classes([label])
+        whole = [method.view(sample) for sample in own]
+        masked = [
+            view.keep(masks.patches, masks.words)
+            for view, masks in zip(whole, method.masks(whole), strict=True)
+        ]
+        center = selection.unit(method.features(whole)).mean(0)
+        order = {
+            "cosine": selection.by_cosine(method.features(masked), center),
+            "herding": selection.herding(method.features(masked)),
+            "random": selection.at_random(len(own), method.task.rng(3, 0, label)),
+        }[kind]
+        kept = memory.of(label)
+        assert [one.file_name for one in kept] == [own.file_names[i] for i in order]
+        for one, i in zip(kept, order, strict=True):
+            assert same(method.view(one.exemplar), masked[i])
+            share = len(masked[i].places) / (masked[i].grid[0] * masked[i].grid[1])
+            assert one.exemplar.pixels == pytest.approx(share, abs=1 / 65535)
+
+
+def test_what_is_stored_is_what_training_gets_back(
+    make: Make, phase: Phase, memory: Memory
+) -> None:
+    """Compressed pixels, not the originals: the decoded record and nothing else."""
+    method = make(codec="jpeg", quality=30)
+    method.end_phase(phase, memory)
+    (one, *_) = memory.of(0)
+    assert one.codec == "jpeg"
+    seen = make(codec="jpeg", quality=30).view(one.exemplar)
+    patches, places, grid = codecs.decode_patches(one.exemplar.image, 16)
+    assert np.array_equal(seen.patches, patches)
+    assert (np.array_equal(seen.places, places), seen.grid) == (True, grid)
+    (sample,) = [s for s in phase.train if s.file_name == one.file_name]
+    original = method.view(sample).patches[np.isin(method.view(sample).places, places)]
+    assert not np.array_equal(original, patches)
+    assert np.abs(original.astype(int) - patches).mean() < 40
+
+
+def test_the_codec_is_the_smallest_that_is_true_enough(
+    make: Make, phase: Phase, memory: Memory
+) -> None:
+    make(codec="auto", min_psnr=20).end_phase(phase, memory)
+    auto = memory.ledger()["bytes"]
+    codec = memory.of(0)[0].codec
+    assert codec in codecs.available()
+    for named in ("raw", "jpeg"):
+        make(codec=named, min_psnr=20).end_phase(phase, memory)
+        assert memory.ledger()["bytes"] >= auto
+
+
+@pytest.mark.parametrize(("chance", "masked"), [(0.0, 0), (1.0, 12)])
+def test_new_samples_are_masked_by_chance(
+    make: Make, phase: Phase, memory: Memory, chance: float, masked: int
+) -> None:
+    method = make(masked_training=chance)
+    method.begin_phase(phase, memory)
+    views = method.augment(list(phase.train), np.random.default_rng(0))
+    assert sum(len(v.places) < v.grid[0] * v.grid[1] for v in views) == masked
+    whole = method.collate(list(phase.train), None)
+    assert len(whole.views.patches) == sum(v.grid[0] * v.grid[1] for v in views)
+
+
+@pytest.mark.parametrize("swap", [0.0, 0.5, 1.0])
+def test_exemplars_swap_texts_within_their_class(
+    make: Make, phase: Phase, memory: Memory, swap: float
+) -> None:
+    for label in phase.new:
+        ids = [4 + label * 3 + n for n in range(3)]
+        memory.keep(label, [_kept(make(), phase, label, n, ids[n]) for n in range(3)])
+    method = make(swap=swap, masked_training=0)
+    method.begin_phase(phase, memory)
+    exemplars = memory.exemplars() * 8
+    views = method.augment(exemplars, np.random.default_rng(1))
+    again = method.augment(exemplars, np.random.default_rng(1))
+    swapped = 0
+    for exemplar, view, twin in zip(exemplars, views, again, strict=True):
+        assert same(view, twin)
+        own = method.view(exemplar)
+        assert np.array_equal(view.patches, own.patches)
+        assert int(view.words[0]) in [4 + exemplar.label * 3 + n for n in range(3)]
+        swapped += not np.array_equal(view.words, own.words)
+    assert (swapped > 0) == (swap > 0)
+    assert swapped < len(exemplars)
+
+
+def _kept(method: ExemplarMasking, phase: Phase, label: int, number: int, word: int) -> Any:
+    from benchmark.memory import Kept
+
+    view = method.view(phase.train.of_classes([label])[number])
+    view = dataclasses.replace(view, words=np.array([word]), positions=np.array([0]), text_length=1)
+    image = codecs.encode_patches(view, "raw")
+    return Kept(Exemplar(label, image, codecs.encode_words(view)), f"{label}/{number}")
+
+
+def test_pictures_for_the_report_show_what_is_stored(
+    make: Make, phase: Phase, memory: Memory
+) -> None:
+    for kind in (ExemplarMasking, RandomPatches):
+        method = make(kind)
+        method.begin_phase(phase, memory)
+        method.end_phase(phase, memory)
+        pictures = method.gallery(phase, memory)
+        assert len(pictures) == 2
+        for picture in pictures:
+            first = memory.of(picture["label"])[0]
+            assert first.file_name == picture["file_name"]
+            stored = method.view(first.exemplar)
+            assert np.flatnonzero(picture["kept"]).tolist() == stored.places.tolist()
+            assert picture["bytes"] == first.exemplar.nbytes
+
+
+def test_the_papers_settings_have_a_name(make: Make) -> None:
+    settings = make(preset="paper").settings
+    assert (settings.attention, settings.mask_text, settings.masked_training) == ("last", True, 0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"attention": "first"}, "attention=first: choose one of last, mean, rollout"),
+        ({"selection": "best"}, "selection=best: choose one of cosine, herding, random"),
+        ({"codec": "gif"}, "codec=gif: choose one of auto, raw"),
+        ({"masked_training": "1.5"}, "masked_training=1.5: a chance lies between 0 and 1"),
+        ({"swap": "-1"}, "swap=-1.0: a chance lies between 0 and 1"),
+        ({"tau_image": "-1"}, "tau_image=-1.0: cannot be negative"),
+        ({"codec": "jpeg", "quality": "101"}, "quality=101: 1 to 100"),
+        ({"quality": "50"}, "quality=50: codec=auto has none; name another"),
+        ({"codec": "raw", "quality": "50"}, "quality=50: codec=raw has none; name another"),
+    ],
+)
+def test_impossible_settings_are_refused(settings: dict[str, str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        make_settings(ExemplarMasking, "", settings)
+    assert MaskingSettings().codec == "auto"

@@ -1,0 +1,99 @@
+"""A run in a process of its own that is killed, from within or from outside."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pathlib
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from multiprocessing.context import ForkServerContext, ForkServerProcess
+from pathlib import Path
+from typing import Any
+
+CONTEXT: ForkServerContext = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(
+    [
+        "benchmark.experiment",
+        "benchmark.data.find",
+        "baselines.exemplar_masking",
+        "transformers.models.auto.tokenization_auto",
+        "transformers.models.vilt.modeling_vilt",
+        "transformers.models.vilt.image_processing_pil_vilt",
+    ]
+)
+
+
+def start(arguments: Sequence[str], **options: Any) -> ForkServerProcess:
+    """Start `python -m benchmark.run` with these arguments; see `_child` for the options."""
+    process = CONTEXT.Process(target=_child, args=(list(arguments),), kwargs=options)
+    process.start()
+    return process
+
+
+def finish(process: ForkServerProcess) -> int | None:
+    """Wait for its end: the exit code, -9 if it was killed."""
+    process.join(120)
+    return process.exitcode
+
+
+def signal_after(process: ForkServerProcess, seconds: float, number: int) -> int | None:
+    """Send a signal from outside, and wait for its end."""
+    time.sleep(seconds)
+    if process.is_alive() and process.pid is not None:
+        os.kill(process.pid, number)
+    return finish(process)
+
+
+def _child(arguments: list[str], *, at: int = 0, count: Path | None = None) -> None:
+    """Run, and die at the `at`-th moment of writing; or write the number of moments to `count`."""
+    import torch
+
+    from benchmark.run import main
+
+    torch.set_num_threads(1)
+    sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115
+    moments = _watch(at)
+    code = main(arguments)
+    if count is not None:
+        count.write_text(str(len(moments)))
+    os._exit(code)
+
+
+def _watch(at: int) -> list[str]:
+    """Three moments of each write (half written, not renamed, renamed), two of each removal."""
+    moments: list[str] = []
+
+    def pass_by(name: str) -> bool:
+        moments.append(name)
+        return len(moments) == at
+
+    fsync, replace, unlink = os.fsync, pathlib.Path.replace, pathlib.Path.unlink
+
+    def half_written(file: int) -> None:
+        if pass_by("half written"):
+            os.ftruncate(file, os.fstat(file).st_size // 2)
+            _die()
+        fsync(file)
+
+    def around(name: str, action: Any) -> Any:
+        def wrapped(*arguments: Any, **options: Any) -> Any:
+            if pass_by(f"before {name}"):
+                _die()
+            result = action(*arguments, **options)
+            if pass_by(f"after {name}"):
+                _die()
+            return result
+
+        return wrapped
+
+    os.fsync = half_written  # type: ignore[assignment]
+    pathlib.Path.replace = around("rename", replace)  # type: ignore[method-assign]
+    pathlib.Path.unlink = around("removal", unlink)  # type: ignore[method-assign]
+    return moments
+
+
+def _die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)

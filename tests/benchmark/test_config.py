@@ -1,0 +1,188 @@
+"""One configuration behind command line, file and result; what is refused and how."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmark.config import RunConfig
+from benchmark.options import from_mapping, parse, parser, read_file
+from benchmark.results.schema import Result
+from mm_imagenet_r.errors import UserError
+
+
+def given(line: str) -> RunConfig:
+    return parse(shlex.split(line))[0]
+
+
+def test_defaults_are_those_of_the_fields() -> None:
+    assert given("") == RunConfig()
+
+
+def test_every_field_is_an_option_with_help() -> None:
+    options = {a.dest: a for a in parser()._actions if not isinstance(a, argparse._HelpAction)}
+    assert options.keys() == {f.name for f in dataclasses.fields(RunConfig)} | {"list", "config"}
+    assert all(action.help for action in options.values())
+
+
+def test_the_command_gives_the_configuration_again() -> None:
+    config = RunConfig(
+        method=("ssf", "my file.py:M@two"), set=("ssf.note=a b'c", "x=1"), seeds=(3, 1),
+        dataset="some where/photos", captions=Path("a b.csv"), class_order_seed=None,
+        learning_rate=1e-4, phases=7,
+    )  # fmt: skip
+    command = shlex.split(config.command())
+    assert command[:3] == ["python", "-m", "benchmark.run"]
+    assert parse(command[3:])[0] == config
+    assert RunConfig().command() == "python -m benchmark.run"
+
+
+def test_json_gives_the_configuration_again() -> None:
+    config = RunConfig(method=("ssf",), base_classes=4, workers=2, captions=Path("c.csv"))
+    read = from_mapping(json.loads(json.dumps(config.to_json())), source="file")
+    assert RunConfig(**read) == config
+
+
+def test_options_override_the_file_which_overrides_defaults(tmp_path: Path) -> None:
+    path = tmp_path / "run.toml"
+    path.write_text('method = "ssf"\nseeds = [1, 2]\nepochs = 3\ncaptions = "c.csv"\nmemory = 2\n')
+    config = given(f"--config {path} --epochs 4")
+    assert (config.method, config.seeds, config.epochs) == (("ssf",), (1, 2), 4)
+    assert (config.captions, config.memory, config.phases) == (Path("c.csv"), "2", 10)
+
+
+def test_a_result_is_a_configuration(tmp_path: Path, synthetic_run: Callable[..., Result]) -> None:
+    synthetic_run(tmp_path, config=RunConfig(method=("ssf",), epochs=3, overwrite=True).identity())
+    config = given(f"--config {tmp_path / 'result.json'}")
+    assert config == RunConfig(method=("ssf",), epochs=3)
+    text = (tmp_path / "result.json").read_text()
+    (tmp_path / "new.json").write_text(
+        text.replace('"schema_version": 1', '"schema_version": 2', 1)
+    )
+    with pytest.raises(UserError, match=r"schema version 2.*upgrade"):
+        given(f"--config {tmp_path / 'new.json'}")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.toml", "epochs = ", "is not valid TOML"),
+        ("a.json", "{", "is not valid JSON"),
+        ("a.json", "[1]", "write an object of options"),
+        ("a.json", '{"epoch": 3}', r"unknown option 'epoch': did you mean 'epochs'"),
+        ("a.toml", "epochs = 1.5", r"epochs: 1.5 is no whole number"),
+        ("a.toml", "epochs = true", r"epochs: True is no whole number"),
+        ("a.toml", 'overwrite = "maybe"', r"overwrite: 'maybe' is no true or false"),
+        ("a.toml", "learning_rate = nan", r"learning_rate: nan is no number"),
+        ("a.json", '{"epochs": null}', r"epochs: None is no whole number"),
+        ("a.json", '{"dataset": ["a"]}', r"dataset: \['a'\] is no"),
+        ("a.toml", "growth = 'fast'", r"--growth fast: known: per-class, total"),
+    ],
+)
+def test_faults_of_a_file_are_named(tmp_path: Path, name: str, text: str, message: str) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(UserError, match=message):
+        given(f"--config {tmp_path / name}")
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"nowhere.toml cannot be read .*check the path"):
+        read_file(tmp_path / "nowhere.toml")
+    with pytest.raises(UserError, match="cannot be read"):
+        read_file(tmp_path)
+    (tmp_path / "a.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(UserError, match="is not valid TOML"):
+        read_file(tmp_path / "a.toml")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("--phases 0", "--phases must be at least 1, not 0"),
+        ("--phases x", "phases: 'x' is no whole number"),
+        ("--batch-size 0", "--batch-size must be at least 1"),
+        ("--micro-batches 0", "--micro-batches must be at least 1"),
+        ("--epochs -1", "--epochs must be at least 0"),
+        ("--workers -1", "--workers must be at least 0"),
+        ("--max-text-length 1", "--max-text-length must be at least 2"),
+        ("--learning-rate 0", "--learning-rate must be positive"),
+        ("--learning-rate nan", "'nan' is no number"),
+        ("--weight-decay -0.1", "--weight-decay must be at least 0"),
+        ("--weight-decay inf", "'inf' is no number"),
+        ("--test-fraction 1", "--test-fraction lies between 0 and 1"),
+        ("--seeds -1", "--seeds cannot be negative"),
+        ("--seeds 0 1 0", "--seeds 0 1 0: give each one once"),
+        ("--method ssf ssf", "--method ssf ssf: give each one once"),
+        ("--currency euros", "--currency euros: known: bytes, samples"),
+        ("--growth totl", "did you mean 'total'"),
+        ("--precision fp8", "--precision fp8: did you mean"),
+        ("--tuning lora", "--tuning lora: known: full, head, ssf"),
+        ("--set tau", "--set tau: write key=value"),
+        ("--set =3", "--set =3: write key=value"),
+        ("--method ssf --set joint.a=1", "joint is none of the methods that run: known: ssf"),
+        ("--method ssf --set ss.a=1", "did you mean 'ssf'"),
+    ],
+)
+def test_impossible_values_are_refused(line: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        given(line)
+
+
+@pytest.mark.parametrize("line", ["--epoch 3", "--nonsense", "--seeds", "extra"])
+def test_unknown_options_end_the_program(line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        given(line)
+    assert caught.value.code == 2
+    assert "usage:" in capsys.readouterr().err
+
+
+def test_cells_hold_their_own_settings_in_one_writing() -> None:
+    config = given("--method ssf em@paper --seeds 0 1 --set b=1 a=1 ssf.b=2 em.c=3 em@paper.c=4")
+    cells = config.cells()
+    assert [(cell.method, cell.seeds) for cell in cells] == [
+        (("ssf",), (0,)), (("ssf",), (1,)), (("em@paper",), (0,)), (("em@paper",), (1,)),
+    ]  # fmt: skip
+    assert cells[0].set == ("a=1", "b=2")
+    assert cells[2].set == ("a=1", "b=1", "c=4")
+    alone = given("--method ssf --set ssf.a=1 b=2")
+    assert (
+        alone.folder()
+        == cells[0].folder()
+        == dataclasses.replace(alone, set=("b=2", "a=1")).folder()
+    )
+
+
+def test_only_what_changes_results_changes_the_folder() -> None:
+    base = RunConfig()
+    same = RunConfig(device="cpu", workers=3, checkpoint_seconds=0, overwrite=True, tracker="wandb")
+    assert same.folder() == base.folder()
+    changed: list[dict[str, Any]] = [
+        {"epochs": 3}, {"seeds": (1,)}, {"memory": "6"}, {"growth": "total"}, {"like": "ssf"},
+        {"set": ("a=1",)}, {"dataset": "other"}, {"precision": "bf16"}, {"method": ("ssf",)},
+    ]  # fmt: skip
+    folders = {RunConfig(**change).folder() for change in changed}
+    assert len(folders | {base.folder()}) == len(changed) + 1
+    assert RunConfig(output=Path("x")).folder() == "x" / base.folder().relative_to("runs")
+
+
+def test_folders_have_readable_names() -> None:
+    config = RunConfig(method=("a b/mine.py:My",), dataset="/x/my photos/", memory="20MB", phases=5)
+    setting, method, run = config.folder().parts[1:]
+    assert (setting, method) == ("my_photos-5phases-20MB-bytes", "mine-My")
+    assert run.startswith("seed0-")
+    liked = RunConfig(method=("ssf",), like="em@paper", memory="1", currency="samples")
+    assert liked.folder().parts[1] == "mini-10phases-1-samples-like-em@paper"
+
+
+def test_the_model_of_like_is_the_run_with_its_own_settings() -> None:
+    config = given("--method ssf --like em --memory 1 --seeds 4 --set a=1 em.tau=0.5")
+    (cell,) = config.cells()
+    assert cell.set == ("a=1", "em.tau=0.5")
+    assert cell.model() == given("--method em --memory 1 --seeds 4 --set tau=0.5")

@@ -1,0 +1,223 @@
+"""Exemplars as bytes, and a memory that lies on disk and never holds more than it may."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from benchmark.budget import Budget
+from benchmark.memory import BudgetError, Exemplar, Kept, Memory, read_records
+from mm_imagenet_r.errors import UserError
+
+exemplars = st.builds(
+    Exemplar,
+    label=st.integers(0, 65535),
+    image=st.binary(max_size=400),
+    text=st.binary(max_size=300),
+    extra=st.binary(max_size=5),
+    pixels=st.floats(0, 1, exclude_min=True),
+)
+
+
+def kept(label: int, sizes: Sequence[int], pixels: float = 1.0) -> list[Kept]:
+    """Exemplars whose images have these sizes."""
+    return [
+        Kept(Exemplar(label, bytes([n % 256]) * size, b"", pixels=pixels), f"{label}/{n}.jpg")
+        for n, size in enumerate(sizes)
+    ]
+
+
+def bytes_budget(amount: float, growth: str = "per-class") -> Budget:
+    return Budget(amount, "bytes", growth, 1.0)
+
+
+@given(st.lists(exemplars, max_size=6))
+def test_records_survive_writing_and_are_as_long_as_charged(records: list[Exemplar]) -> None:
+    data = b"".join(record.to_bytes() for record in records)
+    assert read_records(data) == records
+    assert len(data) == sum(record.nbytes for record in records)
+
+
+@given(exemplars, st.data())
+def test_a_cut_record_is_noticed(record: Exemplar, data: st.DataObject) -> None:
+    whole = record.to_bytes()
+    cut = data.draw(st.integers(1, len(whole) - 1))
+    with pytest.raises(ValueError, match="cut off"):
+        read_records(whole[:cut])
+
+
+@given(st.floats(0, 1, exclude_min=True))
+def test_the_share_of_pixels_is_never_understated(pixels: float) -> None:
+    stored = Exemplar(0, b"", b"", pixels=pixels).pixels
+    assert stored > 0
+    assert pixels - 1e-10 <= stored <= pixels + 1 / 65535 + 1e-10
+    assert Exemplar(0, b"", b"", pixels=stored).pixels == stored
+
+
+@pytest.mark.parametrize(("label", "pixels"), [(-1, 1.0), (65536, 1.0), (0, 0.0), (0, 1.01)])
+def test_impossible_exemplars_are_refused(label: int, pixels: float) -> None:
+    with pytest.raises(ValueError, match="out of range"):
+        Exemplar(label, b"", b"", pixels=pixels)
+
+
+phases_strategy = st.lists(  # of each phase: sizes of the images of each of its classes
+    st.lists(st.lists(st.integers(0, 120), max_size=25), min_size=1, max_size=3),
+    min_size=1,
+    max_size=4,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    phases_strategy,
+    st.sampled_from(["bytes", "samples", "exemplars"]),
+    st.sampled_from(["per-class", "total"]),
+    st.floats(0, 400),
+    st.floats(0.01, 1),
+    st.data(),
+)
+def test_the_budget_is_kept_and_the_ledger_is_the_files(
+    phases: list[list[list[int]]],
+    currency: str,
+    growth: str,
+    amount: float,
+    pixels: float,
+    data: st.DataObject,
+) -> None:
+    """Over all phases, with rewriting of old classes and a fresh start from disk before each."""
+    if currency == "samples":
+        amount /= 40
+    total = sum(map(len, phases))
+    counts = tuple(
+        dict.fromkeys(range(total), data.draw(st.integers(0, 9))) for _ in range(len(phases))
+    )
+    budget = Budget(amount, currency, growth, 1.0, counts if currency == "exemplars" else ())
+    with TemporaryDirectory() as name:
+        folder, manifest, seen = Path(name) / "memory", {}, 0
+        for phase, classes in enumerate(phases):
+            memory = Memory(folder, budget, manifest)
+            before = {label: memory.of(label) for label in range(seen)}
+            seen += len(classes)
+            memory.open_phase(phase, seen)
+            for label, old in before.items():
+                assert memory.of(label) == old[: len(memory.of(label))]
+            for label, sizes in enumerate(classes, seen - len(classes)):
+                memory.keep(label, kept(label, sizes, pixels))
+            if data.draw(st.booleans()):
+                again = data.draw(st.integers(0, seen - 1))
+                memory.keep(again, reversed(memory.of(again)))
+            ledger, manifest = memory.ledger(), memory.manifest()
+            files = {key: folder / entry["file"] for key, entry in manifest.items()}
+            for key, entry in ledger["per_class"].items():
+                assert entry["bytes"] == files[key].stat().st_size == manifest[key]["bytes"]
+                assert entry["cost"] <= entry["budget"] == budget.room(int(key), phase, seen)
+                costs = [budget.cost(one) for one in read_records(files[key].read_bytes())]
+                assert math.fsum(costs) == entry["cost"]
+            assert ledger["bytes"] == sum(path.stat().st_size for path in files.values())
+            assert ledger["cost"] <= ledger["budget"] * (1 + 1e-12)
+            if currency != "exemplars":
+                whole = amount * (1 if growth == "total" else seen)
+                assert ledger["budget"] == pytest.approx(whole)
+            assert Memory(folder, budget, manifest).exemplars() == memory.exemplars()
+
+
+def test_a_shrinking_memory_keeps_its_first_exemplars(tmp_path: Path) -> None:
+    memory = Memory(tmp_path, bytes_budget(400, "total"))
+    memory.open_phase(0, 1)
+    first = memory.keep(0, kept(0, [60, 10, 90, 20, 5, 5]))
+    assert len(first) == 6
+    memory.open_phase(1, 4)  # 100 bytes a class
+    assert memory.of(0) == first[:2]
+    memory.open_phase(2, 400)
+    assert memory.of(0) == []
+    assert memory.ledger()["per_class"]["0"] == {
+        "exemplars": 0, "bytes": 0, "cost": 0, "budget": 1,
+    }  # fmt: skip
+
+
+def test_training_sees_the_memory_before_it_shrinks(tmp_path: Path) -> None:
+    memory = Memory(tmp_path, bytes_budget(400, "total"))
+    memory.open_phase(0, 1)
+    memory.keep(0, kept(0, [100, 100, 100]))
+    again = Memory(tmp_path, memory.budget, memory.manifest())
+    assert len(again.exemplars()) == 3
+    again.open_phase(1, 2)
+    assert len(again.exemplars()) == 1
+
+
+def test_a_budget_below_one_exemplar_keeps_nothing(tmp_path: Path) -> None:
+    memory = Memory(tmp_path, bytes_budget(50))
+    memory.open_phase(0, 2)
+    assert memory.keep(0, kept(0, [60, 70])) == []
+    assert [one.exemplar.image for one in memory.keep(1, kept(1, [60, 3]))] == [b"\1" * 3]
+    assert memory.ledger()["exemplars"] == 1
+
+
+def test_only_what_was_chosen_in_a_phase_is_reported_for_it(tmp_path: Path) -> None:
+    memory = Memory(tmp_path, bytes_budget(1000))
+    memory.open_phase(0, 2)
+    memory.keep(0, kept(0, [5, 6]))
+    memory.keep(1, kept(1, [7]))
+    assert [(row["label"], row["rank"], row["file_name"]) for row in memory.chosen()] == [
+        (0, 0, "0/0.jpg"), (0, 1, "0/1.jpg"), (1, 0, "1/0.jpg"),
+    ]  # fmt: skip
+    memory.open_phase(1, 3)
+    memory.keep(2, [])
+    memory.keep(1, kept(1, [8, 9]))
+    assert [row["bytes"] for row in memory.chosen()] == [7 + 8, 7 + 9]
+
+
+def test_classes_not_seen_and_foreign_exemplars_are_refused(tmp_path: Path) -> None:
+    memory = Memory(tmp_path, bytes_budget(1000))
+    with pytest.raises(ValueError, match="none of the 0 seen"):
+        memory.keep(0, kept(0, [5]))
+    memory.open_phase(0, 2)
+    for label in (2, -1):
+        with pytest.raises(ValueError, match="none of the 2 seen"):
+            memory.keep(label, [])
+    with pytest.raises(ValueError, match="of another class"):
+        memory.keep(1, kept(0, [5]))
+    assert memory.room(2) == 0
+
+
+def test_a_class_that_costs_too_much_or_a_changed_file_is_noticed(tmp_path: Path) -> None:
+    memory = Memory(tmp_path, bytes_budget(100))
+    memory.open_phase(0, 1)
+    memory.keep(0, kept(0, [50]))
+    (path,) = tmp_path.iterdir()
+    path.write_bytes(path.read_bytes() + b"x")
+    with pytest.raises(RuntimeError, match="not as long"):
+        memory.ledger()
+    memory.budget = bytes_budget(20)
+    with pytest.raises(BudgetError, match="costs 57"):
+        memory.ledger()
+
+
+def test_files_are_checked_when_they_are_read(tmp_path: Path) -> None:
+    memory = Memory(tmp_path, bytes_budget(100))
+    memory.open_phase(0, 1)
+    memory.keep(0, kept(0, [50]))
+    (path,) = tmp_path.iterdir()
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    with pytest.raises(UserError, match=r"was changed after it was written.*--overwrite"):
+        Memory(tmp_path, memory.budget, memory.manifest())
+    path.unlink()
+    with pytest.raises(UserError, match=r"is missing.*--overwrite"):
+        Memory(tmp_path, memory.budget, memory.manifest())
+
+
+def test_one_that_does_not_write_knows_the_same(tmp_path: Path) -> None:
+    writer = Memory(tmp_path / "a", bytes_budget(100))
+    reader = Memory(tmp_path / "b", bytes_budget(100), writes=False)
+    for memory in (writer, reader):
+        memory.open_phase(0, 1)
+        memory.keep(0, kept(0, [30, 30, 30]))
+    assert reader.manifest() == writer.manifest()
+    assert reader.ledger() == writer.ledger()
+    assert not (tmp_path / "b").exists()

@@ -1,0 +1,258 @@
+"""The command line from end to end: what it does, what it refuses, and that nothing is lost."""
+
+from __future__ import annotations
+
+import atexit
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+from runs import Call, folders, outcome
+
+from benchmark import experiment, results
+from benchmark.results.verify import verify
+
+# What a run gives
+
+
+def test_the_example_runs_and_everything_follows_from_its_files(tmp_path: Path, call: Call) -> None:
+    code, out, err = call()
+    assert (code, err) == (0, "")
+    (folder,) = folders(tmp_path)
+    assert verify(folder) == []
+    names = {path.name for path in folder.iterdir()}
+    assert names == {
+        ".lock", "run.json", "state", "memory", "result.json", "predictions.parquet",
+        "exemplars.parquet", "gallery.json", "report.html",
+    }  # fmt: skip
+    result = results.read(folder)
+    assert result["sees_all_data"] is False
+    assert len(result["phases"]) == 3
+    assert not {"output", "device", "overwrite", "workers"} & result["config"].keys()
+    assert out.count("\nphase ") == 3
+    assert f"report: {folder / 'report.html'}\n" in out
+    assert all(part not in out for part in ("\x1b", "\r"))
+    assert max(map(len, out.splitlines())) > 100  # a pipe breaks no lines
+
+
+def test_a_class_of_a_package_gives_the_same(
+    tmp_path: Path, call: Call, mean_colour: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "colours").mkdir()
+    shutil.copy(mean_colour, tmp_path / "colours" / "plain.py")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert call()[0] == call("--method", "colours.plain:MeanColour")[0] == 0
+    one, other = folders(tmp_path)
+    assert outcome(one) == outcome(other)
+    assert {one.parent.name, other.parent.name} == {
+        "colours.plain-MeanColour",
+        "mean_colour-MeanColour",
+    }
+
+
+def test_a_finished_run_given_again_does_nothing(
+    tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call()
+    (folder,) = folders(tmp_path)
+
+    def state() -> dict[Path, int]:
+        files = [path for path in folder.rglob("*") if path.is_file() and path.name != ".lock"]
+        return {path: path.stat().st_mtime_ns for path in files}
+
+    before = state()
+    monkeypatch.setattr(experiment, "train_phase", None)
+    code, out, _ = call()
+    assert code == 0
+    assert f"done before: {folder} (--overwrite runs it anew)" in out
+    assert state() == before
+    (folder / "report.html").unlink()
+    assert call()[0] == 0
+    assert (folder / "report.html").exists()
+
+
+def test_overwriting_runs_anew_and_gives_the_same(tmp_path: Path, call: Call) -> None:
+    call()
+    (folder,) = folders(tmp_path)
+    before = outcome(folder)
+    (folder / "memory" / "stray.bin").write_bytes(b"x")
+    (folder / "mine.txt").write_text("x")
+    _, out, _ = call("--overwrite")
+    assert out.count("\nphase ") == 3
+    assert outcome(folder) == before
+    assert not (folder / "mine.txt").exists()
+
+
+def test_a_result_file_reproduces_its_run(tmp_path: Path, call: Call) -> None:
+    call("--seeds", 3)
+    (folder,) = folders(tmp_path)
+    code, _, _ = call(
+        "--config", folder / "result.json", "--output", tmp_path / "again", "--device", "cpu"
+    )
+    assert code == 0
+    (again,) = tmp_path.glob("again/*/*/*")
+    assert outcome(again) == outcome(folder)
+    assert again.name == folder.name
+
+
+def test_methods_times_seeds_are_compared_on_data_opened_once(
+    tmp_path: Path, call: Call, mean_colour: Path, coloured: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from benchmark import plan
+
+    opened = []
+    open_data = plan.open_data
+    monkeypatch.setattr(plan, "open_data", lambda *a, **k: opened.append(a) or open_data(*a, **k))
+    (tmp_path / "other.py").write_text(mean_colour.read_text())
+    data = tmp_path / "noted"
+    shutil.copytree(coloured, data)
+    with (data / "captions.csv").open("a") as file:
+        file.write("class0/nowhere.jpg,a lost caption\n")
+    methods = [f"{mean_colour}:MeanColour", f"{tmp_path / 'other.py'}:MeanColour"]
+    code, out, _ = call("--method", *methods, "--seeds", 0, 1, "--dataset", data)
+    assert code == 0
+    assert len(opened) == 1
+    assert len(folders(tmp_path)) == 4
+    assert out.count("note: ") == 1
+    assert f"comparison: {tmp_path / 'runs' / 'comparison.html'}" in out
+    assert (tmp_path / "runs" / "comparison.html").exists()
+    assert "n = 2" in (tmp_path / "runs" / "comparison.html").read_text()
+
+
+def test_a_dry_run_says_what_would_be_done_and_does_nothing(tmp_path: Path, call: Call) -> None:
+    code, out, _ = call("--dry-run", "--seeds", 0, 1)
+    assert code == 0
+    assert not (tmp_path / "runs").exists()
+    assert out.count("memory at the end") == 2
+    assert "run it: python -m benchmark.run --method " in out
+    rows = [line.split() for line in out.splitlines() if line.strip()[:2] in ("1 ", "2 ", "3 ")]
+    assert rows[:2] == [["1", "2", "12", "0", "2", "4"], ["2", "2", "12", "4", "4", "4"]]
+
+
+def test_upper_bound_says_so(tmp_path: Path, call: Call, vilt_folder: Path) -> None:
+    options = ("--method", "joint", "--backbone", vilt_folder, "--phases", 2, "--epochs", 1)
+    assert "memory: none" in call(*options, "--dry-run")[1]
+    code, out, _ = call(*options)
+    assert code == 0
+    assert "no memory but all data" in out
+    (folder,) = folders(tmp_path)
+    assert results.read(folder)["sees_all_data"] is True
+    assert "an upper bound" in (folder / "report.html").read_text()
+    assert verify(folder) == []
+
+
+def test_one_phase_and_no_memory(tmp_path: Path, call: Call) -> None:
+    assert call("--phases", 1)[0] == call("--memory", 0)[0] == 0
+    for folder in folders(tmp_path):
+        assert verify(folder) == []
+
+
+def test_as_many_exemplars_as_another_run(tmp_path: Path, call: Call, mean_colour: Path) -> None:
+    (tmp_path / "model.py").write_text(mean_colour.read_text())
+    model, like = f"{tmp_path / 'model.py'}:MeanColour", ("--memory", "3", "--growth", "total")
+    code, _, err = call("--like", model, *like, "--seeds", 0, 1)
+    assert code == 2
+    assert f"--like {model}: its result" in err
+    command = err.partition("Run it first: ")[2]
+    assert f"--method {model}" in command
+    assert "--memory 3" in command
+    assert call("--method", model, *like, "--seeds", 0, 1)[0] == 0
+    assert call("--like", model, *like, "--seeds", 0, 1)[0] == 0
+    found = {(f.parent.parent.name, f.name[:5]): results.read(f) for f in folders(tmp_path)}
+    assert len(found) == 4
+    for seed in ("seed0", "seed1"):
+        first, second = (found[key] for key in sorted(found) if key[1] == seed)
+        for one, other in zip(first["phases"], second["phases"], strict=True):
+            assert one["memory"]["exemplars"] == other["memory"]["exemplars"]
+        assert second["budget"]["memory"] == f"as {model} with memory 3 in bytes"
+        assert second["budget"]["currency"] == "exemplars"
+        assert second["budget"]["amount"] is None
+    assert all(verify(folder) == [] for folder in folders(tmp_path))
+
+
+def test_a_method_is_described(call: Call, mean_colour: Path) -> None:
+    _, out, _ = call("--list", "exemplar_masking@paper")
+    assert out.startswith("exemplar_masking@paper: ")
+    assert "preset exemplar_masking@paper: attention=last" in out
+    rows = [line.split() for line in out.splitlines()]
+    assert ["attention", "last"] in [row[:2] for row in rows]
+    _, out, _ = call("--list", f"{mean_colour}:MeanColour")
+    assert out.endswith("It has no settings.\n")
+    assert "ssf" in call("--list")[1]
+
+
+# What may differ and changes nothing; what must differ
+
+
+def test_workers_give_the_same_result(tmp_path: Path, call: Call) -> None:
+    call()
+    (folder,) = folders(tmp_path)
+    alone = outcome(folder)
+    call("--workers", 2, "--overwrite")
+    assert outcome(folder) == alone
+
+
+@pytest.mark.filterwarnings("ignore:.*find_unused_parameters:UserWarning")
+def test_mixed_precision_on_a_cpu(tmp_path: Path, call: Call, vilt_folder: Path) -> None:
+    options = ("--method", "ssf", "--backbone", vilt_folder, "--phases", 2, "--epochs", 1)
+    assert call(*options)[0] == call(*options, "--precision", "bf16")[0] == 0
+    states = [next(folder.glob("state/*.pt")).read_bytes() for folder in folders(tmp_path)]
+    assert len(states) == 2
+    assert states[0] != states[1]
+
+
+def test_settings_reach_their_method(tmp_path: Path, call: Call, vilt_folder: Path) -> None:
+    code, out, _ = call(
+        "--method", "ssf", "finetune", "--backbone", vilt_folder, "--dry-run",
+        "--set", "distillation=1", "ssf.distillation=2", "ssf.selection=random",
+    )  # fmt: skip
+    assert code == 0
+    assert "settings: distillation=2.0, selection=random" in out
+    assert "settings: distillation=1.0\n" in out
+
+
+# Trackers
+
+
+def test_tensorboard_writes_beside_the_run(tmp_path: Path, call: Call) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    assert call("--tracker", "tensorboard", "--epochs", 5)[0] == 0
+    (folder,) = folders(tmp_path)
+    events = EventAccumulator(str(folder / "tracker")).Reload()
+    accuracy = [(event.step, event.value) for event in events.Scalars("accuracy")]
+    phases = results.read(folder)["phases"]
+    assert [value for _, value in accuracy] == [
+        pytest.approx(phase["accuracy"]["sample_weighted"]) for phase in phases
+    ]
+    steps = [event.step for event in events.Scalars("loss")]
+    assert steps == sorted(set(steps))
+    assert [step for step, _ in accuracy] == [10, 20, 35]
+    assert steps == [10, 20, 30, 35]
+
+
+def test_trackio_writes_on_this_machine(
+    tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "trackio"))
+    monkeypatch.setattr(atexit, "register", lambda *_, **__: None)  # it would print after pytest
+    pytest.importorskip("trackio")
+    assert call("--tracker", "trackio")[0] == 0
+    (database,) = tmp_path.glob("trackio/*.db")
+    with sqlite3.connect(database) as connection:
+        logged = [bytes(row[0]) for row in connection.execute("select metrics from metrics")]
+    assert sum(b"accuracy" in line for line in logged) == 3
+
+
+def test_a_tracker_that_is_not_installed_is_named(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from benchmark import devices
+
+    monkeypatch.setattr(devices.importlib.util, "find_spec", lambda name: None)
+    for tracker in ("tensorboard", "trackio", "wandb"):
+        code, _, err = call("--tracker", tracker)
+        assert code == 2
+        assert f"pip install 'mm-imagenet-r[{tracker}]'" in err
