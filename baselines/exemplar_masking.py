@@ -19,11 +19,10 @@ from PIL import Image
 
 from baselines import codecs, selection
 from baselines.attention import SOURCES, above_mean, patch_scores, reduce_layers, word_scores
-from baselines.learner import Array, LearnerSettings, ViltLearner, setting
+from baselines.learner import LearnerSettings, ViltLearner, check_choice, require, setting
 from baselines.pixels import to_pixels
-from baselines.replay import check_choice
+from baselines.selection import Array
 from baselines.views import Batch, View
-from baselines.vilt import Encoded
 from benchmark.data import Sample
 from benchmark.memory import Exemplar, Kept, Memory
 from benchmark.method import Phase
@@ -33,32 +32,34 @@ from benchmark.method import Phase
 class MaskingSettings(LearnerSettings):
     """Settings of `ExemplarMasking`."""
 
-    attention: str = setting("mean", f"layers the maps come from: {', '.join(SOURCES)}")
+    attention: str = setting("last", f"layers the maps come from: {', '.join(SOURCES)}")
     tau_image: float = setting(1.0, "patches stay above this times their own mean attention")
     mask_text: bool = setting(False, "drop words too, by the attention of discarded patches")
     tau_text: float = setting(1.0, "words stay above this times their own mean attention")
     masked_training: float = setting(1.0, "chance that a new sample is masked in training")
     swap: float = setting(0.5, "chance that an exemplar's text is another's of its class")
-    selection: str = setting("cosine", "cosine (to the class mean), herding or random")
+    selection: str = setting("herding", "herding, cosine (to the class mean) or random")
     codec: str = setting("auto", "auto (fewest bytes; raw if bytes are free) or a codec by name")
     quality: int = setting(0, "quality of that codec, 1 to 100; 0: the least that gives min_psnr")
     min_psnr: float = setting(30.0, "fidelity of the kept pixels in dB where quality is 0")
 
     def __post_init__(self) -> None:
-        """Refuse values outside their range."""
+        """Refuse values outside their range, and those that could not take effect."""
+        super().__post_init__()
         check_choice("attention", self.attention, SOURCES)
-        check_choice("selection", self.selection, ("cosine", "herding", "random"))
+        check_choice("selection", self.selection, selection.RANKINGS)
         check_choice("codec", self.codec, ("auto", *codecs.available()))
         for name in ("masked_training", "swap"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name}={getattr(self, name)}: a chance lies between 0 and 1")
+            chance = getattr(self, name)
+            require(0 <= chance <= 1, f"{name}={chance}: a chance lies between 0 and 1")
         for name in ("tau_image", "tau_text"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name}={getattr(self, name)}: cannot be negative")
-        if self.quality and self.codec in ("auto", "raw", "webp_lossless"):
-            raise ValueError(f"quality={self.quality}: codec={self.codec} has none; name another")
-        if not 0 <= self.quality <= 100:
-            raise ValueError(f"quality={self.quality}: 1 to 100, or 0 to let min_psnr decide")
+            factor = getattr(self, name)
+            require(factor >= 0, f"{name}={factor}: cannot be negative")
+        alone = self.tau_text != 1.0 and not self.mask_text
+        require(not alone, "tau_text has no effect without mask_text=true")
+        require(0 <= self.quality <= 100, f"quality={self.quality}: 1 to 100, or 0 for min_psnr")
+        without = self.quality and self.codec in ("auto", "raw", "webp_lossless")
+        require(not without, f"quality={self.quality}: codec={self.codec} has none; name another")
 
 
 @dataclass(frozen=True)
@@ -130,25 +131,22 @@ class ExemplarMasking(ViltLearner):
             view.keep(masks.patches, masks.words)
             for view, masks in zip(whole, self.masks(whole), strict=True)
         ]
-        centers = self.features(whole) if self.settings.selection == "cosine" else None
+        centers = self.features(whole)  # the class mean is that of untouched samples
         features = self.features(masked)
         codec, quality = self._codec(masked, memory.budget.currency)
         for label in phase.new:
             own = np.flatnonzero(phase.train.labels == label)
-            if centers is not None:
-                center = selection.unit(centers[own]).mean(0)
-                order = selection.by_cosine(features[own], center)
-            elif self.settings.selection == "herding":
-                order = selection.herding(features[own])
-            else:
-                order = selection.at_random(len(own), self.task.rng(3, phase.index, label))
+            center = selection.unit(centers[own]).mean(0)
+            rng = self.task.rng(3, phase.index, label)
+            order = selection.rank(self.settings.selection, features[own], center, rng)
             ranking = [int(own[i]) for i in order]
             memory.keep(label, self._encode(label, ranking, phase, masked, codec, quality))
 
     def masks(self, views: Sequence[View]) -> list[Masks]:
         """Which patches and words of each view stay (eqs. of section 3.1)."""
 
-        def read(out: Encoded, batch: Batch) -> list[Masks]:
+        def read(batch: Batch) -> list[Masks]:
+            out = self.model.vilt(batch, attentions=True)
             attention = reduce_layers(out.attentions or [], self.settings.attention)
             first = out.patches.start
             scores = patch_scores(attention, first)
@@ -170,7 +168,7 @@ class ExemplarMasking(ViltLearner):
                 for (p, w, s), (k, t) in zip(rows, sizes, strict=True)
             ]
 
-        return self.encode(views, read, attentions=True)
+        return self.encode(views, read)
 
     def gallery(self, phase: Phase, memory: Memory) -> list[dict[str, Any]]:
         """The best exemplars of two new classes: image, attention, what was kept, what it costs."""

@@ -16,15 +16,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from baselines.selection import Array
 from baselines.ssf import tune
 from baselines.views import Batch, Preprocessor, View, collate
-from baselines.vilt import Encoded, Vilt
+from baselines.vilt import Vilt
 from benchmark.data import Sample
 from benchmark.memory import Exemplar, Memory
 from benchmark.method import Method, Phase, Task
 from benchmark.processes import map_batches
 
-Array = np.ndarray[Any, np.dtype[Any]]
 _CACHE_BYTES = 4 * 2**30  # decoded views of one phase; beyond it they are decoded again each epoch
 
 
@@ -39,6 +39,24 @@ class LearnerSettings:
 
     distillation: float = setting(0.0, "weight of distillation from the model before the phase")
     temperature: float = setting(2.0, "its temperature")
+
+    def __post_init__(self) -> None:
+        """Refuse what could not take effect."""
+        require(self.distillation >= 0, "distillation cannot be negative")
+        require(self.temperature > 0, "temperature must be positive")
+        alone = self.temperature != 2.0 and not self.distillation
+        require(not alone, "temperature has no effect without distillation")
+
+
+def require(condition: bool, otherwise: str) -> None:
+    """Raise ValueError, which reaches the user as a message, unless a setting makes sense."""
+    if not condition:
+        raise ValueError(otherwise)
+
+
+def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
+    """Raise ValueError unless a setting has one of its possible values."""
+    require(value in choices, f"{name}={value}: choose one of {', '.join(choices)}")
 
 
 @dataclass(frozen=True)
@@ -152,27 +170,22 @@ class ViltLearner(Method):
         scores: Tensor = self.model(batch.views)
         return scores
 
-    def encode(
-        self,
-        views: Sequence[View],
-        read: Callable[[Encoded, Batch], Sequence[Any]],
-        *,
-        attentions: bool = False,
-    ) -> list[Any]:
-        """Run the encoder without gradient over `views` and `read` one answer per view."""
+    def encode(self, views: Sequence[View], read: Callable[[Batch], Sequence[Any]]) -> list[Any]:
+        """Answer for each view with what `read` makes of batches of them, without gradient."""
         self.model.eval()
 
         def work(chosen: Sequence[int]) -> Sequence[Any]:
-            batch = collate([views[i] for i in chosen]).to(self.task.device)
             with torch.no_grad():
-                return read(self.model.vilt(batch, attentions=attentions), batch)
+                return read(collate([views[i] for i in chosen]).to(self.task.device))
 
         task = self.task
         return map_batches(work, len(views), task.batch_size, task.rank, task.world)
 
     def features(self, views: Sequence[View]) -> Array:
         """Pooled features (N, D) of views."""
-        return np.stack(self.encode(views, lambda out, _: list(out.pooled.float().cpu().numpy())))
+        pool = self.model.vilt.pool
+        rows = self.encode(views, lambda batch: list(pool(batch).float().cpu().numpy()))
+        return np.stack(rows)
 
     def provenance(self) -> dict[str, Any]:
         """Name, hash and size of the backbone."""

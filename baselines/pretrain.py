@@ -26,8 +26,8 @@ from rich.console import Console
 from rich.progress import track
 from torch import nn
 
-from baselines.learner import Array
 from baselines.quality import coverage, without_words
+from baselines.selection import Array
 from baselines.views import Batch, Preprocessor, View, collate
 from baselines.vilt import Encoded, Vilt
 from benchmark.training import learning_rate_factor

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 
 from baselines.attention import SOURCES, above_mean, patch_scores, reduce_layers
-from baselines.learner import Array
+from baselines.selection import Array
 from baselines.views import Batch, Preprocessor, View, collate
 from baselines.vilt import Encoded, Vilt
 from mm_imagenet_r import mini

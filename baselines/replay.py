@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from baselines import selection
-from baselines.learner import Array, LearnerSettings, ViltLearner, setting
-from benchmark.memory import Exemplar, Kept, Memory
+from baselines.learner import LearnerSettings, ViltLearner, check_choice, setting
+from baselines.selection import Array
+from benchmark.memory import Kept, Memory
 from benchmark.method import Phase
 
 
@@ -18,7 +19,8 @@ class ReplaySettings(LearnerSettings):
 
     def __post_init__(self) -> None:
         """Refuse an unknown selection."""
-        check_choice("selection", self.selection, ("herding", "cosine", "random"))
+        super().__post_init__()
+        check_choice("selection", self.selection, selection.RANKINGS)
 
 
 class Replay(ViltLearner):
@@ -32,24 +34,10 @@ class Replay(ViltLearner):
         for label in phase.new:
             own = phase.train.labels == label
             samples = phase.train.of_classes([label]).select(self.rank(features[own], phase, label))
-            memory.keep(
-                label,
-                (
-                    Kept(Exemplar(label, one.image, one.caption.encode()), one.file_name)
-                    for one in samples
-                ),
-            )
+            memory.keep(label, (Kept.whole(sample) for sample in samples))
 
     def rank(self, features: Array, phase: Phase, label: int) -> list[int]:
         """Order of preference of one class's samples, given their features (N, D)."""
-        if self.settings.selection == "random":
-            return selection.at_random(len(features), self.task.rng(3, phase.index, label))
-        if self.settings.selection == "cosine":
-            return selection.by_cosine(features, selection.unit(features).mean(0))
-        return selection.herding(features)
-
-
-def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    """Raise ValueError if a setting has none of its possible values."""
-    if value not in choices:
-        raise ValueError(f"{name}={value}: choose one of {', '.join(choices)}")
+        center = selection.unit(features).mean(0)
+        rng = self.task.rng(3, phase.index, label)
+        return selection.rank(self.settings.selection, features, center, rng)

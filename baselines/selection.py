@@ -8,6 +8,9 @@ import numpy as np
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
+#: Names of the ways to rank.
+RANKINGS = ("herding", "cosine", "random")
+
 
 def unit(features: Array) -> Array:
     """Rows (N, D) scaled to length one, in double precision."""
@@ -51,3 +54,10 @@ def by_cosine(features: Array, center: Array) -> list[int]:
 def at_random(count: int, rng: np.random.Generator) -> list[int]:
     """A random order of 0..count-1."""
     return [int(i) for i in rng.permutation(count)]
+
+
+def rank(name: str, features: Array, center: Array, rng: np.random.Generator) -> list[int]:
+    """Order of preference by one of `RANKINGS`; features (N, D), center (D,) for cosine."""
+    if name == "cosine":
+        return by_cosine(features, center)
+    return herding(features) if name == "herding" else at_random(len(features), rng)

@@ -10,7 +10,7 @@ the pairs fold into the weights. For ViLT-B/32 they are 205,824 parameters of 11
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -131,45 +131,3 @@ def merge(model: nn.Module) -> None:
         for name, child in list(parent.named_children()):
             if isinstance(child, ScaleShift):
                 setattr(parent, name, child.merged())
-
-
-def trainable_state(model: nn.Module) -> dict[str, Tensor]:
-    """Return copies, on the CPU, of all trainable parameters by name."""
-    return {
-        name: parameter.detach().to("cpu", copy=True)
-        for name, parameter in model.named_parameters()
-        if parameter.requires_grad
-    }
-
-
-@torch.no_grad()
-def load_trainable_state(model: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Put back what `trainable_state` returned, into a model tuned the same way.
-
-    Raises:
-        ValueError: The names or shapes are not those of the model's trainable parameters.
-    """
-    own = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    wrong = own.keys() ^ state.keys()
-    wrong |= {name for name in own.keys() & state.keys() if own[name].shape != state[name].shape}
-    if wrong:
-        raise ValueError(
-            f"{len(wrong)} parameters of the saved state do not fit the model's trainable ones "
-            f"({min(wrong)}, ...): the model must be tuned the way it was when saved"
-        )
-    for name, parameter in own.items():
-        parameter.copy_(state[name])
-
-
-def parameter_groups(modules: Iterable[nn.Module], weight_decay: float) -> list[dict[str, Any]]:
-    """Return an optimizer's groups of all trainable parameters: matrices decay, vectors do not.
-
-    Decay would pull scales to 0, where they erase a channel, and not to 1; so scales, shifts,
-    biases and norms, all that has one axis, are left alone, as in the paper's code.
-    """
-    trainable = [p for module in modules for p in module.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in trainable if p.dim() > 1], "weight_decay": weight_decay},
-        {"params": [p for p in trainable if p.dim() <= 1], "weight_decay": 0.0},
-    ]
-    return [group for group in groups if group["params"]]

@@ -12,11 +12,14 @@ import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmark.budget import Budget, fill
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.files import write_atomic
+
+if TYPE_CHECKING:
+    from benchmark.data import Sample
 
 _HEAD = struct.Struct("<HH")  # label; kept share of the pixels in 1/65535
 
@@ -96,6 +99,12 @@ class Kept:
     exemplar: Exemplar
     file_name: str
     codec: str = "native"
+
+    @classmethod
+    def whole(cls, sample: Sample) -> Kept:
+        """A sample as it is: its image file and its caption."""
+        exemplar = Exemplar(sample.label, sample.image, sample.caption.encode())
+        return cls(exemplar, sample.file_name)
 
 
 class Memory:

@@ -104,7 +104,7 @@ class Method:
         import torch
         from PIL import Image
 
-        from benchmark.memory import Exemplar, Kept
+        from benchmark.memory import Kept
         from benchmark.method import Method
 
 
@@ -132,10 +132,7 @@ class Method:
                 for label in phase.new:
                     samples = phase.train.of_classes([label])
                     order = self.task.rng(phase.index, label).permutation(len(samples))
-                    memory.keep(label, (
-                        Kept(Exemplar(label, s.image, s.caption.encode()), s.file_name)
-                        for s in (samples[int(i)] for i in order)
-                    ))
+                    memory.keep(label, (Kept.whole(samples[int(i)]) for i in order))
     """
 
     #: A frozen dataclass; its fields are what `--set key=value` accepts.
@@ -161,7 +158,8 @@ class Method:
     def collate(self, items: Sequence[Sample | Exemplar], rng: np.random.Generator | None) -> Any:
         """Turn samples and exemplars into a batch with a `.to(device)`, or a tuple of tensors.
 
-        `rng` is for augmentation while training and None at evaluation. May run in a worker.
+        `rng` is for augmentation while training and None at evaluation, where labels are -1 and
+        file names say nothing. May run in a worker.
         """
         raise NotImplementedError
 
@@ -193,13 +191,22 @@ class Method:
         }
 
     def load_state(self, state: Mapping[str, torch.Tensor]) -> None:
-        """Take back what `state` returned: before `begin_phase`, and amid training after it."""
+        """Take back what `state` returned: before `begin_phase`, and amid training after it.
+
+        Raises:
+            ValueError: The names or shapes are not those of the trained parameters. A method that
+                adds parameters in `begin_phase` overrides this to make room for them first.
+        """
         import torch
 
+        own = {name: p for name, p in self.model.named_parameters() if p.requires_grad}
+        wrong = own.keys() ^ state.keys()
+        wrong |= {n for n in own.keys() & state.keys() if own[n].shape != state[n].shape}
+        if wrong:
+            raise ValueError(f"the saved state does not fit: {', '.join(sorted(wrong)[:5])}")
         with torch.no_grad():
-            for name, parameter in self.model.named_parameters():
-                if parameter.requires_grad:
-                    parameter.copy_(state[name])
+            for name, parameter in own.items():
+                parameter.copy_(state[name])
 
     def provenance(self) -> dict[str, Any]:
         """Name, hash and size of the pretrained model, asked for before anything is trained."""

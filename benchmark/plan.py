@@ -17,7 +17,7 @@ from benchmark.budget import Budget, make_budget
 from benchmark.config import RunConfig
 from benchmark.data import ColumnNames, Data, open_data
 from benchmark.find_method import find, make_settings
-from benchmark.memory import Exemplar
+from benchmark.memory import Kept
 from benchmark.method import Method
 from benchmark.wording import bytes_words
 from mm_imagenet_r.errors import UserError
@@ -112,10 +112,7 @@ def make_plans(config: RunConfig) -> list[Plan]:
 
 def mean_sample_bytes(data: Data) -> float:
     """Mean length of the record of an untouched training sample: file, caption, label, framing."""
-    total = sum(
-        Exemplar(sample.label, sample.image, sample.caption.encode()).nbytes
-        for sample in data.train
-    )
+    total = sum(Kept.whole(sample).exemplar.nbytes for sample in data.train)
     return total / len(data.train)
 
 

@@ -237,10 +237,12 @@ def test_the_papers_settings_have_a_name(make: Make) -> None:
     ("settings", "message"),
     [
         ({"attention": "first"}, "attention=first: choose one of last, mean, rollout"),
-        ({"selection": "best"}, "selection=best: choose one of cosine, herding, random"),
+        ({"selection": "best"}, "selection=best: choose one of herding, cosine, random"),
         ({"codec": "gif"}, "codec=gif: choose one of auto, raw"),
         ({"masked_training": "1.5"}, "masked_training=1.5: a chance lies between 0 and 1"),
         ({"swap": "-1"}, "swap=-1.0: a chance lies between 0 and 1"),
+        ({"tau_text": "2"}, "tau_text has no effect without mask_text=true"),
+        ({"temperature": "3"}, "temperature has no effect without distillation"),
         ({"tau_image": "-1"}, "tau_image=-1.0: cannot be negative"),
         ({"codec": "jpeg", "quality": "101"}, "quality=101: 1 to 100"),
         ({"quality": "50"}, "quality=50: codec=auto has none; name another"),
