@@ -95,6 +95,7 @@ def print_terminal(rows: Sequence[Row], console: Console) -> None:
         console.print(shown)
     if rows:
         console.print("Accuracy in %, sample-weighted; mean ± standard deviation over n seeds.")
+        console.print("Forgetting: best accuracy on each phase less the last, in the mean (PILOT).")
 
 
 def _rounded(value: float | None) -> float | None:
