@@ -19,7 +19,7 @@ from benchmark.devices import make_accelerator, same_digits, tracking
 from benchmark.display import Display
 from benchmark.find_method import source_sha256
 from benchmark.memory import Memory
-from benchmark.method import REGISTRY, Method, Phase, Task
+from benchmark.method import Method, Phase, Task
 from benchmark.outcome import write_outcome
 from benchmark.plan import Plan
 from benchmark.randomness import seeded
@@ -45,10 +45,12 @@ def run_cell(plan: Plan, display: Display) -> Path:
         if config.overwrite:
             folder.clear()
         accelerator.wait_for_everyone()
-        facts = {"data": plan.data.data_sha256, "split": plan.data.split_sha256}
-        if config.method[0].partition("@")[0] not in REGISTRY:
-            facts["method"] = source_sha256(plan.method)
-        folder.agree(config=config.identity(), **facts)
+        folder.agree(
+            config=config.identity(),
+            data=plan.data.data_sha256,
+            split=plan.data.split_sha256,
+            method=source_sha256(plan.method),
+        )
         folder.reload()
         if folder.is_complete():
             display.already_done(folder.path)

@@ -78,9 +78,15 @@ def describe_settings(method: type[Method]) -> Iterator[tuple[str, str, str]]:
 
 
 def source_sha256(method: type[Method]) -> str:
-    """Hash of the file a method is written in; it changes while a method is being developed."""
-    path = sys.modules[method.__module__].__file__
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest() if path else ""
+    """Hash of the files a method and those it derives from are written in.
+
+    It changes while a method is being developed, and results of before are then none of it.
+    """
+    digest = hashlib.sha256()
+    for kind in method.__mro__:
+        if issubclass(kind, Method) and (path := sys.modules[kind.__module__].__file__):
+            digest.update(Path(path).read_bytes())
+    return digest.hexdigest()
 
 
 def _load(name: str) -> Any:

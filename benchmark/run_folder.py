@@ -33,7 +33,7 @@ _BEGUN_WITH = {
     "config": "another configuration",
     "data": "other data",
     "split": "another division into training and test data",
-    "method": "another version of the method's file",
+    "method": "another version of the method's files",
     "backbone": "another backbone",
 }
 

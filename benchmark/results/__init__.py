@@ -173,8 +173,12 @@ def hardware() -> dict[str, Any]:
         "cores": os.cpu_count(),
     }
     torch = sys.modules.get("torch")  # asking must not cost the import
-    if torch is not None and torch.cuda.is_available():
-        found["accelerator"] = torch.cuda.get_device_name()
+    accelerate = sys.modules.get("accelerate")
+    if accelerate is not None and accelerate.PartialState._shared_state:
+        device = accelerate.PartialState().device
+        found["device"] = device.type
+        if torch is not None and device.type == "cuda":
+            found["accelerator"] = torch.cuda.get_device_name(device)
     if (
         torch is not None
         and torch.distributed.is_available()

@@ -188,7 +188,7 @@ def test_a_method_that_changed_since_the_run_began(
     path.write_text(mean_colour.read_text())
     assert call("--method", f"{path}:MeanColour")[0] == 0
     monkeypatch.setattr(experiment, "source_sha256", lambda method: "another")
-    refused(call("--method", f"{path}:MeanColour"), "another version of the method's file")
+    refused(call("--method", f"{path}:MeanColour"), "another version of the method's files")
     assert call("--method", f"{path}:MeanColour", "--overwrite")[0] == 0
 
 
