@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from runs import fail_in_phase
+from running import fail_in_phase
 
 from benchmark import results
 from benchmark.config import RunConfig

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from runs import Call, fail_in_phase, folders, outcome
+from running import Call, fail_in_phase, folders, outcome
 
 from benchmark import results
 from benchmark.run_folder import RunFolder

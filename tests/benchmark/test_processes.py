@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from runs import Call, folders, outcome
+from running import Call, folders, outcome
 
 from benchmark import processes, results
 from benchmark.results.records import PREDICTIONS, read_predictions

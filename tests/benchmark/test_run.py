@@ -8,7 +8,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from runs import Call, folders, outcome
+from running import Call, folders, outcome
 
 from benchmark import experiment, results
 from benchmark.results.verify import verify
