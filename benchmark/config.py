@@ -178,7 +178,7 @@ class RunConfig:
             name, equals, value = item.partition("=")
             owner, _, key = name.rpartition(".")
             if not equals or not key:
-                raise UserError(f"--set {item}: write key=value, for example --set augment=0")
+                raise UserError(f"--set {item}: write key=value, for example --set swap=0")
             yield owner, key, value
 
     def identity(self) -> dict[str, Any]:

@@ -54,6 +54,8 @@ def _child(arguments: list[str], *, at: int = 0, count: Path | None = None) -> N
     from benchmark.run import main
 
     torch.set_num_threads(1)
+    # A shell starts what runs in the background with Ctrl-C ignored, and children inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115
     moments = _watch(at)
     code = main(arguments)
