@@ -131,8 +131,9 @@ class ExemplarMasking(ViltLearner):
             view.keep(masks.patches, masks.words)
             for view, masks in zip(whole, self.masks(whole), strict=True)
         ]
-        centers = self.features(whole)  # the class mean is that of untouched samples
         features = self.features(masked)
+        # The class mean is that of untouched samples; only cosine asks for it.
+        centers = self.features(whole) if self.settings.selection == "cosine" else features
         codec, quality = self._codec(masked, memory.budget.currency)
         for label in phase.new:
             own = np.flatnonzero(phase.train.labels == label)

@@ -1,4 +1,4 @@
-"""The tables of `result_tables` for a terminal, a README, a paper, a program."""
+"""The tables of `tables` for a terminal, a README, a paper, a program."""
 
 from __future__ import annotations
 
