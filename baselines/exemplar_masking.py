@@ -19,7 +19,7 @@ from PIL import Image
 
 from baselines import codecs, selection
 from baselines.attention import SOURCES, above_mean, patch_scores, reduce_layers, word_scores
-from baselines.learner import LearnerSettings, ViltLearner, check_choice, require, setting
+from baselines.learner import Lazy, LearnerSettings, ViltLearner, check_choice, require, setting
 from baselines.pixels import to_pixels
 from baselines.selection import Array
 from baselines.views import Batch, View
@@ -60,6 +60,9 @@ class MaskingSettings(LearnerSettings):
         require(0 <= self.quality <= 100, f"quality={self.quality}: 1 to 100, or 0 for min_psnr")
         without = self.quality and self.codec in ("auto", "raw", "webp_lossless")
         require(not without, f"quality={self.quality}: codec={self.codec} has none; name another")
+        lossless = self.codec in ("raw", "webp_lossless")
+        unused = self.min_psnr != 30.0 and (self.quality or lossless)
+        require(not unused, "min_psnr has no effect with a quality or a lossless codec")
 
 
 @dataclass(frozen=True)
@@ -94,12 +97,10 @@ class ExemplarMasking(ViltLearner):
     def begin_phase(self, phase: Phase, memory: Memory) -> None:
         """Mask the new samples as exemplars will be, for training on them masked."""
         super().begin_phase(phase, memory)
-        self._masked: dict[str, View] = {}
+        self._masks: dict[str, Masks] = {}
         if self.settings.masked_training:
-            views = [self.view(sample) for sample in phase.train]
-            names = phase.train.file_names
-            for name, view, masks in zip(names, views, self.masks(views), strict=True):
-                self._masked[name] = view.keep(masks.patches, masks.words)
+            found = self.masks(self.views(phase.train))
+            self._masks = dict(zip(phase.train.file_names, found, strict=True))
         self._texts: dict[int, list[View]] = {}
         for exemplar in memory.exemplars():
             self._texts.setdefault(exemplar.label, []).append(self.view(exemplar))
@@ -120,17 +121,16 @@ class ExemplarMasking(ViltLearner):
                     partners = self._texts[item.label]
                     view = with_text(view, partners[int(rng.integers(len(partners)))])
             elif draw < self.settings.masked_training:
-                view = self._masked[item.file_name]
+                masks = self._masks[item.file_name]
+                view = view.keep(masks.patches, masks.words)
             views.append(view)
         return views
 
     def end_phase(self, phase: Phase, memory: Memory) -> None:
         """Mask all samples, rank those of each new class, keep the first that fit."""
-        whole = [self.view(sample) for sample in phase.train]
-        masked = [
-            view.keep(masks.patches, masks.words)
-            for view, masks in zip(whole, self.masks(whole), strict=True)
-        ]
+        whole = self.views(phase.train)
+        masks = self.masks(whole)
+        masked = Lazy(lambda i: whole[i].keep(masks[i].patches, masks[i].words), len(whole))
         features = self.features(masked)
         # The class mean is that of untouched samples; only cosine asks for it.
         centers = self.features(whole) if self.settings.selection == "cosine" else features
@@ -173,7 +173,7 @@ class ExemplarMasking(ViltLearner):
 
     def gallery(self, phase: Phase, memory: Memory) -> list[dict[str, Any]]:
         """The best exemplars of two new classes: image, attention, what was kept, what it costs."""
-        first = {kept[0].file_name: kept[0] for label in phase.new if (kept := memory.of(label))}
+        first = {row["file_name"]: row for row in memory.chosen() if row["rank"] == 0}
         names = phase.train.file_names
         chosen = phase.train.select([i for i, name in enumerate(names) if name in first][:2])
         views = [self.view(sample) for sample in chosen]
@@ -193,9 +193,9 @@ class ExemplarMasking(ViltLearner):
                         for token, kept in zip(tokens, masks.words, strict=True)
                         if token not in ("[CLS]", "[SEP]")
                     ],
-                    "bytes": first[sample.file_name].exemplar.nbytes,
+                    "bytes": first[sample.file_name]["bytes"],
                     "native_bytes": len(sample.image) + len(sample.caption.encode()),
-                    "codec": first[sample.file_name].codec,
+                    "codec": first[sample.file_name]["codec"],
                 }
             )
         return pictures

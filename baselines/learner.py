@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,6 +26,7 @@ from benchmark.memory import Exemplar, Memory
 from benchmark.method import Method, Phase, Task
 from benchmark.processes import map_batches
 
+_log = logging.getLogger(__name__)
 _CACHE_BYTES = 4 * 2**30  # decoded views of one phase; beyond it they are decoded again each epoch
 
 
@@ -57,6 +59,22 @@ def require(condition: bool, otherwise: str) -> None:
 def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
     """Raise ValueError unless a setting has one of its possible values."""
     require(value in choices, f"{name}={value}: choose one of {', '.join(choices)}")
+
+
+class Lazy(Sequence[View]):
+    """Views made when they are asked for: those of a whole phase may not fit into memory."""
+
+    def __init__(self, make: Callable[[int], View], count: int) -> None:
+        self._make = make
+        self._count = count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[i] for i in range(self._count)[index]]
+        return self._make(range(self._count)[index])
 
 
 @dataclass(frozen=True)
@@ -118,10 +136,20 @@ class ViltLearner(Method):
 
     def begin_phase(self, phase: Phase, memory: Memory) -> None:
         """Let the head grow, and keep a copy as a teacher if there is distillation."""
+        if phase.index == self.task.rank == 0:
+            self._warn_of_cut_captions(phase.train.captions)
         if self.settings.distillation and phase.index:
             self.teacher = copy.deepcopy(self.model).eval().requires_grad_(False)
             self.teacher.seen = phase.new.start
         self.model.seen = phase.seen
+
+    def _warn_of_cut_captions(self, captions: Sequence[str]) -> None:
+        if cut := self.preprocessor.count_cut(captions):
+            _log.warning(
+                f"note: {cut} of the {len(captions)} captions of the first phase are longer than "
+                f"{self.preprocessor.max_text_length} tokens and lose their end; a larger "
+                "--max-text-length keeps more of them"
+            )
 
     def view(self, item: Sample | Exemplar) -> View:
         """What the model sees of a sample or an exemplar; decoded once a phase."""
@@ -133,6 +161,10 @@ class ViltLearner(Method):
             self._views[key] = view
             self._room -= view.patches.nbytes
         return view
+
+    def views(self, samples: Sequence[Sample]) -> Lazy:
+        """`view` of each sample."""
+        return Lazy(lambda i: self.view(samples[i]), len(samples))
 
     def see(self, sample: Sample) -> View:
         """The whole sample."""

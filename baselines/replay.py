@@ -30,7 +30,7 @@ class Replay(ViltLearner):
 
     def end_phase(self, phase: Phase, memory: Memory) -> None:
         """Rank the samples of each new class and keep the first that fit."""
-        features = self.features([self.view(sample) for sample in phase.train])
+        features = self.features(self.views(phase.train))
         for label in phase.new:
             own = phase.train.labels == label
             samples = phase.train.of_classes([label]).select(self.rank(features[own], phase, label))

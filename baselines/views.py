@@ -153,6 +153,13 @@ class Preprocessor:
         ids = self.tokenizer(caption, truncation=True, max_length=self.max_text_length)["input_ids"]
         return np.asarray(ids, dtype=np.int64)
 
+    def count_cut(self, captions: Sequence[str]) -> int:
+        """Count the captions that `words` shortens."""
+        if not captions:
+            return 0
+        whole = self.tokenizer(list(captions), truncation=False, verbose=False)["input_ids"]
+        return sum(len(ids) > self.max_text_length for ids in whole)
+
     def view(self, image: bytes, caption: str) -> View:
         """Return the whole sample as the model sees it.
 

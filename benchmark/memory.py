@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -94,7 +95,15 @@ def read_records(data: bytes) -> list[Exemplar]:
 
 @dataclass(frozen=True)
 class Kept:
-    """One exemplar as a method hands it over, with what the audit wants to know of it."""
+    """One exemplar as a method hands it over, with what the audit wants to know of it.
+
+    Both are for people and not charged; so they must not carry anything else.
+
+    Attributes:
+        exemplar: What is kept.
+        file_name: The sample's.
+        codec: How it was encoded, in a word.
+    """
 
     exemplar: Exemplar
     file_name: str
@@ -141,15 +150,21 @@ class Memory:
         self._classes: dict[int, list[Kept]] = {}
         self._files: dict[int, str] = {}
         self._chosen: set[int] = set()
+        self._names: Set[str] | None = None  # None: not checked
         for key, entry in (manifest or {}).items():
             self._read(int(key), entry)
 
-    def open_phase(self, phase: int, seen: int) -> None:
+    def open_phase(self, phase: int, seen: int, names: Set[str] | None = None) -> None:
         """Make room after training: with a total budget, old classes give up their surplus.
 
         The first exemplars of the stored order stay, so methods store their best ones first.
+
+        Args:
+            phase: Its index.
+            seen: Classes seen with it.
+            names: Samples that may be kept now, beside those that are kept already; None for any.
         """
-        self.phase, self.seen = phase, seen
+        self.phase, self.seen, self._names = phase, seen, names
         self._chosen.clear()
         for label, kept in self._classes.items():
             stay = len(kept)
@@ -168,13 +183,20 @@ class Memory:
         It takes the place of what was kept of the class before.
 
         Raises:
-            ValueError: The class is not seen yet, or an exemplar is of another one.
+            ValueError: The class is not seen yet, or an exemplar is of another one; a file name is
+                no sample's, or a codec no single word.
         """
         if not 0 <= label < self.seen:
             raise ValueError(f"class {label} is none of the {self.seen} seen")
         kept = fill(ranking, lambda one: self.budget.cost(one.exemplar), self.room(label))
         if any(one.exemplar.label != label for one in kept):
             raise ValueError(f"exemplars of another class were handed in for class {label}")
+        known = {one.file_name for one in self._classes.get(label, ())}
+        for one in kept:
+            if not (self._names is None or one.file_name in self._names or one.file_name in known):
+                raise ValueError(f"{one.file_name!r} is no sample of this phase or of the memory")
+            if not re.fullmatch(r"\w{1,32}", one.codec):
+                raise ValueError(f"codec {one.codec!r} is no single word of up to 32 letters")
         self._write(label, kept)
         self._chosen.add(label)
         return kept

@@ -162,8 +162,8 @@ def test_the_codec_is_the_smallest_that_is_true_enough(
     auto = memory.ledger()["bytes"]
     codec = memory.of(0)[0].codec
     assert codec in codecs.available()
-    for named in ("raw", "jpeg"):
-        make(codec=named, min_psnr=20).end_phase(phase, memory)
+    for named in ({"codec": "raw"}, {"codec": "jpeg", "min_psnr": 20}):
+        make(**named).end_phase(phase, memory)
         assert memory.ledger()["bytes"] >= auto
 
 
@@ -247,6 +247,8 @@ def test_the_papers_settings_have_a_name(make: Make) -> None:
         ({"codec": "jpeg", "quality": "101"}, "quality=101: 1 to 100"),
         ({"quality": "50"}, "quality=50: codec=auto has none; name another"),
         ({"codec": "raw", "quality": "50"}, "quality=50: codec=raw has none; name another"),
+        ({"codec": "raw", "min_psnr": "40"}, "min_psnr has no effect with a quality or a lossless"),
+        ({"codec": "jpeg", "quality": "50", "min_psnr": "40"}, "min_psnr has no effect"),
     ],
 )
 def test_impossible_settings_are_refused(settings: dict[str, str], message: str) -> None:

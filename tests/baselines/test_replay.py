@@ -191,3 +191,17 @@ def test_provenance_is_of_the_pretrained_weights_alone(make: Make) -> None:
         p.numel() for p in ViltLearner(make().task, make().settings).model.vilt.parameters()
     )
     assert one["parameters"] < count  # scales and shifts are not among them
+
+
+def test_captions_that_lose_their_end_are_counted_once(
+    tmp_path: Path, make: Make, samples: Samples, caplog: pytest.LogCaptureFixture
+) -> None:
+    method, phase = make(), first_phase(samples)
+    method.begin_phase(phase, memory_of(tmp_path))
+    assert not caplog.messages
+    method.preprocessor.max_text_length = 3
+    method.begin_phase(phase, memory_of(tmp_path))
+    cut = sum(len(caption.split()) > 1 for caption in phase.train.captions)
+    assert f"note: {cut} of the {len(phase.train)} captions" in caplog.messages[0]
+    method.begin_phase(Phase(1, range(2, 4), 4, samples), memory_of(tmp_path))
+    assert len(caplog.messages) == 1

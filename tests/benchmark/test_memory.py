@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -184,6 +185,21 @@ def test_classes_not_seen_and_foreign_exemplars_are_refused(tmp_path: Path) -> N
     with pytest.raises(ValueError, match="of another class"):
         memory.keep(1, kept(0, [5]))
     assert memory.room(2) == 0
+
+
+def test_what_is_not_charged_cannot_carry_anything(tmp_path: Path) -> None:
+    memory = Memory(tmp_path, bytes_budget(1000))
+    memory.open_phase(0, 1, {"0/0.jpg", "0/1.jpg"})
+    (first, second) = kept(0, [5, 6])
+    assert len(memory.keep(0, [first, second])) == 2
+    with pytest.raises(ValueError, match="'notes' is no sample of this phase"):
+        memory.keep(0, [dataclasses.replace(first, file_name="notes")])
+    with pytest.raises(ValueError, match="is no single word"):
+        memory.keep(0, [dataclasses.replace(first, codec="a long tale of pixels")])
+    memory.open_phase(1, 2, {"1/0.jpg"})
+    assert memory.keep(0, [second]) == [second]  # what is kept already may stay
+    with pytest.raises(ValueError, match=r"'0/0\.jpg' is no sample"):
+        memory.keep(0, [first])
 
 
 def test_a_class_that_costs_too_much_or_a_changed_file_is_noticed(tmp_path: Path) -> None:
