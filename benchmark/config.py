@@ -9,13 +9,17 @@ import dataclasses
 import hashlib
 import json
 import math
+import os
 import shlex
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mm_imagenet_r.errors import UserError, did_you_mean
+
+#: Names that mean no folder, even where there is one: `./mini` is the folder.
+NAMED = {"dataset": {"mini"}, "backbone": {"tiny"}}
 
 
 def _option(default: Any, text: str, **extra: Any) -> Any:
@@ -33,25 +37,37 @@ class RunConfig:
 
     method: tuple[str, ...] = _option(
         ("exemplar_masking",),
-        "one or more of --list, 'package.module:Class' or 'file.py:Class'; '@NAME' picks a preset",
+        "names of methods (--list shows them), or file.py:Class, or package.module:Class; "
+        "NAME@PRESET takes a preset of one",
     )
     set: tuple[str, ...] = _option(
         (),
-        "a method's own settings as key=value; method.key=value where several run, or for --like",
+        "the method's own settings as key=value (--list METHOD shows them); METHOD.key=value "
+        "where several methods run, or for the one of --like",
     )
-    seeds: tuple[int, ...] = _option((0,), "one run per seed (initialisation, data order, masks)")
+    seeds: tuple[int, ...] = _option(
+        (0,), "one run of each method per seed (of initial weights, data order, masks)"
+    )
 
     dataset: str = _option(
         "mini", "mini, a folder <class>/*.jpg or {train,test}/<class>/*.jpg, Parquet, or a Hub id"
     )
-    captions: Path | None = _option(None, "captions file (csv, jsonl, parquet) of an image folder")
-    image_column: str | None = _option(None, "image column of a Parquet or Hub data set")
-    caption_column: str | None = _option(None, "caption column")
-    label_column: str | None = _option(None, "label column")
-    bad_images: str = _option(
-        "error", "what to do with images that do not decode", choices=("error", "skip")
+    captions: Path | None = _option(
+        None, "csv, tsv, jsonl or Parquet with the columns file_name and caption"
     )
-    test_fraction: float = _option(0.2, "share cut off as test where the data has no test split")
+    image_column: str | None = _option(
+        None, "image column of a table, if it is not found by itself"
+    )
+    caption_column: str | None = _option(None, "its caption column")
+    label_column: str | None = _option(None, "its label column")
+    bad_images: str = _option(
+        "error",
+        "images that do not decode: error names them and stops, skip leaves them out",
+        choices=("error", "skip"),
+    )
+    test_fraction: float = _option(
+        0.2, "share of each class cut off for testing if the data has no test part"
+    )
     split_seed: int = _option(0, "seed of that cut, and of the validation cut")
     evaluate_on: str = _option(
         "test",
@@ -63,51 +79,65 @@ class RunConfig:
     base_classes: int | None = _option(None, "classes of the first phase (default: equal phases)")
     class_order_seed: int | None = _option(1993, "seed of the class order; 'none' keeps it natural")
 
-    memory: str = _option("5", "budget: 5 = five untouched samples a class; 20MB = in total")
+    memory: str = _option(
+        "5", "what may be kept: 5 = as much as five untouched samples a class; 20MB = in total"
+    )
     growth: str = _option(
         "per-class",
-        "per-class: grows with the classes; total: fixed, divided among the classes seen",
+        "per-class: the memory grows with the classes; total: it is fixed and divided among them",
         choices=("per-class", "total"),
     )
     currency: str = _option(
         "bytes",
-        "bytes: real bytes of all that is kept; samples: fraction of an image's pixels kept",
+        "what is counted: real bytes of all that is kept, or the share of each image's pixels",
         choices=("bytes", "samples"),
     )
     like: str | None = _option(
         None,
-        "instead of a budget: as many exemplars as METHOD kept in the same setting (run it first)",
+        "keep as many exemplars as this method did under the same options (run it first)",
     )
 
-    backbone: str = _option("tiny", "tiny, a folder, or a Hub id such as dandelin/vilt-b32-mlm")
-    tuning: str = _option("ssf", "what is trained", choices=("ssf", "full", "head"))
-    max_text_length: int | None = _option(None, "text tokens; default: the backbone's own length")
+    backbone: str = _option(
+        "tiny", "pretrained ViLT: tiny, a folder, or a Hub id such as dandelin/vilt-b32-mlm"
+    )
+    tuning: str = _option(
+        "ssf",
+        "what is trained beside the head: scales and shifts, everything, or nothing",
+        choices=("ssf", "full", "head"),
+    )
+    max_text_length: int | None = _option(
+        None, "longest text in tokens, the rest is cut off (default: the backbone's own)"
+    )
     epochs: int = _option(4, "epochs a phase")
     batch_size: int = _option(32, "global batch, over all processes")
     micro_batches: int = _option(
         2, "equal parts a batch is computed in: results do not depend on how many processes share"
     )
     learning_rate: float | None = _option(
-        None, "peak; default by tuning: 1e-2 for ssf and head, 1e-3 for full"
+        None, "peak learning rate (default: 1e-2 if tuning is ssf or head, 1e-3 if full)"
     )
-    weight_decay: float = _option(0.01, "of matrices; never of scales, shifts and biases")
-    precision: str = _option("no", "mixed precision", choices=("no", "bf16", "fp16"))
+    weight_decay: float = _option(0.01, "of matrices; scales, shifts and biases have none")
+    precision: str = _option(
+        "no", "mixed precision; fp16 needs a GPU", choices=("no", "bf16", "fp16")
+    )
 
-    device: str = _option("auto", "auto, cpu, cuda, mps", where=True)
-    workers: int = _option(0, "processes that prepare batches", where=True)
-    checkpoint_seconds: float = _option(60.0, "least time between two checkpoints", where=True)
+    device: str = _option("auto", "where to compute: auto, cpu, cuda or mps", where=True)
+    workers: int = _option(0, "further processes that prepare batches", where=True)
+    checkpoint_seconds: float = _option(60.0, "least seconds between two checkpoints", where=True)
     output: Path = _option(Path("runs"), "folder of all results", where=True)
-    overwrite: bool = _option(False, "throw away an earlier run of the same cell", where=True)
+    overwrite: bool = _option(False, "throw away an earlier run of the same kind", where=True)
     dry_run: bool = _option(False, "print the plan and its cost, train nothing", where=True)
     tracker: str = _option(
         "none",
-        "where to send curves too",
+        "where curves of loss and accuracy are sent too",
         choices=("none", "tensorboard", "trackio", "wandb"),
         where=True,
     )
 
     def __post_init__(self) -> None:
-        """Refuse values that can be seen to be wrong without opening any data."""
+        """Write paths in one way, and refuse what can be seen to be wrong without any data."""
+        for name, value in self._paths().items():
+            object.__setattr__(self, name, value)
         for spec in dataclasses.fields(self):
             choices = spec.metadata.get("choices")
             value = getattr(self, spec.name)
@@ -172,6 +202,15 @@ class RunConfig:
         own = [f"{k}={v}" for owner, k, v in self._settings() if owner in _names(self.like)]
         return dataclasses.replace(self, method=(self.like,), like=None, set=tuple(own)).cells()[0]
 
+    def _paths(self) -> dict[str, Any]:
+        """The fields that are or may be paths, each path in one way of writing."""
+        return {
+            "method": tuple(map(_method, self.method)),
+            "like": self.like and _method(self.like),
+            "captions": self.captions and Path(same_path(str(self.captions))),
+            **{k: same_path(getattr(self, k), names) for k, names in NAMED.items()},
+        }
+
     def _settings(self) -> Iterator[tuple[str, str, str]]:
         """Owner ("" if none is named), key and value of each `--set` item."""
         for item in self.set:
@@ -179,7 +218,7 @@ class RunConfig:
             owner, _, key = name.rpartition(".")
             if not equals or not key:
                 raise UserError(f"--set {item}: write key=value, for example --set swap=0")
-            yield owner, key, value
+            yield _method(owner), key, value
 
     def identity(self) -> dict[str, Any]:
         """All that may change a result, as plain types: the `config` of a result.json."""
@@ -197,8 +236,8 @@ class RunConfig:
     def folder(self) -> Path:
         """Where this cell's results lie: readable, and unique through the fingerprint."""
         budget = f"{self.memory}-{self.currency}" + (f"-like-{self.like}" if self.like else "")
-        setting = f"{_safe(Path(self.dataset).name)}-{self.phases}phases-{_safe(budget)}"
-        method = _safe(Path(self.method[0]).name.replace(".py:", "-").replace(":", "-"))
+        setting = f"{_safe(last_part(self.dataset))}-{self.phases}phases-{_safe(budget)}"
+        method = _safe(last_part(self.method[0]).replace(".py:", "-").replace(":", "-"))
         return self.output / setting / method / f"seed{self.seeds[0]}-{self.fingerprint()[:8]}"
 
     def to_json(self) -> dict[str, Any]:
@@ -226,6 +265,43 @@ def _plain(value: Any) -> Any:
 def dashed(name: str) -> str:
     """A field's name as an option, without the two dashes."""
     return name.replace("_", "-")
+
+
+def same_path(text: str, names: Collection[str] = ()) -> str:
+    """A path in one way of writing, so that one place is one experiment: relative if it is below.
+
+    Args:
+        text: As the user typed it: a path, or something else such as a Hub id.
+        names: Words that are no paths; a path that would come to read like one stays as it is,
+            and so does what does not exist: `./absent` must not come to read like a Hub id.
+
+    >>> same_path("./tests/"), same_path("docs/../tests"), same_path("./absent")
+    ('tests', 'tests', './absent')
+    >>> same_path(os.path.abspath("tests")), same_path("./tests", {"tests"}), same_path("")
+    ('tests', './tests', '')
+    """
+    if not text:
+        return text
+    home = os.path.expanduser(text)  # noqa: PTH111 (it leaves alone what only begins like a home)
+    path = Path(os.path.normpath(home))
+    if path.is_absolute() and path.is_relative_to(Path.cwd()):
+        path = path.relative_to(Path.cwd())
+    return text if str(path) in names or not path.exists() else str(path)
+
+
+def last_part(text: str) -> str:
+    """The last part of a path, of a Hub id or of a method's file and class.
+
+    >>> last_part("some where/photos"), last_part("mini"), last_part("../mine.py:Mine@fast")
+    ('photos', 'mini', 'mine.py:Mine@fast')
+    """
+    return Path(os.path.normpath(Path(text).absolute())).name
+
+
+def _method(name: str) -> str:
+    """A method's name, the path of its file in one way of writing."""
+    file, mark, rest = name.partition(".py:")
+    return f"{same_path(file + '.py')}:{rest}" if mark else name
 
 
 def _names(*methods: str | None) -> set[str]:

@@ -33,7 +33,7 @@ def join_processes(config: RunConfig) -> PartialState:
     if config.tracker != "none" and importlib.util.find_spec(config.tracker) is None:
         raise UserError(
             f"--tracker {config.tracker} is not installed: "
-            f"pip install 'mm-imagenet-r[{config.tracker}]'"
+            f"pip install -e '.[{config.tracker}]' in the folder of this project"
         )
     state = PartialState(
         cpu=cpu

@@ -17,9 +17,8 @@ from benchmark import metrics, report
 from benchmark.data import Samples
 from benchmark.devices import make_accelerator, same_digits, tracking
 from benchmark.display import Display
-from benchmark.find_method import source_sha256
 from benchmark.memory import Memory
-from benchmark.method import Method, Phase, Task
+from benchmark.method import Method, Phase
 from benchmark.outcome import write_outcome
 from benchmark.plan import Plan
 from benchmark.randomness import seeded
@@ -45,12 +44,7 @@ def run_cell(plan: Plan, display: Display) -> Path:
         if config.overwrite:
             folder.clear()
         accelerator.wait_for_everyone()
-        folder.agree(
-            config=config.identity(),
-            data=plan.data.data_sha256,
-            split=plan.data.split_sha256,
-            method=source_sha256(plan.method),
-        )
+        folder.agree(**plan.facts())
         folder.reload()
         if folder.is_complete():
             display.already_done(folder.path)
@@ -83,22 +77,14 @@ class Experiment:
         self.folder = folder
         self.accelerator = accelerator
         self.display = display
-        self.task = Task(
-            num_classes=plan.data.num_classes,
-            backbone=plan.config.backbone,
-            tuning=plan.config.tuning,
-            max_text_length=plan.config.max_text_length,
-            batch_size=plan.config.batch_size,
-            seed=plan.config.seeds[0],
-            device=accelerator.device,
-            rank=accelerator.process_index,
-            world=accelerator.num_processes,
+        self.task = plan.task(
+            accelerator.device, accelerator.process_index, accelerator.num_processes
         )
         self._agreed = False
 
     def learn(self, index: int) -> None:
         """Prepare, train, choose exemplars, evaluate, commit."""
-        clock = _Clock()
+        clock, resumed = _Clock(), self.folder.begin(index)
         self.display.stage(index, "looking at the new samples")
         method = self._method(index)
         memory = self.folder.memory(self.plan.budget)
@@ -112,7 +98,7 @@ class Experiment:
 
         self.display.stage(index, "choosing exemplars")
         method.model.eval()
-        memory.open_phase(index, phase.seen)
+        memory.open_phase(index, phase.seen, set(phase.train.file_names))
         if not method.sees_all_data:
             with seeded(self.task.rng(_END, index)):
                 method.end_phase(phase, memory)
@@ -128,7 +114,7 @@ class Experiment:
             gallery = method.gallery(phase, memory)
         state = method.state()
         record = PhaseRecord(
-            result=self._result(phase, memory, test, predictions, clock),
+            result=self._result(phase, memory, test, predictions, steps, clock.laps, resumed),
             predictions=predictions,
             stored=memory.chosen(),
             memory=memory.manifest(),
@@ -137,12 +123,11 @@ class Experiment:
                 p.numel() for p in method.model.parameters() if p.requires_grad
             ),
             gallery=gallery,
-            steps=steps,
         )
         self.folder.commit(record, state)
         self.accelerator.wait_for_everyone()
         self.folder.reload()
-        self.accelerator.log(_scalars(record), step=steps)
+        self.accelerator.log(_scalars(record), step=self._steps())
         self.display.phase_done(index, self.folder.done[index])
 
     def _method(self, index: int) -> Method:
@@ -161,16 +146,15 @@ class Experiment:
         return Phase(index, new, new.stop, self.plan.data.train.of_classes(wanted))
 
     def _train(self, method: Method, phase: Phase, memory: Memory) -> int:
-        """Train and return the number of steps of all phases so far."""
-        index = phase.index
-        before = self.folder.done[-1]["steps"] if index else 0
+        """Train and return the number of steps."""
+        index, before = phase.index, self._steps()
 
         def progress(step: int, steps: int, loss: float) -> None:
             self.display.step(index, step, steps, loss)
             if step % _LOGGED == 0 or step == steps:
                 self.accelerator.log({"loss": loss}, step=before + step)
 
-        return before + train_phase(
+        return train_phase(
             method,
             phase,
             memory.exemplars(),
@@ -180,8 +164,19 @@ class Experiment:
             progress,
         )
 
+    def _steps(self) -> int:
+        """Training steps of the finished phases."""
+        return sum(record["result"]["steps"] for record in self.folder.done)
+
     def _result(
-        self, phase: Phase, memory: Memory, test: Samples, predictions: list[int], clock: _Clock
+        self,
+        phase: Phase,
+        memory: Memory,
+        test: Samples,
+        predictions: list[int],
+        steps: int,
+        seconds: dict[str, float],
+        resumed: int,
     ) -> PhaseResult:
         plan = self.plan
         owner = [t for t, size in enumerate(plan.sizes) for _ in range(size)]
@@ -192,7 +187,9 @@ class Experiment:
             "classes": list(phase.new),
             "train": len(phase.train.of_classes(phase.new)),
             "test": sizes[-1],
-            "seconds": clock.laps,
+            "steps": steps,
+            "seconds": seconds,
+            "resumed": resumed,
             "accuracy": {
                 "per_phase": row,
                 "sample_weighted": metrics.sample_weighted_accuracy(row, sizes),

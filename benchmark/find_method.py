@@ -16,6 +16,8 @@ from benchmark.method import REGISTRY, Method
 from benchmark.options import convert
 from mm_imagenet_r.errors import UserError, did_you_mean
 
+_DERIVE = "write a class in it that derives from benchmark.method.Method"
+
 
 def find(name: str) -> tuple[type[Method], str]:
     """Import a method by registry name, `package.module:Class` or `file.py:Class`.
@@ -37,10 +39,12 @@ def find(name: str) -> tuple[type[Method], str]:
     module = _load_file(Path(module_name)) if module_name.endswith(".py") else _load(module_name)
     found = getattr(module, class_name, None)
     if found is None:
-        classes = [k for k, v in vars(module).items() if isinstance(v, type)]
-        raise UserError(f"{module_name} has no {class_name!r}: {did_you_mean(class_name, classes)}")
+        raise UserError(
+            f"{module_name} has no {class_name!r}: "
+            + (did_you_mean(class_name, own) if (own := _own_methods(module)) else _DERIVE)
+        )
     if not (isinstance(found, type) and issubclass(found, Method)):
-        raise UserError(f"{address} is no subclass of benchmark.method.Method: derive it from that")
+        raise UserError(f"{address} is no method: {_DERIVE}")
     if preset and preset not in found.presets:
         raise UserError(
             f"{name.partition('@')[0]} has no preset {preset!r}: "
@@ -49,8 +53,16 @@ def find(name: str) -> tuple[type[Method], str]:
     return found, preset
 
 
-def make_settings(method: type[Method], preset: str, given: Mapping[str, str]) -> Any:
+def make_settings(
+    method: type[Method], preset: str, given: Mapping[str, str], name: str = ""
+) -> Any:
     """Defaults, over them the preset, over that what was given as strings.
+
+    Args:
+        method: Whose settings.
+        preset: Name of a preset, "" for none.
+        given: Values by name of the setting.
+        name: The method as the user calls it; "" for the name of its class.
 
     Raises:
         UserError: An unknown setting, or a value that does not convert or that the method refuses.
@@ -61,14 +73,14 @@ def make_settings(method: type[Method], preset: str, given: Mapping[str, str]) -
         if key not in hints:
             known = did_you_mean(key, hints) if hints else "it has none"
             raise UserError(
-                f"{method.__name__} has no setting {key!r}: {known}. Where several methods run, "
-                f"METHOD.{key}=... sets it for one"
+                f"{name or method.__name__} has no setting {key!r}: {known}. Where several methods "
+                f"run, --set METHOD.{key}=... sets it for one"
             )
-        values[key] = convert(text, hints[key], f"setting {key}={text}")
+        values[key] = convert(text, hints[key], f"--set {key}")
     try:
         return method.Settings(**values)
     except ValueError as error:
-        raise UserError(f"{method.__name__}: {error}") from None
+        raise UserError(f"{name or method.__name__}: {error}") from None
 
 
 def describe_settings(method: type[Method]) -> Iterator[tuple[str, str, str]]:
@@ -87,6 +99,17 @@ def source_sha256(method: type[Method]) -> str:
         if issubclass(kind, Method) and (path := sys.modules[kind.__module__].__file__):
             digest.update(Path(path).read_bytes())
     return digest.hexdigest()
+
+
+def _own_methods(module: Any) -> list[str]:
+    """Methods that a module defines; those it imports to derive from are not meant."""
+    return [
+        name
+        for name, value in vars(module).items()
+        if isinstance(value, type)
+        and issubclass(value, Method)
+        and value.__module__ == module.__name__
+    ]
 
 
 def _load(name: str) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import difflib
 import json
 import math
 import tomllib
@@ -11,12 +12,21 @@ import types
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from benchmark.config import RunConfig, dashed
 from mm_imagenet_r.errors import UserError, did_you_mean
 
 _WORDS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+
+#: Headings of `--help`, by the field that comes first under each.
+_GROUPS = {
+    "method": "methods",
+    "dataset": "data",
+    "phases": "phases and memory",
+    "backbone": "model and training",
+    "device": "where and how it runs (changes no result)",
+}
 
 
 def from_mapping(values: Mapping[str, Any], *, source: str) -> dict[str, Any]:
@@ -55,10 +65,18 @@ def read_file(path: Path) -> dict[str, Any]:
     return from_mapping(values, source=str(path))
 
 
+class _Parser(argparse.ArgumentParser):
+    """Faults of a command line are a user's mistakes like all others, with one way to tell them."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message.removeprefix('argument ')} (--help shows all options)")
+
+
 def parser() -> argparse.ArgumentParser:
-    """The command line of `python -m benchmark.run`, made from the fields above."""
-    command = argparse.ArgumentParser(
+    """The command line of `python -m benchmark.run`, made from the fields of `RunConfig`."""
+    command = _Parser(
         prog="python -m benchmark.run",
+        usage="%(prog)s [OPTION ...]",
         description="Run class-incremental methods under one memory budget.",
         epilog=(
             "examples:\n"
@@ -78,19 +96,22 @@ def parser() -> argparse.ArgumentParser:
         "--config", type=Path, help="TOML or JSON file (or a result.json); options override it"
     )
     hints = typing.get_type_hints(RunConfig)
+    group: Any = command
     for spec in dataclasses.fields(RunConfig):
+        if spec.name in _GROUPS:
+            group = command.add_argument_group(_GROUPS[spec.name])
         text = spec.metadata["help"].replace("%", "%%")
         many = typing.get_origin(hints[spec.name]) is tuple
         default: Any = spec.default
         shown = " ".join(map(str, default)) if many else default
-        if default not in (None, (), False):
+        if default not in (None, ()) and default is not False:
             text += f" (default: {shown})"
         kind: dict[str, Any]
         if hints[spec.name] is bool:
             kind = {"action": argparse.BooleanOptionalAction}
         else:
             kind = {"nargs": "+" if many else None, "metavar": _metavar(spec, hints[spec.name])}
-        command.add_argument(f"--{dashed(spec.name)}", help=text, **kind)
+        group.add_argument(f"--{dashed(spec.name)}", help=text, **kind)
     return command
 
 
@@ -100,11 +121,26 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[RunConfig, argparse.N
     Raises:
         UserError: Anything that is not a valid configuration.
     """
-    given = parser().parse_args(arguments)
+    hints = typing.get_type_hints(RunConfig)
+    given, rest = parser().parse_known_args(arguments)
+    if rest:
+        raise UserError(_unknown(rest, [*hints, "list", "config"]))
     values = read_file(given.config) if "config" in given else {}
-    named = {k: v for k, v in vars(given).items() if k not in ("config", "list")}
-    values.update(from_mapping(named, source="command line"))
+    for name, value in vars(given).items():
+        if name in hints:
+            values[name] = convert(value, hints[name], f"--{dashed(name)}")
     return RunConfig(**values), given
+
+
+def _unknown(rest: Sequence[str], names: Sequence[str]) -> str:
+    """What to say of words of a command line that belong to no option."""
+    word = next((word for word in rest if word.startswith("-")), rest[0]).partition("=")[0]
+    if not word.startswith("-"):
+        return f"{word!r} belongs to no option: write --method {word} if it is a method's name"
+    options = [f"--{dashed(name)}" for name in names]
+    close = difflib.get_close_matches(word, options, n=2, cutoff=0.7)
+    meant = f"did you mean {' or '.join(close)}? " if close else ""
+    return f"unknown option {word}: {meant}--help shows all options"
 
 
 def convert(value: Any, hint: Any, where: str) -> Any:

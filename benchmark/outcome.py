@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
+from pathlib import Path
 
 from benchmark import results
+from benchmark.config import last_part
 from benchmark.plan import Plan
 from benchmark.results import records
-from benchmark.results.schema import BudgetInfo, Result
+from benchmark.results.schema import BackboneInfo, BudgetInfo, Like, Result
 from benchmark.run_folder import RunFolder
 from mm_imagenet_r.files import write_atomic
 
@@ -54,31 +55,34 @@ def write_outcome(plan: Plan, folder: RunFolder) -> None:
 def _result(plan: Plan, folder: RunFolder) -> Result:
     config, data, last = plan.config, plan.data, folder.done[-1]
     order = list(data.order)
+    backbone: BackboneInfo = folder.begun_with("backbone")
     carried: dict[str, int] = {}
     for name, size in last["outside_memory"].items():
         part = name.partition(".")[0]
         carried[part] = carried.get(part, 0) + size
     return results.build(
-        method=config.method[0].partition("@")[0],
+        method=last_part(config.method[0]).partition("@")[0],
         preset=plan.preset or None,
         method_settings=dataclasses.asdict(plan.settings),
+        method_sha256=folder.begun_with("method"),
         sees_all_data=plan.method.sees_all_data,
         config=config.identity(),
-        dataset=data.info(),
+        dataset={**data.info(), "name": _shown(config.dataset)},
         class_order={
             "seed": config.class_order_seed,
             "order": order,
-            "sha256": hashlib.sha256(json.dumps(order).encode()).hexdigest(),
+            "sha256": results.sha256(order),
             "names": list(data.class_names),
         },
         phases=[phase["result"] for phase in folder.done],
         budget=_budget(plan),
+        like=_like(plan),
         outside_memory={
             "trainable_parameters": last["trainable_parameters"],
             "bytes": sum(carried.values()),
             "what": carried,
         },
-        backbone=folder.begun_with("backbone"),
+        backbone={**backbone, "name": _shown(backbone["name"])},
         seed=config.seeds[0],
         complete=True,
     )
@@ -88,7 +92,7 @@ def _budget(plan: Plan) -> BudgetInfo:
     config, budget = plan.config, plan.budget
     asked = config.memory
     if config.like is not None:
-        asked = f"as {config.like} with memory {config.memory} in {config.currency}"
+        asked = f"as {last_part(config.like)} with memory {config.memory} in {config.currency}"
     return {
         "currency": budget.currency,
         "growth": config.growth,
@@ -97,3 +101,23 @@ def _budget(plan: Plan) -> BudgetInfo:
         "unit_meaning": _UNITS[budget.currency],
         "amount": budget.amount if config.like is None else None,
     }
+
+
+def _like(plan: Plan) -> Like | None:
+    config, model = plan.config, plan.model
+    if config.like is None or model is None:
+        return None
+    return {
+        "method": last_part(config.like),
+        "method_settings": model["method_settings"],
+        "method_sha256": model["method_sha256"],
+        "seed": model["seed"],
+        "fingerprint": config.model().fingerprint(),
+        "counts_sha256": results.sha256(plan.budget.counts),
+    }
+
+
+def _shown(name: str) -> str:
+    """Of a place on this machine the last part; a name or a Hub id as it is."""
+    place = Path(name.partition(":")[0]).expanduser()
+    return last_part(name) if place.exists() else name

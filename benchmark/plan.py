@@ -1,27 +1,33 @@
-"""What follows from a configuration before anything is trained; `--dry-run` prints it."""
+"""What follows from a configuration before anything is trained."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+from typing import TYPE_CHECKING, Any
 
 from benchmark import results
 from benchmark.budget import Budget, make_budget
-from benchmark.config import RunConfig
+from benchmark.cells import cells
+from benchmark.config import RunConfig, dashed
 from benchmark.data import ColumnNames, Data, open_data
-from benchmark.find_method import find, make_settings
+from benchmark.find_method import find, make_settings, source_sha256
 from benchmark.memory import Kept
-from benchmark.method import Method
-from benchmark.wording import bytes_words
+from benchmark.method import Method, Task
+from benchmark.results.schema import Result
+from benchmark.wording import amount_words
 from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.files import check_writable
 from mm_imagenet_r.phases import class_order, phase_sizes
+
+if TYPE_CHECKING:
+    import torch
+
+#: More text tokens than any caption needs: attention over them grows with the square.
+MOST_TEXT = 1024
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,8 @@ class Plan:
         data: Labels are positions in the class order.
         sizes: Number of new classes of each phase.
         budget: What the memory may hold.
+        model: The result whose numbers of exemplars are copied (`--like`), None without.
+        notes: What a user should know before it runs.
     """
 
     config: RunConfig
@@ -45,19 +53,51 @@ class Plan:
     data: Data
     sizes: tuple[int, ...]
     budget: Budget
+    model: Result | None = None
+    notes: tuple[str, ...] = ()
 
     def classes(self, phase: int) -> range:
         """Labels of a phase's new classes."""
         start = sum(self.sizes[:phase])
         return range(start, start + self.sizes[phase])
 
+    def task(self, device: torch.device, rank: int = 0, world: int = 1) -> Task:
+        """What the method is told once."""
+        return Task(
+            num_classes=self.data.num_classes,
+            backbone=self.config.backbone,
+            tuning=self.config.tuning,
+            max_text_length=self.config.max_text_length,
+            batch_size=self.config.batch_size,
+            seed=self.config.seeds[0],
+            device=device,
+            rank=rank,
+            world=world,
+        )
+
+    def facts(self) -> dict[str, Any]:
+        """What a run is begun with, and may not go on without; see `RunFolder.agree`."""
+        return {
+            "config": self.config.identity(),
+            "data": self.data.data_sha256,
+            "split": self.data.split_sha256,
+            "method": source_sha256(self.method),
+            "like": results.sha256(self.budget.counts),
+        }
+
 
 def check(config: RunConfig) -> None:
     """Find the faults that show before any data are opened.
 
     Raises:
-        UserError: An unknown method or setting, a senseless budget, no run to be like.
+        UserError: An unknown method or setting, a senseless budget, no run to be like, a folder
+            that cannot be written.
     """
+    if config.max_text_length is not None and config.max_text_length > MOST_TEXT:
+        raise UserError(
+            f"--max-text-length {config.max_text_length}: give at most {MOST_TEXT} tokens, or "
+            "leave the option out for as many as the backbone was trained with"
+        )
     make_budget(
         config.memory,
         currency=config.currency,
@@ -65,12 +105,10 @@ def check(config: RunConfig) -> None:
         num_classes=1,
         mean_sample_bytes=1.0,
     )
-    for cell in config.cells():
-        method, preset = find(cell.method[0])
-        make_settings(method, preset, cell.settings_of(cell.method[0]))
+    for cell in cells(config):
         if cell.like is not None:
-            find(cell.like)
-            counts_like(cell)
+            read_model(cell)
+    check_writable(config.output)
 
 
 def make_plans(config: RunConfig) -> list[Plan]:
@@ -92,32 +130,73 @@ def make_plans(config: RunConfig) -> list[Plan]:
     )
     sizes = tuple(phase_sizes(data.num_classes, config.phases, config.base_classes))
     data = data.in_order(class_order(data.num_classes, config.class_order_seed))
-    in_bytes = config.currency == "bytes" and config.like is None
+    costs = whole_costs(data, "exemplars" if config.like else config.currency)
     budget = make_budget(
         config.memory,
         currency=config.currency,
         growth=config.growth,
         num_classes=data.num_classes,
-        mean_sample_bytes=mean_sample_bytes(data) if in_bytes else 1.0,
+        mean_sample_bytes=sum(costs) / len(costs),
     )
+    notes = data.notes
+    if config.like is None and not all(find(name)[0].sees_all_data for name in config.method):
+        notes += too_small(config.memory, budget, data, costs)
     plans = []
-    for cell in config.cells():
+    for cell in cells(config):
+        model = None
         if cell.like is not None:
-            budget = Budget(0, "exemplars", cell.growth, 1.0, counts_like(cell))
+            model = read_model(cell)
+            budget = Budget(0, "exemplars", cell.growth, 1.0, counts_of(model))
         method, preset = find(cell.method[0])
         settings = make_settings(method, preset, cell.settings_of(cell.method[0]))
-        plans.append(Plan(cell, method, preset, settings, data, sizes, budget))
+        plans.append(Plan(cell, method, preset, settings, data, sizes, budget, model, notes))
     return plans
 
 
-def mean_sample_bytes(data: Data) -> float:
-    """Mean length of the record of an untouched training sample: file, caption, label, framing."""
-    total = sum(Kept.whole(sample).exemplar.nbytes for sample in data.train)
-    return total / len(data.train)
+def whole_costs(data: Data, currency: str) -> Sequence[int]:
+    """Cost of each training sample if it is kept untouched: file, caption, label, framing."""
+    if currency != "bytes":
+        return [1] * len(data.train)
+    return [Kept.whole(sample).exemplar.nbytes for sample in data.train]
 
 
-def counts_like(config: RunConfig) -> tuple[Mapping[int, int], ...]:
-    """How many exemplars of each class the run that is to be equalled kept after each phase.
+def too_small(memory: str, budget: Budget, data: Data, costs: Sequence[int]) -> tuple[str, ...]:
+    """A note if at the end the memory is too small for one whole sample of every class.
+
+    Args:
+        memory: As the user gave it.
+        budget: What follows from that.
+        data: n training samples.
+        costs: (n,) `whole_costs` of them.
+    """
+    smallest: dict[int, int] = {}
+    for label, cost in zip(data.train.labels.tolist(), costs, strict=True):
+        smallest[label] = min(cost, smallest.get(label, cost))
+    room = budget.room(0, 0, data.num_classes)
+    without = sum(cost > room for cost in smallest.values())
+    if not without or not room:  # no memory at all is meant so
+        return ()
+    enough = math.ceil(100 * max(smallest.values()) / budget.unit) / 100
+    return (
+        f"with --memory {memory} a class may keep {amount_words(room, budget.currency)} at the "
+        f"end, too little for any whole sample of {without} of {data.num_classes} classes: methods "
+        f"that keep whole samples keep none of these; --memory {enough:g} holds one of each",
+    )
+
+
+def command(config: RunConfig) -> str:
+    """`RunConfig.command` and where it runs and writes, if that is not the default either."""
+    words = [config.command()]
+    for spec in dataclasses.fields(config):
+        value = getattr(config, spec.name)
+        if spec.metadata.get("where") and value != spec.default and spec.name != "dry_run":
+            text = "" if value is True else f" {shlex.quote(str(value))}"
+            words.append(f"--{dashed(spec.name)}{text}")
+    return " ".join(words)
+
+
+def read_model(config: RunConfig) -> Result:
+    """The result of the run whose numbers of exemplars are to be equalled.
 
     Raises:
         UserError: That run is not finished.
@@ -127,69 +206,14 @@ def counts_like(config: RunConfig) -> tuple[Mapping[int, int], ...]:
     if not path.exists():
         raise UserError(
             f"--like {config.like}: its result {path} is not there. Run it first: "
-            f"{model.command()} --output {model.output}"
+            + command(dataclasses.replace(model, overwrite=False))
         )
+    return results.read(path)
+
+
+def counts_of(result: Result) -> tuple[Mapping[int, int], ...]:
+    """How many exemplars of each class a run kept after each phase."""
     return tuple(
         {int(label): entry["exemplars"] for label, entry in phase["memory"]["per_class"].items()}
-        for phase in results.read(path)["phases"]
-    )
-
-
-def print_plans(plans: list[Plan], console: Console) -> None:
-    """Print phases, samples, room for exemplars and training steps of every cell."""
-    for plan in plans:
-        config, budget = plan.config, plan.budget
-        name = f"\n[bold]{escape(config.method[0])}[/], seed {config.seeds[0]}"
-        console.print(f"{name} -> {escape(str(config.folder()))}")
-        if plan.settings != type(plan.settings)():
-            console.print(f"settings: {escape(_changed(plan.settings))}")
-        console.print(phase_table(plan))
-        room = budget.room(0, len(plan.sizes) - 1, plan.data.num_classes)
-        if plan.method.sees_all_data:
-            console.print("memory: none, it sees all data of the phases so far at once")
-        elif budget.currency == "bytes":
-            console.print(
-                f"memory at the end: {bytes_words(room * plan.data.num_classes)} "
-                f"({bytes_words(room)} a class; an untouched sample is "
-                f"{bytes_words(budget.unit)} in the mean)"
-            )
-        elif config.like is not None:
-            count = sum(budget.counts[-1].values())
-            console.print(f"memory at the end: {count} exemplars, as {config.like} keeps")
-        else:
-            console.print(f"memory at the end: {room:g} {budget.currency} a class")
-        console.print(f"run it: {config.command()}", soft_wrap=True, markup=False)
-
-
-def phase_table(plan: Plan) -> Table:
-    """Classes, samples and least number of training steps of each phase.
-
-    Steps count new samples and as many exemplars as whole ones fit; methods that fit more take
-    more.
-    """
-    config, data = plan.config, plan.data
-    columns = ("phase", "classes", "training", "exemplars from", config.evaluate_on, "steps from")
-    table = Table(*columns, box=None, pad_edge=False)
-    total = 0
-    for index in range(len(plan.sizes)):
-        new = plan.classes(index)
-        train = len(data.train.of_classes(range(new.stop) if plan.method.sees_all_data else new))
-        exemplars = 0
-        if index and not plan.method.sees_all_data:
-            rooms = (plan.budget.room(label, index - 1, new.start) for label in range(new.start))
-            exemplars = sum(int(room / plan.budget.unit) for room in rooms)
-        steps = config.epochs * math.ceil((train + exemplars) / config.batch_size)
-        total += steps
-        test = len(data.test.of_classes(range(new.stop)))
-        table.add_row(*map(str, (index + 1, len(new), train, exemplars, test, steps)))
-    table.add_row("all", str(data.num_classes), str(len(data.train)), "", "", str(total))
-    return table
-
-
-def _changed(settings: Any) -> str:
-    default = type(settings)()
-    return ", ".join(
-        f"{spec.name}={getattr(settings, spec.name)}"
-        for spec in dataclasses.fields(settings)
-        if getattr(settings, spec.name) != getattr(default, spec.name)
+        for phase in result["phases"]
     )

@@ -6,6 +6,7 @@ python -m benchmark.run --list
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,10 +17,12 @@ from benchmark.find_method import describe_settings, find
 from benchmark.method import REGISTRY
 from benchmark.options import parse
 from mm_imagenet_r.errors import UserError
-from mm_imagenet_r.files import remove_temporaries
+from mm_imagenet_r.files import remove_temporaries, write_atomic
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from benchmark.data import Data
 
 _COMPARISON = "comparison.html"
 
@@ -36,6 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
+        if arguments is None:  # this is the whole process: impatience must not disturb its end
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
         print("\nstopped; the same command (less --overwrite) goes on from here", file=sys.stderr)
         return 130
     return 0
@@ -47,7 +52,7 @@ def run(config: RunConfig) -> list[Path]:
     Returns:
         The cells' folders.
     """
-    from benchmark.plan import check, make_plans, print_plans
+    from benchmark.plan import check, make_plans
 
     check(config)
 
@@ -60,8 +65,10 @@ def run(config: RunConfig) -> list[Path]:
     display = Display(silent=not processes.is_main_process)
     with processes.main_process_first():  # the others find the data in the cache
         plans = make_plans(config)
-    display.notes(plans[0].data.notes)
+    display.notes(plans[0].notes)
     if config.dry_run:
+        from benchmark.dry_run import print_plans
+
         print_plans(plans, display.console)
         return []
     try:
@@ -69,6 +76,7 @@ def run(config: RunConfig) -> list[Path]:
     finally:
         display.stop()
     if processes.is_main_process:
+        _write_left_out(plans[0].data, folders)
         results.print_table(folders, display.console)
         if len(folders) > 1:
             remove_temporaries(config.output, _COMPARISON)
@@ -76,6 +84,14 @@ def run(config: RunConfig) -> list[Path]:
             display.wrote("comparison", page)
     processes.destroy_process_group()
     return folders
+
+
+def _write_left_out(data: Data, folders: Sequence[Path]) -> None:
+    """Name the images that took no part (`--bad-images skip`) beside the results."""
+    if data.left_out:
+        text = "".join(f"{name} {why}\n" for name, why in data.left_out)
+        for folder in folders:
+            write_atomic(folder / "left_out.txt", text.encode())
 
 
 def _list(name: str) -> None:

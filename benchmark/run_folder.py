@@ -3,7 +3,8 @@
     run.json                     what the run was begun with
     state/phase-NN.json          a finished phase; what is not in it has not happened
     state/phase-NN.pt            the method's tensors after the last finished phase
-    state/phase-NN.partial.pt    a checkpoint amid the phase that is being learnt
+    state/phase-NN.begun         how often the phase that is being learnt was begun
+    state/phase-NN.partial.pt    a checkpoint amid it
     memory/class-*.bin           the exemplars of a class
 
 At the end result.json, predictions.parquet, exemplars.parquet, gallery.json and report.html.
@@ -35,6 +36,7 @@ _BEGUN_WITH = {
     "split": "another division into training and test data",
     "method": "another version of the method's files",
     "backbone": "another backbone",
+    "like": "other numbers of exemplars of the run it is like",
 }
 
 
@@ -49,7 +51,6 @@ class PhaseRecord(TypedDict):
         outside_memory: Bytes of each of the method's tensors.
         trainable_parameters: Their number.
         gallery: Pictures for the report.
-        steps: Training steps up to and including this phase.
     """
 
     result: PhaseResult
@@ -59,7 +60,6 @@ class PhaseRecord(TypedDict):
     outside_memory: dict[str, int]
     trainable_parameters: int
     gallery: list[dict[str, Any]]
-    steps: int
 
 
 class RunFolder:
@@ -171,6 +171,14 @@ class RunFolder:
             raise UserError(_damaged(path, "is missing")) from error
         return found
 
+    def begin(self, index: int) -> int:
+        """Begin a phase; return how often it was begun before and interrupted."""
+        path = self._begun(index)
+        before = int(_read(path)) if path.exists() else 0
+        if self._writes:
+            write_atomic(path, str(before + 1).encode())
+        return before
+
     def partial(self, index: int) -> Path:
         """The checkpoint amid a phase."""
         return self.path / "state" / f"phase-{index:02d}.partial.pt"
@@ -186,7 +194,7 @@ class RunFolder:
     def _tidy(self) -> None:
         count = len(self.done)
         state = {self._record(index) for index in range(count)}
-        state |= {self._tensors(count - 1), self.partial(count)}
+        state |= {self._tensors(count - 1), self._begun(count), self.partial(count)}
         memory = self.done[-1]["memory"] if count else {}
         wanted = state | {self.path / "memory" / entry["file"] for entry in memory.values()}
         for folder in ("state", "memory"):
@@ -197,6 +205,9 @@ class RunFolder:
 
     def _record(self, index: int) -> Path:
         return self.path / "state" / f"phase-{index:02d}.json"
+
+    def _begun(self, index: int) -> Path:
+        return self.path / "state" / f"phase-{index:02d}.begun"
 
     def _tensors(self, index: int) -> Path:
         return self.path / "state" / f"phase-{index:02d}.pt"

@@ -32,9 +32,9 @@ def fail_in_phase(monkeypatch: pytest.MonkeyPatch, index: int, error: BaseExcept
     """Raise where a phase has been trained and is about to choose its exemplars."""
     open_phase = experiment.Memory.open_phase
 
-    def broken(memory: Any, phase: int, seen: int) -> None:
+    def broken(memory: Any, phase: int, *rest: Any) -> None:
         if phase == index:
             raise error
-        open_phase(memory, phase, seen)
+        open_phase(memory, phase, *rest)
 
     monkeypatch.setattr(experiment.Memory, "open_phase", broken)

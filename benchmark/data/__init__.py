@@ -172,6 +172,7 @@ class Data:
         data_sha256: Identity of everything in the data set, whatever the class order.
         split_sha256: Identity of the cut: which file is in which part.
         notes: What a user should know about how the source was read.
+        left_out: File name of each image that cannot be used, and what is wrong with it.
     """
 
     name: str
@@ -183,6 +184,7 @@ class Data:
     data_sha256: str
     split_sha256: str
     notes: tuple[str, ...] = ()
+    left_out: tuple[tuple[str, str], ...] = ()
 
     @property
     def num_classes(self) -> int:
@@ -258,6 +260,7 @@ def open_data(
     """
     from benchmark.data import cut, image_check
     from benchmark.data.find import find
+    from benchmark.data.messages import counted
 
     if bad_images not in ("error", "skip"):
         raise UserError(f"--bad-images is error or skip, not {bad_images!r}")
@@ -268,13 +271,15 @@ def open_data(
     source.refuse_repeated_names()
     digests = image_check.digests(rows)
     good = np.ones(len(rows), dtype=bool)
+    left_out: list[tuple[str, str]] = []
     if not source.drawn:
         bad = image_check.find_bad(rows, digests)
-        if bad and bad_images == "error":
-            raise UserError(image_check.complaint(name, [(keys[i], why) for i, why in bad.items()]))
         good[list(bad)] = False
+        left_out = [(keys[row], why) for row, why in bad.items()]
+        if bad and bad_images == "error":
+            raise UserError(image_check.complaint(name, left_out))
         if bad:
-            notes.append(f"{len(bad)} of {len(rows)} images cannot be used and are left out")
+            notes.append(image_check.left_out(len(rows), left_out))
 
     is_test = cut.held_out_for_test(source, good, test_fraction, split_seed)
     lines = [
@@ -288,6 +293,13 @@ def open_data(
     if validation:
         evaluated = "validation"
         train, test = cut.held_out_for_validation(source, train, VALIDATION_FRACTION, split_seed)
+    known = {digests[row] for row in train}
+    if again := sum(digests[row] in known for row in test):
+        are = "is" if again == 1 else "are"
+        notes.append(
+            f"{again} of {counted(len(test), f'{evaluated} image')} {are} in the training part "
+            "too, byte for byte: accuracy there says nothing about new images"
+        )
     everything = Samples(rows, np.arange(len(rows)), source.labels)
     parts = {"train": everything.select(train), evaluated: everything.select(test)}
     return Data(
@@ -302,6 +314,7 @@ def open_data(
             line for part, of in parts.items() for line in (part, *sorted(of.file_names))
         ),
         notes=tuple(notes),
+        left_out=tuple(left_out),
     )
 
 

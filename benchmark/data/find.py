@@ -8,6 +8,7 @@ from pathlib import Path
 
 import mm_imagenet_r
 from benchmark.data import ColumnNames, tables, trees
+from benchmark.data.messages import waiting
 from benchmark.data.sources import Source
 from mm_imagenet_r.builder import SOURCES
 from mm_imagenet_r.errors import UserError, did_you_mean
@@ -41,7 +42,8 @@ def _find(name: str, columns: ColumnNames, captions: Path | None) -> Source:
     given = captions is not None
     source: Source | None
     if name in SOURCES:
-        loaded = mm_imagenet_r.load(name)
+        with waiting(f"preparing {name}"):
+            loaded = mm_imagenet_r.load(name)
         source = tables.read(name, loaded, columns, captions_given=given)
         source.captions, source.drawn = name, name == "mini"
     elif is_tree:
@@ -49,7 +51,8 @@ def _find(name: str, columns: ColumnNames, captions: Path | None) -> Source:
     elif not name:
         raise UserError("--dataset is empty: give mini, a folder, Parquet or a Hub id")
     else:
-        loaded = tables.load(name, path, hub=_HUB_ID.fullmatch(name) is not None)
+        with waiting(f"opening {name}"):
+            loaded = tables.load(name, path, hub=_HUB_ID.fullmatch(name) is not None)
         if loaded is None:
             raise UserError(_unknown(name, path))
         source = tables.read(name, loaded, columns, captions_given=given)

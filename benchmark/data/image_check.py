@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.progress import track
 
 from benchmark.data import Rows
+from benchmark.data.messages import counted
 from mm_imagenet_r import images
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.files import write_atomic
@@ -85,14 +86,31 @@ def complaint(name: str, bad: Sequence[tuple[str, str]], most: int = 5) -> str:
       cat/1.jpg is empty (0 bytes)
     Repair or remove it, or leave it out with --bad-images skip
     """
-    one = len(bad) == 1
-    lines = [f"{len(bad)} {'image' if one else 'images'} of {name} cannot be used:"]
-    lines += [f"  {key} {why}" for key, why in bad[:most]]
-    if len(bad) > most:
-        lines.append(f"  ... and {len(bad) - most} more")
-    it = "it" if one else "them"
-    lines.append(f"Repair or remove {it}, or leave {it} out with --bad-images skip")
-    return "\n".join(lines)
+    it = "it" if len(bad) == 1 else "them"
+    return "\n".join(
+        [
+            f"{counted(len(bad), 'image')} of {name} cannot be used:",
+            *_reasons(bad, most),
+            f"Repair or remove {it}, or leave {it} out with --bad-images skip",
+        ]
+    )
+
+
+def left_out(total: int, bad: Sequence[tuple[str, str]], most: int = 5) -> str:
+    """The note for a user who wants to go on without the bad images.
+
+    >>> print(left_out(16, [("cat/1.jpg", "is empty (0 bytes)")]))
+    1 of 16 images cannot be used and is left out:
+      cat/1.jpg is empty (0 bytes)
+    """
+    are = "is" if len(bad) == 1 else "are"
+    first = f"{len(bad)} of {counted(total, 'image')} cannot be used and {are} left out:"
+    return "\n".join([first, *_reasons(bad, most)])
+
+
+def _reasons(bad: Sequence[tuple[str, str]], most: int) -> list[str]:
+    lines = [f"  {key} {why}" for key, why in bad[:most]]
+    return lines if len(bad) <= most else [*lines, f"  ... and {len(bad) - most} more"]
 
 
 def _marker(keys: Sequence[str], hashes: Sequence[str]) -> Path:

@@ -1,8 +1,18 @@
-"""Pieces of messages to the user."""
+"""Pieces of messages to the user, and what is shown while one waits."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
+
+
+def counted(count: int, noun: str) -> str:
+    """A number of things.
+
+    >>> counted(1, "image"), counted(1200, "image")
+    ('1 image', '1200 images')
+    """
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def listing(names: Sequence[str], most: int = 5) -> str:
@@ -13,3 +23,20 @@ def listing(names: Sequence[str], most: int = 5) -> str:
     """
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
+
+
+@contextlib.contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """Show in a terminal what is going on, in place of the progress bars of `datasets`."""
+    import datasets
+    from rich.console import Console
+
+    shown = not datasets.are_progress_bars_disabled()
+    if shown:
+        datasets.disable_progress_bars()
+    try:
+        with Console(stderr=True).status(what):
+            yield
+    finally:
+        if shown:  # they are a setting of the whole program, and its owner's
+            datasets.enable_progress_bars()

@@ -9,13 +9,14 @@ from datasets import Dataset, Features, Image
 
 from benchmark.data import Rows
 from benchmark.data.caption_files import SUFFIXES, read_captions
-from benchmark.data.messages import listing
+from benchmark.data.messages import counted, listing
 from benchmark.data.sources import NO_CAPTIONS, TEST_NAMES, TRAIN_NAMES, Source
 from mm_imagenet_r import images
 from mm_imagenet_r.errors import UserError
 
 _LAYOUTS = (
-    "Images are expected in one folder per class: <class>/*.jpg or {train,test}/<class>/*.jpg"
+    "Images are expected in one folder per class: <class>/*.jpg or {train,test}/<class>/*.jpg; "
+    "where a class has images of its own, those in folders further down belong to it too"
 )
 _NO_CLASSES = {"__MACOSX"}
 
@@ -23,6 +24,8 @@ _NO_CLASSES = {"__MACOSX"}
 def read(root: Path, name: str, *, captions_given: bool) -> Source:
     """Read `root/<class>/*.jpg`, or `root/{train,test}/<class>/*.jpg`.
 
+    Images in folders further down belong to the class too, as in torchvision's ImageFolder, but
+    each class must have some of its own: else it is not known which of the folders are the classes.
     Files that are no images are passed over. Keys are paths relative to `root`. Captions are taken
     from `captions.csv`, `.tsv`, `.jsonl`, `.parquet` or `metadata.csv`, `.jsonl` in `root`.
 
@@ -39,21 +42,30 @@ def read(root: Path, name: str, *, captions_given: bool) -> Source:
     classes: list[str] = []
     is_test: list[bool] = []
     empty: list[str] = []
+    deeper: list[Path] = []
     for part, folder in enumerate(parts):
         for class_folder in _folders(folder):
             files = _image_files(class_folder)
+            if not files:
+                empty.append(class_folder.relative_to(root).as_posix())
+                continue
+            below = _images_below(class_folder)
+            deeper += below
+            files += below
             paths += files
             classes += [class_folder.name] * len(files)
             is_test += [part == 1] * len(files)
-            if not files:
-                empty.append(class_folder.relative_to(root).as_posix())
     if not paths:
         raise UserError(_nothing_in(root, name))
     if empty:
         raise UserError(
             f"{name}: no image lies directly in {listing(empty)}. Each folder is one class: remove "
-            f"these, or put images ({', '.join(sorted(images.SUFFIXES))}) there"
+            f"these, or move images ({', '.join(sorted(images.SUFFIXES))}) there"
         )
+    if deeper:
+        places = listing([path.relative_to(root).as_posix() for path in deeper], 2)
+        count = counted(len(deeper), "image")
+        notes.append(f"{count} in folders within a class folder taken for that class: {places}")
     keys = [path.relative_to(root).as_posix() for path in paths]
     for key in keys:
         if not key.isprintable():  # bytes that are no UTF-8, control characters
@@ -86,7 +98,8 @@ def _parts(root: Path) -> tuple[list[Path], list[str]]:
 
     train = next((root / name for name in TRAIN_NAMES if holds_classes(root / name)), None)
     if train is None:  # a class may be called "train": then images lie in it
-        return [root], []
+        astray = [path.name for path in _image_files(root)]
+        return [root], [f"not used, as in no class folder: {listing(astray)}"] if astray else []
     tests = [root / name for name in TEST_NAMES if holds_classes(root / name)]
     parts = [train, *tests[:1]]
     unused = [folder.name for folder in _folders(root) if folder not in parts]
@@ -109,6 +122,13 @@ def _image_files(folder: Path) -> list[Path]:
         and not path.name.startswith(".")
         and path.is_file()
     )
+
+
+def _images_below(folder: Path, above: tuple[Path, ...] = ()) -> list[Path]:
+    """Images in the folders of a folder, at any depth; a link back upwards is not followed."""
+    above = (*above, folder.resolve())
+    inner = [path for path in _folders(folder) if path.resolve() not in above]
+    return [file for path in inner for file in (*_image_files(path), *_images_below(path, above))]
 
 
 def _nothing_in(root: Path, name: str) -> str:

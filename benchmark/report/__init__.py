@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.config import RunConfig
+from benchmark.data.messages import counted
 from benchmark.options import from_mapping
 from benchmark.report import ledger_sections, sections
 from benchmark.report.comparison import write_comparison
@@ -104,7 +105,8 @@ def _header(result: Result) -> Html:
         if result["complete"]
         else el(
             "p",
-            f"Not finished: {len(sizes)} phases so far. The same command goes on from here.",
+            f"Not finished: {counted(len(sizes), 'phase')} so far. "
+            "The same command goes on from here.",
             class_="warning",
         ),
     )
@@ -114,11 +116,13 @@ def _again(result: Result) -> Html:
     """How to reproduce the run, its configuration and where everything came from."""
     data, order, backbone = result["dataset"], result["class_order"], result["backbone"]
     origin = {
+        "method's files (sha256)": result["method_sha256"],
         "data set (sha256)": data["data_sha256"],
         "split (sha256 of the file list)": data["split_sha256"],
         "captions": data["captions"],
         "class order (sha256)": order["sha256"],
         f"backbone {backbone['name']} (sha256)": backbone["sha256"],
+        **({f"like: {k}": v for k, v in result["like"].items()} if result["like"] else {}),
         **{f"hardware: {k}": v for k, v in result["hardware"].items()},
         **{f"version: {k}": v for k, v in result["versions"].items()},
     }

@@ -10,14 +10,15 @@ import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from benchmark.data.messages import counted
 from benchmark.metrics import mean_std
 from benchmark.report import sections
 from benchmark.report.charts import Line, legend, line_chart
 from benchmark.report.markup import Child, Html, el, join
 from benchmark.report.page import page
 from benchmark.results import read
-from benchmark.results.tables import Row, by_budget, cells, table
-from benchmark.wording import memory_words
+from benchmark.results.tables import Row, best, by_budget, cells, copies, table
+from benchmark.wording import memory_words, spread_words
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.files import write_atomic
 
@@ -29,7 +30,7 @@ _CURRENCIES = {
     "weigh.",
 }
 _HEADS = ("Method", "n", "Average accuracy, %", "Last accuracy, %", "Forgetting, points",
-          "Exemplars a class", "Memory", "Outside it")  # fmt: skip
+          "Steps", "Exemplars a class", "Memory", "Outside it")  # fmt: skip
 
 
 def write_comparison(folders: Sequence[Path], path: Path) -> Path:
@@ -43,11 +44,15 @@ def write_comparison(folders: Sequence[Path], path: Path) -> Path:
         `path`.
 
     Raises:
-        UserError: A result is missing or broken, none is finished, or one is there twice.
+        UserError: A result is missing or broken, none is finished, or one is there twice with
+            other figures.
     """
     results = [read(folder) for folder in folders]
     rows = finished(table(results))
-    unfinished = sum(not result["complete"] for result in results)
+    left_out = {
+        "unfinished": sum(not result["complete"] for result in results),
+        "repeated with equal figures": copies(results),
+    }
     scenarios = [list(same) for _, same in itertools.groupby(rows, lambda row: row.scenario)]
     seeds = sorted({seed for row in rows for seed in row.seeds})
     body = join(
@@ -57,16 +62,18 @@ def write_comparison(folders: Sequence[Path], path: Path) -> Path:
             el("h1", _title(rows)),
             el(
                 "p",
-                f"{sum(row.average.n for row in rows)} runs in ",
-                f"{len(scenarios)} setting{'s' * (len(scenarios) > 1)}. Figures are means over ",
-                f"seeds ({', '.join(map(str, seeds))}), with the standard deviation where there is "
+                f"{counted(sum(row.average.n for row in rows), 'run')} in ",
+                f"{counted(len(scenarios), 'setting')}. Figures are means over seeds (",
+                f"{', '.join(map(str, seeds))}), with the standard deviation where there is "
                 "more than one. Numbers of different settings, or of different currencies of "
                 "memory, are not comparable, so each has its own chart.",
                 class_="lead",
             ),
-            el("p", f"{unfinished} unfinished runs are left out.", class_="warning")
-            if unfinished
-            else None,
+            [
+                el("p", f"Left out: {counted(count, 'run')} {what}.", class_="warning")
+                for what, count in left_out.items()
+                if count
+            ],
         ),
         el("main", [_scenario(same) for same in scenarios]),
     )
@@ -123,7 +130,8 @@ def _scenario(rows: Sequence[Row]) -> Html:
         lines = curves(same, colours)
         side = el("div", el("h3", memory_words(same[0].budget)), class_="side")
         chart = line_chart(lines, x_label="classes seen", ticks_at=lines[0].x)
-        parts.append(el("div", side, el("div", chart, _table(same)), class_="budget"))
+        content = el("div", chart, _table(same), _every_figure(same))
+        parts.append(el("div", side, content, class_="budget"))
     currency = budget["currency"]
     note = _CURRENCIES.get(currency, f"Memory is counted in {currency}.")
     return el(
@@ -174,18 +182,30 @@ def _against_memory(rows: Sequence[Row], colours: dict[str, int]) -> Html | None
 
 
 def _table(rows: Sequence[Row]) -> Html:
-    best = {
-        2: max(rows, key=lambda row: row.average.mean),
-        3: max(rows, key=lambda row: row.last.mean),
-    }
+    winners = {column: best(rows, column) for column in (2, 3)}
     body = [
         [
-            el("span", cell, class_="best" if best.get(i) is row and len(rows) > 1 else None)
+            el("span", cell, class_="best" if index in winners.get(i, ()) else None)
             for i, cell in enumerate(cells(row))
         ]
-        for row in rows
+        for index, row in enumerate(rows)
     ]
     return sections.plain_table(_HEADS, body, numbers=range(1, len(_HEADS)))
+
+
+def _every_figure(rows: Sequence[Row]) -> Html:
+    """All metrics, both weightings among them: a row each, a column for each method."""
+    body: list[Sequence[Child]] = [
+        (
+            el("span", name.replace("_", " "), title=text),
+            *(spread_words(row.figures[name], digits=2) for row in rows),
+        )
+        for name, text in sections.DEFINITIONS.items()
+    ]
+    heads = ("% or points", *(row.label for row in rows))
+    table = sections.plain_table(heads, body, numbers=range(1, len(heads)))
+    words = "Both weightings, and every other figure"
+    return el("div", el("details", el("summary", words), table), class_="more")
 
 
 def _title(rows: Sequence[Row]) -> str:

@@ -104,18 +104,24 @@ def phases(result: Result) -> Html:
             f"{phase['test']:,}",
             f"{phase['memory']['exemplars']:,}",
             bytes_words(phase["memory"]["bytes"]),
-            seconds_words(total),
+            f"{phase['steps']:,}",
+            seconds_words(total) + "*" * bool(phase["resumed"]),
             _bar(phase, kinds, longest),
         )
         for phase, total in zip(result["phases"], totals, strict=True)
     ]
-    heads = ("Phase", "Classes", "Train", "Test", "Exemplars", "Memory", "Time", "")
+    heads = ("Phase", "Classes", "Train", "Test", "Exemplars", "Memory", "Steps", "Time", "")
     device = result["hardware"].get("accelerator") or f"{result['hardware'].get('cores')} CPU cores"
+    steps = sum(phase["steps"] for phase in result["phases"])
+    note = f"{steps:,} training steps and {seconds_words(sum(totals))} in all on {device}. "
+    note += "Train and test: samples the phase adds."
+    if any(phase["resumed"] for phase in result["phases"]):
+        note += " * Interrupted: the time since the phase was last taken up."
     return section(
         "Phases and time",
-        f"{seconds_words(sum(totals))} in all on {device}. Train and test: samples the phase adds.",
+        note,
         legend,
-        plain_table(heads, rows, numbers=range(7)),
+        plain_table(heads, rows, numbers=range(8)),
     )
 
 

@@ -8,6 +8,7 @@ files; `verify` recomputes the one from the other.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import importlib.metadata
 import json
 import math
@@ -26,6 +27,7 @@ from benchmark.results.schema import (
     BudgetInfo,
     ClassOrder,
     DatasetInfo,
+    Like,
     OutsideMemory,
     PhaseResult,
     Result,
@@ -49,12 +51,14 @@ def build(
     method: str,
     preset: str | None,
     method_settings: Mapping[str, Any],
+    method_sha256: str,
     sees_all_data: bool,
     config: Mapping[str, Any],
     dataset: DatasetInfo,
     class_order: ClassOrder,
     phases: Sequence[PhaseResult],
     budget: BudgetInfo,
+    like: Like | None,
     outside_memory: OutsideMemory,
     backbone: BackboneInfo,
     seed: int,
@@ -72,6 +76,7 @@ def build(
         method=method,
         preset=preset,
         method_settings=dict(method_settings),
+        method_sha256=method_sha256,
         sees_all_data=sees_all_data,
         config=dict(config),
         dataset=dataset,
@@ -81,6 +86,7 @@ def build(
         test_sizes=sizes,
         metrics=metrics.summary(matrix, sizes),
         budget=budget,
+        like=like,
         outside_memory=outside_memory,
         backbone=backbone,
         seed=seed,
@@ -123,7 +129,7 @@ def read(path: Path) -> Result:
     if isinstance(version, int) and version > SCHEMA_VERSION:
         raise UserError(
             f"{path} has schema version {version}; this program knows up to {SCHEMA_VERSION}: "
-            "upgrade it with `pip install --upgrade mm-imagenet-r`"
+            "upgrade it with `git pull` in its folder"
         )
     if found := problems(value):
         more = f" (and {len(found) - 3} more)" if len(found) > 3 else ""
@@ -192,14 +198,14 @@ def print_table(folders: Sequence[Path], console: Console | None = None) -> None
     """Print mean and deviation over seeds of all finished runs, one table per setting.
 
     Raises:
-        UserError: A result cannot be read, or one is there twice.
+        UserError: A result cannot be read, or one is there twice with other figures.
     """
     from benchmark.display import make_console
     from benchmark.results import formats as table_formats
     from benchmark.results import tables as result_tables
 
     found = [read(folder) for folder in folders]
-    _say_unfinished(found)
+    _say_left_out(found)
     table_formats.print_terminal(result_tables.table(found), console or make_console())
 
 
@@ -217,7 +223,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--verify",
         action="store_true",
-        help="recompute all figures from predictions and exemplars instead; exit 1 on a difference",
+        help="instead recompute what follows from configuration, predictions and exemplars; "
+        "exit 1 on a difference",
     )
     given = parser.parse_args(arguments)
     try:
@@ -229,15 +236,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _verify(folders: Sequence[Path]) -> int:
-    from benchmark.results.verify import verify
+    from benchmark.results.memory_check import memory_is_missing
+    from benchmark.results.verify import UNCHECKED, verify
 
     failed = 0
     for folder in folders:
         found = verify(folder)
         failed += bool(found)
-        print(f"{folder}: {'verified' if not found else f'{len(found)} discrepancies'}")
+        many = "discrepancy" if len(found) == 1 else "discrepancies"
+        words = f"{len(found)} {many}" if found else "verified"
+        if memory_is_missing(folder, read(folder)):
+            words += ", the files of the memory not being there"
+        print(f"{folder}: {words}")
         for line in found:
             print(f"  {line}")
+    print(UNCHECKED)
     return 1 if failed else 0
 
 
@@ -249,7 +262,7 @@ def _tabulate(folders: Sequence[Path], style: str) -> int:
     from benchmark.results import tables as result_tables
 
     found = [read(folder) for folder in folders]
-    _say_unfinished(found)
+    _say_left_out(found)
     renderers = {
         "markdown": table_formats.markdown,
         "latex": table_formats.latex,
@@ -259,9 +272,20 @@ def _tabulate(folders: Sequence[Path], style: str) -> int:
     return 0
 
 
-def _say_unfinished(found: Sequence[Result]) -> None:
-    if unfinished := sum(not result["complete"] for result in found):
-        print(f"left out: {unfinished} unfinished of {len(found)} runs", file=sys.stderr)
+def _say_left_out(found: Sequence[Result]) -> None:
+    from benchmark.results.tables import copies
+
+    for count, kind in (
+        (sum(not result["complete"] for result in found), "unfinished"),
+        (copies(found), "repeated with equal figures"),
+    ):
+        if count:
+            print(f"left out: {count} {kind} of {len(found)} runs", file=sys.stderr)
+
+
+def sha256(value: Any) -> str:
+    """Hash of a JSON value, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def _finite(value: Any) -> Any:

@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 import csv
+import functools
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from benchmark.results.tables import Row, by_budget, cells
+from benchmark.metrics import Metrics
+from benchmark.results.tables import Row, best, by_budget, cells
 from benchmark.wording import MISSING
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-_HEADS = ("Method", "n", "Average acc.", "Last acc.", "Forgetting", "Exemplars/class", "Memory",
-          "Outside it")  # fmt: skip
-_SHORT_HEADS = ("Method", "n", "Average\naccuracy", "Last\naccuracy", "Forgetting",
+_HEADS = ("Method", "n", "Average acc.", "Last acc.", "Forgetting", "Steps", "Exemplars/class",
+          "Memory", "Outside it")  # fmt: skip
+_SHORT_HEADS = ("Method", "n", "Average\naccuracy", "Last\naccuracy", "Forgetting", "Steps",
                 "Exemp.\n/class", "Memory", "Outside")  # fmt: skip
 
 
 def markdown(rows: Sequence[Row]) -> str:
-    """A Markdown table for each setting."""
+    """A Markdown table for each setting, the best mean of a column in bold."""
     parts = []
     for heading, group in by_budget(rows):
         lines = [f"**{_escape_markdown(heading)}**", "", "| " + " | ".join(_HEADS) + " |"]
         lines.append("|---|" + "--:|" * (len(_HEADS) - 1))
-        for row in group:
-            lines.append("| " + " | ".join(map(_escape_markdown, cells(row))) + " |")
+        bold = _bold(group, _escape_markdown, "**{}**")
+        lines += ["| " + " | ".join(row) + " |" for row in bold]
         parts.append("\n".join(lines) + "\n")
     return "\n".join(parts)
 
@@ -37,19 +39,14 @@ def latex(rows: Sequence[Row]) -> str:
     for heading, group in by_budget(rows):
         lines = [f"% {heading}", r"\begin{tabular}{l" + "r" * (len(_HEADS) - 1) + "}", r"\toprule"]
         lines += [" & ".join(map(_escape_latex, _HEADS)) + r" \\", r"\midrule"]
-        best = [max(group, key=lambda row: row.average.mean), max(group, key=lambda r: r.last.mean)]
-        for row in group:
-            escaped = [_escape_latex(cell) for cell in cells(row)]
-            for column, winner in zip((2, 3), best, strict=True):
-                if row is winner and len(group) > 1:
-                    escaped[column] = rf"\textbf{{{escaped[column]}}}"
-            lines.append(" & ".join(escaped) + r" \\")
+        bold = _bold(group, _escape_latex, r"\textbf{{{}}}")
+        lines += [" & ".join(row) + r" \\" for row in bold]
         parts.append("\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n")
     return "\n".join(parts)
 
 
 def csv_text(rows: Sequence[Row]) -> str:
-    """One line per row with plain numbers; an undefined deviation or forgetting is empty."""
+    """One line per row with plain numbers, every metric by its name; what is undefined is empty."""
     columns: dict[str, Callable[[Row], Any]] = {
         "scenario": lambda r: r.scenario,
         "setting": lambda r: r.heading,
@@ -62,12 +59,12 @@ def csv_text(rows: Sequence[Row]) -> str:
         "label": lambda r: r.label,
         "n": lambda r: r.average.n,
         "seeds": lambda r: " ".join(map(str, r.seeds)),
-        "average_accuracy": lambda r: round(r.average.mean, 4),
-        "average_accuracy_std": lambda r: _rounded(r.average.std),
-        "last_accuracy": lambda r: round(r.last.mean, 4),
-        "last_accuracy_std": lambda r: _rounded(r.last.std),
-        "forgetting": lambda r: _rounded(r.forgetting and r.forgetting.mean),
-        "forgetting_std": lambda r: _rounded(r.forgetting and r.forgetting.std),
+    }
+    for name in Metrics.__annotations__:
+        columns[name] = functools.partial(_mean, name)
+        columns[f"{name}_std"] = functools.partial(_std, name)
+    columns |= {
+        "steps": lambda r: round(r.steps, 4),
         "exemplars_per_class": lambda r: round(r.exemplars, 4),
         "memory_bytes": lambda r: round(r.bytes),
         "outside_memory_bytes": lambda r: round(r.outside),
@@ -96,10 +93,28 @@ def print_terminal(rows: Sequence[Row], console: Console) -> None:
     if rows:
         console.print("Accuracy in %, sample-weighted; mean ± standard deviation over n seeds.")
         console.print("Forgetting: best accuracy on each phase less the last, in the mean (PILOT).")
+        console.print("Steps: all training steps; more exemplars take more of them.")
 
 
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 4)
+def _bold(rows: Sequence[Row], escape: Callable[[str], str], pattern: str) -> Iterator[list[str]]:
+    """The cells of each row, escaped, the best of averages and of last accuracies in bold."""
+    winners = {column: best(rows, column) for column in (2, 3)}
+    for index, row in enumerate(rows):
+        escaped = [escape(cell) for cell in cells(row)]
+        for column, positions in winners.items():
+            if index in positions:
+                escaped[column] = pattern.format(escaped[column])
+        yield escaped
+
+
+def _mean(name: str, row: Row) -> float | None:
+    spread = row.figures[name]
+    return None if spread is None else round(spread.mean, 4)
+
+
+def _std(name: str, row: Row) -> float | None:
+    spread = row.figures[name]
+    return None if spread is None or spread.std is None else round(spread.std, 4)
 
 
 def _escape_markdown(text: str) -> str:

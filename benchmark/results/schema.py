@@ -45,19 +45,28 @@ class MemoryLedger(TypedDict):
 
 
 class PhaseResult(TypedDict):
-    """One phase: its classes, numbers of new training and test samples, seconds by activity."""
+    """One phase: its classes, numbers of new training and test samples, effort.
+
+    `steps` counts the optimizer's steps: the more exemplars, the more there are. `seconds` by
+    activity are those since the phase was last taken up; it was interrupted `resumed` times before.
+    """
 
     index: int
     classes: list[int]
     train: int
     test: int
+    steps: int
     seconds: dict[str, float]
+    resumed: int
     accuracy: Accuracy
     memory: MemoryLedger
 
 
 class DatasetInfo(TypedDict):
-    """The data set and the hashes of its content and of its division into train and test."""
+    """The data set and the hashes of its content and of its division into train and test.
+
+    Of a folder or file the name is the last part; where it lay is said in `config`.
+    """
 
     name: str
     num_classes: int
@@ -93,6 +102,21 @@ class BudgetInfo(TypedDict):
     amount: float | None
 
 
+class Like(TypedDict):
+    """The run whose numbers of exemplars were copied (`--like`).
+
+    `counts_sha256` is the hash of these numbers, after each phase and of each class;
+    `fingerprint` that of the run's configuration.
+    """
+
+    method: str
+    method_settings: dict[str, Any]
+    method_sha256: str
+    seed: int
+    fingerprint: str
+    counts_sha256: str
+
+
 class OutsideMemory(TypedDict):
     """What a method carries from phase to phase beside its memory, in bytes by name."""
 
@@ -112,13 +136,15 @@ class BackboneInfo(TypedDict):
 class Result(TypedDict):
     """A whole result.json. Unknown keys are kept and ignored, missing ones refused.
 
-    `sees_all_data` marks an upper bound: it is not bound by the memory whose budget is named.
+    `method_sha256` is the hash of the files the method is written in. `sees_all_data` marks an
+    upper bound: it is not bound by the memory whose budget is named.
     """
 
     schema_version: int
     method: str
     preset: str | None
     method_settings: dict[str, Any]
+    method_sha256: str
     sees_all_data: bool
     config: dict[str, Any]
     dataset: DatasetInfo
@@ -128,6 +154,7 @@ class Result(TypedDict):
     test_sizes: list[int]
     metrics: Metrics
     budget: BudgetInfo
+    like: Like | None
     outside_memory: OutsideMemory
     backbone: BackboneInfo
     seed: int

@@ -6,12 +6,12 @@ import dataclasses
 import hashlib
 import itertools
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from benchmark.config import RunConfig
-from benchmark.metrics import Spread, mean_std
+from benchmark.metrics import Metrics, Spread, mean_std
 from benchmark.results.schema import BudgetInfo, Result
 from benchmark.wording import (
     MISSING,
@@ -31,6 +31,7 @@ _SAID_ELSEWHERE = {
     "label_column", "phases", "base_classes", "class_order_seed", "memory", "growth", "currency",
     "backbone", "evaluate_on",
 }  # fmt: skip
+_CODE = "code sha256"  # no setting can be called so
 _NO_EFFECT = {spec.name for spec in dataclasses.fields(RunConfig) if spec.metadata.get("where")}
 
 
@@ -40,12 +41,13 @@ class Row:
 
     Attributes:
         scenario: Hash of data, split, class order, phases, backbone, currency and growth: what
-            must agree before two accuracies may stand in one chart.
+            must agree before two accuracies may stand in one chart; not how data are called.
         heading: The scenario in words.
         budget: How much memory, in that currency.
-        label: The method, with those settings in which it differs from its namesakes.
+        label: Method and preset, with the settings in which they differ from their namesakes.
         seeds: The runs' seeds.
-        average, last, forgetting: Sample-weighted accuracies and PILOT's forgetting.
+        figures: Mean and deviation of each of `metrics.Metrics`; None where undefined.
+        steps: The optimizer's steps of all phases, mean over runs.
         exemplars, bytes: Exemplars a class and bytes in all of the final memory, mean over runs.
         outside: Bytes carried on outside the memory, mean over runs.
         runs: The results themselves, by seed.
@@ -57,31 +59,46 @@ class Row:
     method: str
     label: str
     seeds: tuple[int, ...]
-    average: Spread
-    last: Spread
-    forgetting: Spread | None
+    figures: Mapping[str, Spread | None]
+    steps: float
     exemplars: float
     bytes: float
     outside: float
     runs: tuple[Result, ...]
 
+    @property
+    def average(self) -> Spread:
+        """Average incremental accuracy, sample-weighted."""
+        return cast(Spread, self.figures["average_incremental_accuracy"])
+
+    @property
+    def last(self) -> Spread:
+        """Last accuracy, sample-weighted."""
+        return cast(Spread, self.figures["last_accuracy"])
+
 
 def table(results: Sequence[Result]) -> list[Row]:
-    """Group finished runs by everything but the seed; unfinished ones are left out.
+    """Group finished runs by everything but the seed.
+
+    Unfinished runs are left out; a run that is there again with the same figures (under another
+    name of its data, of its preset, ...) counts once.
 
     Returns:
         Rows ordered by scenario, budget and falling average accuracy.
 
     Raises:
-        UserError: Two results are the same run, which would be counted twice.
+        UserError: Two results are the same run and yet have other figures.
     """
-    groups: dict[tuple[str, str, str, str], list[Result]] = {}
-    for result in results:
-        if result["complete"]:
-            key = (_scenario(result), _size(result), result["method"], _identity(result))
-            groups.setdefault(key, []).append(result)
+    groups = {key: _once(runs) for key, runs in _groups(results).items()}
     labels = _labels({(key[0], *key[2:]): runs[0] for key, runs in groups.items()})
-    rows = [_row(key[0], labels[(key[0], *key[2:])], runs) for key, runs in groups.items()]
+    headings: dict[str, str] = {}
+    for key, runs in groups.items():
+        heading = min(map(_heading, runs))
+        headings[key[0]] = min(heading, headings.get(key[0], heading))
+    rows = [
+        _row(key[0], headings[key[0]], labels[(key[0], *key[2:])], runs)
+        for key, runs in groups.items()
+    ]
     return sorted(
         rows,
         key=lambda r: (
@@ -89,6 +106,12 @@ def table(results: Sequence[Result]) -> list[Row]:
             *(_amount(r.budget), -r.average.mean, r.label),
         ),
     )
+
+
+def copies(results: Sequence[Result]) -> int:
+    """Number of finished runs that `table` leaves out since their like is there."""
+    groups = _groups(results).values()
+    return sum(len(runs) - len({run["seed"] for run in runs}) for runs in groups)
 
 
 def by_budget(rows: Sequence[Row]) -> Iterator[tuple[str, list[Row]]]:
@@ -99,46 +122,90 @@ def by_budget(rows: Sequence[Row]) -> Iterator[tuple[str, list[Row]]]:
 
 
 def cells(row: Row) -> tuple[str, ...]:
-    """The row as texts: label, n, average, last, forgetting, exemplars, memory, beside it."""
+    """The row as texts: label, n, average, last, forgetting, steps, exemplars, memory, outside."""
     return (
         row.label,
         str(row.average.n),
         spread_words(row.average),
         spread_words(row.last),
-        spread_words(row.forgetting),
+        spread_words(row.figures["forgetting"]),
+        f"{row.steps:.0f}",
         f"{row.exemplars:.1f}" if row.exemplars else MISSING,
         bytes_words(row.bytes),
         bytes_words(row.outside),
     )
 
 
-def _row(scenario: str, label: str, runs: Sequence[Result]) -> Row:
-    runs = sorted(runs, key=lambda run: run["seed"])
-    seeds = tuple(run["seed"] for run in runs)
+def best(rows: Sequence[Row], column: int) -> set[int]:
+    """Positions of the rows whose accuracy is the best as it is printed; bounds take no part.
+
+    Args:
+        rows: The rows of one table.
+        column: Of `cells`: 2 is the average, 3 the last accuracy.
+
+    Returns:
+        All that tie; none where there is nothing to compare.
+    """
+    means = {
+        index: cells(row)[column].partition(" ")[0]
+        for index, row in enumerate(rows)
+        if not row.runs[0]["sees_all_data"]
+    }
+    highest = max(map(float, means.values()), default=None)
+    return {i for i, mean in means.items() if float(mean) == highest} if len(means) > 1 else set()
+
+
+def _groups(results: Sequence[Result]) -> dict[tuple[str, str, str, str], list[Result]]:
+    """Finished runs that differ in their seed only, by scenario, size, method and identity."""
+    groups: dict[tuple[str, str, str, str], list[Result]] = {}
+    for result in results:
+        if result["complete"]:
+            key = (_scenario(result), _size(result), result["method"], _identity(result))
+            groups.setdefault(key, []).append(result)
+    return groups
+
+
+def _once(runs: Sequence[Result]) -> list[Result]:
+    """One run of each seed, in their order."""
+    found: dict[int, Result] = {}
+    for run in sorted(runs, key=lambda run: run["seed"]):
+        other = found.setdefault(run["seed"], run)
+        if _figures(other) != _figures(run):
+            raise UserError(
+                f"{run['method']} with seed {run['seed']} is there more than once in the same "
+                "setting and with different figures (of other versions or another machine?): "
+                "leave out all but one"
+            )
+    return list(found.values())
+
+
+def _figures(run: Result) -> Any:
+    return run["accuracy_matrix"], [phase["memory"] for phase in run["phases"]]
+
+
+def _row(scenario: str, heading: str, label: str, runs: Sequence[Result]) -> Row:
     first = runs[0]
-    if len(set(seeds)) < len(seeds):
-        twice = next(seed for seed in seeds if seeds.count(seed) > 1)
-        raise UserError(
-            f"{first['method']} with seed {twice} is there {seeds.count(twice)} times in the same "
-            "setting: it would be counted more than once; leave out the copies"
-        )
-    metrics = [run["metrics"] for run in runs]
-    forgot = [m["forgetting"] for m in metrics if m["forgetting"] is not None]
+    values = [cast(Mapping[str, float | None], run["metrics"]) for run in runs]
+    steps = [sum(phase["steps"] for phase in run["phases"]) for run in runs]
     return Row(
         scenario=scenario,
-        heading=_heading(first),
+        heading=heading,
         budget=first["budget"],
         method=first["method"],
         label=label,
-        seeds=seeds,
-        average=mean_std([m["average_incremental_accuracy"] for m in metrics]),
-        last=mean_std([m["last_accuracy"] for m in metrics]),
-        forgetting=mean_std(forgot) if forgot else None,
+        seeds=tuple(run["seed"] for run in runs),
+        figures={name: _spread([of[name] for of in values]) for name in Metrics.__annotations__},
+        steps=mean_std(steps).mean,
         exemplars=mean_std([exemplars_per_class(run) for run in runs]).mean,
         bytes=mean_std([run["phases"][-1]["memory"]["bytes"] for run in runs]).mean,
         outside=mean_std([run["outside_memory"]["bytes"] for run in runs]).mean,
         runs=tuple(runs),
     )
+
+
+def _spread(values: Sequence[float | None]) -> Spread | None:
+    defined = [value for value in values if value is not None]
+    return mean_std(defined) if defined else None
 
 
 def _heading(result: Result) -> str:
@@ -159,8 +226,8 @@ def _evaluated_on(result: Result) -> str:
 
 def _scenario(result: Result) -> str:
     data, budget = result["dataset"], result["budget"]
-    parts = [data["name"], data["data_sha256"], data["split_sha256"], data["captions"]]
-    parts += [result["class_order"]["sha256"], result["backbone"]["sha256"]]
+    parts = [data["data_sha256"], data["split_sha256"], result["class_order"]["sha256"]]
+    parts.append(result["backbone"]["sha256"] or result["backbone"]["name"])
     parts += [budget["currency"], budget["growth"], _evaluated_on(result)]
     return _hash([*parts, [len(phase["classes"]) for phase in result["phases"]]])
 
@@ -179,21 +246,30 @@ def _training(result: Result) -> dict[str, Any]:
     return {key: value for key, value in result["config"].items() if key not in hidden}
 
 
-def _identity(result: Result) -> str:
+def _own(result: Result) -> dict[str, Any]:
     """What makes a method's row besides its name; a preset is no more than its settings."""
-    return _hash([result["method_settings"], _training(result)])
+    own = {**_training(result), **result["method_settings"], _CODE: result["method_sha256"][:8]}
+    if like := result["like"]:
+        copied = {**like["method_settings"], _CODE: like["method_sha256"][:8]}
+        own |= {f"{like['method']}.{key}": value for key, value in copied.items()}
+    return own
+
+
+def _identity(result: Result) -> str:
+    return _hash(_own(result))
 
 
 def _labels(rows: dict[tuple[str, str, str], Result]) -> dict[tuple[str, str, str], str]:
-    """Names within a scenario: the method alone, or with the settings that tell namesakes apart."""
+    """Names within a scenario: method and preset, and the settings that tell namesakes apart."""
     labels: dict[tuple[str, str, str], str] = {}
     for key, result in rows.items():
-        kin = [other for k, other in rows.items() if k[:2] == key[:2]]
-        flat = [{**_training(other), **other["method_settings"]} for other in kin]
-        own = {**_training(result), **result["method_settings"]}
+        preset = result["preset"] or ""
+        kin = [r for k, r in rows.items() if k[:2] == key[:2] and (r["preset"] or "") == preset]
+        flat, own = list(map(_own, kin)), _own(result)
         differing = [k for k in own if any(other.get(k) != own[k] for other in flat)]
         extra = ", ".join(f"{k}={own[k]}" for k in differing)
-        labels[key] = title_words(result["method"]) + (f" ({extra})" if extra else "")
+        name = title_words(result["method"]) + (f" @{preset}" if preset else "")
+        labels[key] = f"{name} ({extra})" if extra else name
     return labels
 
 

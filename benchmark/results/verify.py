@@ -1,4 +1,4 @@
-"""Whether a run's figures follow from its own predictions and exemplars.
+"""Whether a run's figures follow from its own configuration, predictions and exemplars.
 
 Anyone who has a run's folder can check it: `python -m benchmark.results FOLDER --verify`.
 """
@@ -12,6 +12,8 @@ from typing import cast
 
 from benchmark import metrics
 from benchmark.results import read
+from benchmark.results.consistency import contradictions
+from benchmark.results.memory_check import file_faults, ledger_faults
 from benchmark.results.records import (
     EXEMPLARS,
     PREDICTIONS,
@@ -22,6 +24,13 @@ from benchmark.results.records import (
 )
 from benchmark.results.schema import Result
 from mm_imagenet_r.errors import UserError
+
+#: What a folder cannot show, for whoever reads that it is verified.
+UNCHECKED = (
+    "Not checked, for it takes the data, the backbone or a repetition of the run: that the model "
+    "made these predictions, the hashes of data, split, backbone and method, the mean size of a "
+    "sample, that exemplars are training samples, what is outside the memory, seconds and versions."
+)
 
 
 def matrix_of(
@@ -51,27 +60,20 @@ def matrix_of(
     return matrix, sizes
 
 
-def recompute(result: Result, predictions: Iterable[Prediction]) -> metrics.Metrics:
-    """All metrics anew from the predictions: what result.json must say.
-
-    Raises:
-        ValueError: See `matrix_of`.
-    """
-    return metrics.summary(*matrix_of(result, predictions))
-
-
 def verify(folder: Path) -> list[str]:
-    """Recompute everything in a run's result.json that follows from the files beside it.
+    """Recompute everything in a run's result.json that follows from itself or the files beside it.
 
     Returns:
-        Discrepancies in words: predictions that cannot be, figures that do not follow from the
-        predictions, ledgers that are not the sum of the exemplars, budgets exceeded.
+        Discrepancies in words: facts that contradict each other or the configuration, predictions
+        that cannot be, figures that do not follow from the predictions, ledgers that are not the
+        sum of the exemplars, exemplars that are not those of the memory's files, budgets exceeded.
 
     Raises:
         UserError: result.json itself cannot be read.
     """
     result = read(folder)
-    found: list[str] = []
+    found = list(contradictions(result))
+    predictions: list[Prediction] = []
     try:
         predictions = read_predictions(folder / PREDICTIONS)
         found += _check_predictions(result, predictions) or _check_metrics(result, predictions)
@@ -83,7 +85,15 @@ def verify(folder: Path) -> list[str]:
             exemplars = read_exemplars(folder / EXEMPLARS)
         except UserError as error:
             return [*found, str(error)]
-    return found + _check_ledger(result, exemplars)
+    tested = {row.file_name for row in predictions}
+    found += [
+        f"{row.file_name} is an exemplar and a test sample"
+        for row in exemplars
+        if row.file_name in tested
+    ]
+    found += ledger_faults(result, exemplars)
+    found += file_faults(folder, result, exemplars)
+    return found
 
 
 def _check_predictions(result: Result, predictions: Sequence[Prediction]) -> list[str]:
@@ -136,52 +146,6 @@ def _check_metrics(result: Result, predictions: Sequence[Prediction]) -> list[st
         if not _close(value, said_metrics[name]):
             found.append(f"metrics.{name} is {value} by the predictions, not {said_metrics[name]}")
     return found
-
-
-def _check_ledger(result: Result, exemplars: Sequence[Stored]) -> list[str]:
-    """Sums of the exemplars against the ledger of every phase, and the ledger against the budget.
-
-    What counts after phase t of a class is said in `records.Stored`.
-    """
-    found: list[str] = []
-    of_class: dict[int, list[Stored]] = {}
-    for row in sorted(exemplars, key=lambda row: row.rank):
-        of_class.setdefault(row.label, []).append(row)
-    for t, phase in enumerate(result["phases"]):
-        memory = phase["memory"]
-        for key, ledger in memory["per_class"].items():
-            rows = [row for row in of_class.get(int(key), []) if row.phase <= t]
-            latest = max((row.phase for row in rows), default=t)
-            held = [row for row in rows if row.phase == latest][: ledger["exemplars"]]
-            sums = (len(held), sum(r.bytes for r in held), math.fsum(r.cost for r in held))
-            where = f"memory after phase {t}, class {key}"
-            if sums[:2] != (ledger["exemplars"], ledger["bytes"]):
-                found.append(
-                    f"{where}: {ledger['exemplars']} exemplars of {ledger['bytes']} bytes in the "
-                    f"ledger, {sums[0]} of {sums[1]} in {EXEMPLARS}"
-                )
-            if not _close(sums[2], ledger["cost"]):
-                found.append(f"{where}: cost {ledger['cost']}, but {sums[2]} in {EXEMPLARS}")
-            found += _exceeded(where, ledger["cost"], ledger["budget"])
-        classes = list(memory["per_class"].values())
-        for name, total in (
-            ("exemplars", sum(ledger["exemplars"] for ledger in classes)),
-            ("bytes", sum(ledger["bytes"] for ledger in classes)),
-            ("cost", math.fsum(ledger["cost"] for ledger in classes)),
-        ):
-            said = cast(Mapping[str, float], memory)[name]
-            if not _close(total, said):
-                found.append(
-                    f"memory after phase {t}: {name} {said}, but the classes sum to {total}"
-                )
-        found += _exceeded(f"memory after phase {t}", memory["cost"], memory["budget"])
-    return found
-
-
-def _exceeded(where: str, cost: float, budget: float | None) -> list[str]:
-    if budget is None or cost <= budget * (1 + 1e-9) + 1e-9:
-        return []
-    return [f"{where}: cost {cost} exceeds the budget {budget}"]
 
 
 def _close(one: float | None, other: float | None) -> bool:

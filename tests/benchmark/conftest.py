@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import itertools
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,10 @@ import pytest
 from PIL import Image, ImageDraw
 
 from benchmark import metrics, results, run
+from benchmark.config import RunConfig
 from benchmark.results import records
 from benchmark.results.schema import BudgetInfo, PhaseResult, Result
+from mm_imagenet_r.phases import class_order
 
 UNIT = {"bytes": 3412.5, "samples": 1.0}
 
@@ -51,13 +54,15 @@ def make_run(
     stored: list[records.Stored] = []
     phases: list[PhaseResult] = []
     ledger: dict[str, Any] = {}
+    before = 0  # exemplars that a phase is trained with
     budget = memory * UNIT[currency]
+    joint = method == "joint"
     for t, size in enumerate(sizes):
         seen = starts[t + 1]
         new = list(range(starts[t], seen))
         for label in new:
             weights = random.normal(share, share / 8, kept).clip(share / 2)
-            rows = []
+            rows: list[records.Stored] = []
             for rank, weight in enumerate(weights):
                 count = round(float(weight) * UNIT["bytes"])
                 cost = float(count) if currency == "bytes" else float(weight)
@@ -94,6 +99,8 @@ def make_run(
                 classes=new,
                 train=size * 50,
                 test=size * test,
+                steps=10 * math.ceil((starts[t + 1] * 50 if joint else size * 50 + before) / 32),
+                resumed=0,
                 seconds={
                     "prepare": 1.5 + 0.1 * t,
                     "train": 24 + 2.1 * t + float(random.uniform(0, 3)),
@@ -114,21 +121,24 @@ def make_run(
                 },
             )
         )
+        before = phases[-1]["memory"]["exemplars"]
+    asked = RunConfig(
+        method=(method,),
+        seeds=(seed,),
+        phases=len(sizes),
+        base_classes=sizes[0] if len(sizes) > 1 else None,
+        memory=f"{memory:g}",
+        currency=currency,
+        epochs=10,
+    )
+    order = class_order(classes, asked.class_order_seed)
     result = results.build(
         method=method,
-        preset="",
+        preset=None,
         method_settings=settings or {},
-        sees_all_data=method == "joint",
-        config={
-            "method": [method],
-            "seeds": [seed],
-            "dataset": "mini",
-            "phases": len(sizes),
-            "memory": f"{memory:g}",
-            "currency": currency,
-            "epochs": 10,
-            **(config or {}),
-        },
+        method_sha256="3e" * 32,
+        sees_all_data=joint,
+        config={**asked.identity(), **(config or {})},
         dataset={
             "name": "mini",
             "num_classes": classes,
@@ -139,9 +149,9 @@ def make_run(
             "captions": "mini",
         },
         class_order={
-            "seed": 1993,
-            "order": list(range(classes)),
-            "sha256": "ab" * 32,
+            "seed": asked.class_order_seed,
+            "order": order,
+            "sha256": results.sha256(order),
             "names": names,
         },
         phases=phases,
@@ -153,6 +163,7 @@ def make_run(
             unit_meaning="mean bytes of an untouched training sample",
             amount=memory,
         ),
+        like=None,
         outside_memory={
             "trainable_parameters": 27_432,
             "bytes": 109_728,

@@ -6,6 +6,8 @@ import errno
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -35,7 +37,14 @@ def refused(answer: tuple[int, str, str], *parts: str) -> None:
         (("--method", "exemplar_maskin"), ("unknown method", "did you mean 'exemplar_masking'")),
         (("--method", "ssf@paper"), ("ssf has no preset 'paper'",)),
         (("--method", "mine.py"), ("name its class too",)),
-        (("--set", "speed=1"), ("MeanColour has no setting 'speed'", "it has none")),
+        (("--set", "speed=1"), ("mean_colour.py:MeanColour has no setting 'speed'", "it has none")),
+        (("--method", "ssf", "--set", "foo=1"), ("error: ssf has no setting 'foo': known: ",)),
+        (("--epoch", "3"), ("unknown option --epoch: did you mean --epochs?",)),
+        (("--memmory=1",), ("unknown option --memmory: did you mean --memory?",)),
+        (("--nonsense",), ("unknown option --nonsense: --help shows all",)),
+        (("--phases", "3", "ssf"), ("'ssf' belongs to no option: write --method ssf",)),
+        (("--seeds",), ("--seeds: expected at least one argument", "--help")),
+        (("--class-order-seed", "abc"), ("--class-order-seed: 'abc' is no whole number",)),
         (("--method", "ssf", "--set", "selektion=random"), ("did you mean 'selection'",)),
         (
             ("--method", "ssf", "--set", "selection=best"),
@@ -48,6 +57,7 @@ def refused(answer: tuple[int, str, str], *parts: str) -> None:
         (("--memory", "20MB", "--currency", "samples"), ("or --currency bytes",)),
         (("--phases", "7"), ("7 phases are too many for 6 classes: ask for 6 or fewer",)),
         (("--base-classes", "5"), ("ask for fewer base classes or fewer phases",)),
+        (("--max-text-length", "100000"), ("--max-text-length 100000: give at most 1024",)),
         (("--class-order-seed", "-1"), ("class order seed -1: give a number",)),
         (("--dataset", "nowhere/at/all"), ("nowhere/at/all: there is no such folder",)),
         (("--device", "tpu"), ("--device tpu: this machine has cpu",)),
@@ -92,7 +102,43 @@ def test_a_backbone_without_weights(tmp_path: Path, call: Call, vilt_folder: Pat
 
 def test_an_output_below_a_file(tmp_path: Path, call: Call) -> None:
     (tmp_path / "file").write_text("")
-    refused(call("--output", tmp_path / "file" / "runs"), "cannot be written", "--output")
+    for options in ((), ("--dry-run",)):
+        answer = call("--output", tmp_path / "file" / "runs", *options)
+        refused(answer, "cannot be written", "choose another folder", "--output")
+
+
+def test_a_dry_run_stops_where_the_run_would(
+    tmp_path: Path, call: Call, coloured: Path, vilt_folder: Path
+) -> None:
+    backbone, data = tmp_path / "vilt", tmp_path / "photos"
+    shutil.copytree(coloured, data)
+    shutil.copytree(vilt_folder, backbone)
+    (backbone / "model.safetensors").unlink()
+    options = ("--method", "ssf", "--backbone", backbone, "--dry-run")
+    refused(call(*options), f"the weights of backbone '{backbone}' cannot be read")
+    refused(
+        call("--method", "ssf", "--backbone", tmp_path / "none", "--dry-run"), "there is no folder"
+    )
+    assert call("--dataset", data)[0] == 0
+    shutil.copy(data / "class0" / "1.jpg", data / "class0" / "0.jpg")
+    refused(call("--dataset", data, "--dry-run"), "was begun with other data")
+
+
+def test_further_ctrl_c_do_not_disturb_the_end() -> None:
+    code = (
+        "import atexit, os, signal, sys\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "atexit.register(os.kill, os.getpid(), signal.SIGINT)\n"
+        "from benchmark import run\n"
+        "def stopped(config):\n    raise KeyboardInterrupt\n"
+        "run.run = stopped\n"
+        "sys.argv = ['run']\n"
+        "sys.exit(run.main())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 130
+    assert "goes on from here" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_folder_that_another_process_works_in(tmp_path: Path, call: Call) -> None:
@@ -182,12 +228,12 @@ def test_data_that_changed_since_the_run_began(
 def test_a_method_that_changed_since_the_run_began(
     tmp_path: Path, call: Call, mean_colour: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from benchmark import experiment
+    from benchmark import plan
 
     path = tmp_path / "mine.py"
     path.write_text(mean_colour.read_text())
     assert call("--method", f"{path}:MeanColour")[0] == 0
-    monkeypatch.setattr(experiment, "source_sha256", lambda method: "another")
+    monkeypatch.setattr(plan, "source_sha256", lambda method: "another")
     refused(call("--method", f"{path}:MeanColour"), "another version of the method's files")
     assert call("--method", f"{path}:MeanColour", "--overwrite")[0] == 0
 

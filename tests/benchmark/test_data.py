@@ -167,13 +167,26 @@ def test_bad_images_are_named_or_skipped(tmp_path: Path) -> None:
         assert "--bad-images skip" in message
         data = open_data(str(photos), bad_images="skip")
         assert len(data.train) + len(data.test) == 13
-        assert "3 of 16 images cannot be used and are left out" in data.notes
+        assert any(
+            "3 of 16 images cannot be used and are left out:\n  cat/1.png is empty" in note
+            for note in data.notes
+        )
     for n in range(3, 8):
         (photos / f"cat/{n}.png").write_bytes(b"?")
     with pytest.raises(UserError, match=r"\.\.\. and 3 more"):
         open_data(str(photos))
     with pytest.raises(UserError, match=r"at least two images, one of them for testing.*cat"):
         open_data(str(photos), bad_images="skip")
+
+
+def test_images_in_both_parts_are_counted(tmp_path: Path) -> None:
+    names = [f"{part}/{kind}/{n}.png" for part in ("train", "test") for kind in "ab" for n in "12"]
+    root = tree(tmp_path / "photos", *names)
+    assert not any("byte for byte" in note for note in open_data(str(root)).notes)
+    for copy, original in (("test/a/1", "train/b/2"), ("test/b/1", "train/b/2")):
+        (root / f"{copy}.png").write_bytes((root / f"{original}.png").read_bytes())
+    note = "2 of 4 test images are in the training part too, byte for byte"
+    assert any(note in found for found in open_data(str(root)).notes)
 
 
 def test_a_repaired_image_is_looked_at_again(photos: Path) -> None:

@@ -3,8 +3,11 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+import datasets
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from photos import two_classes
+from photos import picture, two_classes
 
 from benchmark.data import ColumnNames, open_data
 from mm_imagenet_r.errors import UserError
@@ -19,6 +22,22 @@ def test_mini_needs_no_options() -> None:
     assert data.test[0].file_name.startswith(data.class_names[data.test[0].label])
     assert data.notes == ()
     assert data.data_sha256 == open_data("mini").data_sha256
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_the_progress_bars_of_datasets_are_left_as_they_were(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, shown: bool
+) -> None:
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "hf")
+    rows = {"image": [picture(str(n)) for n in range(4)], "label": [0, 1, 0, 1]}
+    pq.write_table(pa.table(rows), tmp_path / "new.parquet")
+    (datasets.enable_progress_bars if shown else datasets.disable_progress_bars)()
+    try:
+        open_data(str(tmp_path / "new.parquet"))
+        assert datasets.are_progress_bars_disabled() != shown
+    finally:
+        datasets.enable_progress_bars()
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_name_comes_before_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -78,6 +78,7 @@ BROKEN = {
     "syntax.py": "class M(:\n",
     "needs.py": "import no_such_package\n",
     "other.py": "class M:\n    pass\nN = 3\n",
+    "derived.py": "from benchmark.method import Method\nclass Mines(Method):\n    pass\n",
 }
 
 
@@ -92,9 +93,11 @@ BROKEN = {
         ("mine.py", r"name its class too, mine.py:MyMethod"),
         ("syntax.py:M", r"syntax.py line 1: .*Mend it"),
         ("needs.py:M", r"needs.py needs no_such_package: install it"),
-        ("other.py:M", r"other.py:M is no subclass of benchmark.method.Method"),
-        ("other.py:N", r"is no subclass"),
-        ("other.py:m", r"has no 'm'"),
+        ("other.py:M", r"other.py:M is no method: .*derives from benchmark.method.Method"),
+        ("other.py:N", r"is no method"),
+        ("other.py:m", r"has no 'm': write a class in it that derives from"),
+        ("derived.py:Mine", r"has no 'Mine': did you mean 'Mines'\? Known: Mines$"),
+        ("baselines.replay:Reply", r"did you mean 'Replay'\? Known: Replay$"),
         ("no_such.module:M", r"there is no module 'no_such.module': check the spelling"),
         ("benchmark.nothing:M", r"there is no module 'benchmark.nothing'"),
         ("..a:M", r"'..a' is no module: write package.module:Class"),
@@ -134,7 +137,7 @@ def test_settings_are_defaults_then_preset_then_what_is_given() -> None:
     ("given", "message"),
     [
         ({"rat": "1"}, r"Adjustable has no setting 'rat': did you mean 'rate'.*METHOD.rat=..."),
-        ({"rate": "much"}, r"setting rate=much: 'much' is no number"),
+        ({"rate": "much"}, r"--set rate: 'much' is no number"),
         ({"rate": "nan"}, r"'nan' is no number"),
         ({"rate": "2"}, r"Adjustable: rate=2.0: at most 1"),
         ({"flag": "perhaps"}, r"'perhaps' is no true or false"),
@@ -144,6 +147,12 @@ def test_settings_are_defaults_then_preset_then_what_is_given() -> None:
 def test_impossible_settings_are_refused(given: dict[str, str], message: str) -> None:
     with pytest.raises(UserError, match=message):
         make_settings(Adjustable, "", given)
+
+
+def test_settings_are_refused_in_the_name_of_the_method_as_it_was_given() -> None:
+    for given in ({"rat": "1"}, {"rate": "2"}):
+        with pytest.raises(UserError, match=r"^mine\.py:A"):
+            make_settings(Adjustable, "", given, "mine.py:A")
 
 
 def test_a_method_without_settings_takes_none() -> None:

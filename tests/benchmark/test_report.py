@@ -146,7 +146,7 @@ def test_parts_without_content_are_left_out(tmp_path: Path, synthetic_run: Make)
     assert "What is remembered" not in page.text
     assert "No sample is kept from one phase to the next." in page.text
     assert "one phase only: nothing to forget" in page.text
-    assert "Not finished: 1 phases so far." in page.text
+    assert "Not finished: 1 phase so far." in page.text
 
 
 def test_a_memory_with_a_total_only_has_no_class_shares(
@@ -255,7 +255,7 @@ def test_comparison_needs_a_finished_run(tmp_path: Path, synthetic_run: Make) ->
         write_comparison([tmp_path / "a"], tmp_path / "all.html")
     synthetic_run(tmp_path / "b", **SMALL)
     page = Page(write_comparison([tmp_path / "a", tmp_path / "b"], tmp_path / "all.html"))
-    assert "1 unfinished runs are left out." in page.text
+    assert "Left out: 1 run unfinished." in page.text
 
 
 def test_command_line(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import os
 import re
 import shutil
@@ -15,17 +16,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from running import Call, folders
 
-from benchmark import results
+from benchmark import metrics, results
 from benchmark.results import formats as table_formats
 from benchmark.results import records
 from benchmark.results import tables as result_tables
 from benchmark.results.schema import Result
-from benchmark.results.verify import recompute, verify
+from benchmark.results.verify import matrix_of, verify
 from mm_imagenet_r.errors import UserError
 
 Make = Callable[..., Result]
 SMALL: dict[str, Any] = {"sizes": (3, 2, 2), "test": 4}
+
+
+LIKE = {
+    "method": "ssf", "method_settings": {}, "method_sha256": "1a" * 32, "seed": 0,
+    "fingerprint": "2b" * 32, "counts_sha256": "3c" * 32,
+}  # fmt: skip
 
 
 def edit(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
@@ -127,7 +135,7 @@ def test_build_refuses_what_read_would(tmp_path: Path, synthetic_run: Make) -> N
 def test_metrics_follow_from_predictions(tmp_path: Path, synthetic_run: Make) -> None:
     made = synthetic_run(tmp_path, **SMALL)
     predictions = records.read_predictions(tmp_path / "predictions.parquet")
-    assert recompute(made, predictions) == made["metrics"]
+    assert metrics.summary(*matrix_of(made, predictions)) == made["metrics"]
     assert verify(tmp_path) == []
 
 
@@ -148,6 +156,27 @@ def test_metrics_follow_from_predictions(tmp_path: Path, synthetic_run: Make) ->
             "class 0: cost .* exceeds the budget 9.0",
         ),
         (lambda v: v["phases"][1]["memory"].update(budget=9.0), "phase 1: cost .* exceeds"),
+        (lambda v: v.update(method="ssf"), "^method is ssf, but exemplar_masking follows"),
+        (lambda v: v.update(preset="paper"), "^preset is paper, but None"),
+        (lambda v: v.update(seed=3), r"^seed is \[3\], but \[0\]"),
+        (lambda v: v["config"].update(set=["tau=0.5"]), "^method_settings.tau is none, but 0.5"),
+        (lambda v: v["config"].update(epoch=4), "^config is none of this version: .*'epochs'"),
+        (lambda v: v["config"].update(phases=70), "^config does not fit the data: 70 phases"),
+        (lambda v: v["config"].update(class_order_seed=1), "^class_order.order is not that of"),
+        (lambda v: v["class_order"]["order"].reverse(), "^class_order.sha256 is"),
+        (lambda v: v["dataset"].update(split_sha256="E6" * 32), "split_sha256 'E6.* is no hash"),
+        (lambda v: v["dataset"].update(name="maxi"), "^dataset.name is 'maxi', but"),
+        (lambda v: v["dataset"].update(train=351), "^dataset.train is 351, but 350"),
+        (lambda v: v.update(complete=False), "^complete is False, but True"),
+        (lambda v: v["phases"][1].update(steps=1), r"^phases\[1\].steps is 1, but"),
+        (lambda v: v["phases"][1].update(classes=[4, 3]), r"^phases\[1\].classes is \[4, 3\]"),
+        (lambda v: v["budget"].update(amount=6), "^budget.amount is 6, but 5"),
+        (lambda v: v["budget"].update(currency="samples"), "^budget.currency is samples, but"),
+        (lambda v: v["budget"].update(unit=10.0), "per_class.0.budget is 17062.5, but 50"),
+        (lambda v: v["outside_memory"]["what"].update(head=1), "^outside_memory.bytes is 109728"),
+        (lambda v: v.update(sees_all_data=True), "^sees_all_data, but there are exemplars"),
+        (lambda v: v.update(like=LIKE), "^like.method is ssf, but None"),
+        (lambda v: v["config"].update(like="ssf"), "^like.method is None, but ssf"),
     ],
 )
 def test_verify_finds_figures_that_do_not_follow(
@@ -182,6 +211,61 @@ def test_verify_finds_impossible_predictions(
     assert any(message in line for line in verify(tmp_path))
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda rows: rows.pop(), "class 6 chosen after phase 2: 21 exemplars, not as many"),
+        (lambda rows: rows.append(rows[-1]._replace(rank=99)), "not as many as in the ledger"),
+        (lambda rows: rows.append(rows[0]._replace(label=9)), "class 9 chosen after phase 0"),
+        (lambda rows: rows.append(rows[0]._replace(phase=9)), "class 0 chosen after phase 9"),
+        (lambda rows: rows.__setitem__(0, rows[0]._replace(rank=50)), "ranks are not 0, 1, 2"),
+        (
+            lambda rows: rows.__setitem__(0, rows[0]._replace(file_name="m00000000/misc_900.jpg")),
+            "m00000000/misc_900.jpg is an exemplar and a test sample",
+        ),
+        (lambda rows: rows.__setitem__(0, rows[0]._replace(cost=0.5)), "class 0: cost .* but"),
+    ],
+)
+def test_verify_finds_impossible_exemplars(
+    tmp_path: Path,
+    synthetic_run: Make,
+    change: Callable[[list[records.Stored]], object],
+    message: str,
+) -> None:
+    synthetic_run(tmp_path, **SMALL)
+    path = tmp_path / "exemplars.parquet"
+    rows = records.read_exemplars(path)
+    change(rows)
+    records.write_exemplars(path, rows)
+    assert any(re.search(message, line) for line in verify(tmp_path)), verify(tmp_path)
+
+
+def test_verify_compares_the_files_of_the_memory(tmp_path: Path, call: Call) -> None:
+    assert call("--epochs", 1)[0] == 0
+    (folder,) = folders(tmp_path)
+    assert verify(folder) == []
+    one, other = sorted((folder / "memory").iterdir())[:2]
+    data = one.read_bytes()
+    for content, message in (
+        (data[:-1], "cannot be read: a record of the memory is cut off"),
+        (data + data, "are not those of exemplars.parquet"),
+        (data[:-1] + bytes([data[-1] ^ 1]), "has another hash than its name says"),
+    ):
+        one.write_bytes(content)
+        assert any(message in line for line in verify(folder)), message
+    one.write_bytes(data)
+    spare = other.with_name(f"class-0000-{other.name[-20:]}")
+    other.rename(spare)
+    assert [line for line in verify(folder) if "files instead of one" in line] == [
+        "memory, class 0: 2 files instead of one",
+        "memory, class 1: 0 files instead of one",
+    ]
+    spare.rename(folder / "memory" / "stray")
+    assert "memory/stray belongs to no class of the ledger" in verify(folder)
+    shutil.rmtree(folder / "memory")
+    assert verify(folder) == []
+
+
 def test_verify_misses_files(tmp_path: Path, synthetic_run: Make) -> None:
     synthetic_run(tmp_path / "a", **SMALL)
     (tmp_path / "a" / "predictions.parquet").unlink()
@@ -209,6 +293,9 @@ def test_verify_follows_a_memory_that_shrinks_or_is_chosen_anew(
             entry["bytes"] = entry["cost"] = sum(row.bytes for row in kept)
             for key in ("exemplars", "bytes", "cost"):
                 memory[key] = sum(other[key] for other in memory["per_class"].values())
+
+        trained_with = value["phases"][1]["memory"]["exemplars"]
+        value["phases"][2]["steps"] = 10 * math.ceil((100 + trained_with) / 32)
 
     edit(tmp_path / "result.json", change)
     assert any("phase 2, class 0" in line for line in verify(tmp_path))
@@ -241,6 +328,8 @@ def test_table_groups_by_everything_but_the_seed(tmp_path: Path, synthetic_run: 
     there = synthetic_run(tmp_path, **SMALL, method="ssf", seed=5, config={"output": "elsewhere"})
     big = synthetic_run(tmp_path, **SMALL, memory=10)
     samples = synthetic_run(tmp_path, **SMALL, currency="samples")
+    long["config"]["dataset"] = "elsewhere/mini"
+    there["dataset"]["name"] = "maxi"  # the same by its hashes
     unfinished = synthetic_run(tmp_path, **SMALL, seed=9, complete=False)
     rows = result_tables.table([*em, other, ssf, long, there, big, samples, unfinished])
     assert {
@@ -262,10 +351,66 @@ def test_table_groups_by_everything_but_the_seed(tmp_path: Path, synthetic_run: 
     assert len(list(result_tables.by_budget(rows))) == 3
 
 
-def test_the_same_run_twice_is_refused(tmp_path: Path, synthetic_run: Make) -> None:
+def test_the_same_run_twice_counts_once(
+    tmp_path: Path, synthetic_run: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = synthetic_run(tmp_path / "a", **SMALL)
+    synthetic_run(tmp_path / "b", **SMALL, config={"memory": "5.0"})
+    rows = result_tables.table([run, run])
+    assert [row.seeds for row in rows] == [(0,)]
+    assert results.main([str(tmp_path)]) == 0
+    assert "left out: 1 repeated with equal figures of 2 runs" in capsys.readouterr().err
+    other = synthetic_run(tmp_path / "c", **SMALL, skill=0.3)
+    with pytest.raises(UserError, match=r"seed 0 is there more than once.*leave out all but one"):
+        result_tables.table([run, other])
+
+
+def test_rows_are_told_apart_by_what_made_them(tmp_path: Path, synthetic_run: Make) -> None:
     run = synthetic_run(tmp_path, **SMALL)
-    with pytest.raises(UserError, match="seed 0 is there 2 times"):
-        result_tables.table([run, run])
+    changed: Any = {**run, "seed": 1, "method_sha256": "9f" * 32}
+    labels = [row.label for row in result_tables.table([run, changed])]
+    assert sorted(labels) == [
+        "Exemplar masking (code sha256=3e3e3e3e)", "Exemplar masking (code sha256=9f9f9f9f)",
+    ]  # fmt: skip
+    variant: Any = {**run, "preset": "paper", "method_settings": {"tau": 2.0}}
+    assert [row.label for row in result_tables.table([run, variant])] == [
+        "Exemplar masking", "Exemplar masking @paper",
+    ]  # fmt: skip
+    likes: list[Any] = [
+        {**run, "like": {**LIKE, "method_settings": {"tau": tau}, "seed": seed}, "seed": seed}
+        for seed in (0, 1)
+        for tau in (1.0, 0.5)
+    ]
+    rows = result_tables.table(likes)
+    assert {row.label: row.seeds for row in rows} == {
+        "Exemplar masking (ssf.tau=1.0)": (0, 1),
+        "Exemplar masking (ssf.tau=0.5)": (0, 1),
+    }
+
+
+def test_all_that_tie_as_printed_are_bold(tmp_path: Path, synthetic_run: Make) -> None:
+    runs = []
+    for method, last in (("a", 70.04), ("b", 69.96), ("c", 69.94), ("joint", 99.0)):
+        run = synthetic_run(tmp_path, **SMALL, method=method, memory=0)
+        run["metrics"]["last_accuracy"] = run["metrics"]["average_incremental_accuracy"] = last
+        runs.append(run)
+    rows = result_tables.table(runs)
+    assert table_formats.latex(rows).count(r"\textbf{70.0}") == 4
+    text = table_formats.markdown(rows)
+    assert text.count("**70.0**") == 4
+    assert text.count("**") == 2 + 8  # the heading's own
+    assert "**" not in table_formats.markdown(result_tables.table(runs[:1])).splitlines()[-1]
+
+
+def test_every_metric_is_in_the_csv(tmp_path: Path, synthetic_run: Make) -> None:
+    run = synthetic_run(tmp_path, sizes=(3,), test=4)
+    (row,) = csv.DictReader(io.StringIO(table_formats.csv_text(result_tables.table([run]))))
+    assert run["metrics"].keys() <= row.keys()
+    assert row["forgetting"] == row["forgetting_std"] == ""
+    assert float(row["learning_accuracy"]) == pytest.approx(
+        run["metrics"]["learning_accuracy"], abs=1e-4
+    )
+    assert float(row["steps"]) == run["phases"][0]["steps"]
 
 
 def test_tables_escape_what_data_brings(tmp_path: Path, synthetic_run: Make) -> None:
@@ -317,7 +462,8 @@ def test_command_line_verifies(
     assert results.main([str(tmp_path), "--verify"]) == 1
     out = capsys.readouterr().out
     assert "a: verified" in out
-    assert "b: 1 discrepancies" in out
+    assert "b: 1 discrepancy, the files of the memory not being there\n" in out
+    assert "Not checked, for it takes the data" in out
     assert "metrics.last_accuracy is" in out
 
 

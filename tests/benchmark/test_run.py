@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import atexit
+import json
+import shlex
 import shutil
 import sqlite3
 from pathlib import Path
 
 import pytest
-from running import Call, folders, outcome
+from running import Call, fail_in_phase, folders, outcome
 
 from benchmark import experiment, results
+from benchmark.options import parse
 from benchmark.results.verify import verify
 
 # What a run gives
@@ -128,6 +131,50 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(tmp_path: Path, call
     assert "run it: python -m benchmark.run --method " in out
     rows = [line.split() for line in out.splitlines() if line.strip()[:2] in ("1 ", "2 ", "3 ")]
     assert rows[:2] == [["1", "2", "12", "0", "2", "4"], ["2", "2", "12", "4", "4", "4"]]
+    assert "model: 24 parameters, backbone tiny" in out
+
+
+def test_a_dry_run_counts_no_more_exemplars_than_there_are_samples(call: Call) -> None:
+    _, out, _ = call("--dry-run", "--memory", 1000)
+    rows = [line.split() for line in out.splitlines() if line.strip()[:2] in ("1 ", "2 ", "3 ")]
+    assert [row[3] for row in rows] == ["0", "12", "24"]
+
+
+def test_a_dry_run_gives_the_command_with_all_that_was_asked_for(
+    tmp_path: Path, call: Call
+) -> None:
+    output = tmp_path / "my runs"
+    out = call("--dry-run", "--output", output, "--overwrite", "--workers", 2)[1]
+    words = shlex.split(out.partition("run it: ")[2])
+    assert parse(words[3:])[0].output == output
+    assert {"--overwrite", "--workers", "--device"} < set(words)
+    assert "--dry-run" not in words
+
+
+def test_a_dry_run_says_what_is_done_already(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "already" not in call("--dry-run")[1]
+    with monkeypatch.context() as patch:
+        fail_in_phase(patch, 1, KeyboardInterrupt())
+        call()
+    assert "begun already: goes on in phase 2 of 3" in call("--dry-run")[1]
+    assert call()[0] == 0
+    assert "done already" in call("--dry-run")[1]
+    assert "is thrown away" in call("--dry-run", "--overwrite")[1]
+    assert "done before" in call()[1]
+
+
+@pytest.mark.parametrize(
+    ("memory", "fits"), [("0.5", False), ("1.5", True), ("0", True), ("0.1kB", False)]
+)
+def test_a_memory_too_small_for_a_sample_is_told(call: Call, memory: str, fits: bool) -> None:
+    for option in ("--dry-run", "--no-dry-run"):
+        code, out, _ = call("--memory", memory, option)
+        assert code == 0
+        note = f"note: with --memory {memory} a class may keep "
+        assert (note not in out) == fits
+    if not fits:
+        enough = out.partition("none of these; --memory ")[2].split()[0]
+        assert "a class may keep" not in call("--memory", enough)[1]
 
 
 def test_upper_bound_says_so(tmp_path: Path, call: Call, vilt_folder: Path) -> None:
@@ -165,10 +212,61 @@ def test_as_many_exemplars_as_another_run(tmp_path: Path, call: Call, mean_colou
         first, second = (found[key] for key in sorted(found) if key[1] == seed)
         for one, other in zip(first["phases"], second["phases"], strict=True):
             assert one["memory"]["exemplars"] == other["memory"]["exemplars"]
-        assert second["budget"]["memory"] == f"as {model} with memory 3 in bytes"
+        assert second["budget"]["memory"] == "as model.py:MeanColour with memory 3 in bytes"
         assert second["budget"]["currency"] == "exemplars"
         assert second["budget"]["amount"] is None
+        assert first["like"] is None
+        assert second["like"] is not None
+        assert second["like"]["method"] == first["method"] == "model.py:MeanColour"
+        assert second["like"]["seed"] == first["seed"]
+        assert second["like"]["method_sha256"] == first["method_sha256"] != ""
+        assert second["like"]["fingerprint"][:8] in {f.name[6:] for f in folders(tmp_path)}
     assert all(verify(folder) == [] for folder in folders(tmp_path))
+
+
+def test_an_oracle_is_bound_to_the_run_it_is_like(
+    tmp_path: Path, call: Call, mean_colour: Path
+) -> None:
+    (tmp_path / "model.py").write_text(mean_colour.read_text())
+    model = f"{tmp_path / 'model.py'}:MeanColour"
+    assert call("--method", model)[0] == call("--like", model)[0] == 0
+    assert "done before" in call("--like", model)[1]
+    path = next(tmp_path.glob("runs/*-bytes/model-*/*/result.json"))
+    value = json.loads(path.read_text())
+    value["phases"][0]["memory"]["per_class"]["0"]["exemplars"] += 1
+    path.write_text(json.dumps(value))
+    code, _, err = call("--like", model)
+    assert code == 2
+    assert "begun with other numbers of exemplars of the run it is like: give --overwrite" in err
+
+
+def test_a_default_given_by_name_is_no_other_run(
+    tmp_path: Path, call: Call, vilt_folder: Path
+) -> None:
+    options = ("--method", "ssf", "--backbone", vilt_folder, "--phases", 2, "--epochs", 1)
+    assert call(*options)[0] == 0
+    code, out, _ = call(*options, "--set", "distillation=0.0", "ssf.selection=herding")
+    assert code == 0
+    assert "done before" in out
+    (folder,) = folders(tmp_path)
+    assert results.read(folder)["backbone"]["name"] == vilt_folder.name
+
+
+def test_effort_and_interruptions_are_told(
+    tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(2):
+        with monkeypatch.context() as patch:
+            fail_in_phase(patch, 1, KeyboardInterrupt())
+            assert call()[0] == 130
+    assert call()[0] == 0
+    (folder,) = folders(tmp_path)
+    result = results.read(folder)
+    assert [phase["resumed"] for phase in result["phases"]] == [0, 2, 0]
+    assert [phase["steps"] for phase in result["phases"]] == [4, 4, 6]
+    assert not list(folder.glob("state/*.begun"))
+    assert "Interrupted: the time since" in (folder / "report.html").read_text()
+    assert verify(folder) == []
 
 
 def test_a_method_is_described(call: Call, mean_colour: Path) -> None:
@@ -180,6 +278,20 @@ def test_a_method_is_described(call: Call, mean_colour: Path) -> None:
     _, out, _ = call("--list", f"{mean_colour}:MeanColour")
     assert out.endswith("It has no settings.\n")
     assert "ssf" in call("--list")[1]
+
+
+def test_images_that_are_left_out_are_named_beside_the_result(
+    tmp_path: Path, call: Call, coloured: Path
+) -> None:
+    data = tmp_path / "photos"
+    shutil.copytree(coloured, data)
+    (data / "class1" / "3.jpg").write_bytes(b"")
+    code, out, _ = call("--dataset", data, "--bad-images", "skip")
+    assert code == 0
+    why = "class1/3.jpg is empty (0 bytes)\n"
+    assert f"note: 1 of 42 images cannot be used and is left out:\n  {why}" in out
+    (folder,) = folders(tmp_path)
+    assert (folder / "left_out.txt").read_text() == why
 
 
 # What may differ and changes nothing; what must differ
@@ -255,4 +367,4 @@ def test_a_tracker_that_is_not_installed_is_named(
     for tracker in ("tensorboard", "trackio", "wandb"):
         code, _, err = call("--tracker", tracker)
         assert code == 2
-        assert f"pip install 'mm-imagenet-r[{tracker}]'" in err
+        assert f"pip install -e '.[{tracker}]'" in err

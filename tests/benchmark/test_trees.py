@@ -98,6 +98,26 @@ def test_a_class_folder_without_images_is_named(tmp_path: Path) -> None:
         open_data(str(root))
 
 
+def test_images_further_down_belong_to_their_class(tmp_path: Path) -> None:
+    root = tree(tmp_path / "photos", "cat/1.png", "cat/sub/2.png", "cat/sub/x/3.PNG", "dog/1.png")
+    tree(root, "dog/2.png", "dog/.git/3.png", "rat.png")
+    (root / "cat" / "sub" / "up").symlink_to(root / "cat")
+    data = open_data(str(root))
+    samples = {sample for part in (data.train, data.test) for sample in part}
+    assert {(s.file_name, data.class_names[s.label]) for s in samples} == {
+        ("cat/1.png", "cat"), ("cat/sub/2.png", "cat"), ("cat/sub/x/3.PNG", "cat"),
+        ("dog/1.png", "dog"), ("dog/2.png", "dog"),
+    }  # fmt: skip
+    assert (
+        "2 images in folders within a class folder taken for that class: "
+        "cat/sub/2.png, cat/sub/x/3.PNG"
+    ) in data.notes
+    assert "not used, as in no class folder: rat.png" in data.notes
+    (root / "cat" / "1.png").unlink()
+    with pytest.raises(UserError, match="no image lies directly in cat"):
+        open_data(str(root))
+
+
 def test_no_text_file_holds_images(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text("1.png")
     with pytest.raises(UserError, match="no Parquet file"):

@@ -1,0 +1,122 @@
+"""`--dry-run`: what a command would do, what it would cost, and what would keep it from running."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from benchmark.plan import Plan, command
+from benchmark.randomness import seeded
+from benchmark.run_folder import RunFolder
+from benchmark.wording import bytes_words
+
+
+def print_plans(plans: list[Plan], console: Console) -> None:
+    """Print phases, samples, room for exemplars and training steps of every cell.
+
+    Raises:
+        UserError: What the run itself would stop at: the backbone cannot be read, a folder holds
+            a run that was begun with something else.
+    """
+    tried: set[tuple[str, ...]] = set()
+    for plan in plans:
+        config = plan.config
+        name = f"\n[bold]{escape(config.method[0])}[/], seed {config.seeds[0]}"
+        console.print(f"{name} -> {escape(str(config.folder()))}", soft_wrap=True)
+        if state := _state(plan):
+            console.print(state)
+        if plan.settings != type(plan.settings)():
+            console.print(f"settings: {escape(_changed(plan.settings))}")
+        if config.method not in tried:  # one of them is as good as all seeds
+            tried.add(config.method)
+            console.print(_model_words(plan), markup=False)
+        console.print(phase_table(plan))
+        console.print(_memory_words(plan), markup=False)
+        console.print(f"run it: {command(config)}", soft_wrap=True, markup=False)
+
+
+def phase_table(plan: Plan) -> Table:
+    """Classes, samples and least number of training steps of each phase.
+
+    Steps count new samples and as many exemplars as whole ones fit; methods that fit more take
+    more.
+    """
+    config, data = plan.config, plan.data
+    columns = ("phase", "classes", "training", "exemplars from", config.evaluate_on, "steps from")
+    table = Table(*columns, box=None, pad_edge=False)
+    total = 0
+    for index in range(len(plan.sizes)):
+        new = plan.classes(index)
+        train = len(data.train.of_classes(range(new.stop) if plan.method.sees_all_data else new))
+        exemplars = 0
+        if index and not plan.method.sees_all_data:
+            exemplars = sum(_whole(plan, label, index - 1, new.start) for label in range(new.start))
+        steps = config.epochs * math.ceil((train + exemplars) / config.batch_size)
+        total += steps
+        test = len(data.test.of_classes(range(new.stop)))
+        table.add_row(*map(str, (index + 1, len(new), train, exemplars, test, steps)))
+    table.add_row("all", str(data.num_classes), str(len(data.train)), "", "", str(total))
+    return table
+
+
+def _whole(plan: Plan, label: int, phase: int, seen: int) -> int:
+    """How many samples of mean size a class can keep whole: no more than it has."""
+    fitting = int(plan.budget.room(label, phase, seen) / plan.budget.unit)
+    return min(fitting, len(plan.data.train.of_classes([label])))
+
+
+def _state(plan: Plan) -> str:
+    """What an earlier run of the cell left, and what becomes of it."""
+    folder = RunFolder(plan.config.folder(), writes=False)
+    if not (folder.path / "run.json").exists():
+        return ""
+    if plan.config.overwrite:
+        return "an earlier run of it is thrown away (--overwrite)"
+    folder.agree(**plan.facts())
+    folder.reload()
+    if folder.is_complete():
+        return "done already: nothing is left to do (--overwrite runs it anew)"
+    return f"begun already: goes on in phase {len(folder.done) + 1} of {len(plan.sizes)}"
+
+
+def _model_words(plan: Plan) -> str:
+    """Make the method once, as the run would: a backbone may be absent, damaged or another model's.
+
+    Raises:
+        UserError: It is.
+    """
+    task = plan.task(torch.device("cpu"))
+    with seeded(task.rng()):
+        model = plan.method(task, plan.settings).provenance()
+    return f"model: {model['parameters']:,} parameters, backbone {model['name']}"
+
+
+def _memory_words(plan: Plan) -> str:
+    config, budget, classes = plan.config, plan.budget, plan.data.num_classes
+    room = budget.room(0, len(plan.sizes) - 1, classes)
+    if plan.method.sees_all_data:
+        return "memory: none, it sees all data of the phases so far at once"
+    if config.like is not None:
+        count = sum(budget.counts[-1].values())
+        return f"memory at the end: {count} exemplars, as {config.like} keeps"
+    if budget.currency == "bytes":
+        return (
+            f"memory at the end: {bytes_words(room * classes)} ({bytes_words(room)} a class; an "
+            f"untouched sample is {bytes_words(budget.unit)} in the mean)"
+        )
+    return f"memory at the end: {room:g} {budget.currency} a class"
+
+
+def _changed(settings: Any) -> str:
+    default = type(settings)()
+    return ", ".join(
+        f"{spec.name}={getattr(settings, spec.name)}"
+        for spec in dataclasses.fields(settings)
+        if getattr(settings, spec.name) != getattr(default, spec.name)
+    )
