@@ -37,7 +37,7 @@ class MaskingSettings(LearnerSettings):
     mask_text: bool = setting(False, "drop words too, by the attention of discarded patches")
     tau_text: float = setting(1.0, "words stay above this times their own mean attention")
     masked_training: float = setting(1.0, "chance that a new sample is masked in training")
-    swap: float = setting(0.5, "chance that an exemplar's text is another's of its class")
+    swap: float = setting(0.5, "chance that an exemplar's text is drawn anew from its class")
     selection: str = setting("herding", "herding, cosine (to the class mean) or random")
     codec: str = setting("auto", "auto (fewest bytes; raw if bytes are free) or a codec by name")
     quality: int = setting(0, "quality of that codec, 1 to 100; 0: the least that gives min_psnr")
@@ -80,7 +80,7 @@ class ExemplarMasking(ViltLearner):
     Settings = MaskingSettings
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         # The control for what is won by the codec and not by masking: every patch is kept.
-        "whole": {"tau_image": 0.0, "masked_training": 0.0, "swap": 0.0},
+        "whole": {"tau_image": 0.0, "masked_training": 0.0},
         # Known: own-mean threshold, words by the discarded patches, cosine selection, augmentation.
         # The last layer and no masking of new samples are the plain reading where it is silent.
         "paper": {

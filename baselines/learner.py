@@ -178,7 +178,9 @@ class ViltLearner(Method):
         self, items: Sequence[Sample | Exemplar], rng: np.random.Generator | None
     ) -> Labelled:
         """Pack views; at evaluation they are whole, in training `augment` may change them."""
-        views = [self.view(item) for item in items] if rng is None else self.augment(items, rng)
+        # Test samples have no names of their own, under which they could be kept.
+        see = (self.see(item) if isinstance(item, Sample) else self.view(item) for item in items)
+        views = list(see) if rng is None else self.augment(items, rng)
         return Labelled(collate(views), torch.tensor([item.label for item in items]))
 
     def augment(self, items: Sequence[Sample | Exemplar], rng: np.random.Generator) -> list[View]:

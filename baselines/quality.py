@@ -1,6 +1,7 @@
 """How fit a data set and a backbone are to measure exemplar masking on: linear probes, attention.
 
-    python -m baselines.quality            # writes the figures to docs/mini.md
+    python -m baselines.quality                        # prints the figures
+    python -m baselines.quality --page docs/mini.md    # and writes them there
 
 The probes see frozen features and choose their weight decay on a part of the training data.
 """

@@ -5,7 +5,7 @@ pair for each channel, behind every linear map and layer norm of a frozen transf
 the pairs fold into the weights. For ViLT-B/32 they are 205,824 parameters of 111.6 million.
 
     tune(model, "ssf", torch.Generator().manual_seed(0))
-    optimizer = torch.optim.AdamW(parameter_groups([model, head], weight_decay=0.05), lr=1e-3)
+    trained = [p for p in model.parameters() if p.requires_grad]
 """
 
 from __future__ import annotations

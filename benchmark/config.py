@@ -9,17 +9,21 @@ import dataclasses
 import hashlib
 import json
 import math
-import os
 import shlex
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmark.class_order import DEFAULT_SEED, check_name
+from benchmark.paths import last_part, safe_name, same_path
 from mm_imagenet_r.errors import UserError, did_you_mean
 
 #: Names that mean no folder, even where there is one: `./mini` is the folder.
-NAMED = {"dataset": {"mini"}, "backbone": {"tiny"}}
+NAMED = {"dataset": {"mini", "mm_imagenet_r", "upmc_food101"}, "backbone": {"tiny"}}
+#: What short names stand for.
+_FULL = {"mm_imagenet_r": "mm_imagenet_r:instructblip"}
+_FILES = ("captions", "data_dir")
 
 
 def _option(default: Any, text: str, **extra: Any) -> Any:
@@ -50,8 +54,18 @@ class RunConfig:
     )
 
     dataset: str = _option(
-        "mini", "mini, a folder <class>/*.jpg or {train,test}/<class>/*.jpg, Parquet, or a Hub id"
+        "mini",
+        "mini, mm_imagenet_r:CAPTIONSET, upmc_food101, a folder <class>/*.jpg or "
+        "{train,test}/<class>/*.jpg, Parquet, or a Hub id",
     )
+    data_dir: Path | None = _option(
+        None,
+        "folder of mm_imagenet_r (default: that in MM_IMAGENET_R_DATA_DIR) or upmc_food101",
+    )
+    split_name: str | None = _option(
+        None, "split of mm_imagenet_r: seed42, coda, seeded:N, folder (default: as it lies, seed42)"
+    )
+    partial: bool = _option(False, "go on where images of mm_imagenet_r or upmc_food101 are absent")
     captions: Path | None = _option(
         None, "csv, tsv, jsonl or Parquet with the columns file_name and caption"
     )
@@ -77,7 +91,12 @@ class RunConfig:
 
     phases: int = _option(10, "number of phases the classes are divided into")
     base_classes: int | None = _option(None, "classes of the first phase (default: equal phases)")
-    class_order_seed: int | None = _option(1993, "seed of the class order; 'none' keeps it natural")
+    class_order_seed: int | None = _option(
+        DEFAULT_SEED, "seed of the class order; 'none' keeps it natural"
+    )
+    class_order: str | None = _option(
+        None, "in its place a published order of mm_imagenet_r: coda, coda:N, mammoth, mammoth:N"
+    )
 
     memory: str = _option(
         "5", "what may be kept: 5 = as much as five untouched samples a class; 20MB = in total"
@@ -163,6 +182,8 @@ class RunConfig:
             raise UserError(f"--learning-rate must be positive, not {self.learning_rate}")
         if not 0 < self.test_fraction < 1:
             raise UserError(f"--test-fraction lies between 0 and 1, not {self.test_fraction}")
+        if self.class_order is not None:
+            check_name(self.class_order, self.class_order_seed, self.dataset)
         for owner, key, _ in self._settings():
             if owner and owner not in _names(*self.method, self.like):
                 raise UserError(
@@ -207,8 +228,9 @@ class RunConfig:
         return {
             "method": tuple(map(_method, self.method)),
             "like": self.like and _method(self.like),
-            "captions": self.captions and Path(same_path(str(self.captions))),
-            **{k: same_path(getattr(self, k), names) for k, names in NAMED.items()},
+            **{k: (p := getattr(self, k)) and Path(same_path(str(p))) for k in _FILES},
+            "dataset": same_path(_FULL.get(self.dataset, self.dataset), NAMED["dataset"]),
+            "backbone": same_path(self.backbone, NAMED["backbone"]),
         }
 
     def _settings(self) -> Iterator[tuple[str, str, str]]:
@@ -236,8 +258,8 @@ class RunConfig:
     def folder(self) -> Path:
         """Where this cell's results lie: readable, and unique through the fingerprint."""
         budget = f"{self.memory}-{self.currency}" + (f"-like-{self.like}" if self.like else "")
-        setting = f"{_safe(last_part(self.dataset))}-{self.phases}phases-{_safe(budget)}"
-        method = _safe(last_part(self.method[0]).replace(".py:", "-").replace(":", "-"))
+        setting = f"{safe_name(last_part(self.dataset))}-{self.phases}phases-{safe_name(budget)}"
+        method = safe_name(last_part(self.method[0]).replace(".py:", "-").replace(":", "-"))
         return self.output / setting / method / f"seed{self.seeds[0]}-{self.fingerprint()[:8]}"
 
     def to_json(self) -> dict[str, Any]:
@@ -250,6 +272,9 @@ class RunConfig:
         for spec in dataclasses.fields(self):
             value = getattr(self, spec.name)
             if value == spec.default or spec.metadata.get("where"):
+                continue
+            if isinstance(value, bool):
+                words.append(f"--{'' if value else 'no-'}{dashed(spec.name)}")
                 continue
             texts = value if isinstance(value, tuple) else ("none" if value is None else value,)
             words.append(f"--{dashed(spec.name)} {shlex.join(map(str, texts))}")
@@ -267,37 +292,6 @@ def dashed(name: str) -> str:
     return name.replace("_", "-")
 
 
-def same_path(text: str, names: Collection[str] = ()) -> str:
-    """A path in one way of writing, so that one place is one experiment: relative if it is below.
-
-    Args:
-        text: As the user typed it: a path, or something else such as a Hub id.
-        names: Words that are no paths; a path that would come to read like one stays as it is,
-            and so does what does not exist: `./absent` must not come to read like a Hub id.
-
-    >>> same_path("./tests/"), same_path("docs/../tests"), same_path("./absent")
-    ('tests', 'tests', './absent')
-    >>> same_path(os.path.abspath("tests")), same_path("./tests", {"tests"}), same_path("")
-    ('tests', './tests', '')
-    """
-    if not text:
-        return text
-    home = os.path.expanduser(text)  # noqa: PTH111 (it leaves alone what only begins like a home)
-    path = Path(os.path.normpath(home))
-    if path.is_absolute() and path.is_relative_to(Path.cwd()):
-        path = path.relative_to(Path.cwd())
-    return text if str(path) in names or not path.exists() else str(path)
-
-
-def last_part(text: str) -> str:
-    """The last part of a path, of a Hub id or of a method's file and class.
-
-    >>> last_part("some where/photos"), last_part("mini"), last_part("../mine.py:Mine@fast")
-    ('photos', 'mini', 'mine.py:Mine@fast')
-    """
-    return Path(os.path.normpath(Path(text).absolute())).name
-
-
 def _method(name: str) -> str:
     """A method's name, the path of its file in one way of writing."""
     file, mark, rest = name.partition(".py:")
@@ -307,8 +301,3 @@ def _method(name: str) -> str:
 def _names(*methods: str | None) -> set[str]:
     """What may stand before the dot of `--set`: a method with or without its preset."""
     return {name for method in methods if method for name in (method, method.partition("@")[0])}
-
-
-def _safe(text: str) -> str:
-    """A name that is fit for a folder on every system."""
-    return "".join(c if c.isalnum() or c in "-._@" else "_" for c in text)[:80]

@@ -44,7 +44,7 @@ def run_cell(plan: Plan, display: Display) -> Path:
         if config.overwrite:
             folder.clear()
         accelerator.wait_for_everyone()
-        folder.agree(**plan.facts())
+        folder.agree(**plan.facts(), device=accelerator.device.type)
         folder.reload()
         if folder.is_complete():
             display.already_done(folder.path)
@@ -102,6 +102,7 @@ class Experiment:
         if not method.sees_all_data:
             with seeded(self.task.rng(_END, index)):
                 method.end_phase(phase, memory)
+        state = method.state()  # before any test sample is looked at
         self.accelerator.wait_for_everyone()  # the main process has written the exemplars
         clock.lap("select")
 
@@ -112,7 +113,6 @@ class Experiment:
 
         with seeded(self.task.rng(_SHOW, index)):
             gallery = method.gallery(phase, memory)
-        state = method.state()
         record = PhaseRecord(
             result=self._result(phase, memory, test, predictions, steps, clock.laps, resumed),
             predictions=predictions,

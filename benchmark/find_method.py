@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import hashlib
 import importlib
@@ -16,6 +17,8 @@ from benchmark.method import REGISTRY, Method
 from benchmark.options import convert
 from mm_imagenet_r.errors import UserError, did_you_mean
 
+# What trains and counts for every method.
+_HARNESS = ["benchmark.training", "benchmark.randomness", "benchmark.memory", "benchmark.budget"]
 _DERIVE = "write a class in it that derives from benchmark.method.Method"
 
 
@@ -90,15 +93,31 @@ def describe_settings(method: type[Method]) -> Iterator[tuple[str, str, str]]:
 
 
 def source_sha256(method: type[Method]) -> str:
-    """Hash of the files a method and those it derives from are written in.
+    """Hash of the code that a method's figures follow from.
 
-    It changes while a method is being developed, and results of before are then none of it.
+    That is its file, those of the classes it derives from, what they import of their own packages,
+    and how the harness trains and counts. It changes while a method is being developed, and results
+    of before are then none of it.
     """
-    digest = hashlib.sha256()
-    for kind in method.__mro__:
-        if issubclass(kind, Method) and (path := sys.modules[kind.__module__].__file__):
-            digest.update(Path(path).read_bytes())
-    return digest.hexdigest()
+    todo = [kind.__module__ for kind in method.__mro__ if issubclass(kind, Method)]
+    packages = {name.partition(".")[0] for name in todo} | {"baselines"}
+    todo += _HARNESS
+    found: dict[str, bytes] = {}
+    while todo:
+        name = todo.pop()
+        if name in found:
+            continue
+        module = sys.modules.get(name)
+        spec = None if module else importlib.util.find_spec(name)
+        path = module.__file__ if module else spec and spec.origin
+        found[name] = Path(path).read_bytes() if path else b""
+        for node in ast.walk(ast.parse(found[name])):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+                inside = (n for n in names if n.partition(".")[0] in packages - {"benchmark"})
+                todo += [n for n in inside if n in sys.modules]
+    hashes = sorted(hashlib.sha256(code).hexdigest() for code in found.values())
+    return hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 
 def _own_methods(module: Any) -> list[str]:

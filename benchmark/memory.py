@@ -195,8 +195,8 @@ class Memory:
         for one in kept:
             if not (self._names is None or one.file_name in self._names or one.file_name in known):
                 raise ValueError(f"{one.file_name!r} is no sample of this phase or of the memory")
-            if not re.fullmatch(r"\w{1,32}", one.codec):
-                raise ValueError(f"codec {one.codec!r} is no single word of up to 32 letters")
+            if not re.fullmatch(r"[a-z0-9_]{1,16}", one.codec):
+                raise ValueError(f"codec {one.codec!r} is no word of up to 16 small letters")
         self._write(label, kept)
         self._chosen.add(label)
         return kept

@@ -183,7 +183,11 @@ class Method:
         ]
 
     def state(self) -> dict[str, torch.Tensor]:
-        """Tensors that go on to the next phase: by default the trained parameters."""
+        """Tensors that go on to the next phase: by default the trained parameters.
+
+        A model that changes otherwise too, such as running means of a BatchNorm, overrides this and
+        `load_state` to carry them; they begin anew in every phase else.
+        """
         return {
             name: parameter.detach().cpu().clone()
             for name, parameter in self.model.named_parameters()

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from benchmark import results
-from benchmark.config import last_part
+from benchmark.paths import last_part
 from benchmark.plan import Plan
 from benchmark.results import records
 from benchmark.results.schema import BackboneInfo, BudgetInfo, Like, Result
@@ -69,7 +69,8 @@ def _result(plan: Plan, folder: RunFolder) -> Result:
         config=config.identity(),
         dataset={**data.info(), "name": _shown(config.dataset)},
         class_order={
-            "seed": config.class_order_seed,
+            "seed": config.class_order_seed if config.class_order is None else None,
+            "name": config.class_order,
             "order": order,
             "sha256": results.sha256(order),
             "names": list(data.class_names),

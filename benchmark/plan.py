@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from benchmark import results
 from benchmark.budget import Budget, make_budget
 from benchmark.cells import cells
+from benchmark.class_order import class_order
 from benchmark.config import RunConfig, dashed
-from benchmark.data import ColumnNames, Data, open_data
+from benchmark.data import Archive, ColumnNames, Data, open_data
 from benchmark.find_method import find, make_settings, source_sha256
 from benchmark.memory import Kept
 from benchmark.method import Method, Task
@@ -21,7 +22,7 @@ from benchmark.results.schema import Result
 from benchmark.wording import amount_words
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.files import check_writable
-from mm_imagenet_r.phases import class_order, phase_sizes
+from mm_imagenet_r.phases import phase_sizes
 
 if TYPE_CHECKING:
     import torch
@@ -123,13 +124,14 @@ def make_plans(config: RunConfig) -> list[Plan]:
             image=config.image_column, label=config.label_column, caption=config.caption_column
         ),
         captions=config.captions,
+        archive=Archive(config.data_dir, config.split_name, config.partial),
         test_fraction=config.test_fraction,
         split_seed=config.split_seed,
         validation=config.evaluate_on == "validation",
         bad_images=config.bad_images,
     )
     sizes = tuple(phase_sizes(data.num_classes, config.phases, config.base_classes))
-    data = data.in_order(class_order(data.num_classes, config.class_order_seed))
+    data = data.in_order(class_order(data.num_classes, config.class_order_seed, config.class_order))
     costs = whole_costs(data, "exemplars" if config.like else config.currency)
     budget = make_budget(
         config.memory,

@@ -16,6 +16,7 @@ import contextlib
 import fcntl
 import io
 import json
+import pickle
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -34,7 +35,8 @@ _BEGUN_WITH = {
     "config": "another configuration",
     "data": "other data",
     "split": "another division into training and test data",
-    "method": "another version of the method's files",
+    "method": "another version of the method's code",
+    "device": "another kind of device (--device)",
     "backbone": "another backbone",
     "like": "other numbers of exemplars of the run it is like",
 }
@@ -165,10 +167,7 @@ class RunFolder:
     def tensors(self) -> dict[str, torch.Tensor]:
         """The method's tensors after the last finished phase."""
         path = self._tensors(len(self.done) - 1)
-        try:
-            found: dict[str, torch.Tensor] = torch.load(path, map_location="cpu", weights_only=True)
-        except FileNotFoundError as error:
-            raise UserError(_damaged(path, "is missing")) from error
+        found: dict[str, torch.Tensor] = load_tensors(path)
         return found
 
     def begin(self, index: int) -> int:
@@ -211,6 +210,20 @@ class RunFolder:
 
     def _tensors(self, index: int) -> Path:
         return self.path / "state" / f"phase-{index:02d}.pt"
+
+
+def load_tensors(path: Path) -> Any:
+    """What `torch.save` wrote, on the CPU.
+
+    Raises:
+        UserError: The file is missing or damaged.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise UserError(_damaged(path, "is missing")) from error
+    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise UserError(_damaged(path, "was changed after it was written")) from error
 
 
 def _read(path: Path) -> Any:

@@ -27,6 +27,7 @@ from benchmark.memory import Exemplar
 from benchmark.method import Method, Phase
 from benchmark.processes import map_batches
 from benchmark.randomness import seeded
+from benchmark.run_folder import load_tensors
 from mm_imagenet_r.files import write_atomic
 
 #: Peak learning rate where `--learning-rate` is not given.
@@ -223,7 +224,7 @@ class _Training:
         """Go back to a checkpoint, if there is one, and return how many steps were done."""
         if not checkpoint.exists():
             return 0
-        saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        saved = load_tensors(checkpoint)
         self.method.load_state(saved["method"])
         for name, part in self.parts.items():
             part.load_state_dict(saved[name])

@@ -5,9 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from benchmark.metrics import Spread
-from benchmark.results.schema import BudgetInfo, ClassLedger, Result
+from benchmark.results.schema import BudgetInfo, ClassLedger, ClassOrder, Result
 
 MISSING = "–"  # noqa: RUF001 (an en dash stands for "no value" in tables)
+
+
+def counted(count: int, noun: str) -> str:
+    """A number of things.
+
+    >>> counted(1, "image"), counted(1200, "image")
+    ('1 image', '1200 images')
+    """
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def bytes_words(count: float) -> str:
@@ -105,7 +114,7 @@ def budget_sentence(budget: BudgetInfo, *, sees_all_data: bool = False) -> str:
     words = memory_words(budget)
     if words == "no memory":
         return "No sample is kept from one phase to the next."
-    counted = {
+    how = {
         "bytes": "Every byte kept of a sample is charged",
         "samples": "An exemplar is charged the share of its image that is kept",
         "exemplars": "Only the number of exemplars counts, whatever they weigh",
@@ -114,7 +123,7 @@ def budget_sentence(budget: BudgetInfo, *, sees_all_data: bool = False) -> str:
         "per-class": "the memory grows with the classes",
         "total": "the total is fixed however many classes there are",
     }.get(budget["growth"], f"growth is {budget['growth']}")
-    return f"The memory may hold {words}. {counted}, and {growth}."
+    return f"The memory may hold {words}. {how}, and {growth}."
 
 
 def spread_words(spread: Spread | None, digits: int = 1, plus_minus: str = "±") -> str:
@@ -154,6 +163,19 @@ def phases_words(sizes: Sequence[int]) -> str:
     if len(set(sizes[1:])) == 1:
         return f"{phases}, {sizes[0]} classes first, then {sizes[1]} each"
     return f"{phases} of {', '.join(map(str, sizes))} classes"
+
+
+def order_words(order: ClassOrder) -> str:
+    """Which class order it is.
+
+    >>> order_words(ClassOrder(seed=1993, name=None, order=[1, 0], sha256="", names=["b", "a"]))
+    'seed 1993'
+    >>> order_words(ClassOrder(seed=None, name="coda", order=[1, 0], sha256="", names=["b", "a"]))
+    'coda'
+    """
+    if order["name"] is not None:
+        return order["name"]
+    return "natural" if order["seed"] is None else f"seed {order['seed']}"
 
 
 def exemplars_per_class(result: Result) -> float:

@@ -11,22 +11,27 @@ Importing this package registers the name with `datasets` and does nothing else:
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from mm_imagenet_r import hub
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.phases import Phase, class_incremental
+from mm_imagenet_r.splits import hold_out
 
-__all__ = ["Phase", "UserError", "class_incremental", "load"]
+__all__ = ["Phase", "UserError", "class_incremental", "hold_out", "load"]
 __version__ = "0.1.0"
 
 hub.register()
 
 
 def load(
-    name: str = "mini",
+    name: str | None = None,
     split: str | None = None,
     *,
+    data_dir: str | os.PathLike[str] | None = None,
+    split_name: str | None = None,
+    partial: bool = False,
     streaming: bool = False,
     cache_dir: str | None = None,
     num_proc: int | None = None,
@@ -34,22 +39,35 @@ def load(
     """Load a configuration: what `load_dataset("mm_imagenet_r", name)` does, by public API only.
 
     Args:
-        name: Of the configuration.
+        name: Of the configuration: `mini`, the default, or a caption set in the data folder:
+            `instructblip`, the default where a folder is given.
         split: `train` or `test`, also sliced as in `train[:10%]`; all of them if not given.
+        data_dir: Folder with the images of ImageNet-R and `captions/`, see
+            `mm_imagenet_r.imagenet_r`. The environment variable MM_IMAGENET_R_DATA_DIR if not
+            given.
+        split_name: Which cut in train and test: `seed42` (default), `coda`, `seeded`, `folder`.
+        partial: Go on where images of ImageNet-R are missing.
         streaming: Make the rows one by one instead of caching them on disk.
         cache_dir: Where to cache, if not where `datasets` does.
         num_proc: Processes for the first preparation.
 
     Returns:
-        `Dataset` or `DatasetDict`, when streaming `IterableDataset` or `IterableDatasetDict`.
+        `Dataset` or `DatasetDict`, when streaming `IterableDataset` or `IterableDatasetDict`. Its
+        `info.description` names the caption set and the split with its hash.
 
     Raises:
-        UserError: There is no such configuration or split.
+        UserError: There is no such configuration or split, or images or captions are missing or
+            damaged.
     """
-    from mm_imagenet_r.builder import MMImageNetR, source
+    from mm_imagenet_r.builder import MMImageNetR
 
-    source(name)
-    builder = MMImageNetR(config_name=name, cache_dir=cache_dir)
+    builder = MMImageNetR(
+        config_name=name,
+        cache_dir=cache_dir,
+        data_dir=data_dir,
+        split_name=split_name,
+        partial=partial,
+    )
     try:
         if streaming:
             return builder.as_streaming_dataset(split)
@@ -58,4 +76,5 @@ def load(
     except ValueError as error:
         if split is None or "split" not in str(error).lower():
             raise
+        name = builder.config.name
         raise UserError(f"no split {split!r} of {name!r}: there are train and test") from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class UserError(Exception):
@@ -27,3 +27,13 @@ def did_you_mean(name: str, choices: Iterable[str]) -> str:
     if not close:
         return f"known: {listing}"
     return f"did you mean {' or '.join(repr(c) for c in close)}? Known: {listing}"
+
+
+def some(names: Sequence[str], most: int = 5) -> str:
+    """A few names, and how many more there are.
+
+    >>> some(["a", "b", "c"], most=2)
+    'a, b and 1 more'
+    """
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

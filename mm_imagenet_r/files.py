@@ -31,6 +31,22 @@ def write_atomic(path: Path, data: bytes) -> None:
         raise UserError(explain(error, path)) from error
 
 
+def check_writable(folder: Path) -> None:
+    """Find out whether files can be written into a folder, be it there or not; nothing is made.
+
+    Raises:
+        UserError: They cannot.
+    """
+    folder = folder.absolute()
+    try:
+        place = next(path for path in (folder, *folder.parents) if path.exists())
+        code = 0 if os.access(place, os.W_OK | os.X_OK) else errno.EACCES
+        if code := code if place.is_dir() else errno.ENOTDIR:
+            raise OSError(code, os.strerror(code))
+    except OSError as error:
+        raise UserError(f"{explain(error, folder / 'file')} (--output)") from error
+
+
 def remove_temporaries(folder: Path, name: str = "*") -> None:
     """Remove what killed writes to files called `name` in a folder left; nobody may be writing."""
     for path in folder.glob(f".{name}.*.tmp"):

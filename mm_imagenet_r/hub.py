@@ -18,7 +18,8 @@ from types import ModuleType
 from typing import Any, Final
 
 NAME: Final = "mm_imagenet_r"
-_BUILDER: Final = "mm_imagenet_r.builder"
+#: From a name that `load_dataset` is to know to the module of its builder.
+_BUILDERS: Final = {NAME: "mm_imagenet_r.builder", "upmc_food101": "mm_imagenet_r.food101_builder"}
 
 
 def register() -> None:
@@ -81,18 +82,19 @@ def _register() -> None:
         from mm_imagenet_r.errors import UserError
 
         def get_module(self: Any) -> Any:
-            if self.name != NAME:
+            if self.name not in _BUILDERS:
                 return original(self)
             if self.data_files is not None:
                 raise UserError(
-                    f"load_dataset({NAME!r}) takes no data_files: name a configuration, "
-                    'as in load_dataset("mm_imagenet_r", "mini")'
+                    f"load_dataset({self.name!r}) takes no data_files: name a configuration, as in "
+                    'load_dataset("mm_imagenet_r", "mini"), or the folder of the data, data_dir=...'
                 )
             # Empty data files rather than none: none is taken for a forgotten argument.
             kwargs = {"data_files": DataFilesDict(), "dataset_name": NAME}
-            return DatasetModule(_BUILDER, "", kwargs)
+            return DatasetModule(_BUILDERS[self.name], "", kwargs)
 
-        _PACKAGED_DATASETS_MODULES[NAME] = (_BUILDER, "")
+        for name, builder in _BUILDERS.items():
+            _PACKAGED_DATASETS_MODULES[name] = (builder, "")
         PackagedDatasetModuleFactory.get_module = get_module
     except (ImportError, AttributeError) as error:
         warnings.warn(

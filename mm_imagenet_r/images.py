@@ -68,6 +68,22 @@ def check(data: bytes) -> str | None:
     >>> check(b"not an image")
     'is not an image that Pillow can read'
     """
+    wrong = check_header(data)
+    if wrong is not None:
+        return wrong
+    try:
+        rgb(data)
+    except Exception as error:
+        return f"does not decode ({error})"
+    return None
+
+
+def check_header(data: bytes) -> str | None:
+    """Say what is wrong with the first bytes of an image file; quick, for no pixel is decoded.
+
+    >>> check_header(b"not an image")
+    'is not an image that Pillow can read'
+    """
     if not data:
         return "is empty (0 bytes)"
     try:
@@ -86,10 +102,6 @@ def check(data: bytes) -> str | None:
         return _bomb(f"{width} x {height} pixels, limit {limit}")
     if min(width, height) < MIN_SIDE:
         return f"is {width} x {height} pixels, too small to show anything"
-    try:
-        rgb(data)
-    except Exception as error:
-        return f"does not decode ({error})"
     return None
 
 

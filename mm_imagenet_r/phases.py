@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 from mm_imagenet_r.errors import UserError
@@ -49,6 +50,7 @@ def class_order(num_classes: int, seed: int | None = 1993) -> list[int]:
     >>> class_order(4, None)
     [0, 1, 2, 3]
     """
+    _require_whole("seed", seed, or_none=True)
     if num_classes < 1:
         raise UserError(f"{num_classes} classes cannot be put in order: there must be at least one")
     if seed is None:
@@ -68,7 +70,7 @@ def phase_sizes(num_classes: int, phases: int, base_classes: int | None = None) 
     the first phase has so many, and the others share the rest in the same way.
 
     Raises:
-        UserError: Not every phase would have a class.
+        UserError: Not every phase would have a class, or a number is none.
 
     >>> phase_sizes(200, 10)
     [20, 20, 20, 20, 20, 20, 20, 20, 20, 20]
@@ -79,6 +81,8 @@ def phase_sizes(num_classes: int, phases: int, base_classes: int | None = None) 
     >>> phase_sizes(10, 4, base_classes=3)
     [3, 3, 2, 2]
     """
+    _require_whole("phases", phases)
+    _require_whole("base_classes", base_classes, or_none=True)
     if phases < 1:
         raise UserError(f"{phases} phases: there must be at least one")
     if phases > num_classes:
@@ -106,7 +110,12 @@ def phase_sizes(num_classes: int, phases: int, base_classes: int | None = None) 
 
 
 def class_incremental(
-    dataset: Any, phases: int, seed: int | None = 1993, base_classes: int | None = None
+    dataset: Any,
+    phases: int,
+    seed: int | None = 1993,
+    base_classes: int | None = None,
+    *,
+    order: str | None = None,
 ) -> list[Phase]:
     """Cut a data set into phases, each a view of the rows of its classes.
 
@@ -116,6 +125,8 @@ def class_incremental(
         phases: How many.
         seed: Of the class order, see `class_order`.
         base_classes: Classes of the first phase, see `phase_sizes`.
+        order: A published class order of ImageNet-R in place of `seed`, such as `coda`; see
+            `mm_imagenet_r.orders`.
 
     Returns:
         One `Phase` each. A single `Dataset` gives one split under its own name, or `train`.
@@ -138,12 +149,14 @@ def class_incremental(
     labels = {name: _labels(name, split) for name, split in splits.items()}
     num_classes = _num_classes(splits, labels)
     sizes = phase_sizes(num_classes, phases, base_classes)
-    order = class_order(num_classes, seed)
+    labels_in_order = class_order(num_classes, seed)
+    if order is not None:
+        labels_in_order = _published(order, num_classes, seed)
     phase_of = [0] * num_classes
     classes: list[tuple[int, ...]] = []
     for index, size in enumerate(sizes):
         start = sum(sizes[:index])
-        classes.append(tuple(order[start : start + size]))
+        classes.append(tuple(labels_in_order[start : start + size]))
         for label in classes[-1]:
             phase_of[label] = index
     rows: dict[str, list[list[int]]] = {name: [[] for _ in sizes] for name in splits}
@@ -156,11 +169,40 @@ def class_incremental(
     ]
 
 
+def _published(order: str, num_classes: int, seed: int | None) -> list[int]:
+    from mm_imagenet_r.orders import named_order  # here, as the package must be quick to import
+
+    found = named_order(order)
+    if len(found) != num_classes:
+        raise UserError(
+            f"class order {order!r} is one of ImageNet-R's {len(found)} classes, the data set has "
+            f"{num_classes}: give a seed instead"
+        )
+    if seed != 1993:
+        raise UserError(f"order={order!r} and seed={seed} are two class orders: give one of them")
+    return found
+
+
+def _require_whole(name: str, value: Any, *, or_none: bool = False) -> None:
+    """Raise UserError unless a value is a whole number; NumPy's are."""
+    if or_none and value is None:
+        return
+    if not isinstance(value, Integral) or isinstance(value, bool):
+        raise UserError(
+            f"{name}={value!r} is no whole number: give one{' or None' if or_none else ''}"
+        )
+
+
 def _labels(name: str, split: Any) -> Sequence[int]:
-    if not hasattr(split, "select"):
+    if not (hasattr(split, "column_names") and hasattr(split, "features")):
         raise UserError(
             f"split {name!r} cannot be cut into phases: it is no datasets.Dataset but "
-            f"{type(split).__name__}. Load it without streaming, a stream has no row numbers"
+            f"{type(split).__name__}. Give what load_dataset or mm_imagenet_r.load returns"
+        )
+    if not hasattr(split, "select"):
+        raise UserError(
+            f"split {name!r} cannot be cut into phases: it is a stream, which has no row numbers. "
+            "Load it without streaming"
         )
     if "label" not in split.column_names:
         raise UserError(

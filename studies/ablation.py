@@ -11,6 +11,7 @@ import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmark.config import RunConfig
 from mm_imagenet_r.files import replace_section
@@ -29,6 +30,15 @@ CHANGES: dict[str, tuple[str, ...]] = {
     "codec": ("codec=auto", "codec=raw", "codec=jpeg", "codec=webp"),
     "fidelity": ("min_psnr=26", "min_psnr=28", "min_psnr=30", "min_psnr=34"),
 }  # fmt: skip
+# The other side gets the same chance: what replay of whole samples leaves open.
+REPLAY = (
+    ("selection", "set", "selection=random"),
+    ("selection", "set", "selection=cosine"),
+    ("distillation", "set", "distillation=1"),
+    ("learning rate", "learning_rate", 3e-3),
+    ("learning rate", "learning_rate", 2e-2),
+    ("epochs", "epochs", 8),
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -52,9 +62,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for change in changes
         if not _is_default(change)
     }
-    replay = grid.with_seeds(dataclasses.replace(base, method=("ssf",)), given.seeds)
-    grid.run_all([*default, *replay, *(c for group in cells.values() for c in group)], given.jobs)
-    rows = [_row("whole samples (ssf)", "", replay)]
+    whole = dataclasses.replace(base, method=("ssf",))
+    replay = {"default": grid.with_seeds(whole, given.seeds)}
+    for what, field, value in REPLAY:
+        differing: dict[str, Any] = {field: (value,) if field == "set" else value}
+        name = str(value) if field == "set" else f"{what} {value:g}"
+        replay[name] = grid.with_seeds(dataclasses.replace(whole, **differing), given.seeds)
+    groups = [default, *replay.values(), *cells.values()]
+    grid.run_all([cell for group in groups for cell in group], given.jobs)
+    rows = [_row("replay of whole samples (ssf)", name, group) for name, group in replay.items()]
     for what, changes in CHANGES.items():
         for change in changes:
             chosen = _is_default(change)

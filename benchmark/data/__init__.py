@@ -1,9 +1,9 @@
 """What the harness learns from: images with captions and labels, from any source, in two parts.
 
-`open_data` takes the embedded `mini`, another named configuration of `mm_imagenet_r`, a folder of
-images, Parquet, or a Hub id, and returns a `Data`: a training and an evaluation part of lazily read
-samples, and hashes that say exactly which data that was. How the sources are read lies in
-`sources.py` and `tables.py`; importing this file is cheap.
+`open_data` takes the name of a data set of `mm_imagenet_r`, a folder of images, Parquet, or a Hub
+id, and returns a `Data`: a training and an evaluation part of lazily read samples, and hashes that
+say exactly which data that was. How the sources are read lies in `named.py`, `trees.py` and
+`tables.py`; importing this file is cheap.
 """
 
 from __future__ import annotations
@@ -11,40 +11,26 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from benchmark.data.samples import IntArray, Rows, Sample, Samples
 from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.splits import list_sha256
 
 if TYPE_CHECKING:
     from benchmark.results.schema import DatasetInfo
 
-IntArray = NDArray[np.int64]
+__all__ = [
+    "Archive", "ColumnNames", "Data", "IntArray", "Rows", "Sample", "Samples", "open_data",
+]  # fmt: skip
 
 #: Share of each class's training samples that `validation=True` holds out.
 VALIDATION_FRACTION = 0.2
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One image with its caption.
-
-    Attributes:
-        image: Bytes of the image file, as its owner made it.
-        caption: May be empty, of any length.
-        label: Position of its class in the class order, 0..num_classes-1.
-        file_name: Key of the sample, unique in its data set.
-    """
-
-    image: bytes
-    caption: str
-    label: int
-    file_name: str
 
 
 @dataclass(frozen=True)
@@ -58,104 +44,18 @@ class ColumnNames:
 
 
 @dataclass(frozen=True)
-class Rows:
-    """All rows of a data set: the images stay on disk, the texts are held.
+class Archive:
+    """Files of a published data set, as the user has them; see `benchmark.data.named`.
 
     Attributes:
-        images: `datasets.Dataset` whose column image is `Image(decode=False)`.
-        captions: (n,) captions, empty where there is none.
-        file_names: (n,) keys.
+        data_dir: Folder that holds them.
+        split_name: Which cut into training and test part; None: the default one.
+        partial: Images may be missing.
     """
 
-    images: Any
-    captions: Sequence[str]
-    file_names: Sequence[str]
-
-    def __len__(self) -> int:
-        return len(self.file_names)
-
-    def image(self, row: int) -> bytes:
-        """Bytes of one image file; none where a table has no image.
-
-        Raises:
-            OSError: The file is gone or unreadable.
-        """
-        found: dict[str, Any] | None = self.images[row]["image"]
-        if found is None:
-            return b""
-        data: bytes | None = found["bytes"]
-        if data is not None:
-            return data
-        return Path(found["path"]).read_bytes() if found["path"] else b""
-
-
-class Samples(Sequence[Sample]):
-    """Samples that are read from disk when they are asked for; selecting copies no image.
-
-    Attributes:
-        labels: (n,) label of each sample, known without reading an image. Not to be written to.
-    """
-
-    def __init__(self, rows: Rows, indices: IntArray, labels: IntArray) -> None:
-        """Look at some of the rows of a data set.
-
-        Args:
-            rows: All rows; shared by every selection of them.
-            indices: (n,) which rows.
-            labels: (n,) label of each of these.
-        """
-        self._rows = rows
-        self._indices = indices
-        self.labels = labels
-
-    def __len__(self) -> int:
-        return len(self._indices)
-
-    @overload
-    def __getitem__(self, index: int) -> Sample: ...
-    @overload
-    def __getitem__(self, index: slice) -> Samples: ...
-    def __getitem__(self, index: int | slice) -> Sample | Samples:
-        if isinstance(index, slice):
-            return self.select(np.arange(len(self))[index])
-        row = int(self._indices[index])
-        name = self._rows.file_names[row]
-        try:
-            image = self._rows.image(row)
-        except OSError as error:
-            raise UserError(
-                f"{name} could not be read ({error.strerror or error}): was it moved since the run "
-                "began? Put it back and give the same command again"
-            ) from error
-        return Sample(image, self._rows.captions[row], int(self.labels[index]), name)
-
-    def __repr__(self) -> str:
-        return f"Samples({len(self)} of {len(set(self.labels.tolist()))} classes)"
-
-    @property
-    def file_names(self) -> list[str]:
-        """Keys of all samples, without reading an image."""
-        return [self._rows.file_names[row] for row in self._indices]
-
-    @property
-    def captions(self) -> list[str]:
-        """Captions of all samples, without reading an image."""
-        return [self._rows.captions[row] for row in self._indices]
-
-    def select(self, positions: Iterable[int] | IntArray) -> Samples:
-        """The samples at these positions, in this order."""
-        chosen = np.asarray(
-            positions if isinstance(positions, np.ndarray) else list(positions), dtype=np.int64
-        )
-        return Samples(self._rows, self._indices[chosen], self.labels[chosen])
-
-    def of_classes(self, labels: Collection[int]) -> Samples:
-        """All samples of some classes, in the order they have here."""
-        return self.select(np.flatnonzero(np.isin(self.labels, list(labels))))
-
-    def relabelled(self, new: IntArray) -> Samples:
-        """The same samples; label l becomes new[l]."""
-        return Samples(self._rows, self._indices, new[self.labels])
+    data_dir: Path | None = None
+    split_name: str | None = None
+    partial: bool = False
 
 
 @dataclass(frozen=True)
@@ -169,10 +69,13 @@ class Data:
         train: What is learned from.
         test: What is evaluated on (the validation part where that was asked for).
         captions: Name of the caption set.
+        captions_id: Its fingerprint; where it has none, the hash of file names and texts.
         data_sha256: Identity of everything in the data set, whatever the class order.
-        split_sha256: Identity of the cut: which file is in which part.
+        split: Name of the rule by which it was cut.
+        split_sha256: Hash of the file names in `test`: `mm_imagenet_r.splits.list_sha256`.
         notes: What a user should know about how the source was read.
         left_out: File name of each image that cannot be used, and what is wrong with it.
+        absent: How many images of a published data set are not there.
     """
 
     name: str
@@ -181,10 +84,13 @@ class Data:
     train: Samples
     test: Samples
     captions: str
+    captions_id: str
     data_sha256: str
+    split: str
     split_sha256: str
     notes: tuple[str, ...] = ()
     left_out: tuple[tuple[str, str], ...] = ()
+    absent: int = 0
 
     @property
     def num_classes(self) -> int:
@@ -198,9 +104,12 @@ class Data:
             "num_classes": self.num_classes,
             "train": len(self.train),
             "test": len(self.test),
+            "left_out": len(self.left_out) + self.absent,
             "data_sha256": self.data_sha256,
+            "split": self.split,
             "split_sha256": self.split_sha256,
             "captions": self.captions,
+            "captions_id": self.captions_id,
         }
 
     def in_order(self, order: Sequence[int]) -> Data:
@@ -232,6 +141,7 @@ def open_data(
     *,
     columns: ColumnNames | None = None,
     captions: Path | None = None,
+    archive: Archive | None = None,
     test_fraction: float = 0.2,
     split_seed: int = 0,
     validation: bool = False,
@@ -240,12 +150,13 @@ def open_data(
     """Open a data set, check its images and cut it where it brings no test part.
 
     Args:
-        name: `mini` or another configuration of `mm_imagenet_r`; a folder `<class>/*.jpg` or
+        name: `mini`; `mm_imagenet_r:CAPTIONSET` or `upmc_food101`; a folder `<class>/*.jpg` or
             `{train,test}/<class>/*.jpg`; a folder or file of Parquet; a Hub id `org/name`
             (`:config` may follow the last two).
         columns: Columns of a table that cannot be found by name and type.
         captions: File (csv, tsv, jsonl, parquet) with the columns file_name and caption, used
             instead of the captions the source has.
+        archive: Where the files of `mm_imagenet_r` or `upmc_food101` are, and which split of them.
         test_fraction: Share of each class that becomes test data if the source has one part only.
         split_seed: Seed of that cut and of the validation cut.
         validation: Evaluate on a fifth of the training part; the test part is then never seen.
@@ -260,13 +171,14 @@ def open_data(
     """
     from benchmark.data import cut, image_check
     from benchmark.data.find import find
-    from benchmark.data.messages import counted
+    from benchmark.wording import counted
 
     if bad_images not in ("error", "skip"):
         raise UserError(f"--bad-images is error or skip, not {bad_images!r}")
     if not 0 < test_fraction < 1:
         raise UserError(f"--test-fraction lies between 0 and 1, not {test_fraction}")
-    source = find(name, columns or ColumnNames(), captions)
+    source = find(name, columns or ColumnNames(), captions, archive or Archive())
+    cut.refuse_unused(source, test_fraction, split_seed, validation=validation)
     rows, keys, notes = source.rows, source.rows.file_names, list(source.notes)
     source.refuse_repeated_names()
     digests = image_check.digests(rows)
@@ -309,17 +221,19 @@ def open_data(
         train=parts["train"],
         test=parts[evaluated],
         captions=source.captions,
-        data_sha256=_hash(json.dumps(line, ensure_ascii=False) for line in sorted(lines)),
-        split_sha256=_hash(
-            line for part, of in parts.items() for line in (part, *sorted(of.file_names))
-        ),
+        captions_id=source.captions_id or _hash([line[0], line[2]] for line in lines),
+        data_sha256=_hash(lines),
+        split=cut.split_name(source, test_fraction, split_seed),
+        split_sha256=list_sha256(parts[evaluated].file_names),
         notes=tuple(notes),
         left_out=tuple(left_out),
+        absent=source.absent,
     )
 
 
-def _hash(lines: Iterable[str]) -> str:
+def _hash(rows: Iterable[Any]) -> str:
+    """Hash of rows in whatever order."""
     digest = hashlib.sha256()
-    for line in lines:
-        digest.update(line.encode() + b"\n")
+    for row in sorted(rows):
+        digest.update(json.dumps(row, ensure_ascii=False).encode() + b"\n")
     return digest.hexdigest()

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,6 +9,7 @@ from benchmark.data import IntArray
 from benchmark.data.messages import listing
 from benchmark.data.sources import Source
 from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.splits import TEST_FRACTION, stratified_cut
 
 
 def held_out_for_test(
@@ -43,8 +41,33 @@ def held_out_for_test(
         return source.is_test
     _require(source, kept, 2, "two images, one of them for testing")
     is_test = np.zeros(len(good), dtype=bool)
-    is_test[kept] = stratified_cut(source.labels[kept], _keys(source, kept), fraction, seed)
+    is_test[kept] = _cut(source, kept, fraction, seed)
     return is_test
+
+
+def split_name(source: Source, fraction: float, seed: int) -> str:
+    """What the division into training and test part is called, as in `mm_imagenet_r.splits`."""
+    if source.split:
+        return source.split
+    if source.is_test is not None:
+        return "as given"
+    share = "" if fraction == TEST_FRACTION else f", {fraction:g} of each class"
+    return f"seeded:{seed}{share}"
+
+
+def refuse_unused(source: Source, fraction: float, seed: int, *, validation: bool) -> None:
+    """Raise UserError if options of a cut are given and nothing is cut."""
+    if source.is_test is None:
+        return
+    for option, given, unset in (
+        ("--test-fraction", fraction, TEST_FRACTION),
+        ("--split-seed", 0 if validation else seed, 0),
+    ):
+        if given != unset:
+            raise UserError(
+                f"{option} {given:g}: {source.name} has a test part, so none is cut off: leave the "
+                "option out"
+            )
 
 
 def held_out_for_validation(
@@ -56,45 +79,14 @@ def held_out_for_validation(
         UserError: A class has a single training image.
     """
     _require(source, train, 2, "two training images, one of them for validation")
-    held_out = stratified_cut(source.labels[train], _keys(source, train), fraction, seed)
+    held_out = _cut(source, train, fraction, seed)
     return train[~held_out], train[held_out]
 
 
-def stratified_cut(
-    labels: Sequence[int] | IntArray, keys: Sequence[str], fraction: float, seed: int
-) -> NDArray[np.bool_]:
-    """Choose the samples of each class that are held out.
-
-    Each class is put in the order of a hash of seed and key, and the first are taken: the choice
-    for a class depends on nothing but its own file names and the seed, not on how they are listed.
-
-    Args:
-        labels: (n,) class of each sample.
-        keys: (n,) unique names.
-        fraction: Share held out of each class: rounded, at least one, never all.
-        seed: Another seed gives another choice.
-
-    Returns:
-        (n,) True where a sample is held out.
-
-    >>> stratified_cut([0, 0, 0, 0, 0, 1, 1], list("abcdefg"), 0.4, seed=0).tolist()
-    [False, True, True, False, False, False, True]
-    >>> stratified_cut([1, 0, 0, 0, 0, 0, 1], list("gbcdeaf"), 0.4, seed=0).tolist()
-    [True, True, True, False, False, False, False]
-    """
-    held_out = np.zeros(len(keys), dtype=bool)
-    ranks = [hashlib.sha256(f"{seed}/{key}".encode()).digest() for key in keys]
-    members: dict[int, list[int]] = {}
-    for index, label in enumerate(labels):
-        members.setdefault(int(label), []).append(index)
-    for indices in members.values():
-        count = min(max(1, int(fraction * len(indices) + 0.5)), len(indices) - 1)
-        held_out[sorted(indices, key=ranks.__getitem__)[:count]] = True
-    return held_out
-
-
-def _keys(source: Source, rows: IntArray) -> list[str]:
-    return [source.rows.file_names[row] for row in rows.tolist()]
+def _cut(source: Source, rows: IntArray, fraction: float, seed: int) -> NDArray[np.bool_]:
+    """(n,) True where one of n rows is held out."""
+    keys = [source.rows.file_names[row] for row in rows.tolist()]
+    return np.array(stratified_cut(source.labels[rows].tolist(), keys, fraction, seed), dtype=bool)
 
 
 def _require(source: Source, rows: IntArray, least: int, what: str) -> None:

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import track
 
 from benchmark.data import Rows
-from benchmark.data.messages import counted
+from benchmark.wording import counted
 from mm_imagenet_r import images
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.files import write_atomic

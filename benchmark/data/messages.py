@@ -6,15 +6,6 @@ import contextlib
 from collections.abc import Iterator, Sequence
 
 
-def counted(count: int, noun: str) -> str:
-    """A number of things.
-
-    >>> counted(1, "image"), counted(1200, "image")
-    ('1 image', '1200 images')
-    """
-    return f"{count} {noun}{'' if count == 1 else 's'}"
-
-
 def listing(names: Sequence[str], most: int = 5) -> str:
     """A few names, and how many more there are.
 

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.data import IntArray, Rows
-from benchmark.data.caption_files import match_captions, read_captions
+from benchmark.data.caption_files import match_captions
 from benchmark.data.messages import listing
+from mm_imagenet_r.captions.files import read_captions
 from mm_imagenet_r.errors import UserError
 
 #: Names of folders or splits, in the order of preference.
@@ -33,6 +34,9 @@ class Source:
         is_test: (n,) True for rows of the source's test part; None if it has one part only.
         class_names: Every class that occurs, in the order of its labels.
         captions: Name of the caption set.
+        captions_id: Its fingerprint; "" if it has none.
+        split: Name of the rule that made `is_test`; "" if it has none.
+        absent: How many images of a published data set are not there.
         drawn: The images were drawn by our own code: checking them is a waste of time.
         notes: What a user should know about how it was read.
     """
@@ -43,6 +47,9 @@ class Source:
     is_test: NDArray[np.bool_] | None
     class_names: list[str]
     captions: str
+    captions_id: str = ""
+    split: str = ""
+    absent: int = 0
     drawn: bool = False
     notes: list[str] = field(default_factory=list)
 
@@ -63,7 +70,8 @@ class Source:
         Raises:
             UserError: The file is malformed or names none of the images.
         """
-        captions = read_captions(path)
+        given = read_captions(path)
+        captions = given.by_name
         keys = self.rows.file_names
         found, unused = match_captions(captions, keys, TRAIN_NAMES + TEST_NAMES)
         if all(caption is None for caption in found):
@@ -73,7 +81,7 @@ class Source:
                 "Write paths relative to the folder, or bare names where these are unique"
             )
         self.rows = Rows(self.rows.images, [caption or "" for caption in found], keys)
-        self.captions = path.name
+        self.captions, self.captions_id = path.name, given.identity
         if unused:
             self.notes.append(f"{unused} of {len(captions)} captions in {path.name} name no image")
 

@@ -8,10 +8,11 @@ import numpy as np
 from datasets import Dataset, Features, Image
 
 from benchmark.data import Rows
-from benchmark.data.caption_files import SUFFIXES, read_captions
-from benchmark.data.messages import counted, listing
+from benchmark.data.messages import listing
 from benchmark.data.sources import NO_CAPTIONS, TEST_NAMES, TRAIN_NAMES, Source
+from benchmark.wording import counted
 from mm_imagenet_r import images
+from mm_imagenet_r.captions.files import SUFFIXES, read_captions
 from mm_imagenet_r.errors import UserError
 
 _LAYOUTS = (

@@ -14,19 +14,18 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.config import RunConfig
-from benchmark.data.messages import counted
 from benchmark.options import from_mapping
 from benchmark.report import ledger_sections, sections
 from benchmark.report.comparison import write_comparison
 from benchmark.report.gallery import gallery, read_gallery
-from benchmark.report.markup import Child, Html, el, join
 from benchmark.report.page import page
 from benchmark.results import RESULT, find, read
 from benchmark.results.records import PREDICTIONS, read_predictions
 from benchmark.results.schema import Result
-from benchmark.wording import budget_sentence, phases_words, title_words
+from benchmark.wording import budget_sentence, counted, order_words, phases_words, title_words
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.files import write_atomic
+from mm_imagenet_r.markup import Child, Html, el, join
 
 REPORT = "report.html"
 
@@ -79,12 +78,12 @@ def write_report(folder: Path, path: Path | None = None) -> Path:
 
 
 def _header(result: Result) -> Html:
-    data, order = result["dataset"], result["class_order"]["seed"]
+    data = result["dataset"]
     backbone, sizes = result["backbone"], [len(phase["classes"]) for phase in result["phases"]]
     facts: dict[str, str] = {
         "data": f"{data['name']}, {data['train']:,} training and {data['test']:,} test samples",
         "backbone": f"{backbone['name']}, {backbone['parameters']:,} parameters",
-        "class order": "natural" if order is None else f"seed {order}",
+        "class order": order_words(result["class_order"]),
         "run": f"seed {result['seed']}",
     }
     preset = f"@{result['preset']}" if result["preset"] not in (None, "", "default") else ""
@@ -118,8 +117,10 @@ def _again(result: Result) -> Html:
     origin = {
         "method's files (sha256)": result["method_sha256"],
         "data set (sha256)": data["data_sha256"],
-        "split (sha256 of the file list)": data["split_sha256"],
+        "split": data["split"],
+        "split (sha256 of the file names evaluated on)": data["split_sha256"],
         "captions": data["captions"],
+        "captions (fingerprint of the set, or sha256)": data["captions_id"],
         "class order (sha256)": order["sha256"],
         f"backbone {backbone['name']} (sha256)": backbone["sha256"],
         **({f"like: {k}": v for k, v in result["like"].items()} if result["like"] else {}),

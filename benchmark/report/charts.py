@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from benchmark.report.markup import Html, el, join
+from mm_imagenet_r.markup import Html, el, join
 
 _WIDE, _NARROW = (900, 340), (380, 280)
 _LEFT, _RIGHT, _TOP, _BOTTOM = 38, 46, 24, 40

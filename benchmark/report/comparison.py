@@ -10,17 +10,16 @@ import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmark.data.messages import counted
 from benchmark.metrics import mean_std
 from benchmark.report import sections
 from benchmark.report.charts import Line, legend, line_chart
-from benchmark.report.markup import Child, Html, el, join
 from benchmark.report.page import page
 from benchmark.results import read
 from benchmark.results.tables import Row, best, by_budget, cells, copies, table
-from benchmark.wording import memory_words, spread_words
+from benchmark.wording import counted, memory_words, spread_words
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.files import write_atomic
+from mm_imagenet_r.markup import Child, Html, el, join
 
 _CURRENCIES = {
     "bytes": "Memory is counted in bytes: every byte kept of a sample is charged.",

@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypedDict, cast
 
-from benchmark.report.markup import Html, el, join
 from benchmark.results.schema import mismatches
 from benchmark.wording import bytes_words
 from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.markup import Html, el, join
 
 GALLERY = "gallery.json"
 _SHOWN = 12

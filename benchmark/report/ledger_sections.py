@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import cast
 
 from benchmark.report.charts import COLOURS, column_chart
-from benchmark.report.markup import Child, Html, el
 from benchmark.report.sections import plain_table, section
 from benchmark.results.schema import ClassLedger, PhaseResult, Result
 from benchmark.wording import amount_words, bytes_words, class_share, seconds_words
+from mm_imagenet_r.markup import Child, Html, el
 
 
 def memory(result: Result) -> Html | None:

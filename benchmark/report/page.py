@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.resources
 
-from benchmark.report.markup import Html, el
+from mm_imagenet_r.markup import Html, el
 
 # The page may load nothing: not even a class name from a strange data set could make it.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'unsafe-inline'"

@@ -8,10 +8,10 @@ from typing import Any, cast
 
 from benchmark.metrics import sample_weighted_accuracy
 from benchmark.report.charts import Line, line_chart
-from benchmark.report.markup import Child, Html, el, join
 from benchmark.results.records import Prediction
 from benchmark.results.schema import Result
 from benchmark.wording import MISSING, amount_words, bytes_words, exemplars_per_class
+from mm_imagenet_r.markup import Child, Html, el, join
 
 #: What each figure of result.json is, for the page that shows it.
 DEFINITIONS = {

@@ -9,12 +9,15 @@ from typing import Any
 
 from benchmark.budget import Budget, make_budget
 from benchmark.cells import as_text
-from benchmark.config import RunConfig, last_part
+from benchmark.class_order import class_order
+from benchmark.config import RunConfig
 from benchmark.options import from_mapping
+from benchmark.paths import last_part
 from benchmark.results import sha256
 from benchmark.results.schema import Result
+from benchmark.wording import order_words
 from mm_imagenet_r.errors import UserError
-from mm_imagenet_r.phases import class_order, phase_sizes
+from mm_imagenet_r.phases import phase_sizes
 
 
 def contradictions(result: Result) -> Iterator[str]:
@@ -84,9 +87,11 @@ def _phases(result: Result, config: RunConfig) -> Iterator[str]:
     """Class order, classes of each phase, numbers of samples and of steps."""
     data, order, phases = result["dataset"], result["class_order"], result["phases"]
     count = data["num_classes"]
-    yield from _differ("class_order.seed", order["seed"], config.class_order_seed)
-    if order["order"] != class_order(count, config.class_order_seed):
-        yield f"class_order.order is not that of seed {config.class_order_seed}"
+    seed = config.class_order_seed if config.class_order is None else None
+    yield from _differ("class_order.seed", order["seed"], seed)
+    yield from _differ("class_order.name", order["name"], config.class_order)
+    if order["order"] != class_order(count, seed, config.class_order):
+        yield f"class_order.order is not that of {order_words(order)}"
     sizes = phase_sizes(count, config.phases, config.base_classes)
     yield from _differ("complete", result["complete"], len(phases) == len(sizes))
     start, exemplars, trained = 0, 0, 0

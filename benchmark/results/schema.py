@@ -63,24 +63,34 @@ class PhaseResult(TypedDict):
 
 
 class DatasetInfo(TypedDict):
-    """The data set and the hashes of its content and of its division into train and test.
+    """The data set, the name of its division into train and test, and hashes of both.
 
-    Of a folder or file the name is the last part; where it lay is said in `config`.
+    Of a folder or file the name is the last part; where it lay is said in `config`. `left_out`
+    counts the images that belong to it and took no part, as they are absent or cannot be used.
+    `split_sha256` is the hash of the file names evaluated on (`mm_imagenet_r.splits.list_sha256`),
+    `captions_id` the fingerprint of the caption set or, where it has none, a hash of all captions.
     """
 
     name: str
     num_classes: int
     train: int
     test: int
+    left_out: int
     data_sha256: str
+    split: str
     split_sha256: str
     captions: str
+    captions_id: str
 
 
 class ClassOrder(TypedDict):
-    """`order[p]` is the data set's label, `names[p]` the name of the class at position p."""
+    """`order[p]` is the data set's label, `names[p]` the name of the class at position p.
+
+    It follows from the seed or, where it is a published one, from the name.
+    """
 
     seed: int | None
+    name: str | None
     order: list[int]
     sha256: str
     names: list[str]

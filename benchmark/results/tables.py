@@ -16,8 +16,10 @@ from benchmark.results.schema import BudgetInfo, Result
 from benchmark.wording import (
     MISSING,
     bytes_words,
+    counted,
     exemplars_per_class,
     memory_words,
+    order_words,
     phases_words,
     spread_words,
     title_words,
@@ -27,9 +29,9 @@ from mm_imagenet_r.errors import UserError
 # Fields of a configuration that other keys of a result say better (with hashes), or that name a
 # seed; together with the fields that cannot change results they do not tell two rows apart.
 _SAID_ELSEWHERE = {
-    "method", "set", "seeds", "dataset", "captions", "image_column", "caption_column",
-    "label_column", "phases", "base_classes", "class_order_seed", "memory", "growth", "currency",
-    "backbone", "evaluate_on",
+    "method", "set", "seeds", "dataset", "data_dir", "split_name", "partial", "captions",
+    "image_column", "caption_column", "label_column", "phases", "base_classes",
+    "class_order_seed", "class_order", "memory", "growth", "currency", "backbone", "evaluate_on",
 }  # fmt: skip
 _CODE = "code sha256"  # no setting can be called so
 _NO_EFFECT = {spec.name for spec in dataclasses.fields(RunConfig) if spec.metadata.get("where")}
@@ -211,11 +213,14 @@ def _spread(values: Sequence[float | None]) -> Spread | None:
 def _heading(result: Result) -> str:
     data = result["dataset"]
     words = f"{data['name']}, {phases_words([len(p['classes']) for p in result['phases']])}"
-    seed = result["class_order"]["seed"]
-    words += ", natural class order" if seed is None else f", class order {seed}"
+    words += f", class order {order_words(result['class_order']).removeprefix('seed ')}"
     words += f", backbone {result['backbone']['name']}"
-    if data["captions"] not in ("", data["name"]):
+    if data["captions"] not in ("", *data["name"].split(":")):
         words += f", captions {data['captions']}"
+    if data["split"] not in ("as given", data["name"]):
+        words += f", split {data['split']}"
+    if data["left_out"]:
+        words += f", {counted(data['left_out'], 'image')} left out"
     evaluated = _evaluated_on(result)
     return words if evaluated == "test" else f"{words}, evaluated on {evaluated}"
 

@@ -24,11 +24,12 @@ from benchmark.results.records import (
 )
 from benchmark.results.schema import Result
 from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.splits import list_sha256
 
 #: What a folder cannot show, for whoever reads that it is verified.
 UNCHECKED = (
     "Not checked, for it takes the data, the backbone or a repetition of the run: that the model "
-    "made these predictions, the hashes of data, split, backbone and method, the mean size of a "
+    "made these predictions, the hashes of data, captions, backbone and method, the mean size of a "
     "sample, that exemplars are training samples, what is outside the memory, seconds and versions."
 )
 
@@ -125,6 +126,9 @@ def _check_metrics(result: Result, predictions: Sequence[Prediction]) -> list[st
     except ValueError as error:
         return [str(error)]
     found: list[str] = []
+    split = list_sha256(row.file_name for row in predictions if row.phase == len(matrix) - 1)
+    if result["complete"] and split != result["dataset"]["split_sha256"]:
+        found.append(f"dataset.split_sha256 is {split} by the predictions")
     if sizes != result["test_sizes"]:
         found.append(f"test_sizes are {sizes} by the predictions")
     for t, (row, phase) in enumerate(zip(matrix, result["phases"], strict=True)):

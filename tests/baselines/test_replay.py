@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -205,3 +206,15 @@ def test_captions_that_lose_their_end_are_counted_once(
     assert f"note: {cut} of the {len(phase.train)} captions" in caplog.messages[0]
     method.begin_phase(Phase(1, range(2, 4), 4, samples), memory_of(tmp_path))
     assert len(caplog.messages) == 1
+
+
+def test_a_test_sample_is_never_answered_from_a_training_sample_of_its_name(
+    make: Make, samples: Samples
+) -> None:
+    """Names of test samples are numbers; those of a table without names may be the same ones."""
+    method = make()
+    one, other = samples[0], samples[7]
+    method.view(dataclasses.replace(one, file_name="test/0"))
+    unknown = dataclasses.replace(other, file_name="test/0", label=-1)
+    seen = method.collate([unknown], None).views
+    assert torch.equal(seen.patches, torch.from_numpy(method.see(other).patches))

@@ -7,7 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from benchmark.data.caption_files import match_captions, read_captions
+from benchmark.data.caption_files import match_captions
+from mm_imagenet_r.captions.files import read_captions
 from mm_imagenet_r.errors import UserError
 
 
@@ -26,21 +27,21 @@ from mm_imagenet_r.errors import UserError
 def test_formats_give_the_same(tmp_path: Path, name: str, text: str) -> None:
     path = tmp_path / name
     path.write_text(text, encoding="utf-8", newline="")
-    assert read_captions(path) == {"a.jpg": "one, two", "b/a.jpg": ""}
+    assert read_captions(path).by_name == {"a.jpg": "one, two", "b/a.jpg": ""}
 
 
 def test_parquet(tmp_path: Path) -> None:
     path = tmp_path / "c.parquet"
     table = {"file_name": ["a.jpg", "b/a.jpg"], "caption": ["one", None], "big": [b"x", b"y"]}
     pq.write_table(pa.table(table), path)
-    assert read_captions(path) == {"a.jpg": "one", "b/a.jpg": ""}
+    assert read_captions(path).by_name == {"a.jpg": "one", "b/a.jpg": ""}
 
 
 def test_csv_takes_long_captions_and_leaves_the_limit_alone(tmp_path: Path) -> None:
     before = csv.field_size_limit()
     path = tmp_path / "c.csv"
     path.write_text(f"file_name,caption\na.jpg,{'long ' * 40_000}\n")
-    assert len(read_captions(path)["a.jpg"]) == 200_000
+    assert len(read_captions(path).by_name["a.jpg"]) == 200_000
     assert csv.field_size_limit() == before
 
 

@@ -14,9 +14,10 @@ import pytest
 
 from benchmark.cells import cells
 from benchmark.config import NAMED, RunConfig
+from benchmark.data import named
 from benchmark.options import from_mapping, parse, parser, read_file
 from benchmark.results.schema import Result
-from mm_imagenet_r.builder import SOURCES
+from mm_imagenet_r import imagenet_r
 from mm_imagenet_r.errors import UserError
 
 
@@ -197,7 +198,8 @@ def test_a_place_is_one_experiment_however_it_is_written(
 
 
 def test_names_are_told_from_folders() -> None:
-    assert set(SOURCES) <= NAMED["dataset"]
+    assert set(named.NAMES) == NAMED["dataset"]
+    assert given("--dataset mm_imagenet_r").dataset == f"mm_imagenet_r:{imagenet_r.DEFAULT}"
     for option, name in (("--dataset", "mini"), ("--backbone", "tiny")):
         folders = {given(f"{option} {text}").fingerprint() for text in (name, f"./{name}")}
         assert len(folders) == 2

@@ -194,7 +194,7 @@ def test_what_is_not_charged_cannot_carry_anything(tmp_path: Path) -> None:
     assert len(memory.keep(0, [first, second])) == 2
     with pytest.raises(ValueError, match="'notes' is no sample of this phase"):
         memory.keep(0, [dataclasses.replace(first, file_name="notes")])
-    with pytest.raises(ValueError, match="is no single word"):
+    with pytest.raises(ValueError, match="is no word of up to 16"):
         memory.keep(0, [dataclasses.replace(first, codec="a long tale of pixels")])
     memory.open_phase(1, 2, {"1/0.jpg"})
     assert memory.keep(0, [second]) == [second]  # what is kept already may stay

@@ -13,7 +13,12 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark.find_method import describe_settings, find, make_settings, source_sha256
+from benchmark.find_method import (
+    describe_settings,
+    find,
+    make_settings,
+    source_sha256,
+)
 from benchmark.method import REGISTRY, Method, NoSettings, Task
 from mm_imagenet_r.errors import UserError
 
@@ -211,3 +216,24 @@ def test_the_example_is_short_and_complete(mean_colour: Path) -> None:
     assert len(code.splitlines()) < 100
     (defined,) = [n for n in ast.parse(code).body if isinstance(n, ast.ClassDef)]
     assert defined.name == "MeanColour"
+
+
+def test_the_hash_of_a_method_covers_what_it_imports(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "some_methods"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "helper.py").write_text("FACTOR = 1\n")
+    (package / "unrelated.py").write_text("")
+    (package / "mine.py").write_text(
+        "from benchmark.method import Method\nfrom some_methods.helper import FACTOR\n"
+        "class Mine(Method):\n    factor = FACTOR\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    method, _ = find("some_methods.mine:Mine")
+    before = source_sha256(method)
+    (package / "unrelated.py").write_text("# changed\n")
+    assert source_sha256(method) == before
+    (package / "helper.py").write_text("FACTOR = 2\n")
+    assert source_sha256(method) != before

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 from hypothesis import given
@@ -80,8 +83,32 @@ def test_a_class_without_rows_still_has_its_place() -> None:
         (Dataset.from_dict({"label": ["cat", "dog"]}), 2, "class_encode_column"),
         (labelled([0, 1], 2).to_iterable_dataset(), 2, "without streaming"),
         (DatasetDict(a=labelled([0], 1), b=labelled([0], 2)), 1, "do not agree"),
+        (None, 2, "it is no datasets.Dataset but NoneType. Give what load_dataset"),
+        ({"train": [0, 1]}, 2, "split 'train' cannot .* but list"),
     ],
 )
 def test_mistakes_are_explained(dataset: object, phases: int, message: str) -> None:
     with pytest.raises(UserError, match=message):
         class_incremental(dataset, phases)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"phases": "5"}, "phases='5' is no whole number: give one$"),
+        ({"phases": None}, "phases=None is no whole number"),
+        ({"phases": 2.0}, "phases=2.0 is no whole number"),
+        ({"phases": True}, "phases=True is no whole number"),
+        ({"seed": "x"}, "seed='x' is no whole number: give one or None"),
+        ({"base_classes": "1"}, "base_classes='1' is no whole number: give one or None"),
+    ],
+)
+def test_numbers_must_be_numbers(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        class_incremental(labelled([0, 1, 2], 3), **{"phases": 2} | wrong)
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    dataset, two = labelled([0, 1, 2], 3), np.int64(2)
+    for phases in (class_incremental(dataset, two, two), class_incremental(dataset, 2, None, two)):
+        assert [len(phase.classes) for phase in phases] == [2, 1]

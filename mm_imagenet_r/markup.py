@@ -6,7 +6,7 @@ import html
 from collections.abc import Sequence
 from typing import Union
 
-_VOID = {"br", "hr", "meta"}
+_VOID = {"br", "hr", "img", "meta"}
 
 
 class Html(str):

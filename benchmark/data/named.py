@@ -1,0 +1,103 @@
+"""The data sets of `mm_imagenet_r` under their names: mini, MM-ImageNet-R, UPMC Food-101."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import Any, Final
+
+from benchmark.config import dashed
+from benchmark.data import Archive, ColumnNames, tables
+from benchmark.data.messages import waiting
+from benchmark.data.sources import Source
+from mm_imagenet_r.builder import MMImageNetR
+from mm_imagenet_r.classes import classes
+from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.food101 import Food101
+from mm_imagenet_r.imagenet_r import DEFAULT, ENVIRONMENT, ImageNetR
+from mm_imagenet_r.sources import SOURCES
+
+IMAGENET_R: Final = "mm_imagenet_r"
+FOOD101: Final = "upmc_food101"
+
+#: Fields of `Archive` that mean something, by the name of the data set.
+_OPTIONS: Final = {
+    **dict.fromkeys(SOURCES, ()),
+    IMAGENET_R: ("data_dir", "split_name", "partial"),
+    FOOD101: ("data_dir", "partial"),
+}
+NAMES: Final = tuple(_OPTIONS)
+_NEEDED: Final = {
+    IMAGENET_R: f"(or set {ENVIRONMENT}): it holds imagenet-r.tar, which python -m "
+    "mm_imagenet_r.download DIR fetches, and captions/, which python -m mm_imagenet_r.captions "
+    "makes",
+    FOOD101: "into which it was unpacked: it holds images/ and texts/",
+}
+
+
+def is_name(text: str) -> bool:
+    """Whether a `--dataset` is one of these; a caption set may follow `mm_imagenet_r:`."""
+    return text in NAMES or text.startswith(f"{IMAGENET_R}:")
+
+
+def refuse_unused(name: str, archive: Archive) -> None:
+    """Raise UserError if an option is given that means nothing for a data set of any kind."""
+    allowed = _OPTIONS.get(name.partition(":")[0], ()) if is_name(name) else ()
+    for spec in dataclasses.fields(archive):
+        if getattr(archive, spec.name) != spec.default and spec.name not in allowed:
+            takers = [name for name, options in _OPTIONS.items() if spec.name in options]
+            raise UserError(
+                f"--{dashed(spec.name)} is for --dataset {' or '.join(takers)}: leave it out, "
+                f"--dataset {name} has no use for it"
+            )
+
+
+def read(name: str, archive: Archive, *, captions_given: bool) -> Source:
+    """Prepare a data set, if it is not in the cache of `datasets`, and read it from there.
+
+    Args:
+        name: One for which `is_name` holds.
+        archive: Its files; see `mm_imagenet_r.load`.
+        captions_given: The captions come from a file of the user's.
+
+    Raises:
+        UserError: The folder, images or captions are missing or damaged, or there is no such
+            caption set or split.
+    """
+    kind, _, captions = name.partition(":")
+    somewhere = archive.data_dir or (kind == IMAGENET_R and os.environ.get(ENVIRONMENT))
+    if kind in _NEEDED and not somewhere:
+        raise UserError(f"--dataset {name} needs --data-dir DIR, the folder {_NEEDED[kind]}")
+    if kind == IMAGENET_R and captions in (*SOURCES, FOOD101):
+        raise UserError(f"{captions} is no caption set of {kind}: give --dataset {captions}")
+    if kind == IMAGENET_R and captions_given:
+        raise UserError(
+            f"--captions is not for --dataset {kind}: put the file into captions/ of its folder "
+            f"and name it, --dataset {kind}:NAME for captions/NAME.csv"
+        )
+    with waiting(f"preparing {name}"):
+        builder = MMImageNetR(
+            config_name=(captions or DEFAULT) if kind == IMAGENET_R else kind,
+            **dataclasses.asdict(archive),
+        )
+        builder.download_and_prepare()
+        loaded = builder.as_dataset()
+    found = tables.read(name, loaded, ColumnNames(), captions_given=captions_given)
+    facts, class_names = builder.source.provenance(), builder.source.classes()
+    found.class_names = [class_names[wnid].replace("_", " ") for wnid in found.class_names]
+    found.captions, found.captions_id = facts["captions"], facts.get("caption_set", "")
+    found.split = facts["split"]
+    found.absent = _absent(builder.source, len(found.rows))
+    found.drawn = kind in SOURCES
+    if not found.drawn:
+        found.notes.append(builder.source.description())
+    return found
+
+
+def _absent(source: Any, rows: int) -> int:
+    """How many images were published and are not among the rows."""
+    if isinstance(source, ImageNetR):
+        return sum(cls.images for cls in classes()) - rows
+    if isinstance(source, Food101):
+        return len(source.absent) + sum(map(len, source.titles.values())) - rows
+    return 0

@@ -1,0 +1,43 @@
+"""Paths as they stand in configurations, results and folder names."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+from pathlib import Path
+
+
+def same_path(text: str, names: Collection[str] = ()) -> str:
+    """A path in one way of writing, so that one place is one experiment: relative if it is below.
+
+    Args:
+        text: As the user typed it: a path, or something else such as a Hub id.
+        names: Words that are no paths; a path that would come to read like one stays as it is,
+            and so does what does not exist: `./absent` must not come to read like a Hub id.
+
+    >>> same_path("./tests/"), same_path("docs/../tests"), same_path("./absent")
+    ('tests', 'tests', './absent')
+    >>> same_path(os.path.abspath("tests")), same_path("./tests", {"tests"}), same_path("")
+    ('tests', './tests', '')
+    """
+    if not text:
+        return text
+    home = os.path.expanduser(text)  # noqa: PTH111 (it leaves alone what only begins like a home)
+    path = Path(os.path.normpath(home))
+    if path.is_absolute() and path.is_relative_to(Path.cwd()):
+        path = path.relative_to(Path.cwd())
+    return text if str(path) in names or not path.exists() else str(path)
+
+
+def last_part(text: str) -> str:
+    """The last part of a path, of a Hub id or of a method's file and class.
+
+    >>> last_part("some where/photos"), last_part("mini"), last_part("../mine.py:Mine@fast")
+    ('photos', 'mini', 'mine.py:Mine@fast')
+    """
+    return Path(os.path.normpath(Path(text).absolute())).name
+
+
+def safe_name(text: str) -> str:
+    """A name that is fit for a folder on every system."""
+    return "".join(c if c.isalnum() or c in "-._@" else "_" for c in text)[:80]

@@ -1,0 +1,301 @@
+"""Images with their classes, read from wherever they lie: a tar, folders or Parquet.
+
+`open_images` tells the sources apart by looking. All of them give the bytes of the files as they
+are, under the key `<class folder>/<file>`, for ImageNet-R `<wnid>/<style>_<n>.jpg`. Nothing is
+unpacked, and nothing outside the given path is read or written.
+"""
+
+from __future__ import annotations
+
+import abc
+import hashlib
+import os
+import weakref
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mm_imagenet_r import images, tar_index
+from mm_imagenet_r.errors import UserError
+
+#: Levels above the classes that are known: the one of ImageNet-R's tar, and those of PILOT.
+_ROOT: Final = "imagenet-r"
+SPLITS: Final = ("train", "test")
+#: Not looked into: captions lie beside the images.
+_NO_CLASSES: Final = {"__MACOSX", "captions"}
+
+LAYOUTS: Final = (
+    "Images are expected as imagenet-r.tar, as folders <wnid>/<style>_<n>.jpg (also below "
+    "imagenet-r/, or in train/ and test/), or as Parquet with the columns image and file_name"
+)
+
+
+class Images(abc.ABC):
+    """Image files with their classes; may be pickled, and read by many processes at once.
+
+    Attributes:
+        path: Where they lie.
+        names: Sorted keys.
+        identity: Hash that changes when an image does (of the archive, or of names, sizes and
+            times of the files).
+        notes: What a user should know about how they were found.
+    """
+
+    def __init__(self, path: Path, splits: Iterable[tuple[str, str | None]], identity: str) -> None:
+        """Take keys, each with the split it lies in.
+
+        Raises:
+            UserError: A key occurs twice, or there is none.
+        """
+        self.path = path
+        self.identity = identity
+        self.notes: tuple[str, ...] = ()
+        self._splits: dict[str, str | None] = {}
+        for name, split in splits:
+            if name in self._splits:
+                raise UserError(
+                    f"{path}: {name} occurs more than once. A class and file name must stand for "
+                    "one image: remove the others, or give the folder that holds one copy"
+                )
+            if not name.isprintable():
+                raise UserError(f"{path}: the file name {name!r} is no plain text: rename the file")
+            self._splits[name] = split
+        if not self._splits:
+            raise UserError(f"{path} holds no images of classes. {LAYOUTS}")
+        self.names = sorted(self._splits)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def split_of(self, name: str) -> str | None:
+        """Return `train` or `test` where the images lie in folders of these names."""
+        return self._splits[name]
+
+    @abc.abstractmethod
+    def read(self, name: str) -> bytes:
+        """Return the bytes of one image file.
+
+        Raises:
+            KeyError: There is none of this name.
+            UserError: It is gone, or not what it was when the images were opened.
+        """
+
+    def _changed(self, name: str, why: str) -> UserError:
+        return UserError(
+            f"{name} of {self.path} could not be read ({why}): was it moved or changed meanwhile? "
+            "Put it back and give the same command again"
+        )
+
+
+def open_images(path: Path) -> Images:
+    """Find the images at a path.
+
+    Args:
+        path: ImageNet-R's tar or a folder that holds it; a folder `[imagenet-r/]<class>/<file>` or
+            `[imagenet-r/]{train,test}/<class>/<file>` (as PILOT distributes it); a Parquet file or
+            a folder of these with the columns `image` and `file_name`.
+
+    Raises:
+        UserError: There is nothing like it, or it is damaged.
+    """
+    path = path.expanduser().absolute()
+    try:
+        if path.is_file():
+            with path.open("rb") as file:
+                is_parquet = file.read(4) == b"PAR1"
+            return ParquetImages(path, [path]) if is_parquet else TarImages(path)
+        if not path.is_dir():
+            raise UserError(f"{path} does not exist: check the path. {LAYOUTS}")
+        if (path / "imagenet-r.tar").is_file():
+            return TarImages(path / "imagenet-r.tar")
+        tables = [
+            table
+            for table in sorted(path.rglob("*.parquet"))
+            if not _NO_CLASSES.intersection(table.relative_to(path).parts[:1])
+        ]
+        return ParquetImages(path, tables) if tables else FolderImages(path)
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be read ({error.strerror or error}): check the permissions of the "
+            "folder and its files"
+        ) from error
+
+
+def place(parts: Sequence[str]) -> tuple[str, str | None] | None:
+    """Return key and split of a file from the parts of its path; None if it is no class's image.
+
+    >>> place(("imagenet-r", "n01443537", "art_0.jpg"))
+    ('n01443537/art_0.jpg', None)
+    >>> place(("test", "n01443537", "art_0.jpg"))
+    ('n01443537/art_0.jpg', 'test')
+    >>> place(("imagenet-r", "README.txt")) is None
+    True
+    """
+    if parts[:1] == (_ROOT,):
+        parts = parts[1:]
+    split = None
+    if len(parts) == 3 and parts[0] in SPLITS:
+        split, parts = parts[0], parts[1:]
+    if len(parts) != 2 or any(part.startswith(".") or part in _NO_CLASSES for part in parts):
+        return None
+    if PurePosixPath(parts[1]).suffix.lower() not in images.SUFFIXES:
+        return None
+    return "/".join(parts), split
+
+
+class TarImages(Images):
+    """Images in a tar, read in place by their offsets."""
+
+    def __init__(self, path: Path) -> None:
+        """Index a tar, or take the index that an earlier call has cached.
+
+        Raises:
+            UserError: It is damaged, or holds a member that has no business there.
+        """
+        index = tar_index.read(path)
+        self._where: dict[str, tuple[int, int]] = {}
+        found: list[tuple[str, str | None]] = []
+        for member, offset, size in index.members:
+            placed = place(PurePosixPath(member).parts)
+            if placed is not None:
+                found.append(placed)
+                self._where[placed[0]] = (offset, size)
+        super().__init__(path, found, index.sha256)
+        if index.sha256 != tar_index.PUBLISHED_SHA256:
+            self.notes = (
+                f"{path.name} is not the published ImageNet-R archive but another one of "
+                f"{index.size:,} bytes, sha256 {index.sha256}",
+            )
+        self._open()
+
+    def _open(self) -> None:
+        self._file = os.open(self.path, os.O_RDONLY)
+        weakref.finalize(self, os.close, self._file)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in self.__dict__.items() if key != "_file"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._open()
+
+    def read(self, name: str) -> bytes:  # noqa: D102 - that of Images
+        offset, size = self._where[name]
+        try:
+            data = os.pread(self._file, size, offset)  # leaves no position that others would share
+        except OSError as error:
+            raise self._changed(name, error.strerror or str(error)) from error
+        if len(data) != size:
+            raise self._changed(name, f"{len(data)} of {size} bytes")
+        return data
+
+
+class FolderImages(Images):
+    """Images as files in one folder a class."""
+
+    def __init__(self, path: Path) -> None:
+        """Look through the folders.
+
+        Raises:
+            UserError: No image lies in a class folder.
+        """
+        self._where: dict[str, Path] = {}
+        found: list[tuple[str, str | None]] = []
+        digest = hashlib.sha256()
+        for folder, inner, files in os.walk(path, followlinks=True):
+            above = Path(folder).relative_to(path).parts
+            inner[:] = sorted(inner) if len(above) < 3 else []  # ends circles of links too
+            for file in sorted(files):
+                placed = place((*above, file))
+                if placed is not None:
+                    found.append(placed)
+                    self._where[placed[0]] = Path(folder, file)
+                    facts = self._where[placed[0]].stat()
+                    line = f"{'/'.join((*above, file))}\0{facts.st_size}\0{facts.st_mtime_ns}\n"
+                    digest.update(line.encode("utf-8", "surrogateescape"))
+        super().__init__(path, found, digest.hexdigest())
+
+    def read(self, name: str) -> bytes:  # noqa: D102 - that of Images
+        try:
+            return self._where[name].read_bytes()
+        except OSError as error:
+            raise self._changed(name, error.strerror or str(error)) from error
+
+
+class ParquetImages(Images):
+    """Images in a column of Parquet files; quick when read in the order of the rows."""
+
+    def __init__(self, path: Path, tables: Sequence[Path]) -> None:
+        """Read the names in the files.
+
+        Args:
+            path: What was asked for.
+            tables: The files.
+
+        Raises:
+            UserError: A file is damaged or lacks a column.
+        """
+        self._where: dict[str, tuple[Path, int, int]] = {}
+        self._last: tuple[Path, int, pa.Array] | None = None
+        found: list[tuple[str, str | None]] = []
+        digest = hashlib.sha256()
+        for table in tables:
+            try:
+                with pq.ParquetFile(table) as file:
+                    self._index(table, file, found)
+            except pa.ArrowException as error:
+                raise UserError(
+                    f"{table} is no Parquet or is damaged: write or download it again"
+                ) from error
+            facts = table.stat()
+            digest.update(f"{table.name}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode())
+        super().__init__(path, found, digest.hexdigest())
+
+    def _index(
+        self, table: Path, file: pq.ParquetFile, found: list[tuple[str, str | None]]
+    ) -> None:
+        if absent := {"image", "file_name"} - set(file.schema_arrow.names):
+            raise UserError(
+                f"{table} has no column {' or '.join(sorted(absent))} but "
+                f"{', '.join(file.schema_arrow.names)}: without file names no split and no caption "
+                "can be found again. Use imagenet-r.tar, or an export of this package"
+            )
+        split = next(
+            (s for s in SPLITS if table.name.startswith(s) or table.parent.name == s), None
+        )
+        for group in range(file.num_row_groups):
+            column = file.read_row_group(group, columns=["file_name"])["file_name"]
+            for row, name in enumerate(column.to_pylist()):
+                placed = place(PurePosixPath(str(name)).parts)
+                if placed is None:
+                    raise UserError(
+                        f"{table}: the file name {name!r} is not <class>/<file>.jpg, so the image "
+                        "has no class. Correct the column file_name"
+                    )
+                found.append((placed[0], placed[1] or split))
+                self._where[placed[0]] = (table, group, row)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_last": None}
+
+    def read(self, name: str) -> bytes:  # noqa: D102 - that of Images
+        table, group, row = self._where[name]
+        last = self._last
+        if last is None or last[:2] != (table, group):
+            try:
+                with pq.ParquetFile(table) as file:
+                    column = file.read_row_group(group, columns=["image"])["image"]
+            except (OSError, pa.ArrowException) as error:
+                raise self._changed(name, str(error)) from error
+            last = self._last = (table, group, column.combine_chunks())
+        value = last[2][row].as_py()
+        data: bytes | None = value.get("bytes") if isinstance(value, dict) else value
+        if not isinstance(data, bytes):
+            raise UserError(
+                f"{table}: the column image has no bytes for {name}, it may hold paths only. "
+                "Write it with embedded images"
+            )
+        return data

@@ -1,0 +1,32 @@
+"""`python -m mm_imagenet_r.captions`: make captions, or audit them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from mm_imagenet_r import command_line
+from mm_imagenet_r.captions.options import parse
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit code: 0, or 2 for a mistake of the user."""
+    return command_line.run(_run, arguments)
+
+
+def _run(arguments: Sequence[str] | None) -> None:
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["audit"]:
+        from mm_imagenet_r.captions.audit.command import run
+
+        run(arguments[1:])
+        return
+    options = parse(arguments)
+
+    from mm_imagenet_r.captions.launch import make_captions
+
+    make_captions(options)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

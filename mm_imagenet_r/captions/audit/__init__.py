@@ -1,0 +1,169 @@
+"""What a caption set is like: lengths, faults, and how far its captions give the class away."""
+
+from __future__ import annotations
+
+import hashlib
+import statistics
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from mm_imagenet_r.captions.audit.text_only import TextOnly, text_only
+from mm_imagenet_r.captions.files import Captions
+from mm_imagenet_r.captions.flags import FLAGS, flags, words
+from mm_imagenet_r.captions.leakage import GRADES, grade_of, imagenet_r, lexicon_of, named
+from mm_imagenet_r.classes import style
+from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.splits import stratified_cut
+
+TEST_FRACTION: Final = 0.2
+_EXAMPLES: Final = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Captions that are counted together, such as those of a class or a rendition.
+
+    Attributes:
+        count: How many there are.
+        grades: How many name their class, by the most telling grade.
+    """
+
+    count: int
+    grades: dict[str, int]
+
+    @property
+    def share(self) -> float:
+        """Share of captions that name their class by its label or a lemma, 0 to 1."""
+        return (self.grades["label"] + self.grades["lemma"]) / self.count
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """The findings.
+
+    Attributes:
+        captions: What was looked at.
+        words: Words of each caption, in order of the names.
+        flags: Names of the images by flag; every flag is there.
+        openers: The most frequent first three words, with counts.
+        duplicates: Captions that several images have, with counts, the most frequent first.
+        duplicated: How many captions another image has as well.
+        overall: All captions.
+        by_style: By rendition, as in the file names; empty if those tell none.
+        by_class: By class identifier.
+        by_part: The training and the test part.
+        others: How many captions name a class that is not theirs, by label or lemma.
+        rule: Accuracy of taking the first class that a caption names; 0 to 1.
+        text_only: Accuracy of a classifier that reads captions alone; None if it could not run.
+        grades: Grade by file name.
+    """
+
+    captions: Captions
+    words: list[int]
+    flags: dict[str, list[str]]
+    openers: list[tuple[str, int]]
+    duplicates: list[tuple[str, int]]
+    duplicated: int
+    overall: Group
+    by_style: dict[str, Group]
+    by_class: dict[str, Group]
+    by_part: dict[str, Group]
+    others: int
+    rule: float
+    text_only: TextOnly | None
+    grades: dict[str, str]
+
+    @property
+    def flagged(self) -> int:
+        """How many captions have any flag."""
+        return len({name for names in self.flags.values() for name in names})
+
+    def quantile(self, share: float) -> int:
+        """Words of the caption at a share of all of them, in order of length."""
+        return sorted(self.words)[min(int(share * len(self.words)), len(self.words) - 1)]
+
+    @property
+    def mean_words(self) -> float:
+        """Mean number of words."""
+        return statistics.fmean(self.words)
+
+
+def audit(captions: Captions) -> Audit:
+    """Look at a caption set.
+
+    Args:
+        captions: Of images whose names begin with their class, `<class>/<file>`.
+
+    Raises:
+        UserError: There are no captions, or their names tell no class.
+    """
+    names = sorted(captions.by_name)
+    if not names:
+        raise UserError("the caption set has no captions: there is nothing to look at")
+    if lone := [name for name in names if "/" not in name]:
+        raise UserError(
+            f"{lone[0]} tells no class: an audit needs names like <class>/<file> in the column "
+            "file_name"
+        )
+    texts = [captions.by_name[name] for name in names]
+    classes = [name.split("/")[-2] for name in names]
+    prompt = str(captions.info.get("prompt", ""))
+
+    found: dict[str, list[str]] = {flag: [] for flag in FLAGS}
+    for name, text in zip(names, texts, strict=True):
+        for flag in flags(text, "length" if name in captions.cut else "stop", prompt):
+            found[flag].append(name)
+
+    lexicon = lexicon_of({*classes, *imagenet_r()} if _is_imagenet_r(classes) else classes)
+    mentions = [list(lexicon.mentions(text)) for text in texts]
+    grades = [grade_of(some, its) for some, its in zip(mentions, classes, strict=True)]
+    called = [named(some) for some in mentions]
+    held_out = stratified_cut(classes, names, TEST_FRACTION, seed=0)
+    repeated = Counter(text for text in texts if text)
+    duplicates = [(text, count) for text, count in repeated.most_common() if count > 1]
+    styles = [style(name) for name in names]
+    return Audit(
+        captions=captions,
+        words=[len(words(text)) for text in texts],
+        flags=found,
+        openers=Counter(" ".join(words(text)[:3]) for text in texts if text).most_common(10),
+        duplicates=duplicates,
+        duplicated=sum(count for _, count in duplicates),
+        overall=_group(grades),
+        by_style=_groups(styles, grades) if all(styles) else {},
+        by_class=_groups(classes, grades),
+        by_part=_groups(["test" if out else "train" for out in held_out], grades),
+        others=sum(any(c != its for c in some) for some, its in zip(called, classes, strict=True)),
+        rule=statistics.fmean(some[:1] == [its] for some, its in zip(called, classes, strict=True)),
+        text_only=text_only(texts, classes, held_out, lexicon),
+        grades=dict(zip(names, grades, strict=True)),
+    )
+
+
+def examples(audit: Audit) -> list[str]:
+    """Choose some images for show, of each grade in turn, the same ones every time."""
+    by_grade: dict[str, list[str]] = {grade: [] for grade in ("", *GRADES)}
+    for name in sorted(audit.grades, key=lambda name: hashlib.sha256(name.encode()).digest()):
+        by_grade[audit.grades[name]].append(name)
+    chosen: list[str] = []
+    while len(chosen) < _EXAMPLES and any(by_grade.values()):
+        chosen += [names.pop(0) for names in by_grade.values() if names]
+    return chosen[:_EXAMPLES]
+
+
+def _is_imagenet_r(classes: Sequence[str]) -> bool:
+    return any(wnid in imagenet_r() for wnid in classes)
+
+
+def _group(grades: Sequence[str]) -> Group:
+    count = Counter(grades)
+    return Group(len(grades), {grade: count[grade] for grade in GRADES})
+
+
+def _groups(keys: Sequence[str], grades: Sequence[str]) -> dict[str, Group]:
+    members: dict[str, list[str]] = {}
+    for key, grade in zip(keys, grades, strict=True):
+        members.setdefault(key, []).append(grade)
+    return {key: _group(some) for key, some in sorted(members.items())}

@@ -1,0 +1,332 @@
+"""The findings as one HTML page that loads nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from importlib import resources
+from typing import TYPE_CHECKING, Final
+
+from mm_imagenet_r.captions.audit import Audit, Group, examples
+from mm_imagenet_r.captions.audit.gallery import figures, readable
+from mm_imagenet_r.captions.flags import FLAGS
+from mm_imagenet_r.captions.leakage import GRADES
+from mm_imagenet_r.markup import Child, Html, el, join
+
+if TYPE_CHECKING:
+    from mm_imagenet_r.archive import Images
+
+_POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+_SHOWN: Final = 12
+_GRADE_WORDS: Final = {
+    "label": "by ImageNet's label",
+    "lemma": "by another name of WordNet",
+    "head": "by a head noun only",
+}
+
+
+def page(found: Audit, images: Images | None) -> str:
+    """Return the document.
+
+    Args:
+        found: What to show.
+        images: Where the images lie, to show some; without them captions are shown alone.
+    """
+    style = (resources.files(__package__) / "audit.css").read_text("utf-8")
+    title = str(found.captions.info.get("model") or "Captions")
+    head = el(
+        "head",
+        el("meta", charset="utf-8"),
+        el("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        el("meta", http_equiv="Content-Security-Policy", content=_POLICY),
+        el("title", f"{title}: caption audit"),
+        el("style", Html(style)),
+    )
+    body = el(
+        "body",
+        _header(title, found),
+        el(
+            "main",
+            el("div", _cards(found), class_="cards"),
+            _samples(found, images),
+            _leakage(found),
+            _text_only(found),
+            _lengths(found),
+            _faults(found, images),
+            _sameness(found),
+        ),
+        el("footer", el("p", "All of this follows from the captions, which are never changed.")),
+    )  # fmt: skip
+    return f"<!DOCTYPE html>\n{el('html', head, body, lang='en')}\n"
+
+
+def _header(title: str, found: Audit) -> Html:
+    count = found.overall.count
+    lead: list[Child] = [
+        f"Of {count:,} captions ",
+        el("strong", _percent(found.overall.share), " name the class"),
+        " of their image",
+    ]
+    if found.text_only is not None:
+        lead += [
+            "; text alone tells it in ",
+            el("strong", _percent(found.text_only.raw)),
+            f", and in {_percent(found.text_only.masked)} when these names are masked",
+        ]
+    info = found.captions.info
+    decoding = info.get("decoding")
+    facts = {
+        "caption set": found.captions.identity,
+        "prompt": info.get("prompt"),
+        "revision": info.get("revision"),
+        "decoding": ", ".join(f"{key} {json.dumps(value)}" for key, value in decoding.items())
+        if isinstance(decoding, dict)
+        else None,
+        "precision": info.get("dtype"),
+        "no caption": f"{len(found.captions.failed):,} images" if found.captions.failed else None,
+    }
+    shown = [
+        (el("dt", key), el("dd", str(value))) for key, value in facts.items() if value is not None
+    ]
+    return el(
+        "header",
+        el("p", "caption audit", class_="eyebrow"),
+        el("h1", title),
+        el("p", *lead, ".", class_="lead"),
+        el("dl", shown, class_="facts"),
+    )
+
+
+def _cards(found: Audit) -> Html:
+    count, text = found.overall.count, found.text_only
+    return join(
+        _card("name their class", *_figure(found.overall.share),
+              "by its label or another of its names", "first"),
+        _card("text-only accuracy", *(_figure(text.raw) if text else ("-", "")),
+              f"{_percent(text.masked)} with names masked" if text else "needs scikit-learn"),
+        _card("words", f"{found.mean_words:.0f}", "on average",
+              f"half have {found.quantile(0.25)} to {found.quantile(0.75)}"),
+        _card("have a fault", *_figure(found.flagged / count),
+              f"{_percent(found.duplicated / count)} are not unique"),
+    )  # fmt: skip
+
+
+def _samples(found: Audit, images: Images | None) -> Html:
+    side = (
+        "Taken by a hash of their names, of each grade in turn. Names of the class are marked: "
+        "its label or a lemma strongly, a head noun lightly."
+    )
+    return _section(
+        "Samples", side, el("div", figures(found, examples(found), images), class_="gallery"),
+        open_=True,
+    )  # fmt: skip
+
+
+def _leakage(found: Audit) -> Html:
+    groups = {"all captions": found.overall}
+    groups |= {f"{part} part": group for part, group in found.by_part.items()}
+    body: list[Child] = [_legend(), _grade_bars(groups)]
+    if found.by_style:
+        styles = sorted(found.by_style.items(), key=lambda item: -item[1].share)
+        body += [el("h3", "By rendition", class_="sub"), _grade_bars(dict(styles[:20]))]
+    if len(found.by_class) > 1:
+        ranked = sorted(found.by_class.items(), key=lambda item: (-item[1].share, item[0]))
+        most = {readable(wnid): group for wnid, group in ranked[:_SHOWN]}
+        least = {readable(wnid): group for wnid, group in ranked[::-1][:_SHOWN]}
+        body.append(
+            el(
+                "div",
+                el("div", el("h3", "Named most", class_="sub"), _grade_bars(most)),
+                el("div", el("h3", "Named least", class_="sub"), _grade_bars(least)),
+                class_="columns",
+            )
+        )
+    return _section(
+        "Captions that name their class",
+        "A caption that names its class turns recognition into reading, also when testing. Names "
+        "are those of the class's synset in WordNet, with plurals and hyphens; of names that "
+        "overlap the longest counts. The numbers count label and other names, not head nouns.",
+        body,
+        f"{_percent(found.others / found.overall.count)} name another class of the set.",
+    )
+
+
+def _text_only(found: Audit) -> Html:
+    rows = [("first class that is named", found.rule, "label")]
+    if found.text_only is not None:
+        rows = [
+            ("most frequent class", found.text_only.majority, "head"),
+            *rows,
+            ("classifier, names masked", found.text_only.masked, "lemma"),
+            ("classifier, captions as they are", found.text_only.raw, "label"),
+        ]
+    bars = _bars([(name, [(kind, share)], _percent(share)) for name, share, kind in rows])
+    note = (
+        "Install mm-imagenet-r[audit] for the classifier."
+        if found.text_only is None
+        else "The gap between the last two is what the names alone give away."
+    )
+    return _section(
+        "The class from the text alone",
+        "TF-IDF and logistic regression on four fifths of each class, tested on the rest, all "
+        "classes at once; beside it the rule that takes the first class a caption names.",
+        bars,
+        note,
+    )
+
+
+def _lengths(found: Audit) -> Html:
+    longest = max(found.quantile(0.995), 1)
+    width = max(1, -(-longest // 40))
+    bins = [0] * (longest // width + 1)
+    for count in found.words:
+        bins[min(count // width, len(bins) - 1)] += 1
+    high, step = max(bins), 720 / len(bins)
+    columns = [
+        el(
+            "rect",
+            el("title", f"{n * width} to {(n + 1) * width - 1} words: {count:,}"),
+            x=n * step + 0.75, y=160 - 156 * count / high, rx=1.5,
+            width=max(step - 1.5, 1), height=156 * count / high,
+        )
+        for n, count in enumerate(bins)
+    ]  # fmt: skip
+    every = max(1, len(bins) // 8)
+    marks = [
+        el("text", n * width, x=n * step + step / 2, y=180)
+        for n in range(0, len(bins), every)
+    ]  # fmt: skip
+    chart = el(
+        "svg", columns, el("line", x1=0, x2=720, y1=160.5, y2=160.5), marks,
+        viewBox="0 0 720 186", role="img", aria_label="Histogram of words in a caption",
+    )  # fmt: skip
+    return _section(
+        "Length",
+        f"Words in a caption: median {found.quantile(0.5)}, 1 % have fewer than "
+        f"{found.quantile(0.01)}, 1 % more than {found.quantile(0.99)}. The last column holds all "
+        "that are longer.",
+        chart,
+    )
+
+
+def _faults(found: Audit, images: Images | None) -> Html:
+    count = found.overall.count
+    bars = _bars(
+        [
+            (join(el("strong", flag), " ", el("span", FLAGS[flag], class_="soft")),
+             [("fault", len(names) / count)], f"{len(names):,}")
+            for flag, names in found.flags.items()
+        ]
+    )  # fmt: skip
+    shown = [
+        el(
+            "details",
+            el("summary", f"{flag}: {min(len(names), _SHOWN)} of {len(names):,}"),
+            el("div", figures(found, names[:_SHOWN], images), class_="gallery"),
+        )
+        for flag, names in found.flags.items()
+        if names
+    ]
+    return _section(
+        "Faults",
+        "Seen in each caption by itself. Faults are reported and never mended.",
+        bars,
+        el("div", shown, style="margin-top:28px") if shown else None,
+    )
+
+
+def _sameness(found: Audit) -> Html:
+    count = found.overall.count
+    most = found.openers[0][1] if found.openers else 1
+    openers = _bars(
+        [
+            (f"{opener} …", [("label", times / most)], _percent(times / count))
+            for opener, times in found.openers
+        ]
+    )
+    body: list[Child] = [el("h3", "Captions begin with", class_="sub"), openers]
+    if found.duplicates:
+        body.append(el("h3", "The same text for several images", class_="sub"))
+        body.append(
+            el(
+                "ul",
+                [
+                    el(
+                        "li",
+                        el("span", f"{times:,} times", class_="soft"),
+                        el("span", _short(text)),
+                    )
+                    for text, times in found.duplicates[:20]
+                ],
+                class_="list",
+            )
+        )
+    return _section(
+        "Sameness",
+        f"{_percent(found.duplicated / count)} of the captions are those of another image as "
+        "well: many of them are a sign that the model does not look.",
+        body,
+    )
+
+
+def _section(title: str, side: str, *body: Child, open_: bool = False) -> Html:
+    return el(
+        "section",
+        el("div", el("h2", title), el("p", side), class_="side"),
+        el("div", [el("p", b, class_="soft") if type(b) is str else b for b in body]),
+        class_="open" if open_ else None,
+    )
+
+
+def _card(name: str, figure: str, unit: str, under: str, kind: str = "") -> Html:
+    return el(
+        "div",
+        el("h3", name),
+        el("p", figure, el("small", unit) if unit else None, class_="figure"),
+        el("p", under),
+        class_=f"card {kind}".strip(),
+    )
+
+
+def _legend() -> Html:
+    items = [el("li", el("i", class_=grade), _GRADE_WORDS[grade]) for grade in GRADES]
+    return el("ul", items, class_="legend")
+
+
+def _grade_bars(groups: dict[str, Group]) -> Html:
+    return _bars(
+        [
+            (name, [(grade, its.grades[grade] / its.count) for grade in GRADES],
+             _percent(its.share))
+            for name, its in groups.items()
+        ]
+    )  # fmt: skip
+
+
+def _bars(rows: Sequence[tuple[str, Sequence[tuple[str, float]], str]]) -> Html:
+    """Rows of a name, a bar in parts of a whole, and a number."""
+    cells = [
+        (
+            el("span", name, class_="name"),
+            el(
+                "span",
+                [el("i", class_=kind, style=f"width:{100 * s:.2f}%") for kind, s in parts if s],
+                class_="bar",
+            ),
+            el("span", number, class_="n"),
+        )
+        for name, parts, number in rows
+    ]
+    return el("div", cells, class_="bars")
+
+
+def _figure(share: float) -> tuple[str, str]:
+    return f"{100 * share:.1f}", "%"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 240 else text[:239] + "…"

@@ -1,0 +1,176 @@
+"""What a back end is: something that takes images and returns captions.
+
+A back end of your own is a class in any module; name it with `--backend package.module:Class`.
+"""
+
+from __future__ import annotations
+
+import abc
+import hashlib
+import importlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from mm_imagenet_r.errors import UserError, did_you_mean
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+#: Where the back ends are; strings, so that naming one imports nothing.
+BACKENDS: Final[dict[str, str]] = {
+    "instructblip": "mm_imagenet_r.captions.instructblip:InstructBlip",
+    "transformers": "mm_imagenet_r.captions.image_text_to_text:ImageTextToText",
+    "served": "mm_imagenet_r.captions.served:Served",
+}
+
+#: How a prompt is put: as a conversation, as plain text, or as the model has a template for it.
+STYLES: Final = ("auto", "chat", "plain")
+
+#: Precisions; `auto` means 32 bits on a CPU and what suits the model on a GPU.
+DTYPES: Final = ("auto", "float32", "float16", "bfloat16")
+
+
+@dataclass(frozen=True, slots=True)
+class Caption:
+    """What a model said about an image.
+
+    Attributes:
+        text: The caption, without the prompt; kept as it is, empty too.
+        finish: `stop` if the model ended it, `length` if the limit did, `error`.
+        n_tokens: Generated tokens, None if unknown.
+        error: Why there is no caption; empty if there is one.
+    """
+
+    text: str
+    finish: str = "stop"
+    n_tokens: int | None = None
+    error: str = ""
+
+    @classmethod
+    def failed(cls, why: str) -> Caption:
+        """An image without a caption, and the reason."""
+        return cls("", "error", None, why or "unknown error")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a user asked for, as far as a back end needs to know.
+
+    Attributes:
+        model: Identifier on the Hub, folder, or address of a server.
+        prompt: The instruction, the same for all images.
+        style: One of `STYLES`.
+        decoding: Generation options by name; they override the back end's own.
+        revision: Branch, tag or commit on the Hub.
+        dtype: One of `DTYPES`.
+        device: As torch names it, or `auto`.
+        batch_size: Images in a call of the model.
+        served_model: Name of the model at a server that has several.
+        concurrency: Requests in flight at a server.
+        timeout: Seconds for which an answer of a server is waited for.
+        outage: Seconds for which a server that answers nobody is waited for.
+    """
+
+    model: str
+    prompt: str
+    style: str = "auto"
+    decoding: Mapping[str, Any] = field(default_factory=dict)
+    revision: str | None = None
+    dtype: str = "auto"
+    device: str = "auto"
+    batch_size: int = 16
+    served_model: str | None = None
+    concurrency: int = 32
+    timeout: float = 120.0
+    outage: float = 300.0
+
+
+class Captioner(abc.ABC):
+    """Takes images and returns captions. One object lives in each worker.
+
+    Attributes:
+        batch_size: Images that are handed over at once.
+        at_once: Calls that may run at the same time, from several threads.
+        max_side: Larger images are shrunk to this many pixels before they are handed over.
+        on_device: Computes here, on a GPU if there is one; there is a worker for each.
+    """
+
+    batch_size: int = 1
+    at_once: int = 1
+    max_side: int | None = None
+    on_device: bool = True
+
+    @classmethod
+    @abc.abstractmethod
+    def identify(cls, request: Request) -> dict[str, Any]:
+        """Resolve everything that decides the captions, without loading weights.
+
+        Returns:
+            JSON values under at least `model`, `revision`, `prompt` and `decoding`. Two requests
+            with equal values belong to the same caption set.
+
+        Raises:
+            UserError: There is no such model, or the request does not suit it.
+        """
+
+    @abc.abstractmethod
+    def __init__(self, request: Request, identity: Mapping[str, Any], device: str) -> None:
+        """Load the model.
+
+        Args:
+            request: What was asked for.
+            identity: What `identify` returned for it.
+            device: Where to load it, as torch names it.
+
+        Raises:
+            UserError: It does not load, or a server cannot be reached.
+        """
+
+    @abc.abstractmethod
+    def __call__(self, images: Sequence[Image]) -> list[Caption]:
+        """Return a caption for each image, in order.
+
+        Args:
+            images: RGB images of any sizes.
+
+        Raises:
+            UserError: Going on makes no sense. Any other exception is taken for the fault of one
+                of the images, and the call is repeated with fewer of them.
+        """
+
+    def close(self) -> None:  # noqa: B027 - most hold nothing
+        """Give back what the object holds; it is not called again."""
+
+
+def find_backend(name: str) -> type[Captioner]:
+    """Import a back end by its name, or as `package.module:Class`.
+
+    Raises:
+        UserError: There is none of this name.
+    """
+    path = BACKENDS.get(name, name)
+    module, colon, attribute = path.partition(":")
+    if not colon:
+        raise UserError(
+            f"no back end {name!r}: {did_you_mean(name, BACKENDS)}; one of your own is "
+            "package.module:Class"
+        )
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise UserError(f"back end {name} cannot be imported ({error}): check the name") from error
+    if not (isinstance(found, type) and issubclass(found, Captioner)):
+        raise UserError(f"{path} is no Captioner: derive it from {__name__}.Captioner")
+    return found
+
+
+def fingerprint(identity: Mapping[str, Any]) -> str:
+    """Name a caption set by a hash of everything that decides its captions.
+
+    >>> fingerprint({"model": "m", "prompt": "p"}) == fingerprint({"prompt": "p", "model": "m"})
+    True
+    """
+    text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,190 @@
+"""Reading captions back, from a finished caption set or from a file somebody else made."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from mm_imagenet_r.errors import UserError
+
+#: Formats that are read.
+SUFFIXES: Final = (".csv", ".tsv", ".jsonl", ".parquet")
+
+#: Key of the Parquet metadata that holds the provenance of a caption set, as JSON.
+METADATA_KEY: Final = b"mm_imagenet_r"
+
+#: The file of a finished caption set, in the folder named by its fingerprint.
+CAPTIONS: Final = "captions.parquet"
+
+_KEYS = ("file_name", "filename", "file", "image", "image_path", "path")
+_TEXTS = ("caption", "text", "description", "title")
+
+
+@dataclass(frozen=True, slots=True)
+class Captions:
+    """The captions of a set of images.
+
+    Attributes:
+        by_name: Caption by file name, with forward slashes; a missing caption is empty.
+        identity: Fingerprint of the caption set; for a file without one, a hash of its captions.
+        info: Provenance (`model`, `revision`, `prompt`, `decoding`, ...); empty if unknown.
+        failed: Why there is no caption, by file name, for images on which the captioner failed.
+        cut: Names of images whose captions the token limit ended.
+    """
+
+    by_name: dict[str, str]
+    identity: str
+    info: dict[str, Any]
+    failed: dict[str, str]
+    cut: frozenset[str] = frozenset()
+
+
+def read_captions(path: Path) -> Captions:
+    """Read captions: one row per image, with its name and its caption.
+
+    Args:
+        path: A folder of a finished caption set; or a csv or tsv file with a header, jsonl or
+            Parquet. Columns: file_name (a path relative to the image folder, or a bare name),
+            and caption or text.
+
+    Returns:
+        The captions. Images whose `error` is set are in `failed` instead.
+
+    Raises:
+        UserError: The file is absent or malformed, lacks a column, names no image in a row, or
+            has a name twice.
+    """
+    path = _file(path)
+    try:
+        columns, rows, info = _READERS[path.suffix.lower()](path)
+    except OSError as error:
+        raise UserError(
+            f"captions file {path} cannot be read ({error.strerror or error}): check the path"
+        ) from error
+    except (ValueError, csv.Error) as error:
+        raise UserError(
+            f"captions file {path} is not valid {path.suffix[1:]} in UTF-8 ({error}): mend it, "
+            "or write it anew with the columns file_name and caption"
+        ) from error
+    key, text = _column(_KEYS, columns, path), _column(_TEXTS, columns, path)
+    nameless = [number for number, row in enumerate(rows, 1) if not row.get(key)]
+    if nameless:
+        raise UserError(
+            f"captions file {path} has no {key} in row {_listing(nameless)}: name the image of "
+            "each caption, or remove the row"
+        )
+    names = [str(row[key]).replace("\\", "/").removeprefix("./") for row in rows]
+    repeated = [name for name, count in Counter(names).items() if count > 1]
+    if repeated:
+        raise UserError(
+            f"captions file {path} has more than one row for {_listing(repeated)}: "
+            "keep one caption for each image"
+        )
+    texts = dict(zip(names, (str(row.get(text) or "") for row in rows), strict=True))
+    failed = {
+        name: str(row["error"]) for name, row in zip(names, rows, strict=True) if row.get("error")
+    }
+    by_name = {name: text for name, text in texts.items() if name not in failed}
+    ends = zip(names, (row.get("finish") for row in rows), strict=True)
+    cut = frozenset(name for name, finish in ends if finish == "length")
+    return Captions(by_name, info.get("fingerprint") or _hash(by_name), info, failed, cut)
+
+
+def _file(path: Path) -> Path:
+    if path.is_dir():
+        inside = path / CAPTIONS
+        if inside.is_file():
+            return inside
+        sets = sorted(path.glob(f"*/{CAPTIONS}"))
+        if len(sets) == 1:
+            return sets[0]
+        raise UserError(
+            f"{path} holds {len(sets)} caption sets: name one, such as {sets[0].parent}"
+            if sets
+            else f"{path} holds no finished caption set ({CAPTIONS}): if one is being made there, "
+            "give its command again until it says that it is finished"
+        )
+    if path.suffix.lower() not in SUFFIXES:
+        raise UserError(f"captions file {path}: give one that ends in {', '.join(SUFFIXES)}")
+    return path
+
+
+def _hash(by_name: dict[str, str]) -> str:
+    text = json.dumps(sorted(by_name.items()), ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _listing(items: Sequence[object]) -> str:
+    shown = ", ".join(map(str, items[:3]))
+    return shown if len(items) <= 3 else f"{shown} and {len(items) - 3} more"
+
+
+def _column(names: Sequence[str], columns: Sequence[str], path: Path) -> str:
+    for name in names:
+        if name in columns:
+            return name
+    raise UserError(
+        f"captions file {path} has no column {names[0]!r} (nor {', '.join(names[1:])}); it has "
+        f"{', '.join(map(repr, columns)) or 'none'}. Rename a column in its header"
+    )
+
+
+#: Names of the columns, the rows, the provenance.
+_Table = tuple[list[str], list[dict[str, Any]], dict[str, Any]]
+
+
+def _read_csv(path: Path, delimiter: str = ",") -> _Table:
+    limit = csv.field_size_limit(sys.maxsize)  # the default refuses captions over 128 KiB
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, delimiter=delimiter, strict=True)
+            rows = list(reader)
+            return list(reader.fieldnames or []), rows, {}
+    finally:
+        csv.field_size_limit(limit)
+
+
+def _read_tsv(path: Path) -> _Table:
+    return _read_csv(path, "\t")
+
+
+def _read_jsonl(path: Path) -> _Table:
+    rows = []
+    with path.open(encoding="utf-8-sig") as file:
+        for number, line in enumerate(file, 1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+                json.dumps(row, ensure_ascii=False).encode()  # half a surrogate pair is no text
+            except ValueError as error:
+                raise ValueError(f"line {number}: {error}") from error
+            if not isinstance(row, dict):
+                raise ValueError(f"line {number} is no object {{...}}")
+            rows.append(row)
+    return list(dict.fromkeys(name for row in rows for name in row)), rows, {}
+
+
+def _read_parquet(path: Path) -> _Table:
+    import pyarrow.parquet as pq
+
+    file = pq.ParquetFile(path)
+    names = file.schema_arrow.names
+    table = file.read([name for name in names if name in (*_KEYS, *_TEXTS, "error", "finish")])
+    info = json.loads((file.schema_arrow.metadata or {}).get(METADATA_KEY, b"{}"))
+    return names, table.to_pylist(), info
+
+
+_READERS = {
+    ".csv": _read_csv,
+    ".tsv": _read_tsv,
+    ".jsonl": _read_jsonl,
+    ".parquet": _read_parquet,
+}

@@ -1,0 +1,196 @@
+"""Where captions name the class of their image, and captions without these names.
+
+The label is never given to the captioner, so a caption that names it is honest input; but it turns
+recognition into reading, and a better captioner names more. How often must be known before numbers
+of two caption sets are compared. Names are those of WordNet, for "polar bear" names `ice bear`.
+"""
+
+from __future__ import annotations
+
+import csv
+import functools
+import itertools
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from typing import Final
+
+#: From the most telling to the least: the name ImageNet gives the class; another name of the same
+#: synset, or the one of ImageNet-R's folder; the last word of a name, which classes may share.
+GRADES: Final = ("label", "lemma", "head")
+
+#: What stands for a masked name.
+MASK: Final = "object"
+
+_TOKEN: Final = re.compile(r"[^\W_]+")
+_IRREGULAR: Final = {"fish": ["fishes"], "foot": ["feet"], "goose": ["geese"], "mouse": ["mice"]}
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The names of a class by their grades."""
+
+    label: str
+    lemmas: tuple[str, ...] = ()
+    heads: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """A place in a caption that names a class.
+
+    Attributes:
+        start: First character.
+        end: Behind the last character.
+        grades: Grade by class identifier; several classes may share a name.
+    """
+
+    start: int
+    end: int
+    grades: dict[str, str]
+
+
+class Lexicon:
+    """Finds the names of classes in captions: whole words, plurals, with hyphen, blank or neither.
+
+    Of names that overlap, the longest counts: `sea lion` names no lion.
+    """
+
+    def __init__(self, names: Mapping[str, Names]) -> None:
+        """Take the names by class identifier."""
+        self._grades: dict[tuple[str, ...], dict[str, str]] = {}
+        for wnid, its in names.items():
+            for grade, some in zip(GRADES, ((its.label,), its.lemmas, its.heads), strict=True):
+                for name in some:
+                    for form in forms(name):
+                        self._grades.setdefault(form, {}).setdefault(wnid, grade)
+        self._longest = max(map(len, self._grades), default=0)
+
+    def mentions(self, caption: str) -> Iterator[Mention]:
+        """Yield the places that name any class, from left to right."""
+        tokens = [(m.start(), m.end(), m.group().lower()) for m in _TOKEN.finditer(caption)]
+        place = 0
+        while place < len(tokens):
+            for length in range(min(self._longest, len(tokens) - place), 0, -1):
+                some = tokens[place : place + length]
+                grades = self._grades.get(tuple(word for _, _, word in some))
+                if grades is not None and _adjacent(caption, some):
+                    yield Mention(some[0][0], some[-1][1], grades)
+                    place += length
+                    break
+            else:
+                place += 1
+
+    def leak(self, caption: str, wnid: str) -> str:
+        """Return the most telling grade in which a caption names its class, "" if it does not."""
+        return grade_of(self.mentions(caption), wnid)
+
+    def mask(self, caption: str, wnid: str) -> str:
+        """Put "object" in place of the label and lemmas of the caption's own class.
+
+        Head nouns stay: they are shared, and without them little would be left of some captions.
+        """
+        parts, end = [], 0
+        for mention in self.mentions(caption):
+            if mention.grades.get(wnid, "head") != "head":
+                before = caption[end : mention.start]
+                parts.append(re.sub(r"\b([Aa])(\s+)$", r"\1n\2", before))
+                parts.append(MASK)
+                end = mention.end
+        return "".join([*parts, caption[end:]])
+
+
+def grade_of(mentions: Iterable[Mention], wnid: str) -> str:
+    """Return the most telling grade in which a class is named, "" if it is not."""
+    found = {mention.grades.get(wnid) for mention in mentions}
+    return next((grade for grade in GRADES if grade in found), "")
+
+
+def named(mentions: Iterable[Mention]) -> list[str]:
+    """Return the classes that are named by label or lemma, in order, each once.
+
+    Of a name that several classes share, the first class counts.
+    """
+    found = (
+        min((wnid for wnid, grade in mention.grades.items() if grade != "head"), default=None)
+        for mention in mentions
+    )
+    return list(dict.fromkeys(wnid for wnid in found if wnid is not None))
+
+
+def forms(name: str) -> set[tuple[str, ...]]:
+    """Return the words of a name as they may occur: singular and plural, apart and as one word.
+
+    >>> sorted(forms("Timber wolf"))
+    [('timber', 'wolf'), ('timber', 'wolfs'), ('timber', 'wolves'), ('timberwolf',),
+     ('timberwolfs',), ('timberwolves',)]
+    """
+    *first, last = _TOKEN.findall(name.lower())
+    ends = [last, *_IRREGULAR.get(last, [])]
+    if re.search(r"(s|x|z|ch|sh)$", last):
+        ends.append(last + "es")
+    elif re.search(r"[^aeiou]y$", last):
+        ends.append(last[:-1] + "ies")
+    elif last.endswith("man"):
+        ends.append(last[:-3] + "men")
+    else:
+        ends.append(last + "s")
+        if last.endswith("o"):
+            ends.append(last + "es")
+        if last.endswith(("f", "fe")):
+            ends.append(re.sub("fe?$", "ves", last))
+    apart = {(*first, end) for end in ends}
+    return apart | {("".join(words),) for words in apart}
+
+
+@functools.cache
+def imagenet_r() -> dict[str, Names]:
+    """Return the names of the 200 classes of ImageNet-R by `wnid`.
+
+    >>> imagenet_r()["n02134084"].label, imagenet_r()["n02134084"].lemmas[0]
+    ('ice bear', 'polar bear')
+    """
+    text = (resources.files(__package__) / "lemmas.csv").read_text("utf-8")
+    rows = csv.DictReader(line for line in text.splitlines() if not line.startswith("#"))
+    return {
+        row["wnid"]: Names(row["label"], _split(row["lemmas"]), _split(row["heads"]))
+        for row in rows
+    }
+
+
+def lexicon_of(wnids: Iterable[str]) -> Lexicon:
+    """Return a lexicon for classes; those that ImageNet-R does not have are named as their folder.
+
+    >>> lexicon_of(["apple_pie"]).leak("Two apple pies.", "apple_pie")
+    'label'
+    """
+    known = imagenet_r()
+    return Lexicon({wnid: known.get(wnid) or Names(wnid.replace("_", " ")) for wnid in wnids})
+
+
+def mask(caption: str, wnid: str) -> str:
+    """Put "object" in place of the names of a caption's own class.
+
+    >>> mask("A polar bear, its cubs and a lion.", "n02134084")
+    'An object, its cubs and a lion.'
+    """
+    # All classes of ImageNet-R, not this one alone: a longer name of another class goes first.
+    if wnid in imagenet_r():
+        return _imagenet_r_lexicon().mask(caption, wnid)
+    return lexicon_of([wnid]).mask(caption, wnid)
+
+
+@functools.cache
+def _imagenet_r_lexicon() -> Lexicon:
+    return Lexicon(imagenet_r())
+
+
+def _adjacent(caption: str, tokens: Sequence[tuple[int, int, str]]) -> bool:
+    """Tell whether nothing but a blank, a hyphen or the like is between words."""
+    gaps = (caption[one[1] : other[0]] for one, other in itertools.pairwise(tokens))
+    return all(re.fullmatch(r"[\s\-'\u2019.]{1,2}", gap) for gap in gaps)
+
+
+def _split(text: str) -> tuple[str, ...]:
+    return tuple(part for part in text.split(";") if part)

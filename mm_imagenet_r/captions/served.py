@@ -1,0 +1,247 @@
+"""Any model behind an OpenAI-compatible server: vLLM, SGLang, llama.cpp, `transformers serve`, ...
+
+What a server answers is not reproducible to the letter; the caption set says where it is from.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import importlib
+import io
+import itertools
+import os
+import random
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from mm_imagenet_r.captions.captioner import Caption, Captioner, Request
+from mm_imagenet_r.errors import UserError, did_you_mean
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+DECODING: Final[dict[str, Any]] = {"max_tokens": 256, "temperature": 0}
+MAX_SIDE: Final = 1024
+JPEG_QUALITY: Final = 90
+
+#: Options that the protocol knows; all others go to the server as they are.
+_KNOWN: Final = {
+    "frequency_penalty",
+    "max_completion_tokens",
+    "max_tokens",
+    "presence_penalty",
+    "seed",
+    "stop",
+    "temperature",
+    "top_p",
+}
+#: Answers that concern the whole run and not one image.
+_HOPELESS: Final = {401, 403, 404}
+#: Answers that may be another one later; a lost connection has none.
+_LATER: Final = {408, 409, 429}
+#: How often an image is sent while the server answers others.
+_ATTEMPTS: Final = 8
+
+
+class Served(Captioner):
+    """A client with many requests in flight, which waits for a server that is gone for a while."""
+
+    at_once = 2  # so that requests of the next images are sent while the last ones are answered
+    max_side = MAX_SIDE
+    on_device = False
+
+    @classmethod
+    def identify(cls, request: Request) -> dict[str, Any]:  # noqa: D102
+        if request.style == "plain":
+            raise UserError("servers take conversations: leave --style out, or give chat")
+        if request.revision is not None:
+            raise UserError("--revision is for models on the Hub: a server has the one it has")
+        decoding = {**DECODING, **request.decoding}
+        if "max_completion_tokens" in request.decoding and "max_tokens" not in request.decoding:
+            del decoding["max_tokens"]  # newer models of OpenAI refuse it
+        return {
+            "model": request.served_model or _only_model(request),
+            "revision": None,
+            "prompt": request.prompt,
+            "style": "chat",
+            "decoding": decoding,
+            "max_side": MAX_SIDE,
+            "jpeg_quality": JPEG_QUALITY,
+        }
+
+    def __init__(self, request: Request, identity: Mapping[str, Any], device: str) -> None:
+        openai = _openai()
+        self.batch_size = request.concurrency
+        self._url = request.model
+        self._outage = request.outage
+        self._model = identity["model"]
+        self._prompt = identity["prompt"]
+        decoding = identity["decoding"]
+        self._options = {key: value for key, value in decoding.items() if key in _KNOWN}
+        self._extra = {key: value for key, value in decoding.items() if key not in _KNOWN}
+        self._errors = openai
+        self._client = openai.AsyncOpenAI(
+            base_url=_base_url(request.model),
+            api_key=_key(),
+            max_retries=0,  # one place decides what is tried again: `_ask`
+            timeout=request.timeout,
+        )
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self._slots = asyncio.Semaphore(request.concurrency)
+        self._last_answer = 0.0
+
+    def __call__(self, images: Sequence[Image]) -> list[Caption]:  # noqa: D102
+        answers = asyncio.run_coroutine_threadsafe(self._ask_all(images), self._loop)
+        return answers.result()
+
+    def close(self) -> None:  # noqa: D102
+        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    async def _end(self) -> None:
+        asking = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in asking:
+            task.cancel()
+        await asyncio.gather(*asking, return_exceptions=True)
+        await self._client.close()
+
+    async def _ask_all(self, images: Sequence[Image]) -> list[Caption]:
+        return await asyncio.gather(*map(self._ask, images))
+
+    async def _ask(self, image: Image) -> Caption:
+        """Ask about one image until there is an answer, or no hope of one."""
+        async with self._slots:
+            url = await asyncio.to_thread(data_url, image)
+            started = time.monotonic()
+            for attempt in itertools.count():
+                wait = None
+                try:
+                    answer = await self._send(url)
+                    self._last_answer = time.monotonic()
+                    return _caption(answer)
+                except self._errors.APIStatusError as error:
+                    problem = f"{error.status_code}: {error.message}"[:500]
+                    if error.status_code in _HOPELESS:
+                        raise UserError(_refused(self._url, self._model, error)) from error
+                    if error.status_code < 500 and error.status_code not in _LATER:
+                        return Caption.failed(problem)
+                    wait = _told(error.response)
+                except self._errors.APIConnectionError as error:  # time-outs are of this kind
+                    problem = str(error)
+                except self._errors.OpenAIError as error:
+                    return Caption.failed(f"{type(error).__name__}: {error}"[:500])
+                # While others are answered, the fault is with this image.
+                if self._last_answer > started and attempt + 1 >= _ATTEMPTS:
+                    return Caption.failed(problem)
+                waited = time.monotonic() - max(started, self._last_answer)
+                if waited > self._outage:
+                    raise UserError(
+                        f"the server {self._url} has not answered for {waited:.0f} s ({problem}): "
+                        "what is done is kept; see to the server and give the same command again"
+                    )
+                if wait is None:  # not all at once, when the server is back
+                    wait = random.Random().uniform(0.5, 1) * min(2.0**attempt / 4, 20)
+                await asyncio.sleep(min(wait, max(self._outage - waited, 0.05)))
+        raise AssertionError("the loop ends by an answer or an error")
+
+    async def _send(self, url: str) -> Any:
+        content = [
+            {"type": "image_url", "image_url": {"url": url}},
+            {"type": "text", "text": self._prompt},
+        ]
+        return await self._client.chat.completions.create(
+            model=self._model,
+            messages=[{"role": "user", "content": content}],
+            extra_body=self._extra or None,
+            **self._options,
+        )
+
+
+def data_url(image: Image) -> str:
+    """Encode an image as a JPEG within an address."""
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=JPEG_QUALITY)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def _caption(answer: Any) -> Caption:
+    if not getattr(answer, "choices", None):
+        return Caption.failed(f"the server answered without a choice: {answer}"[:500])
+    choice = answer.choices[0]
+    usage = getattr(answer, "usage", None)
+    finish = "length" if choice.finish_reason == "length" else "stop"
+    text = (choice.message.content or "").strip()
+    return Caption(text, finish, usage.completion_tokens if usage else None)
+
+
+def _only_model(request: Request) -> str:
+    """Ask a server which model it has.
+
+    Raises:
+        UserError: It has several, or cannot be asked.
+    """
+    openai = _openai()
+    try:
+        with openai.OpenAI(
+            base_url=_base_url(request.model), api_key=_key(), max_retries=1, timeout=20
+        ) as client:
+            names = sorted(model.id for model in client.models.list())
+    except openai.APIConnectionError as error:
+        raise UserError(
+            f"the server {request.model} cannot be reached ({error}): start it, or check the "
+            "address; it usually ends in /v1"
+        ) from error
+    except openai.APIError as error:
+        if getattr(error, "status_code", None) in (401, 403):
+            raise UserError(_refused(request.model, "", error)) from error
+        raise UserError(
+            f"the server {request.model} does not say which models it has ({error}): check the "
+            "address, which usually ends in /v1, or name the model with --served-model"
+        ) from error
+    if len(names) != 1:
+        raise UserError(
+            f"the server {request.model} has {len(names)} models: choose one with --served-model "
+            f"({did_you_mean('', names)})"
+        )
+    return str(names[0])
+
+
+def _refused(url: str, model: str, error: Any) -> str:
+    if error.status_code == 404:
+        return (
+            f"the server {url} has no model {model!r} or no such address ({error.message}): "
+            "check --model, which usually ends in /v1, and --served-model"
+        )
+    return f"the server {url} refuses access ({error.message}): set OPENAI_API_KEY to a valid key"
+
+
+def _base_url(url: str) -> str:
+    return url.rstrip("/") + "/"
+
+
+def _key() -> str:
+    return os.environ.get("OPENAI_API_KEY") or "none"
+
+
+def _told(response: Any) -> float | None:
+    """Seconds to wait, if the server says so."""
+    try:
+        return max(float(response.headers["retry-after"]), 0.0)
+    except (KeyError, ValueError):
+        return None
+
+
+def _openai() -> Any:
+    try:
+        return importlib.import_module("openai")
+    except ImportError as error:
+        raise UserError(
+            "captions from a server need the package openai: pip install 'mm-imagenet-r[serve]'"
+        ) from error

@@ -1,0 +1,305 @@
+"""The data set card of an exported folder: `dataset_card.md` with what the files themselves say.
+
+The prose is the template's; the header and the table of configurations are computed from the
+Parquet files, so that the card cannot say anything else than they hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.files import write_atomic
+
+#: Between these marks of a card stands what is computed; they tell our cards from others, too.
+MARKS: Final = ("<!-- configurations -->\n", "<!-- end -->")
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What the Hub is told of the data a configuration is made from.
+
+    Attributes:
+        license: Identifier of the Hub.
+        annotations: Who labelled and captioned, in the words of the Hub.
+        sources: What it was made from, in the words of the Hub.
+        tags: What else to find it by.
+        title: Name of the data set.
+        template: Name of its card in this package.
+    """
+
+    license: str
+    annotations: tuple[str, ...]
+    sources: str
+    tags: tuple[str, ...] = ()
+    title: str = "MM-ImageNet-R"
+    template: str = "dataset_card.md"
+
+
+_DRAWN: Final = Origin("mit", ("machine-generated",), "original", ("synthetic",))
+_IMAGENET_R: Final = Origin("other", ("found", "machine-generated"), "extended|other-imagenet-r")
+_FOOD_101: Final = Origin(
+    "unknown",
+    ("found",),
+    "extended|other-upmc-food-101",
+    title="UPMC Food-101",
+    template="food101_card.md",
+)
+#: Every other configuration is a caption set of ImageNet-R.
+_ORIGINS: Final = {"mini": _DRAWN, "upmc_food101": _FOOD_101}
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """One configuration as its files describe it.
+
+    Attributes:
+        name: Of the configuration.
+        files: Parquet files of each split, in order.
+        rows: Number of rows of each split.
+        num_bytes: Size of each split when read.
+        features: `datasets.Features` of the rows.
+        record: What the export wrote into the files: description and provenance.
+    """
+
+    name: str
+    files: Mapping[str, Sequence[Path]]
+    rows: Mapping[str, int]
+    num_bytes: Mapping[str, int]
+    features: Any
+    record: Mapping[str, Any]
+
+    @property
+    def origin(self) -> Origin:
+        """What it was made from."""
+        return _ORIGINS.get(self.name, _IMAGENET_R)
+
+    @property
+    def download_size(self) -> int:
+        """Bytes of all files."""
+        return sum(path.stat().st_size for paths in self.files.values() for path in paths)
+
+
+def size_category(rows: int) -> str:
+    """Return the Hub's word for a number of rows.
+
+    >>> size_category(999), size_category(2800), size_category(30_000), size_category(10**13)
+    ('n<1K', '1K<n<10K', '10K<n<100K', 'n>1T')
+    """
+    if rows < 1000:
+        return "n<1K"
+    if rows >= 10**12:
+        return "n>1T"
+    power = len(str(rows)) - 1
+    words = {p: f"{10 ** (p % 3)}{' KMB'[p // 3]}" for p in range(3, 12)} | {12: "1T"}
+    return f"{words[power]}<n<{words[power + 1]}"
+
+
+def refuse_foreign(folder: Path) -> None:
+    """Refuse a folder whose card the export did not write, for it would be lost.
+
+    Raises:
+        UserError: It is such a folder, or a file.
+    """
+    readme = folder / "README.md"
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file: choose a folder to write to")
+    if readme.exists() and MARKS[0] not in readme.read_text(encoding="utf-8", errors="replace"):
+        raise UserError(
+            f"{readme} was not written by this command and would be lost: choose another folder"
+        )
+
+
+def exported(folder: Path) -> list[Exported]:
+    """Read what configurations a folder holds from the footers of its files, by name.
+
+    Raises:
+        UserError: A file is damaged.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from datasets import Features
+
+    from mm_imagenet_r.shards import record_of
+
+    found = []
+    for place in sorted(path for path in (folder / "data").glob("*") if path.is_dir()):
+        files: dict[str, list[Path]] = {}
+        for path in sorted(place.glob("*.parquet")):
+            files.setdefault(path.name.split("-")[0], []).append(path)
+        if not files:
+            continue
+        order = sorted(files, key=lambda name: (name != "train", name))
+        try:
+            footers = {split: [pq.read_metadata(path) for path in files[split]] for split in order}
+        except (OSError, pa.ArrowException) as error:
+            raise UserError(
+                f"a file of {place} is damaged ({error}): remove that folder and export it anew"
+            ) from error
+        first = files[order[0]][0]
+        found.append(
+            Exported(
+                place.name,
+                {split: files[split] for split in order},
+                {split: sum(m.num_rows for m in footers[split]) for split in order},
+                {
+                    split: sum(
+                        m.row_group(i).total_byte_size
+                        for m in footers[split]
+                        for i in range(m.num_row_groups)
+                    )
+                    for split in order
+                },
+                Features.from_arrow_schema(pq.read_schema(first)),
+                record_of(first),
+            )
+        )
+    return found
+
+
+def write(folder: Path) -> list[Path]:
+    """Write README.md and croissant.json of an exported folder and return their paths.
+
+    Raises:
+        UserError: The folder holds nothing exported, or cannot be written.
+    """
+    from mm_imagenet_r import croissant
+
+    configs = exported(folder)
+    if not configs:
+        raise UserError(f"{folder} holds no exported configuration: run mm_imagenet_r.export first")
+    readme, description = folder / "README.md", folder / "croissant.json"
+    text = render(configs)
+    write_atomic(description, croissant.render(folder, configs, header(configs)).encode())
+    write_atomic(readme, text.encode())  # last: it makes the rest known
+    return [description, readme]
+
+
+def render(configs: Sequence[Exported]) -> str:
+    """Return the card of some configurations.
+
+    Raises:
+        UserError: They do not belong into one folder.
+    """
+    from datasets import DatasetInfo
+    from datasets.info import DatasetInfosDict
+    from huggingface_hub import DatasetCard
+
+    templates = {config.origin.template for config in configs}
+    if len(templates) > 1:
+        raise UserError(
+            "UPMC Food-101 and MM-ImageNet-R are two data sets with a card each: export them "
+            "into two folders"
+        )
+    template = (Path(__file__).parent / templates.pop()).read_text(encoding="utf-8")
+    card = DatasetCard(template)
+    for key, value in header(configs).items():
+        card.data[key] = value
+    card.data["tags"] = [*card.data["tags"], *_union(config.origin.tags for config in configs)]
+    card.data["configs"] = [
+        {
+            "config_name": config.name,
+            **({"default": True} if config.name == _default(configs) else {}),
+            "data_files": [
+                {"split": split, "path": f"data/{config.name}/{split}-*.parquet"}
+                for split in config.files
+            ],
+        }
+        for config in configs
+    ]
+    infos = {
+        config.name: DatasetInfo(
+            features=config.features,
+            splits={
+                split: {
+                    "name": split,
+                    "num_bytes": config.num_bytes[split],
+                    "num_examples": config.rows[split],
+                }
+                for split in config.files
+            },
+            download_size=config.download_size,
+            dataset_size=sum(config.num_bytes.values()),
+        )
+        for config in configs
+    }
+    DatasetInfosDict(infos).to_dataset_card_data(card.data)
+    before, _, rest = card.text.partition(MARKS[0])
+    body = before + MARKS[0] + _table(configs) + MARKS[1] + rest.partition(MARKS[1])[2]
+    return f"---\n{card.data.to_yaml()}\n---\n\n{body.lstrip()}"
+
+
+def header(configs: Sequence[Exported]) -> dict[str, Any]:
+    """Return the fields of the header that depend on the data, apart from paths and columns."""
+    licenses = {config.origin.license for config in configs}
+    fields: dict[str, Any] = {
+        "license": licenses.pop() if len(licenses) == 1 else "other",
+        "annotations_creators": _union(config.origin.annotations for config in configs),
+        "source_datasets": _union([config.origin.sources] for config in configs),
+        # Configurations are captions of the same images: their rows do not add up.
+        "size_categories": [size_category(max(sum(c.rows.values()) for c in configs))],
+    }
+    if fields["license"] == "other":
+        fields["license_name"] = "imagenet-r"
+        fields["license_link"] = "https://github.com/hendrycks/imagenet-r"
+    return fields
+
+
+def faults(folder: Path) -> list[str]:
+    """Return what keeps a folder from being published, as half sentences; empty if nothing does.
+
+    Every path of the header must lead to files, every file to a path, and the rows in the files
+    must be as many as the header says.
+    """
+    from datasets.info import DatasetInfosDict
+    from huggingface_hub import DatasetCard
+
+    from mm_imagenet_r.export import STAGING
+
+    readme = folder / "README.md"
+    if (folder / STAGING).exists():
+        return ["the export was stopped and is not finished"]
+    if not readme.is_file():
+        return ["there is no README.md"]
+    card = DatasetCard(readme.read_text(encoding="utf-8"))
+    infos = DatasetInfosDict.from_dataset_card_data(card.data)
+    there = {config.name: config for config in exported(folder)}
+    found = []
+    named: set[Path] = set()
+    for config in card.data.get("configs") or []:
+        name = config["config_name"]
+        for entry in config["data_files"]:
+            paths = set(folder.glob(entry["path"]))
+            named |= paths
+            if not paths:
+                found.append(f"{entry['path']} of README.md leads to no file")
+            elif infos[name].splits[entry["split"]].num_examples != there[name].rows.get(
+                entry["split"]
+            ):
+                found.append(f"README.md and the files of {name} differ in the number of rows")
+    unnamed = set(folder.glob("data/*/*.parquet")) - named
+    return found + [f"{path.relative_to(folder)} is not in README.md" for path in sorted(unnamed)]
+
+
+def _default(configs: Sequence[Exported]) -> str:
+    names = [config.name for config in configs]
+    return "instructblip" if "instructblip" in names else names[0]
+
+
+def _union(lists: Iterable[Iterable[str]]) -> list[str]:
+    return sorted({word for words in lists for word in words})
+
+
+def _table(configs: Sequence[Exported]) -> str:
+    lines = ["", "| configuration | rows | files | made from |", "| --- | --- | --- | --- |"]
+    for config in configs:
+        rows = ", ".join(f"{count:,} {split}" for split, count in config.rows.items())
+        description = str(config.record.get("description", "")).replace("|", "\\|")
+        made = " ".join(description.split())
+        lines.append(
+            f"| `{config.name}` | {rows} | {config.download_size / 1e6:,.1f} MB | {made} |"
+        )
+    return "\n".join([*lines, "", ""])

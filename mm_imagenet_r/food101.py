@@ -1,0 +1,289 @@
+"""UPMC Food-101: photographs of food with the titles of the web pages they were found on.
+
+Read as it is published, nothing has to be converted:
+
+    images/{train,test}/<class>/<class>_<n>.jpg
+    texts/{train,test}_titles.csv          image, title, class; with a header or without
+    class_idx.json                         class -> number; the published numbers if absent
+    split.json                             {"train": [...], "val": [...], "test": [...]}; optional
+
+The known faults of its tables are mended (`food101_titles.py`). What cannot be mended is named:
+
+    python -m mm_imagenet_r.food101 DATA_DIR    # decodes every image and lists what is wrong
+
+(Wang et al., ICMEW 2015, doi 10.1109/ICMEW.2015.7169757; no licence is stated.)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from mm_imagenet_r.command_line import Parser, run
+from mm_imagenet_r.errors import UserError, some
+from mm_imagenet_r.food101_titles import Title, read_titles
+
+#: The classes as published: the number of a class is its place here, which is no alphabetical one.
+CLASSES: Final = (
+    "frozen_yogurt tacos gnocchi ramen sushi spaghetti_carbonara foie_gras club_sandwich "
+    "chicken_curry caprese_salad guacamole fish_and_chips seaweed_salad samosa shrimp_and_grits "
+    "prime_rib cheese_plate grilled_cheese_sandwich omelette macarons pancakes paella crab_cakes "
+    "onion_rings poutine panna_cotta hamburger eggs_benedict pizza cup_cakes red_velvet_cake "
+    "huevos_rancheros french_toast pad_thai beef_tartare beet_salad garlic_bread escargots "
+    "cheesecake tuna_tartare french_fries pulled_pork_sandwich ravioli clam_chowder "
+    "baby_back_ribs pork_chop chicken_quesadilla grilled_salmon dumplings fried_rice "
+    "macaroni_and_cheese hot_and_sour_soup tiramisu lobster_roll_sandwich filet_mignon "
+    "lobster_bisque risotto takoyaki waffles miso_soup scallops hummus french_onion_soup "
+    "spaghetti_bolognese gyoza sashimi caesar_salad donuts pho creme_brulee edamame apple_pie "
+    "carrot_cake croque_madame chocolate_cake mussels chocolate_mousse deviled_eggs ice_cream "
+    "chicken_wings steak churros beignets breakfast_burrito spring_rolls lasagna cannoli nachos "
+    "bruschetta hot_dog greek_salad beef_carpaccio falafel strawberry_shortcake bread_pudding "
+    "ceviche peking_duck bibimbap oysters fried_calamari baklava"
+)
+
+#: To be raised when the same files are to give other rows: cached copies are then void.
+_RULES: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Food101:
+    """A source for the builder; see `mm_imagenet_r.sources.Source`.
+
+    Attributes:
+        folder: What was published, unpacked.
+        numbers: Number of each class.
+        titles: Rows of `train` and `test` whose images are there.
+        sizes: Bytes of each image, by split and `<class>/<file>`.
+        notes: What was mended, and where the published lists differ.
+        absent: Images that the tables name and that are not there or empty.
+        partial: Files that are no images are left out.
+    """
+
+    folder: Path
+    numbers: Mapping[str, int]
+    titles: Mapping[str, Sequence[Title]]
+    sizes: Mapping[str, Mapping[str, int]]
+    notes: Sequence[str]
+    absent: Sequence[str]
+    partial: bool
+
+    def description(self) -> str:  # noqa: D102 - that of Source
+        left_out = [f"Absent or empty: {some(self.absent)}."] if self.absent else []
+        return " ".join(["UPMC Food-101: images with titles of web pages.", *self.notes, *left_out])
+
+    def provenance(self) -> dict[str, str]:  # noqa: D102 - that of Source
+        names = {s: [f"{t.cls}/{t.file}" for t in self.titles[s]] for s in ("train", "test")}
+        return {
+            "captions": "titles of web pages",
+            "split": "published",
+            "split_sha256": _sha256({split: sorted(found) for split, found in names.items()}),
+        }
+
+    def classes(self) -> dict[str, str]:
+        """Return the names of the classes by their identifiers, in the order of the labels."""
+        ordered = sorted(self.numbers, key=self.numbers.__getitem__)
+        return {cls: cls.replace("_", " ") for cls in ordered}
+
+    def rows(self, split: str, labels: Sequence[int]) -> Iterator[dict[str, Any]]:
+        """Yield the rows of `train` or `test` that belong to given labels, sorted by label.
+
+        Raises:
+            UserError: A file is no image.
+        """
+        from mm_imagenet_r.images import check_header
+
+        wanted = set(labels)
+        for title in sorted(self.titles[split], key=lambda t: (self.numbers[t.cls], t.file)):
+            label = self.numbers[title.cls]
+            if label not in wanted:
+                continue
+            path = self.folder / "images" / split / title.cls / title.file
+            data = path.read_bytes()
+            if (wrong := check_header(data)) is not None:
+                if self.partial:
+                    warnings.warn(f"{path} {wrong}: it is left out", stacklevel=2)
+                    continue
+                raise UserError(
+                    f"{path} {wrong}: fetch it again, or pass partial=True to leave out what "
+                    "cannot be used. python -m mm_imagenet_r.food101 lists all such files"
+                )
+            yield {
+                "image": {"bytes": data, "path": f"{title.cls}__{title.file}"},
+                "caption": title.text,
+                "label": label,
+                "file_name": f"{title.cls}/{title.file}",
+                "wnid": title.cls,
+                "style": "",
+            }
+
+    def identity(self) -> str:
+        """Hash the cleaned tables, the class numbers, and names and sizes of the images."""
+        rows = {
+            split: [(t.file, t.cls, t.text, self.sizes[split][f"{t.cls}/{t.file}"]) for t in found]
+            for split, found in self.titles.items()
+        }
+        return _sha256([_RULES, str(self.folder), dict(self.numbers), rows, self.partial])
+
+
+def source(data_dir: str | Path, *, partial: bool = False) -> Food101:
+    """Read the tables of a folder and find its images.
+
+    Args:
+        data_dir: The folder that holds `images` and `texts`.
+        partial: Leave out rows whose image is missing, empty or no image.
+
+    Raises:
+        UserError: The folder does not have this layout, a table is damaged, or images are missing.
+    """
+    folder = Path(data_dir).expanduser().absolute()
+    for place in (folder / "images", folder / "texts"):
+        if not place.is_dir():
+            raise UserError(
+                f"{place} is no folder: give the one into which UPMC Food-101 was unpacked, with "
+                "images/train, images/test and texts"
+            )
+    numbers = class_numbers(folder)
+    titles: dict[str, list[Title]] = {}
+    sizes: dict[str, dict[str, int]] = {}
+    notes: list[str] = []
+    for split in ("train", "test"):
+        found, mended = read_titles(folder / "texts" / f"{split}_titles.csv", numbers)
+        notes += [f"{split}_titles.csv: {note}." for note in mended]
+        sizes[split] = _image_sizes(folder / "images" / split)
+        titles[split] = found
+    notes += _differences(folder / "split.json", titles)
+    paths = [
+        f"images/{split}/{title.cls}/{title.file}"
+        for split, found in titles.items()
+        for title in found
+        if not sizes[split].get(f"{title.cls}/{title.file}")
+    ]
+    if paths:
+        if not partial:
+            raise UserError(
+                f"{folder} lacks {_counted(len(paths), 'image')} that its tables name (absent or "
+                f"empty): {some(paths)}. Unpack it again, or pass partial=True to leave them out"
+            )
+        titles = {
+            split: [t for t in found if sizes[split].get(f"{t.cls}/{t.file}")]
+            for split, found in titles.items()
+        }
+    return Food101(folder, numbers, titles, sizes, notes, paths, partial)
+
+
+def class_numbers(folder: Path) -> dict[str, int]:
+    """Return the number of each class: those of `class_idx.json`, else the published ones.
+
+    Raises:
+        UserError: The file does not number its classes from 0 on.
+    """
+    path = folder / "class_idx.json"
+    if not path.exists():
+        return {cls: number for number, cls in enumerate(CLASSES.split())}
+    numbers = _read_json(path)
+    values = list(numbers.values()) if isinstance(numbers, dict) else []
+    if (
+        not values
+        or not all(type(v) is int for v in values)
+        or sorted(values) != list(range(len(values)))
+    ):
+        raise UserError(
+            f'{path} must give each class a number from 0 on, as {{"tacos": 0, "ramen": 1}}: fetch '
+            "it again, or remove it to use the published numbers"
+        )
+    return dict(numbers)
+
+
+def _image_sizes(folder: Path) -> dict[str, int]:
+    """Bytes of each file `<class>/<file>` of a part; none if there is no such folder."""
+    return {
+        f"{path.parent.name}/{path.name}": path.stat().st_size
+        for path in sorted(folder.glob("*/*"))
+        if path.is_file()
+    }
+
+
+def _differences(path: Path, titles: Mapping[str, Sequence[Title]]) -> list[str]:
+    """Where the published lists and the tables do not name the same images."""
+    if not path.exists():
+        return []
+    listed = _read_json(path)
+    parts = {"train": ("train", "val"), "test": ("test",)}
+    try:
+        lists = {s: {str(n) for part in parts[s] for n in listed.get(part, [])} for s in titles}
+    except (AttributeError, TypeError) as error:
+        raise UserError(
+            f"{path} must hold lists of file names under train, val and test: fetch it again, or "
+            "remove it, for it is only compared"
+        ) from error
+    notes = []
+    for split, found in titles.items():
+        names = {title.file for title in found}
+        untitled, unlisted = sorted(lists[split] - names), sorted(names - lists[split])
+        for images, lacking in ((untitled, "title"), (unlisted, "entry in split.json")):
+            if images:
+                counted = _counted(len(images), f"{split} image")
+                notes.append(f"{counted} without {lacking}: {some(images)}.")
+    return notes
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read as JSON ({error}): fetch it again") from error
+
+
+def _sha256(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit code."""
+    return run(_check, arguments)
+
+
+def _check(arguments: Sequence[str] | None) -> None:
+    """Print what was mended and every image that cannot be used; exit code 2 if there is one."""
+    from rich.console import Console
+    from rich.progress import track
+
+    from mm_imagenet_r.images import check
+
+    parser = Parser(
+        prog="python -m mm_imagenet_r.food101",
+        description="Check an unpacked UPMC Food-101: tables, missing images, broken images.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("data_dir", type=Path, help="the folder that holds images and texts")
+    data = source(parser.parse_args(arguments).data_dir, partial=True)
+    for note in data.notes:
+        print(note)
+    for path in data.absent:
+        print(f"{path} is absent or empty")
+    bad = 0
+    for split, titles in data.titles.items():
+        print(f"{split}: {len(titles):,} rows, {len({title.cls for title in titles})} classes")
+        progress = track(titles, f"decoding {split}", console=Console(stderr=True), transient=True)
+        for title in progress:
+            name = f"images/{split}/{title.cls}/{title.file}"
+            if (wrong := check((data.folder / name).read_bytes())) is not None:
+                print(f"{name} {wrong}")
+                bad += 1
+    if bad or data.absent:
+        images = _counted(bad + len(data.absent), "image")
+        raise UserError(f"{images} cannot be used: fetch them again, or load with partial=True")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

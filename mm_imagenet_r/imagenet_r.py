@@ -1,0 +1,209 @@
+"""MM-ImageNet-R: the images of ImageNet-R joined with a set of captions, and cut in two.
+
+A data folder holds the images in any form that `mm_imagenet_r.archive` reads, and `captions/`, in
+which every file or caption set is a configuration of its own:
+
+    imagenet-r.tar
+    captions/instructblip.parquet
+    captions/other/<fingerprint>/captions.parquet
+
+The configuration `instructblip-masked` has the same captions without the names of the own class.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from mm_imagenet_r.archive import Images, open_images
+from mm_imagenet_r.classes import classes, missing, strangers, style
+from mm_imagenet_r.errors import UserError, did_you_mean, some
+from mm_imagenet_r.images import check_header
+from mm_imagenet_r.splits import Split, split
+
+#: Where the data folder is, if no argument says so.
+ENVIRONMENT: Final = "MM_IMAGENET_R_DATA_DIR"
+#: The caption set taken when a data folder is given and no name.
+DEFAULT: Final = "instructblip"
+MASKED: Final = "-masked"
+
+#: To be raised when the same files are to give other rows: cached copies are then void.
+_RULES: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ImageNetR:
+    """A source for the builder; see `mm_imagenet_r.sources.Source`.
+
+    Attributes:
+        images: All of them.
+        captions: Caption of each image, by its key.
+        caption_facts: Name of the caption set and what is known of its making.
+        split: Which images are for training and which for testing.
+    """
+
+    images: Images
+    captions: Mapping[str, str]
+    caption_facts: Mapping[str, str]
+    split: Split
+
+    def description(self) -> str:  # noqa: D102 - that of Source
+        facts = "; ".join(f"{key} {value}" for key, value in self.provenance().items())
+        return f"ImageNet-R with captions. {'. '.join([facts, *self.images.notes])}."
+
+    def provenance(self) -> dict[str, str]:  # noqa: D102 - that of Source
+        return {
+            **self.caption_facts,
+            "split": self.split.name,
+            "split_sha256": self.split.sha256,
+        }
+
+    def classes(self) -> dict[str, str]:  # noqa: D102 - that of Source
+        return {cls.wnid: cls.name for cls in classes()}
+
+    def identity(self) -> str:  # noqa: D102 - that of Source
+        facts = [_RULES, self.images.identity, self.provenance()]
+        digest = hashlib.sha256(json.dumps(facts).encode())
+        for name in self.images.names:
+            digest.update(f"{name}\0{self.captions[name]}\n".encode())
+        return digest.hexdigest()
+
+    def rows(self, split: str, labels: Sequence[int]) -> Iterator[dict[str, Any]]:
+        """Yield the rows of a split in the order of the sorted keys, as their labels are.
+
+        Raises:
+            UserError: A file is no image.
+        """
+        numbers = {cls.wnid: label for label, cls in enumerate(classes())}
+        wanted = set(labels)
+        for name in self.split.train if split == "train" else self.split.test:
+            wnid, _, file = name.partition("/")
+            if numbers[wnid] not in wanted:
+                continue
+            data = self.images.read(name)
+            if (wrong := check_header(data)) is not None:
+                raise UserError(
+                    f"{name} of {self.images.path} {wrong}: repair or remove it (without it, pass "
+                    "partial=True), or take the published archive"
+                )
+            yield {
+                "image": {"bytes": data, "path": f"{wnid}__{file}"},
+                "caption": self.captions[name],
+                "label": numbers[wnid],
+                "file_name": name,
+                "wnid": wnid,
+                "style": style(name),
+            }
+
+
+def find(
+    name: str, data_dir: str | None = None, split_name: str | None = None, *, partial: bool = False
+) -> ImageNetR:
+    """Join the images of a data folder with one of its caption sets.
+
+    Args:
+        name: Of the caption set; with `-masked` the names of the own class are masked.
+        data_dir: The data folder; the environment variable if not given.
+        split_name: See `mm_imagenet_r.splits`.
+        partial: Images may be missing; those there are must all have captions.
+
+    Raises:
+        UserError: There is no such folder or caption set, images or captions are missing, ...
+    """
+    given = data_dir or os.environ.get(ENVIRONMENT)
+    if not given:
+        raise UserError(
+            f"no configuration {name!r} of mm_imagenet_r: {did_you_mean(name, ['mini'])}. All "
+            f"others are caption sets in a folder of yours: give data_dir or set {ENVIRONMENT}"
+        )
+    folder = Path(given).expanduser().absolute()
+    path, masked = _caption_set(name, folder)  # before the images, which take longer
+    images = open_images(folder)
+    _require_imagenet_r(images, partial)
+    captions, facts = _captions(path, masked, images)
+    return ImageNetR(
+        images,
+        captions,
+        {"captions": name, **facts},
+        split(images, split_name, lists=[folder, folder / "splits"], partial=partial),
+    )
+
+
+def caption_sets(folder: Path) -> dict[str, Path]:
+    """Return the caption sets of a data folder by their names."""
+    from mm_imagenet_r.captions.files import SUFFIXES
+
+    place = folder / "captions"
+    found = sorted(place.iterdir()) if place.is_dir() else []
+    return {
+        path.name if path.is_dir() else path.stem: path
+        for path in found
+        if not path.name.startswith(".") and (path.is_dir() or path.suffix.lower() in SUFFIXES)
+    }
+
+
+def _caption_set(name: str, folder: Path) -> tuple[Path, bool]:
+    """Where the captions of a configuration are, and whether they are to be masked."""
+    if not folder.is_dir():
+        raise UserError(
+            f"data_dir {folder} is no folder: give the one that holds imagenet-r.tar (or the "
+            "unpacked images) and captions/"
+        )
+    sets = caption_sets(folder)
+    if name in sets:
+        return sets[name], False
+    plain = name.removesuffix(MASKED)
+    if plain in sets:
+        return sets[plain], True
+    known = did_you_mean(plain, sets) if sets else "there is none"
+    raise UserError(
+        f"no caption set {plain!r} in {folder / 'captions'}: {known}. Make one with "
+        "python -m mm_imagenet_r.captions, or put a file with the columns file_name and caption "
+        f"there: {plain}.parquet, .csv or .jsonl"
+    )
+
+
+def _require_imagenet_r(images: Images, partial: bool) -> None:
+    if wrong := strangers(images.names):
+        raise UserError(
+            f"{images.path} is not ImageNet-R: {some(wrong)}. Give the folder that holds its 200 "
+            "class folders, or remove what does not belong there"
+        )
+    if not partial and (lacking := missing(images.names)):
+        raise UserError(
+            f"{images.path} has {len(images):,} of ImageNet-R's 30,000 images; missing: "
+            f"{some(lacking)}. Add them, download the archive (python -m mm_imagenet_r.download), "
+            "or pass partial=True to go on with what is there"
+        )
+
+
+def _captions(path: Path, masked: bool, images: Images) -> tuple[dict[str, str], dict[str, str]]:
+    """Caption of each image, and what is known of how they were made."""
+    from mm_imagenet_r.captions.files import read_captions
+
+    read = read_captions(path)
+    # Images on which the captioner failed are known: they are not missing, their text is empty.
+    texts = {**dict.fromkeys(read.failed, ""), **read.by_name}
+    lacking = [key for key in images.names if key not in texts]
+    if lacking:
+        raise UserError(
+            f"caption set {path} has no caption for {len(lacking):,} of {len(images):,} images: "
+            f"{some(lacking)}. Its column file_name must hold names like these; finish the set "
+            "with the command that began it, or add the rows"
+        )
+    captions = {key: texts[key] for key in images.names}
+    if masked:
+        from mm_imagenet_r.captions.leakage import mask
+
+        captions = {key: mask(text, key.partition("/")[0]) for key, text in captions.items()}
+    facts = {"caption_set": read.identity}
+    known = {key: read.info.get(key) for key in ("model", "revision", "prompt")}
+    facts |= {key: str(value) for key, value in known.items() if value is not None}
+    if empty := sum(not text for text in captions.values()):
+        facts["empty_captions"] = str(empty)
+    return captions, facts

@@ -1,0 +1,194 @@
+"""Rows as Parquet files that suit the Hub: sorted, in small row groups, each under its hash."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
+
+from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.files import explain
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+#: Rows of a row group: what is read at least for one row, and for the rows of one class.
+GROUP_ROWS: Final = 200
+#: Key of this package's record in the footer of each Parquet file.
+RECORD: Final = b"mm_imagenet_r"
+#: To be raised when the same rows are to be written in another way: old shards are then replaced.
+_FORMAT: Final = 1
+#: Cuts pages where the content says so, so that a changed row moves no other page and the Hub
+#: stores only what is new. The sizes are those `datasets` writes with.
+_CHUNKING: Final = {"min_chunk_size": 256 * 1024, "max_chunk_size": 1024 * 1024, "norm_level": 0}
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One Parquet file to be.
+
+    Attributes:
+        name: Of the file, as the Hub expects it.
+        groups: Numbers of the row groups of the split it holds.
+        sha256: Identity of its rows and of the way they are written.
+    """
+
+    name: str
+    groups: range
+    sha256: str
+
+
+class Groups:
+    """The rows of a split, sorted by (label, file_name), in groups of `GROUP_ROWS`.
+
+    Sorting brings the rows of a class together: a filter on the label then reads few groups.
+    """
+
+    def __init__(self, split: Any) -> None:
+        """Sort the rows of a `datasets.Dataset`; nothing is copied."""
+        labels, names = split["label"][:], split["file_name"][:]
+        order = sorted(range(len(split)), key=lambda row: (labels[row], names[row]))
+        self.features = split.features
+        self._rows = split.select(order).with_format("arrow")
+
+    def __len__(self) -> int:
+        return -(-len(self._rows) // GROUP_ROWS)
+
+    def __getitem__(self, number: int) -> pa.Table:
+        if not 0 <= number < len(self):
+            raise IndexError(number)
+        start = number * GROUP_ROWS
+        # The schema carries the features, which plain `load_dataset` reads from it.
+        return self._rows[start : start + GROUP_ROWS].cast(self.features.arrow_schema)
+
+
+def cut(sizes: Sequence[int], most: int) -> list[range]:
+    """Cut row groups into runs of at most `most` bytes, each of one group at least.
+
+    >>> cut([4, 4, 4, 9, 1], most=8)
+    [range(0, 2), range(2, 3), range(3, 4), range(4, 5)]
+    >>> cut([], most=8)
+    [range(0, 0)]
+    """
+    starts, filled = [0], 0
+    for number, size in enumerate(sizes):
+        if filled and filled + size > most:
+            starts.append(number)
+            filled = 0
+        filled += size
+    return [range(a, b) for a, b in zip(starts, [*starts[1:], len(sizes)], strict=True)]
+
+
+def record_of(path: Path) -> dict[str, Any]:
+    """Return what this package wrote into the footer of a Parquet file; empty for other files."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        found: dict[str, Any] = json.loads((pq.read_metadata(path).metadata or {})[RECORD])
+    except (OSError, KeyError, ValueError, pa.ArrowException):
+        return {}
+    return found
+
+
+def plan(
+    split: str, groups: Sequence[tuple[int, str]], most: int, record: Mapping[str, Any]
+) -> list[Shard]:
+    """Cut a split into shards.
+
+    Args:
+        split: Its name.
+        groups: `identity` of each of its row groups.
+        most: Bytes of a shard, see `cut`.
+        record: What is to stand in the footer of each.
+
+    Returns:
+        The shards under the names the Hub expects.
+    """
+    cuts = cut([size for size, _ in groups], most)
+    found = []
+    for number, run in enumerate(cuts):
+        content = [_FORMAT, GROUP_ROWS, record, [groups[group][1] for group in run]]
+        name = f"{split}-{number:05d}-of-{len(cuts):05d}.parquet"
+        found.append(Shard(name, run, _sha256(content)))
+    return found
+
+
+def identity(group: pa.Table) -> tuple[int, str]:
+    """Return the bytes of the images of a row group, and a hash of its rows and columns.
+
+    Raises:
+        UserError: A row has no image.
+    """
+    size, digest = 0, hashlib.sha256(str(group.schema.metadata).encode())
+    for row in group.to_pylist():
+        data = row["image"] and row["image"].pop("bytes")
+        if not data:
+            raise UserError(
+                f"{row['file_name']} has no image bytes: load the data set anew and export that"
+            )
+        digest.update(_sha256([row, len(data)]).encode() + data)
+        size += len(data)
+    return size, digest.hexdigest()
+
+
+def _sha256(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def write(path: Path, tables: Iterable[pa.Table], features: Any, record: Mapping[str, Any]) -> None:
+    """Write a Parquet file, a row group a table; images as they are, for JPEG does not shrink.
+
+    Args:
+        path: Of the file, which appears when it is complete.
+        tables: Its rows, each table of `GROUP_ROWS` at most.
+        features: `datasets.Features` of the rows.
+        record: JSON for the footer, see `record_of`.
+
+    Raises:
+        UserError: The file cannot be written.
+    """
+    import pyarrow.parquet as pq
+
+    schema = features.arrow_schema
+    schema = schema.with_metadata({**schema.metadata, RECORD: json.dumps(record)})
+    leaves = [name for name in schema.names if name != "image"]
+    images = ["image.bytes", "image.path"] if "image" in schema.names else []
+    with _atomic(path) as file:
+        writer = pq.ParquetWriter(
+            file,
+            schema,
+            compression=dict.fromkeys(images, "none") | dict.fromkeys(leaves, "snappy"),
+            use_dictionary=leaves,
+            column_encoding=dict.fromkeys(images, "PLAIN"),
+            write_page_index=True,
+            use_content_defined_chunking=_CHUNKING,
+        )
+        with writer:
+            for table in tables:
+                writer.write_table(table)
+            # The Hub recognises files written for deduplication by this.
+            writer.add_key_value_metadata({"content_defined_chunking": json.dumps(_CHUNKING)})
+
+
+@contextmanager
+def _atomic(path: Path) -> Iterator[BinaryIO]:
+    """A file that appears under its name when it is complete, for content too large to hold."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise UserError(explain(error, path)) from error
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,158 @@
+"""Where the files in a tar lie, found in one streaming pass that also hashes the archive.
+
+A tar from the network is not trusted: members that are links or devices, or whose names lead out
+of the archive, make it refused as a whole, and nothing is ever unpacked. The index is remembered in
+the user's cache folder under the identity of the file, for the pass takes seconds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import tarfile
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO, Final, cast
+
+from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.files import write_atomic
+
+#: Facts of the archive its authors publish (github.com/hendrycks/imagenet-r); the hash is that of
+#: the checksums in tensorflow/datasets.
+PUBLISHED_SIZE: Final = 2_191_079_936
+PUBLISHED_SHA256: Final = "18c6bf493b39a0d975d48e587437f562caab9c52ae6327dcfa9dd8eb54aa1b52"
+
+_BLOCK: Final = 512
+_PACKED: Final = {
+    b"\x1f\x8b": "gunzip",
+    b"BZh": "bunzip2",
+    b"\xfd7zXZ": "unxz",
+    b"\x28\xb5\x2f\xfd": "unzstd",
+    b"PK\x03\x04": "unzip",
+}
+
+
+@dataclass(frozen=True)
+class TarIndex:
+    """What a tar holds.
+
+    Attributes:
+        size: Its length in bytes.
+        sha256: Of all its bytes.
+        members: Name, offset and length of each regular file, in the order of the archive.
+    """
+
+    size: int
+    sha256: str
+    members: list[tuple[str, int, int]]
+
+
+def cache_folder() -> Path:
+    """Return where this package keeps what it can make again: `mm_imagenet_r` in `HF_HOME`."""
+    from huggingface_hub.constants import HF_HOME
+
+    return Path(HF_HOME) / "mm_imagenet_r"
+
+
+def read(path: Path) -> TarIndex:
+    """Return the index of a tar, from the cache if the file is what it was.
+
+    Raises:
+        UserError: The archive is truncated, damaged, packed, or holds what it must not.
+        OSError: It cannot be read.
+    """
+    facts = path.stat()
+    identity = [str(path.resolve()), facts.st_size, facts.st_mtime_ns, facts.st_ino]
+    key = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
+    cached = cache_folder() / "tar" / f"{key}.json"
+    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):  # not there, or not whole
+        known = json.loads(cached.read_text(encoding="utf-8"))
+        members = [(str(name), int(offset), int(size)) for name, offset, size in known["members"]]
+        return TarIndex(int(known["size"]), str(known["sha256"]), members)
+    index = scan(path)
+    with contextlib.suppress(UserError):  # a cache that cannot be written is no loss
+        write_atomic(cached, json.dumps(asdict(index)).encode())
+    return index
+
+
+def scan(path: Path) -> TarIndex:
+    """Read a tar once from its beginning to its end.
+
+    Raises:
+        UserError: The archive is truncated, damaged, packed, or holds what it must not.
+        OSError: It cannot be read.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        start = file.read(8)
+        for magic, unpack in _PACKED.items():
+            if start.startswith(magic):
+                raise UserError(
+                    f"{path} is packed, so its files cannot be read in place: unpack it with "
+                    f"{unpack} and give the result"
+                )
+        file.seek(0)
+        hashing = _Hashing(file)
+        members: list[tuple[str, int, int]] = []
+        try:
+            with tarfile.open(fileobj=cast(IO[bytes], hashing), mode="r|", bufsize=1 << 16) as tar:
+                for member in tar:
+                    if (why := _forbidden(member)) is not None:
+                        raise UserError(
+                            f"{path} is refused: its member {member.name!r} {why}. The published "
+                            "archive has nothing of the kind: download it again"
+                        )
+                    if member.isreg():
+                        members.append((member.name, member.offset_data, member.size))
+                end = tar.offset
+        except (tarfile.TarError, EOFError) as error:
+            raise _damaged(path, size, str(error)) from error
+        while hashing.read(1 << 20):
+            pass
+        # An end inside a header or at one that is damaged is no error to tarfile.
+        file.seek(end)
+        if file.read(_BLOCK) != bytes(_BLOCK):
+            raise _damaged(path, size, f"no valid header and no end mark at byte {end}")
+    sha256 = hashing.digest.hexdigest()
+    if size == PUBLISHED_SIZE and sha256 != PUBLISHED_SHA256:
+        raise UserError(
+            f"{path} has the size of the published archive but other content (sha256 {sha256}, "
+            f"published {PUBLISHED_SHA256}): the download is damaged. Delete it and download it "
+            "again, python -m mm_imagenet_r.download FOLDER"
+        )
+    return TarIndex(size, sha256, members)
+
+
+class _Hashing:
+    """Reads a file and hashes what it reads."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.digest = hashlib.sha256()
+
+    def read(self, size: int) -> bytes:
+        data = self._file.read(size)
+        self.digest.update(data)
+        return data
+
+
+def _forbidden(member: tarfile.TarInfo) -> str | None:
+    """Say why a member must not be in an archive of images, or None if it may."""
+    parts = PurePosixPath(member.name).parts
+    if member.name.startswith("/") or ".." in parts:
+        return "leads out of the archive"
+    if member.issym() or member.islnk():
+        return f"is a link to {member.linkname!r}"
+    if not (member.isreg() or member.isdir()) or member.issparse():
+        return "is neither a plain file nor a folder"
+    return None
+
+
+def _damaged(path: Path, size: int, why: str) -> UserError:
+    short = f", and has {size:,} bytes where the published archive has {PUBLISHED_SIZE:,}"
+    return UserError(
+        f"{path} is truncated, damaged or no tar ({why}{short if size != PUBLISHED_SIZE else ''}): "
+        "download it again, python -m mm_imagenet_r.download FOLDER goes on where a download broke "
+        "off"
+    )

@@ -1,0 +1,173 @@
+"""MM-ImageNet-R and UPMC Food-101 by their names, from small stand-ins of their files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import datasets
+import pytest
+from running import Call, folders
+
+from benchmark import results
+from benchmark.data import Archive, open_data
+from benchmark.results.tables import by_budget, table
+from benchmark.results.verify import verify
+from mm_imagenet_r import imagenet_r, splits, tar_index
+from mm_imagenet_r.archive import open_images
+from mm_imagenet_r.classes import classes
+from mm_imagenet_r.errors import UserError
+from tests.standin import image_files, plain_captions, write_captions, write_folder, write_tar
+
+NAMES = [f"{cls.wnid}/art_{n}.jpg" for cls in classes()[1:5] for n in range(12)]
+
+
+@pytest.fixture(scope="module")
+def files() -> dict[str, bytes]:
+    return dict(image_files(NAMES))
+
+
+@pytest.fixture
+def folder(files: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """ImageNet-R of four classes with two caption sets; caches of its own."""
+    monkeypatch.setattr(tar_index, "cache_folder", lambda: tmp_path / "index")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "hf")
+    monkeypatch.delenv(imagenet_r.ENVIRONMENT, raising=False)
+    place = tmp_path / "data"
+    place.mkdir()
+    write_tar(place / "imagenet-r.tar", files.items())
+    write_captions(place / "captions" / "instructblip.csv", plain_captions(NAMES))
+    write_captions(place / "captions" / "short.csv", dict.fromkeys(NAMES, "a shark, maybe"))
+    return place
+
+
+def food(place: Path) -> Path:
+    """UPMC Food-101 of two classes; one image that its tables name is not there."""
+    for part, numbers in {"train": range(4), "test": range(4, 6)}.items():
+        rows = [(f"{cls}_{n}.jpg", cls) for cls in ("tacos", "apple_pie") for n in numbers]
+        write_folder(place / "images" / part, image_files(f"{cls}/{file}" for file, cls in rows))
+        text = "".join(f"{file},A recipe of {cls},{cls}\n" for file, cls in rows)
+        (place / "texts").mkdir(exist_ok=True)
+        (place / "texts" / f"{part}_titles.csv").write_text(text)
+    (place / "class_idx.json").write_text(json.dumps({"tacos": 0, "apple_pie": 1}))
+    (place / "images" / "train" / "tacos" / "tacos_0.jpg").unlink()
+    return place
+
+
+def test_images_are_untouched_and_everything_has_a_name(
+    folder: Path, files: dict[str, bytes]
+) -> None:
+    data = open_data("mm_imagenet_r:short", archive=Archive(folder, partial=True))
+    assert data.class_names == ("great white shark", "hammerhead", "stingray", "hen")
+    samples = [*data.train, *data.test]
+    assert {sample.file_name: sample.image for sample in samples} == files
+    wnids = [cls.wnid for cls in classes()[1:5]]
+    assert all(sample.file_name.startswith(wnids[sample.label]) for sample in samples)
+    assert {sample.caption for sample in samples} == {"a shark, maybe"}
+    split = splits.split(open_images(folder))
+    info = data.info()
+    assert (info["split"], info["split_sha256"]) == ("seed42", split.sha256)
+    assert info["left_out"] == 30_000 - len(NAMES)
+    source = imagenet_r.find("short", str(folder), partial=True)
+    assert (info["captions"], info["captions_id"]) == ("short", source.caption_facts["caption_set"])
+    assert data.notes[0] == source.description()
+
+
+def test_each_split_and_caption_set_is_another_experiment(folder: Path) -> None:
+    def infos(name: str, split: str | None) -> tuple[str, str, str]:
+        info = open_data(name, archive=Archive(folder, split, partial=True)).info()
+        return info["split"], info["split_sha256"], info["captions_id"]
+
+    one, other = infos("mm_imagenet_r:short", None), infos("mm_imagenet_r:short", "seeded:3")
+    masked = infos("mm_imagenet_r:short-masked", None)
+    assert other[0] == "seeded:3"
+    assert one[1] != other[1]
+    assert one[2] == other[2]
+    assert masked[:2] == one[:2]
+
+
+def test_a_run_from_the_archive(
+    folder: Path, tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(imagenet_r.ENVIRONMENT, str(folder))
+    options = ("--dataset", "mm_imagenet_r", "--partial", "--phases", 2, "--epochs", 1)
+    code, out, err = call(*options, "--method", "ssf", "--backbone", "tiny")
+    assert (code, err) == (0, "")
+    assert "split seed42; split_sha256 " in out
+    (run,) = folders(tmp_path)
+    assert run.parts[-3].startswith("mm_imagenet_r_instructblip-2phases")
+    assert verify(run) == []
+    result = results.read(run)
+    data = result["dataset"]
+    assert (data["name"], data["split"]) == ("mm_imagenet_r:instructblip", "seed42")
+    assert data["captions"] == "instructblip"
+    assert "great white shark" in result["class_order"]["names"]
+    assert "great white shark" in (run / "report.html").read_text()
+    ((heading, _),) = by_budget(table([result]))
+    assert "split seed42, 29952 images left out;" in heading
+    again = call(*options, "--method", "ssf", "--dataset", "mm_imagenet_r:instructblip")
+    assert (again[0], folders(tmp_path)) == (0, [run])
+
+
+def test_food101_with_an_image_missing(tmp_path: Path, folder: Path) -> None:
+    place = food(tmp_path)
+    with pytest.raises(UserError, match="lacks 1 image that its tables name"):
+        open_data("upmc_food101", archive=Archive(place))
+    data = open_data("upmc_food101", archive=Archive(place, partial=True))
+    assert data.class_names == ("tacos", "apple pie")
+    info = data.info()
+    assert (info["train"], info["test"], info["left_out"]) == (7, 4, 1)
+    assert (info["captions"], info["split"]) == ("titles of web pages", "published")
+    captions = tmp_path / "mine.csv"
+    captions.write_text("file_name,caption\ntacos/tacos_1.jpg,crisp\n")
+    mine = open_data("upmc_food101", archive=Archive(place, partial=True), captions=captions)
+    assert mine.info()["captions"] == "mine.csv"
+    assert mine.info()["captions_id"] != info["captions_id"]
+
+
+@pytest.mark.parametrize(
+    ("dataset", "options", "message"),
+    [
+        ("mini", ("--data-dir", "."), "--data-dir is for --dataset mm_imagenet_r or upmc_food101"),
+        ("mini", ("--partial",), "--dataset mini has no use for it"),
+        ("upmc_food101", ("--data-dir", ".", "--split-name", "coda"), "is for --dataset mm_imag"),
+        (None, ("--split-name", "coda"), "--split-name is for --dataset mm_imagenet_r: leave it"),
+        ("mm_imagenet_r", (), "python -m mm_imagenet_r.download DIR fetches"),
+        ("upmc_food101", (), "needs --data-dir DIR, the folder into which it was unpacked"),
+        ("mm_imagenet_r:mini", ("--data-dir", "D"), "is no caption set of mm_imagenet_r: give"),
+        ("mm_imagenet_r:shrt", ("--data-dir", "D"), "did you mean 'short'"),
+        ("mm_imagenet_r:none", ("--data-dir", "D"), "Make one with python -m mm_imagenet_r.capt"),
+        ("mm_imagenet_r", ("--data-dir", "D"), "48 of ImageNet-R's 30,000 images"),
+        ("mm_imagenet_r", ("--data-dir", "D", "--captions", "D/x.csv"), "captions/ of its folder"),
+        ("mm_imagenet_r", ("--data-dir", "D", "--label-column", "x"), "is no table"),
+        ("mm_imagenet_r", ("--data-dir", "D", "--partial", "--test-fraction", "0.3"), "test part"),
+        ("mm_imagenet_r", ("--data-dir", "D", "--partial", "--split-seed", "3"), "test part"),
+        ("mm_imagenet_r", ("--data-dir", "D", "--partial", "--split-name", "code"), "'coda'"),
+        ("mm_imagenet_r", ("--class-order", "code"), "no class order 'code': did you mean 'coda'"),
+        ("mm_imagenet_r", ("--class-order", "pilot:7"), "is --class-order-seed 7: give that"),
+        ("mm_imagenet_r", ("--class-order", "natural"), "is --class-order-seed none"),
+        ("mini", ("--class-order", "coda"), "is for --dataset mm_imagenet_r alone"),
+        (
+            "mm_imagenet_r",
+            ("--class-order", "coda", "--class-order-seed", "7"),
+            "are two orders: give one of them",
+        ),
+        (
+            "mm_imagenet_r",
+            ("--data-dir", "D", "--partial", "--class-order", "coda:1"),
+            "is one of 200 classes, the data set has 4",
+        ),
+    ],
+)
+def test_options_that_cannot_be_meant(
+    dataset: str | None,
+    options: tuple[str, ...],
+    message: str,
+    folder: Path,
+    coloured: Path,
+    call: Call,
+) -> None:
+    given = [option.replace("D", str(folder)) for option in options]
+    code, _, err = call("--dataset", dataset or str(coloured), *given, "--phases", 2)
+    assert code == 2
+    assert message in err, err

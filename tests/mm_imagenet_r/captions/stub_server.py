@@ -1,0 +1,115 @@
+"""An OpenAI-compatible server that misbehaves on schedule."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from PIL import Image
+
+#: An image's number is its red divided by this.
+STEP = 6
+
+
+class Stub:
+    """What the server is to do, and what it was asked.
+
+    Attributes:
+        plan: What to do with the next requests: a status, or `drop`, `stall`, `empty`, `length`,
+            `nothing`; when it is used up, they are answered.
+        always: What to do with images of these numbers.
+        asked: Bodies of the requests.
+        models: Names it gives when asked for its models.
+    """
+
+    def __init__(self) -> None:
+        self.plan: list[str] = []
+        self.always: dict[int, str] = {}
+        self.asked: list[dict[str, Any]] = []
+        self.models = ["stub"]
+        self.url = ""
+        self.stalled = threading.Event()
+        self.lock = threading.Lock()
+
+    def act(self, body: dict[str, Any]) -> tuple[str, int]:
+        """What to do with a request, and the number of its image."""
+        url = body["messages"][0]["content"][0]["image_url"]["url"]
+        data = base64.b64decode(url.removeprefix("data:image/jpeg;base64,"))
+        red = Image.open(io.BytesIO(data)).convert("RGB").getpixel((8, 8))[0]  # type: ignore[index]
+        number = round(red / STEP)  # JPEG does not keep colours to the last digit
+        with self.lock:
+            self.asked.append(body)
+            planned = self.plan.pop(0) if self.plan else "answer"
+        return self.always.get(number, planned), number
+
+
+@contextmanager
+def serve() -> Iterator[Stub]:
+    """Run a server on the loopback."""
+    stub = Stub()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+        def _send(self, status: int, body: Any) -> None:
+            data = json.dumps(body).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(data)))
+            if status == 429:
+                self.send_header("Retry-After", "0.05")
+            self.end_headers()
+            self.wfile.write(data)
+
+        def do_GET(self) -> None:
+            self._send(200, {"object": "list", "data": [{"id": name} for name in stub.models]})
+
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            what, number = stub.act(body)
+            if what.isdigit():
+                self._send(int(what), {"error": {"message": f"told to say {what}"}})
+                return
+            if what == "drop":
+                self.connection.shutdown(socket.SHUT_RDWR)
+                self.close_connection = True
+                return
+            if what == "stall":
+                stub.stalled.wait(30)
+                self.close_connection = True
+                return
+            message = {"role": "assistant", "content": "" if what == "empty" else f"is {number}"}
+            choice = {
+                "index": 0,
+                "finish_reason": "length" if what == "length" else "stop",
+                "message": message,
+            }
+            answer = {
+                "id": "x", "object": "chat.completion", "created": 0, "model": "stub",
+                "choices": [] if what == "nothing" else [choice],
+                "usage": {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12},
+            }  # fmt: skip
+            self._send(200, answer)
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    stub.url = f"http://127.0.0.1:{server.server_port}/v1"
+    try:
+        yield stub
+    finally:
+        stub.stalled.set()
+        server.shutdown()
+        server.server_close()
+        thread.join()

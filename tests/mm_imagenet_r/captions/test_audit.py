@@ -1,0 +1,148 @@
+"""The audit: counts known in advance, and a page that is whole and safe."""
+
+from __future__ import annotations
+
+import html.parser
+import io
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from mm_imagenet_r.captions.__main__ import main
+from mm_imagenet_r.captions.audit import Audit, audit, examples
+from mm_imagenet_r.captions.audit.text_only import is_available
+from mm_imagenet_r.captions.files import Captions
+
+ICE_BEAR, GOLDFISH = "n02134084", "n01443537"
+BEAR = [
+    "The image shows a polar bear on the ice.",
+    "The image shows an ice bear on the ice.",
+    "The image shows a bear on the ice.",
+    "The image shows a white animal on the ice.",
+    "The image shows a goldfish on the ice.",
+]
+FISH = [
+    "A goldfish in a bowl.",
+    "A goldfish in a bowl.",
+    "An orange animal <b>in</b> a bowl.",
+    "",
+    "",
+]
+
+
+def captions() -> Captions:
+    by_name = {
+        f"{wnid}/{style}_{number}.jpg": text
+        for wnid, style, texts in ((ICE_BEAR, "art", BEAR), (GOLDFISH, "toy", FISH))
+        for number, text in enumerate(texts)
+    }
+    cut = frozenset({f"{ICE_BEAR}/art_0.jpg"})
+    return Captions(by_name, "0123", {"model": "m", "prompt": "Describe."}, {"x/y.jpg": "bad"}, cut)
+
+
+@pytest.fixture(scope="module")
+def found() -> Audit:
+    return audit(captions())
+
+
+def test_counts(found: Audit) -> None:
+    assert found.overall.count == 10
+    assert found.overall.grades == {"label": 3, "lemma": 1, "head": 1}
+    assert found.by_class[ICE_BEAR].share == 0.4
+    assert found.by_style["toy"].grades == {"label": 2, "lemma": 0, "head": 0}
+    assert sum(group.count for group in found.by_part.values()) == 10
+    assert found.others == 1
+    assert found.rule == 0.4
+    assert found.duplicates == [("A goldfish in a bowl.", 2)]
+    assert found.openers[0] == ("the image shows", 5)
+    assert {flag: len(names) for flag, names in found.flags.items() if names} == {
+        "empty": 2,
+        "cut": 1,
+    }
+    assert found.flagged == 3
+
+
+def test_examples_take_the_grades_in_turn(found: Audit) -> None:
+    assert [found.grades[name] for name in examples(found)[:4]] == ["", "label", "lemma", "head"]
+    assert sorted(examples(found)) == sorted(captions().by_name)
+
+
+@pytest.mark.skipif(not is_available(), reason="scikit-learn is not installed")
+def test_masking_takes_from_a_classifier_what_only_names_tell() -> None:
+    names = {ICE_BEAR: "polar bear", GOLDFISH: "goldfish"}
+    by_name = {
+        f"{wnid}/art_{number}.jpg": f"A painting of the {name} number {number}."
+        for wnid, name in names.items()
+        for number in range(10)
+    }
+    text_only = audit(Captions(by_name, "0", {}, {})).text_only
+    assert text_only is not None
+    assert (text_only.raw, text_only.majority) == (1.0, 0.5)
+    assert text_only.masked <= 0.5
+
+
+def write(folder: Path) -> tuple[Path, Path]:
+    """A captions file and its images, one of which is broken."""
+    path = folder / "captions.csv"
+    rows = [f'{name},"{text}"' for name, text in captions().by_name.items()]
+    path.write_text("\n".join(["file_name,caption", *rows]))
+    for name in captions().by_name:
+        buffer = io.BytesIO()
+        Image.new("RGB", (40, 30), "teal").save(buffer, "JPEG")
+        (folder / "images" / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "images" / name).write_bytes(buffer.getvalue())
+    (folder / "images" / f"{GOLDFISH}/toy_2.jpg").write_bytes(b"broken")
+    return path, folder / "images"
+
+
+class Checker(html.parser.HTMLParser):
+    """Collects tags and addresses, and sees that every element is closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.addresses: list[str] = []
+        self.seen: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append(tag)
+        self.addresses += [value or "" for key, value in attrs if key in ("src", "href")]
+        if tag not in ("meta", "img", "br", "hr"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_the_page_is_whole_and_loads_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, images = write(tmp_path)
+    assert main(["audit", str(path), "--images", str(images)]) == 0
+    out = capsys.readouterr().out
+    assert "40.0% name their class (30.0% by its label)" in out
+    text = (tmp_path / "audit.html").read_text()
+    checker = Checker()
+    checker.feed(text)
+    assert checker.open == []
+    assert checker.seen.count("b") == 0, "a caption became markup"
+    assert checker.seen.count("img") >= 9
+    assert all(address.startswith("data:image/jpeg;base64,") for address in checker.addresses)
+    assert '<mark class="lemma">polar bear</mark>' in text
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("file_name,caption\n1.jpg,a dog\n", "tells no class"),
+        ("file_name,caption\n", "has no captions"),
+    ],
+)
+def test_captions_that_cannot_be_audited(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, message: str
+) -> None:
+    (tmp_path / "c.csv").write_text(text)
+    assert main(["audit", str(tmp_path / "c.csv")]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "audit.html").exists()

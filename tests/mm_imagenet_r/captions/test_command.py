@@ -1,0 +1,184 @@
+"""The command line: what it refuses, how it shares work, what it prints."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_captioner import calls, draw
+
+from mm_imagenet_r.captions.__main__ import main
+from mm_imagenet_r.captions.files import read_captions
+from mm_imagenet_r.captions.options import parse, rank_of
+from mm_imagenet_r.errors import UserError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Ten images in two classes."""
+    for number in range(10):
+        path = tmp_path / "photos" / f"class{number % 2}" / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(draw(number))
+    return tmp_path
+
+
+def command(folder: Path, *arguments: str, prompt: str = "p") -> list[str]:
+    fake = ["--backend", "fake_captioner:Fake", "--model", str(folder / "calls")]
+    where = ["--images", str(folder / "photos"), "--output", str(folder / "out")]
+    return [*fake, *where, "--prompt", prompt, "--unit-size", "2", *arguments]
+
+
+def test_all_images_are_captioned_and_again_nothing_is_done(folder: Path, capsys: Any) -> None:
+    assert main(command(folder)) == 0
+    assert "10 of 10 images are captioned" in capsys.readouterr().out
+    captions = read_captions(folder / "out")
+    assert captions.by_name["class1/7.png"] == "number 7"
+    assert captions.info["backend"] == "fake_captioner:Fake"
+    count = len(calls(folder / "calls"))
+    assert main(command(folder)) == 0
+    assert len(calls(folder / "calls")) == count
+
+
+def test_a_trial_is_part_of_the_whole(folder: Path, capsys: Any) -> None:
+    assert main(command(folder, "--limit", "3")) == 0
+    out = capsys.readouterr().out
+    assert "number " in out
+    trial = read_captions(folder / "out").by_name
+    assert len(trial) == 3
+    made = sum(map(len, calls(folder / "calls")))
+    assert main(command(folder, "--limit", "5")) == 0
+    larger = read_captions(folder / "out").by_name
+    assert len(larger) == 5
+    assert larger.items() >= trial.items()
+    assert main(command(folder)) == 0
+    assert sum(map(len, calls(folder / "calls"))) == made + 7
+    assert read_captions(folder / "out").by_name.items() >= larger.items()
+
+
+def test_another_prompt_is_another_set(folder: Path) -> None:
+    assert main(command(folder)) == 0
+    assert main(command(folder, prompt="q")) == 0
+    sets = sorted(path.parent for path in (folder / "out").glob("*/captions.parquet"))
+    assert len(sets) == 2
+    assert {json.loads((path / "run.json").read_text())["identity"]["prompt"] for path in sets} == {
+        "p",
+        "q",
+    }
+
+
+def test_workers_in_processes_of_their_own(folder: Path, monkeypatch: Any) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    assert main(command(folder, "--workers", "2")) == 0
+    assert sorted(n for call in calls(folder / "calls") for n in call) == list(range(10))
+
+
+def test_a_worker_that_ends_early_is_reported(
+    folder: Path, monkeypatch: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    assert main(command(folder, "--workers", "2", "--decoding", "gone=true")) == 2
+    err = capfd.readouterr().err
+    assert "the server is gone" in err
+    assert "2 of 2 workers ended early" in err
+
+
+def test_tasks_share_the_work_and_the_last_one_puts_it_together(folder: Path, capsys: Any) -> None:
+    assert main(command(folder, "--rank", "1", "--world-size", "2", "--limit", "2")) == 0
+    assert main(command(folder, "--rank", "0", "--world-size", "2")) == 0
+    assert sorted(n for call in calls(folder / "calls") for n in call) == list(range(10))
+    assert "captions: " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({"RANK": "3", "WORLD_SIZE": "8", "SLURM_PROCID": "0"}, (3, 8)),
+        ({"SLURM_ARRAY_TASK_ID": "5", "SLURM_ARRAY_TASK_COUNT": "9"}, (5, 9)),
+        ({"SLURM_PROCID": "2", "SLURM_NTASKS": "4"}, (2, 4)),
+        ({"JOB_COMPLETION_INDEX": "1", "WORLD_SIZE": "3"}, (1, 3)),
+    ],
+)
+def test_ranks_of_schedulers(environment: dict[str, str], expected: tuple[int, int]) -> None:
+    assert rank_of(environment) == expected
+
+
+def test_an_index_without_a_count_is_refused() -> None:
+    with pytest.raises(UserError, match="WORLD_SIZE is missing or no number: give --rank"):
+        rank_of({"JOB_COMPLETION_INDEX": "1"})
+
+
+@pytest.mark.parametrize(
+    ("remove", "add", "message"),
+    [
+        ("--prompt", [], '--prompt is missing: give it, as in --prompt "Describe'),
+        ("--images", [], "--images is missing"),
+        ("--model", [], "--model is missing"),
+        ("", ["--rank", "1"], "--rank and --world-size go together"),
+        ("", ["--rank", "2", "--world-size", "2"], "give a number from 0 to 1"),
+        ("", ["--decoding", "beams"], "write KEY=VALUE"),
+        ("", ["--limit", "0"], "no whole number above 0"),
+        ("", ["--beams", "3"], "unrecognized arguments: --beams 3"),
+        ("", ["--batch-size", "3"], "--batch-size means nothing to the back end fake_captioner"),
+        ("", ["--backend", "absent_module:Fake"], "cannot be imported"),
+        ("", ["--backend", "pathlib:Path"], "is no Captioner"),
+        ("", ["--images", "absent"], "absent does not exist"),
+        ("", ["--output", "photos/class0/0.png"], "cannot be written"),
+        ("", ["--decoding", "broken=true", "--unit-size", "5"], "none of the first 5 images"),
+    ],
+)
+def test_mistakes_are_told_and_nothing_is_half_written(
+    folder: Path, capsys: Any, monkeypatch: Any, remove: str, add: list[str], message: str
+) -> None:
+    monkeypatch.chdir(folder)
+    arguments = command(folder, *add)
+    if remove:
+        place = arguments.index(remove)
+        del arguments[place : place + 2]
+    assert main(arguments) == 2
+    assert message in capsys.readouterr().err
+    assert not list(folder.glob("out/*/parts/*"))
+
+
+def test_an_output_that_is_a_caption_set_is_refused(folder: Path, capsys: Any) -> None:
+    assert main(command(folder)) == 0
+    (made,) = (folder / "out").glob("*/captions.parquet")
+    assert main([*command(folder, prompt="q"), "--output", str(made.parent)]) == 2
+    assert "is itself a caption set" in capsys.readouterr().err
+    assert len(read_captions(folder / "out").by_name) == 10
+
+
+def test_help_answers_at_once_and_names_the_defaults() -> None:
+    code = (
+        "import atexit, sys\n"
+        "heavy = {'torch', 'transformers', 'datasets', 'pyarrow', 'openai', 'numpy'}\n"
+        "atexit.register(lambda: print(heavy & set(sys.modules)))\n"
+        "from mm_imagenet_r.captions.__main__ import main\n"
+        "main(['--help'])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("set()\n")
+    assert "default: 64" in done.stdout
+
+
+def test_values_of_decoding_options() -> None:
+    base = ["--model", "m", "--prompt", "p", "--images", "i", "--decoding"]
+    options = parse([*base, "a=1", "b=0.5", "c=true", "d=False", "e=x=y", "f=null"], {})
+    assert options.request.decoding == {
+        "a": 1, "b": 0.5, "c": True, "d": False, "e": "x=y", "f": None,
+    }  # fmt: skip
+
+
+def test_other_versions_than_at_the_beginning_are_noted(folder: Path, capsys: Any) -> None:
+    assert main(command(folder, "--limit", "2")) == 0
+    (run,) = (folder / "out").glob("*/run.json")
+    written = json.loads(run.read_text())
+    written["about"]["versions"]["pillow"] = "1.0"
+    run.write_text(json.dumps(written))
+    capsys.readouterr()
+    assert main(command(folder)) == 0
+    assert "begun with pillow 1.0" in capsys.readouterr().out

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mm_imagenet_r.captions.files import read_captions
+from mm_imagenet_r.errors import UserError
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("c.csv", 'file_name,caption\n./a/1.jpg,"a dog, sitting"\na/2.jpg,\n'),
+        ("c.tsv", "caption\tfile_name\na dog, sitting\ta\\1.jpg\n\ta/2.jpg\n"),
+        ("c.jsonl", '{"image": "a/1.jpg", "text": "a dog, sitting"}\n\n{"image": "a/2.jpg"}\n'),
+    ],
+)
+def test_formats_of_others(tmp_path: Path, name: str, text: str) -> None:
+    captions = read_captions(write(tmp_path / name, text))
+    assert captions.by_name == {"a/1.jpg": "a dog, sitting", "a/2.jpg": ""}
+    assert captions.info == {}
+
+
+def test_identity_follows_the_captions_and_not_the_file(tmp_path: Path) -> None:
+    one = read_captions(write(tmp_path / "1.csv", "file_name,caption\na,x\nb,y\n"))
+    two = read_captions(write(tmp_path / "2.csv", "caption,file_name\ny,b\nx,a\n"))
+    other = read_captions(write(tmp_path / "3.csv", "file_name,caption\na,x\nb,z\n"))
+    assert one.identity == two.identity != other.identity
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("c.csv", "file_name,caption\na,x\nb,y\na,z\n", "more than one row for a"),
+        ("c.csv", "file_name,caption\na,x\n,y\n", "has no file_name in row 2"),
+        ("c.csv", "name,caption\na,x\n", "has no column 'file_name'"),
+        ("c.csv", "file_name,words\na,x\n", "has no column 'caption'"),
+        ("c.jsonl", "{\n", "line 1"),
+        ("c.jsonl", "[1]\n", "line 1 is no object"),
+        ("c.parquet", "nothing", "is not valid parquet"),
+        ("c.txt", "a", "give one that ends in"),
+    ],
+)
+def test_faults_are_named(tmp_path: Path, name: str, text: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        read_captions(write(tmp_path / name, text))
+
+
+def test_absent_files_and_unfinished_sets(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="cannot be read"):
+        read_captions(tmp_path / "absent.csv")
+    with pytest.raises(UserError, match="no finished caption set"):
+        read_captions(tmp_path)
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "captions.parquet").write_text(json.dumps({}))
+    with pytest.raises(UserError, match="holds 2 caption sets"):
+        read_captions(tmp_path)

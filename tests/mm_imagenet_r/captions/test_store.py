@@ -1,0 +1,150 @@
+"""The caption set on disk: frozen manifests, units, claims, the finished file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from mm_imagenet_r.captions.captioner import Caption
+from mm_imagenet_r.captions.files import read_captions
+from mm_imagenet_r.captions.store import Store
+from mm_imagenet_r.errors import UserError
+
+IDENTITY = {"model": "m", "prompt": "Describe.", "decoding": {"num_beams": 5}}
+
+
+def sha(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def hashes(*names: str) -> dict[str, str]:
+    return {name: sha(name) for name in names}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    made = Store(tmp_path, IDENTITY, {})
+    yield made
+    made.close()
+
+
+def commit_all(store: Store) -> None:
+    for number, unit in enumerate(store.units):
+        if not store.is_done(number):
+            store.commit(number, [Caption(f"this is {item.file_name}") for item in unit])
+
+
+def test_images_of_equal_bytes_are_captioned_once_and_all_get_the_caption(store: Store) -> None:
+    store.add({"a/2.jpg": sha("x"), "a/1.jpg": sha("x"), "b/1.jpg": sha("y")}, unit_size=1)
+    assert [[item.file_name for item in unit] for unit in store.units] == [["a/1.jpg"], ["b/1.jpg"]]
+    assert store.finish() is None
+    commit_all(store)
+    path = store.finish()
+    assert path is not None
+    captions = read_captions(path)
+    assert captions.by_name == {
+        "a/1.jpg": "this is a/1.jpg", "a/2.jpg": "this is a/1.jpg", "b/1.jpg": "this is b/1.jpg",
+    }  # fmt: skip
+    assert captions.identity == store.folder.name
+    assert captions.info == {"fingerprint": store.folder.name, **IDENTITY}
+
+
+def test_later_images_get_units_of_their_own(store: Store, tmp_path: Path) -> None:
+    store.add(hashes("a", "b", "c"), unit_size=2)
+    commit_all(store)
+    before = {path.name: path.read_bytes() for path in store.folder.rglob("*.parquet")}
+    store.add({**hashes("a", "0", "z"), "copy": sha("c")}, unit_size=2)
+    assert [[item.file_name for item in unit] for unit in store.units][2:] == [["0", "z"]]
+    again = Store(tmp_path, IDENTITY, {})
+    assert again.units == store.units
+    assert again.done() == {0, 1}
+    commit_all(again)
+    path = again.finish()
+    assert path is not None
+    assert read_captions(path).by_name["copy"] == "this is c"
+    assert {name: (store.folder / name).read_bytes() for name in before if "manifest" in name} == {
+        name: data for name, data in before.items() if "manifest" in name
+    }
+    again.close()
+
+
+def test_two_who_add_at_once_end_with_one_list(store: Store, tmp_path: Path) -> None:
+    other = Store(tmp_path, IDENTITY, {})  # has read the folder before anything was added
+    store.add(hashes("a", "b"), unit_size=1)
+    other.add(hashes("b", "c"), unit_size=1)
+    assert [[item.file_name for item in unit] for unit in other.units] == [["a"], ["b"], ["c"]]
+    other.close()
+
+
+def test_finishing_twice_gives_the_same_bytes(store: Store) -> None:
+    store.add(hashes("a", "b"), unit_size=1)
+    commit_all(store)
+    path = store.finish()
+    assert path is not None
+    first = path.read_bytes()
+    path.unlink()
+    store.finish()
+    assert path.read_bytes() == first
+
+
+def test_errors_are_rows_without_a_caption(store: Store) -> None:
+    store.add(hashes("a", "b"), unit_size=2)
+    store.commit(0, [Caption("this is a dog"), Caption.failed("the image is broken")])
+    path = store.finish()
+    assert path is not None
+    assert pq.read_table(path)["caption"].to_pylist() == ["this is a dog", None]
+    captions = read_captions(path)
+    assert captions.by_name == {"a": "this is a dog"}
+    assert captions.failed == {"b": "the image is broken"}
+
+
+def _try_to_claim(folder: Path, unit: int, answers: multiprocessing.Queue[bool]) -> None:
+    store = Store(folder, IDENTITY, {})
+    with store.claim(unit) as mine:
+        answers.put(mine)
+
+
+def test_a_claim_keeps_others_out_until_its_process_is_gone(store: Store, tmp_path: Path) -> None:
+    context = multiprocessing.get_context("forkserver")
+    answers = context.Queue()
+
+    def ask(unit: int) -> bool:
+        process = context.Process(target=_try_to_claim, args=(tmp_path, unit, answers))
+        process.start()
+        answer: bool = answers.get(timeout=60)
+        process.join()
+        return answer
+
+    with store.claim(3) as mine:
+        assert mine
+        assert not ask(3)
+        assert ask(4)
+    assert ask(3)
+
+
+def test_folders_of_others_are_left_alone(store: Store, tmp_path: Path) -> None:
+    run = store.folder / "run.json"
+    run.write_text(json.dumps({"identity": {"model": "other"}, "about": {}}))
+    with pytest.raises(UserError, match="belongs to a caption set of other settings"):
+        Store(tmp_path, IDENTITY, {})
+    run.write_text("{")
+    with pytest.raises(UserError, match="cannot be read"):
+        Store(tmp_path, IDENTITY, {})
+    with pytest.raises(UserError, match="is itself a caption set"):
+        Store(store.folder, IDENTITY, {})
+
+
+def test_a_changed_image_and_a_damaged_part_are_named(store: Store) -> None:
+    store.add(hashes("a", "b"), unit_size=1)
+    with pytest.raises(UserError, match="b has changed since"):
+        store.add({"b": sha("another")}, unit_size=1)
+    commit_all(store)
+    (store.folder / "parts" / "00000001.parquet").write_bytes(b"PAR1")
+    with pytest.raises(UserError, match=r"00000001\.parquet is damaged"):
+        store.finish()

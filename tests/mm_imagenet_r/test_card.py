@@ -1,0 +1,147 @@
+"""The header of a card holds words the Hub knows and says what is in the files."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from datasets.utils.metadata import MetadataConfigs
+from exporting import FEATURES, made_up
+from huggingface_hub import DatasetCard
+
+import mm_imagenet_r
+from mm_imagenet_r import card
+from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.export import export
+from mm_imagenet_r.mini import settings
+
+TEMPLATE = Path(__file__).resolve().parents[2] / "dataset_card.md"
+RESOURCES = Path(datasets.__file__).parent / "utils" / "resources"
+
+
+class NoDuplicates(yaml.SafeLoader):
+    """YAML allows a key twice and silently takes the last."""
+
+
+def _mapping(loader: NoDuplicates, node: yaml.MappingNode) -> dict[Any, Any]:
+    pairs = [(loader.construct_object(k), loader.construct_object(v, True)) for k, v in node.value]  # type: ignore[no-untyped-call]
+    assert len(dict(pairs)) == len(pairs), "a key occurs twice"
+    return dict(pairs)
+
+
+NoDuplicates.add_constructor("tag:yaml.org,2002:map", _mapping)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three configurations, of one shard a split and of several."""
+    place = tmp_path_factory.mktemp("card")
+    data = made_up({"train": 150, "test": 5}, description="Made up | for a table.")
+    for name in ("mini", "instructblip", "other-captions"):
+        export(place, name, data, {}, shard_bytes=200_000, report=lambda _: None)
+    return place
+
+
+@pytest.fixture(scope="module")
+def food(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("food")
+    export(place, "upmc_food101", made_up({"train": 2, "test": 1}), {}, report=lambda _: None)
+    return place
+
+
+def header(path: Path) -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.load(path.read_text().split("---\n")[1], Loader=NoDuplicates)
+    return loaded
+
+
+@pytest.mark.parametrize("which", ["template", "folder", "food"])
+def test_words_are_those_of_the_hub(which: str, folder: Path, food: Path) -> None:
+    found = {"template": TEMPLATE, "folder": folder / "README.md", "food": food / "README.md"}
+    words = header(found[which])
+    creators = json.loads((RESOURCES / "creators.json").read_text())
+    sizes = json.loads((RESOURCES / "size_categories.json").read_text())
+    assert set(words["annotations_creators"]) <= set(creators["annotations"])
+    assert set(words.get("language_creators", [])) <= set(creators["language"])
+    assert set(words["size_categories"]) <= set(sizes)
+    assert words["license"] in {"mit", "other", "unknown"}
+    assert ("license_link" in words) == (words["license"] == "other")
+    assert set(words["task_categories"]) <= {"image-classification", "image-to-text"}
+
+
+def test_size_words_are_those_of_the_hub() -> None:
+    sizes = json.loads((RESOURCES / "size_categories.json").read_text())
+    assert [card.size_category(5 * 10**power) for power in range(2, 13)] == sizes[1:]
+
+
+def test_every_path_resolves_and_counts_are_those_of_the_files(folder: Path) -> None:
+    loaded = DatasetCard.load(folder / "README.md")
+    configs = MetadataConfigs.from_dataset_card_data(loaded.data)
+    assert configs.get_default_config_name() == "instructblip"
+    infos = {info["config_name"]: info for info in header(folder / "README.md")["dataset_info"]}
+    assert configs.keys() == infos.keys() == {"mini", "instructblip", "other-captions"}
+    for name, config in configs.items():
+        splits = {split["name"]: split["num_examples"] for split in infos[name]["splits"]}
+        files = {entry["split"]: entry["path"] for entry in config["data_files"]}
+        assert splits == {
+            split: sum(pq.read_metadata(path).num_rows for path in folder.glob(pattern))
+            for split, pattern in files.items()
+        }
+        assert splits == {"train": 450, "test": 15}
+        shards = folder.glob(f"data/{name}/*")
+        assert infos[name]["download_size"] == sum(path.stat().st_size for path in shards)
+    assert datasets.load_dataset_builder(str(folder), "mini").info.features == FEATURES
+    assert card.faults(folder) == []
+
+
+def test_licence_is_the_strictest_of_all(folder: Path) -> None:
+    configs = card.exported(folder)
+    drawn = [config for config in configs if config.name == "mini"]
+    assert card.header(drawn)["license"] == "mit"
+    assert card.header(configs)["license"] == "other"
+    assert header(folder / "README.md")["tags"].count("synthetic") == 1  # one of them is drawn
+    assert "synthetic" not in header(TEMPLATE)["tags"]
+    assert card.header(configs)["annotations_creators"] == ["found", "machine-generated"]
+
+
+def test_table_names_every_configuration(folder: Path) -> None:
+    text = (folder / "README.md").read_text()
+    assert text.count(card.MARKS[0]) == 1
+    for name in ("mini", "instructblip", "other-captions"):
+        assert f"| `{name}` | 450 train, 15 test |" in text
+    assert "Made up \\| for a table." in text
+
+
+def test_data_sets_are_not_mixed(folder: Path) -> None:
+    configs = card.exported(folder)
+    food = dataclasses.replace(configs[0], name="upmc_food101")
+    with pytest.raises(UserError, match="two folders"):
+        card.render([*configs, food])
+
+
+def test_damaged_files_are_named(food: Path, tmp_path: Path) -> None:
+    place = tmp_path / "data" / "mini"
+    place.mkdir(parents=True)
+    whole = (food / "data" / "upmc_food101" / "test-00000-of-00001.parquet").read_bytes()
+    (place / "test-00000-of-00001.parquet").write_bytes(whole[:-100])
+    with pytest.raises(UserError, match=r"data/mini is damaged .* export it anew"):
+        card.write(tmp_path)
+
+
+def test_figures_of_mini_are_true() -> None:
+    text = TEMPLATE.read_text(encoding="utf-8")
+    mini = mm_imagenet_r.load("mini")
+    train, test = len(mini["train"]), len(mini["test"])
+    assert f"{train:,} / {test:,} images" in text
+    assert f"{settings.TRAIN_PER_CLASS} / {settings.TEST_PER_CLASS} of each class" in text
+    assert f"| {settings.NUM_CLASSES} invented" in text
+    assert f"{len(set(mini['train']['style']))} renditions" in text
+    words = sum(len(caption.split()) for caption in mini["train"]["caption"]) / train
+    assert f"about {words:.0f} words" in text
+    for column in mini["train"].features:
+        assert f"| `{column}` |" in text

@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mm_imagenet_r import download, tar_index
+from mm_imagenet_r.download import fetch, main
+from mm_imagenet_r.errors import UserError
+from tests.standin import image_files, write_tar
+
+DATA = bytes(range(256)) * 1000
+SHA256 = hashlib.sha256(DATA).hexdigest()
+
+
+class Server:
+    """Serves one file, badly: `faults` says for each request in turn what goes wrong."""
+
+    def __init__(self) -> None:
+        self.data = DATA
+        self.faults: list[Any] = []
+        self.asked: list[str | None] = []
+        self.ranges = True
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                server.answer(self)
+
+            def log_message(self, *args: Any) -> None:
+                pass
+
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.http.server_port}/imagenet-r.tar"
+        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+
+    def answer(self, request: BaseHTTPRequestHandler) -> None:
+        wanted = request.headers["Range"]
+        self.asked.append(wanted)
+        fault = self.faults.pop(0) if self.faults else None
+        if fault in (404, 500, 503):
+            request.send_error(fault)
+            return
+        start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and self.ranges else 0
+        if start >= len(self.data):
+            request.send_error(416)
+            return
+        request.send_response(206 if start else 200)
+        request.send_header("Content-Length", str(len(self.data) - start))
+        request.end_headers()
+        end = len(self.data) if fault is None else start + int(fault)
+        request.wfile.write(self.data[start:end])
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    made = Server()
+    yield made
+    made.http.shutdown()
+    made.http.server_close()
+
+
+def get(server: Server, path: Path, **options: Any) -> None:
+    fetch(server.url, path, sha256=SHA256, pause=0, **options)
+
+
+def test_a_connection_that_breaks_is_gone_on_with(server: Server, tmp_path: Path) -> None:
+    server.faults = [100_000, 503, 50_000, 0, 0, 0, 1, None]
+    seen: list[int] = []
+    path = tmp_path / "new" / "file"
+    get(server, path, size=len(DATA), progress=lambda done, total: seen.append(done))
+    assert path.read_bytes() == DATA
+    starts = [None, 100_000, 100_000, 150_000, 150_000, 150_000, 150_000, 150_001]
+    assert server.asked == [s if s is None else f"bytes={s}-" for s in starts]
+    assert seen == sorted(seen)
+    assert [p.name for p in path.parent.iterdir()] == ["file"]
+
+
+def test_what_has_arrived_is_kept_for_the_next_call(server: Server, tmp_path: Path) -> None:
+    server.faults = [70_000, *[0] * 5]
+    with pytest.raises(UserError, match=r"kept \(70,000 bytes\): give the same command again"):
+        get(server, tmp_path / "file")
+    assert not (tmp_path / "file").exists()
+    get(server, tmp_path / "file")
+    assert server.asked[-1] == "bytes=70000-"
+    assert (tmp_path / "file").read_bytes() == DATA
+
+
+def test_a_part_that_is_whole_already_is_taken(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "file.part").write_bytes(DATA)
+    get(server, tmp_path / "file")  # the server answers 416
+    assert (tmp_path / "file").read_bytes() == DATA
+    (tmp_path / "known.part").write_bytes(DATA)
+    asked = len(server.asked)
+    get(server, tmp_path / "known", size=len(DATA))
+    assert len(server.asked) == asked
+
+
+def test_a_server_without_ranges_sends_everything_again(server: Server, tmp_path: Path) -> None:
+    server.ranges, server.faults = False, [1234, None]
+    get(server, tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == DATA
+
+
+@pytest.mark.parametrize("size", [None, len(DATA)])
+def test_another_content_is_refused_and_not_kept(
+    size: int | None, server: Server, tmp_path: Path
+) -> None:
+    server.data = b"x" + DATA[1:]
+    with pytest.raises(UserError, match=r"its sha256 is .*Nothing was kept"):
+        get(server, tmp_path / "file", size=size)
+    server.data = DATA[1:]
+    with pytest.raises(UserError, match="Nothing was kept"):
+        get(server, tmp_path / "file", size=size)
+    assert not list(tmp_path.iterdir())
+
+
+def test_servers_that_have_nothing(server: Server, tmp_path: Path) -> None:
+    server.faults = [404]
+    with pytest.raises(UserError, match=r"cannot be had \(404 Not Found\): check the address"):
+        get(server, tmp_path / "file")
+    server.faults = [500] * 5
+    with pytest.raises(UserError, match="500 Internal Server Error, 5 attempts"):
+        get(server, tmp_path / "file")
+    with pytest.raises(UserError, match="Connection refused"):
+        fetch("http://127.0.0.1:9/x", tmp_path / "file", pause=0)
+    with pytest.raises(UserError, match="is no address"):
+        fetch("imagenet-r.tar", tmp_path / "file", pause=0)
+
+
+def test_a_silent_server_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Server
+) -> None:
+    monkeypatch.setattr(download, "TIMEOUT", 0.05)
+    stop = threading.Event()
+    monkeypatch.setattr(server, "answer", lambda request: stop.wait(20))
+    with pytest.raises(UserError, match=r"no answer|timed out"):
+        get(server, tmp_path / "file")
+    stop.set()
+
+
+def test_places_that_cannot_be_written(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(UserError, match="choose another folder"):
+        get(server, tmp_path / "file" / "inside")
+
+
+def test_two_at_once_do_not_mix(server: Server, tmp_path: Path) -> None:
+    def second(done: int, total: int | None) -> None:
+        with pytest.raises(UserError, match="another process is downloading"):
+            get(server, tmp_path / "file")
+
+    get(server, tmp_path / "file", progress=second)
+    assert (tmp_path / "file").read_bytes() == DATA
+
+
+@pytest.fixture
+def published(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[list[str]], None]:
+    monkeypatch.setattr(tar_index, "cache_folder", lambda: tmp_path / "cache")
+
+    def publish(names: list[str]) -> None:
+        tar = tmp_path / "published.tar"
+        write_tar(tar, image_files(names, side=8))
+        server.data = tar.read_bytes()
+        monkeypatch.setattr(tar_index, "PUBLISHED_SIZE", len(server.data))
+        monkeypatch.setattr(tar_index, "PUBLISHED_SHA256", hashlib.sha256(server.data).hexdigest())
+
+    return publish
+
+
+def test_the_command_fetches_once_and_says_what_is_there(
+    server: Server,
+    published: Callable[[list[str]], None],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    published([f"n01443537/art_{n}.jpg" for n in range(13)])
+    command = [str(tmp_path / "data"), "--url", server.url]
+    assert main(command) == 0
+    out = capsys.readouterr().out
+    assert "13 images of 1 classes" in out
+    assert "missing: all 207 images of n01484850 (great_white_shark), " in out
+    assert "split seed42: 10 train, 3 test, sha256 " in out
+    asked = len(server.asked)
+    assert main(command) == 0
+    assert len(server.asked) == asked
+    (tmp_path / "data" / "imagenet-r.tar").write_bytes(b"cut off")
+    assert main(command) == 2
+    assert capsys.readouterr().err.startswith("error: ")
+    assert main([*command, "--nonsense"]) == 2
