@@ -234,7 +234,7 @@ def test_a_method_that_changed_since_the_run_began(
     path.write_text(mean_colour.read_text())
     assert call("--method", f"{path}:MeanColour")[0] == 0
     monkeypatch.setattr(plan, "source_sha256", lambda method: "another")
-    refused(call("--method", f"{path}:MeanColour"), "another version of the method's files")
+    refused(call("--method", f"{path}:MeanColour"), "another version of the method's code")
     assert call("--method", f"{path}:MeanColour", "--overwrite")[0] == 0
 
 
