@@ -131,7 +131,7 @@ class RunConfig:
     batch_size: int = _option(32, "global batch, over all processes")
     micro_batches: int = _option(
         2,
-        "equal parts a batch is computed in; but for rounding, any number of processes gives the same",
+        "parts a batch is computed in; any number of processes gives the same, but for rounding",
     )
     learning_rate: float | None = _option(
         None, "peak learning rate (default: 1e-2 if tuning is ssf or head, 1e-3 if full)"

@@ -48,7 +48,14 @@ def phase_table(plan: Plan) -> Table:
     more.
     """
     config, data = plan.config, plan.data
-    columns = ("phase", "classes", "training", "exemplars from", config.evaluate_on, "steps from")
+    columns = (
+        "phase",
+        "classes",
+        "training",
+        "exemplars (least)",
+        config.evaluate_on,
+        "steps (least)",
+    )
     table = Table(*columns, box=None, pad_edge=False)
     total = 0
     for index in range(len(plan.sizes)):

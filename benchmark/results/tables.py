@@ -265,13 +265,20 @@ def _identity(result: Result) -> str:
 
 
 def _labels(rows: dict[tuple[str, str, str], Result]) -> dict[tuple[str, str, str], str]:
-    """Names within a scenario: method and preset, and the settings that tell namesakes apart."""
+    """Names within a scenario: method and preset, and the settings that tell namesakes apart.
+
+    How they were trained is said of all methods as soon as it differs between any two.
+    """
     labels: dict[tuple[str, str, str], str] = {}
     for key, result in rows.items():
         preset = result["preset"] or ""
         kin = [r for k, r in rows.items() if k[:2] == key[:2] and (r["preset"] or "") == preset]
         flat, own = list(map(_own, kin)), _own(result)
         differing = [k for k in own if any(other.get(k) != own[k] for other in flat)]
+        trained = [_training(r) for k, r in rows.items() if k[0] == key[0]]
+        named = _training(result)
+        differing += [k for k in named if any(t.get(k) != named[k] for t in trained)]
+        differing = list(dict.fromkeys(differing))
         extra = ", ".join(f"{k}={own[k]}" for k in differing)
         name = title_words(result["method"]) + (f" @{preset}" if preset else "")
         labels[key] = f"{name} ({extra})" if extra else name

@@ -30,7 +30,8 @@ from mm_imagenet_r.splits import list_sha256
 UNCHECKED = (
     "Not checked, for it takes the data, the backbone or a repetition of the run: that the model "
     "made these predictions, the hashes of data, captions, backbone and method, the mean size of a "
-    "sample, that exemplars are training samples, what is outside the memory, seconds and versions."
+    "sample, that exemplars are training samples, what is outside the memory, settings that are "
+    "defaults, names, hardware, seconds and versions."
 )
 
 

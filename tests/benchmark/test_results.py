@@ -379,6 +379,12 @@ def test_rows_are_told_apart_by_what_made_them(tmp_path: Path, synthetic_run: Ma
     assert [row.label for row in result_tables.table([run, variant])] == [
         "Exemplar masking", "Exemplar masking @paper",
     ]  # fmt: skip
+    longer: Any = {**run, "method": "ssf", "config": {**run["config"], "method": ["ssf"]}}
+    longer["config"]["epochs"] = run["config"]["epochs"] + 1
+    labels = {row.label for row in result_tables.table([run, longer])}
+    assert {label.partition("(")[2] for label in labels} == {
+        f"epochs={epochs})" for epochs in (run["config"]["epochs"], longer["config"]["epochs"])
+    }
     likes: list[Any] = [
         {**run, "like": {**LIKE, "method_settings": {"tau": tau}, "seed": seed}, "seed": seed}
         for seed in (0, 1)
