@@ -338,11 +338,11 @@ def test_table_groups_by_everything_but_the_seed(tmp_path: Path, synthetic_run: 
     assert {
         (row.label, row.budget["memory"], row.budget["currency"]): row.seeds for row in rows
     } == {
-        ("Exemplar masking (tau=1.0)", "5", "bytes"): (0, 1, 2),
-        ("Exemplar masking (tau=0.6)", "5", "bytes"): (0,),
+        ("Exemplar masking (tau=1.0, epochs=10)", "5", "bytes"): (0, 1, 2),
+        ("Exemplar masking (tau=0.6, epochs=10)", "5", "bytes"): (0,),
         ("SSF (epochs=10)", "5", "bytes"): (0, 5),
         ("SSF (epochs=20)", "5", "bytes"): (0,),
-        ("Exemplar masking", "10", "bytes"): (0,),
+        ("Exemplar masking (epochs=10)", "10", "bytes"): (0,),
         ("Exemplar masking", "5", "samples"): (0,),
     }
     row = next(row for row in rows if len(row.seeds) == 3)

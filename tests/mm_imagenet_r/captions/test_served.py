@@ -92,6 +92,9 @@ def test_options_reach_the_server(server: Stub, caption: Any) -> None:
     }  # fmt: skip
 
 
+# The client's sockets may be closed while they connect, of which its library warns.
+@pytest.mark.filterwarnings("ignore:coroutine .*try_connect:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore:.*try_connect:pytest.PytestUnraisableExceptionWarning")
 def test_a_server_that_goes_midway_loses_nothing(
     server: Stub, caption: Any, tmp_path: Path, capsys: Any
 ) -> None:
