@@ -79,7 +79,7 @@ def caption_units(
         ray: Any = importlib.import_module("ray")
         data: Any = importlib.import_module("ray.data")
     except ImportError as error:
-        raise UserError("--ray needs the package ray: pip install 'mm-imagenet-r[ray]'") from error
+        raise UserError("--ray needs the package ray: pip install -e '.[ray]'") from error
     if not ray.is_initialized():
         ray.init(log_to_driver=False)
     gpus = 1 if backend.on_device and ray.cluster_resources().get("GPU") else None

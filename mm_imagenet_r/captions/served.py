@@ -243,5 +243,5 @@ def _openai() -> Any:
         return importlib.import_module("openai")
     except ImportError as error:
         raise UserError(
-            "captions from a server need the package openai: pip install 'mm-imagenet-r[serve]'"
+            "captions from a server need the package openai: pip install -e '.[serve]'"
         ) from error

@@ -41,7 +41,9 @@ def test_killed_runs_go_on_to_the_same_result(
     seconds = time.monotonic() - begun
     wanted, moments = outcome(tmp_path / "undisturbed"), int(count.read_text())
 
-    rng = np.random.default_rng()
+    seed = np.random.SeedSequence().entropy  # new moments each time; shown if the test fails
+    print(f"moments of seed {seed}")
+    rng = np.random.default_rng(seed)
     inside = [int(at) for at in rng.choice(np.arange(1, moments + 1), INSIDE, replace=False)]
     outside = [float(after) for after in rng.uniform(0.1, seconds, OUTSIDE)]
     for number, when in enumerate([*inside, *outside]):

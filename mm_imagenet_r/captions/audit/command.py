@@ -84,5 +84,5 @@ def summary(found: Audit) -> list[str]:
             f"{found.text_only.majority:.1%}"
         )
     elif not is_available():
-        lines.append("text-only accuracy needs scikit-learn: pip install 'mm-imagenet-r[audit]'")
+        lines.append("text-only accuracy needs scikit-learn: pip install -e '.[audit]'")
     return lines
