@@ -6,8 +6,6 @@ Nothing heavy is imported here: `--help` and `--list` must answer at once.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import math
 import shlex
 from collections.abc import Iterator
@@ -18,6 +16,7 @@ from typing import Any
 from benchmark.class_order import DEFAULT_SEED, check_name
 from benchmark.paths import last_part, safe_name, same_path
 from mm_imagenet_r.errors import UserError, did_you_mean
+from mm_imagenet_r.hashes import json_sha256
 
 #: Names that mean no folder, even where there is one: `./mini` is the folder.
 NAMED = {"dataset": {"mini", "mm_imagenet_r", "upmc_food101"}, "backbone": {"tiny"}}
@@ -254,7 +253,7 @@ class RunConfig:
     def fingerprint(self) -> str:
         """Hash of everything that may change a result; two equal ones are the same experiment."""
         (cell,) = self.cells()  # in which settings stand in one order and one way of writing
-        return hashlib.sha256(json.dumps(cell.identity(), sort_keys=True).encode()).hexdigest()
+        return json_sha256(cell.identity())
 
     def folder(self) -> Path:
         """Where this cell's results lie: readable, and unique through the fingerprint."""

@@ -12,9 +12,10 @@ import types
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from benchmark.config import RunConfig, dashed
+from mm_imagenet_r.command_line import Parser
 from mm_imagenet_r.errors import UserError, did_you_mean
 
 _WORDS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
@@ -65,16 +66,9 @@ def read_file(path: Path) -> dict[str, Any]:
     return from_mapping(values, source=str(path))
 
 
-class _Parser(argparse.ArgumentParser):
-    """Faults of a command line are a user's mistakes like all others, with one way to tell them."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message.removeprefix('argument ')} (--help shows all options)")
-
-
 def parser() -> argparse.ArgumentParser:
     """The command line of `python -m benchmark.run`, made from the fields of `RunConfig`."""
-    command = _Parser(
+    command = Parser(
         prog="python -m benchmark.run",
         usage="%(prog)s [OPTION ...]",
         description="Run class-incremental methods under one memory budget.",

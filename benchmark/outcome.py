@@ -13,6 +13,7 @@ from benchmark.results import records
 from benchmark.results.schema import BackboneInfo, BudgetInfo, Like, Result
 from benchmark.run_folder import RunFolder
 from mm_imagenet_r.files import write_atomic
+from mm_imagenet_r.hashes import json_sha256
 
 _UNITS = {
     "bytes": "mean bytes of an untouched training sample",
@@ -72,7 +73,7 @@ def _result(plan: Plan, folder: RunFolder) -> Result:
             "seed": config.class_order_seed if config.class_order is None else None,
             "name": config.class_order,
             "order": order,
-            "sha256": results.sha256(order),
+            "sha256": json_sha256(order),
             "names": list(data.class_names),
         },
         phases=[phase["result"] for phase in folder.done],
@@ -114,7 +115,7 @@ def _like(plan: Plan) -> Like | None:
         "method_sha256": model["method_sha256"],
         "seed": model["seed"],
         "fingerprint": config.model().fingerprint(),
-        "counts_sha256": results.sha256(plan.budget.counts),
+        "counts_sha256": json_sha256(plan.budget.counts),
     }
 
 

@@ -22,6 +22,7 @@ from benchmark.results.schema import Result
 from benchmark.wording import amount_words
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.files import check_writable
+from mm_imagenet_r.hashes import json_sha256
 from mm_imagenet_r.phases import phase_sizes
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ class Plan:
             "data": self.data.data_sha256,
             "split": self.data.split_sha256,
             "method": source_sha256(self.method),
-            "like": results.sha256(self.budget.counts),
+            "like": json_sha256(self.budget.counts),
         }
 
 

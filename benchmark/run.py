@@ -6,7 +6,6 @@ python -m benchmark.run --list
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from benchmark.config import RunConfig
 from benchmark.find_method import describe_settings, find
 from benchmark.method import REGISTRY
 from benchmark.options import parse
-from mm_imagenet_r.errors import UserError
+from mm_imagenet_r import command_line
 from mm_imagenet_r.files import remove_temporaries, write_atomic
 
 if TYPE_CHECKING:
@@ -29,21 +28,15 @@ _COMPARISON = "comparison.html"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code: 0, or 2 for a mistake of the user."""
-    try:
-        config, given = parse(arguments)
-        if "list" in given:
-            _list(given.list)
-        else:
-            run(config)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        if arguments is None:  # this is the whole process: impatience must not disturb its end
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-        print("\nstopped; the same command (less --overwrite) goes on from here", file=sys.stderr)
-        return 130
-    return 0
+    return command_line.run(_main, arguments, again="the same command (less --overwrite)")
+
+
+def _main(arguments: Sequence[str] | None) -> None:
+    config, given = parse(arguments)
+    if "list" in given:
+        _list(given.list)
+    else:
+        run(config)
 
 
 def run(config: RunConfig) -> list[Path]:

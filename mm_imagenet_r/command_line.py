@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
@@ -22,14 +23,27 @@ class Parser(argparse.ArgumentParser):
         raise UserError(f"{message.removeprefix('argument ')} (--help shows all options)")
 
 
-def run(command: Callable[[Sequence[str] | None], None], arguments: Sequence[str] | None) -> int:
-    """Run a command and return the exit code: 0, 2 for a mistake of the user, 130 if stopped."""
+def run(
+    command: Callable[[Sequence[str] | None], None],
+    arguments: Sequence[str] | None,
+    *,
+    again: str = "the same command",
+) -> int:
+    """Run a command and return the exit code: 0, 2 for a mistake of the user, 130 if stopped.
+
+    Args:
+        command: Takes the arguments.
+        arguments: Those of the process if None.
+        again: What goes on from where it was stopped.
+    """
     try:
         command(arguments)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\nstopped; the same command goes on from here", file=sys.stderr)
+        if arguments is None:  # this is the whole process: impatience must not disturb its end
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        print(f"\nstopped; {again} goes on from here", file=sys.stderr)
         return 130
     return 0

@@ -16,7 +16,6 @@ The known faults of its tables are mended (`food101_titles.py`). What cannot be 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sys
 import warnings
@@ -28,6 +27,7 @@ from typing import Any, Final
 from mm_imagenet_r.command_line import Parser, run
 from mm_imagenet_r.errors import UserError, some
 from mm_imagenet_r.food101_titles import Title, read_titles
+from mm_imagenet_r.hashes import json_sha256
 
 #: The classes as published: the number of a class is its place here, which is no alphabetical one.
 CLASSES: Final = (
@@ -82,7 +82,7 @@ class Food101:
         return {
             "captions": "titles of web pages",
             "split": "published",
-            "split_sha256": _sha256({split: sorted(found) for split, found in names.items()}),
+            "split_sha256": json_sha256({split: sorted(found) for split, found in names.items()}),
         }
 
     def classes(self) -> dict[str, str]:
@@ -128,7 +128,7 @@ class Food101:
             split: [(t.file, t.cls, t.text, self.sizes[split][f"{t.cls}/{t.file}"]) for t in found]
             for split, found in self.titles.items()
         }
-        return _sha256([_RULES, str(self.folder), dict(self.numbers), rows, self.partial])
+        return json_sha256([_RULES, str(self.folder), dict(self.numbers), rows, self.partial])
 
 
 def source(data_dir: str | Path, *, partial: bool = False) -> Food101:
@@ -238,10 +238,6 @@ def _read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read as JSON ({error}): fetch it again") from error
-
-
-def _sha256(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def _counted(number: int, noun: str) -> str:

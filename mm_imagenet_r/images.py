@@ -57,6 +57,21 @@ def rgb(data: bytes) -> Image.Image:
     return plain
 
 
+def rgb_or_fault(data: bytes) -> Image.Image | str:
+    """Return the image as `rgb` does, or say what is wrong with its file.
+
+    >>> rgb_or_fault(b"not an image")
+    'is not an image that Pillow can read'
+    """
+    wrong = check_header(data)
+    if wrong is not None:
+        return wrong
+    try:
+        return rgb(data)
+    except Exception as error:
+        return f"does not decode ({error})"
+
+
 def check(data: bytes) -> str | None:
     """Say what is wrong with an image file, or None if it can be used.
 
@@ -68,14 +83,8 @@ def check(data: bytes) -> str | None:
     >>> check(b"not an image")
     'is not an image that Pillow can read'
     """
-    wrong = check_header(data)
-    if wrong is not None:
-        return wrong
-    try:
-        rgb(data)
-    except Exception as error:
-        return f"does not decode ({error})"
-    return None
+    found = rgb_or_fault(data)
+    return found if isinstance(found, str) else None
 
 
 def check_header(data: bytes) -> str | None:

@@ -56,6 +56,26 @@ def join(*children: Child) -> Html:
     return Html("".join(parts))
 
 
+def document(title: str, style: str, policy: str, *body: Child) -> str:
+    """A whole HTML page.
+
+    Args:
+        title: Shown by the browser.
+        style: A style sheet.
+        policy: What the page may load (Content-Security-Policy).
+        body: What is within.
+    """
+    head = el(
+        "head",
+        el("meta", charset="utf-8"),
+        el("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        el("meta", http_equiv="Content-Security-Policy", content=policy),
+        el("title", title),
+        el("style", Html(style)),
+    )
+    return f"<!DOCTYPE html>\n{el('html', head, el('body', *body), lang='en')}\n"
+
+
 def _text(value: str | int | float) -> str:
     """Numbers short: charts hold thousands of coordinates."""
     return f"{value:.6g}" if isinstance(value, float) else str(value)

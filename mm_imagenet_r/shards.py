@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.files import explain
+from mm_imagenet_r.hashes import json_sha256
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -116,7 +117,7 @@ def plan(
     for number, run in enumerate(cuts):
         content = [_FORMAT, GROUP_ROWS, record, [groups[group][1] for group in run]]
         name = f"{split}-{number:05d}-of-{len(cuts):05d}.parquet"
-        found.append(Shard(name, run, _sha256(content)))
+        found.append(Shard(name, run, json_sha256(content)))
     return found
 
 
@@ -133,13 +134,9 @@ def identity(group: pa.Table) -> tuple[int, str]:
             raise UserError(
                 f"{row['file_name']} has no image bytes: load the data set anew and export that"
             )
-        digest.update(_sha256([row, len(data)]).encode() + data)
+        digest.update(json_sha256([row, len(data)]).encode() + data)
         size += len(data)
     return size, digest.hexdigest()
-
-
-def _sha256(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def write(path: Path, tables: Iterable[pa.Table], features: Any, record: Mapping[str, Any]) -> None:

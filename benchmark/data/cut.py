@@ -6,9 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.data import IntArray
-from benchmark.data.messages import listing
 from benchmark.data.sources import Source
-from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.errors import UserError, some
 from mm_imagenet_r.splits import TEST_FRACTION, stratified_cut
 
 
@@ -95,5 +94,5 @@ def _require(source: Source, rows: IntArray, least: int, what: str) -> None:
     if poor:
         raise UserError(
             f"{source.name}: every class needs at least {what}; that is not so for "
-            f"{listing(poor)}. Add images to these classes or remove the classes"
+            f"{some(poor)}. Add images to these classes or remove the classes"
         )

@@ -1,19 +1,9 @@
-"""Pieces of messages to the user, and what is shown while one waits."""
+"""What is shown while one waits."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
-
-
-def listing(names: Sequence[str], most: int = 5) -> str:
-    """A few names, and how many more there are.
-
-    >>> listing(["a", "b", "c"], most=2)
-    'a, b and 1 more'
-    """
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+from collections.abc import Iterator
 
 
 @contextlib.contextmanager

@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 
 from benchmark.data import IntArray, Rows
 from benchmark.data.caption_files import match_captions
-from benchmark.data.messages import listing
 from mm_imagenet_r.captions.files import read_captions
-from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.errors import UserError, some
 
 #: Names of folders or splits, in the order of preference.
 TRAIN_NAMES = ("train", "training")
@@ -60,7 +59,7 @@ class Source:
         if repeated:
             raise UserError(
                 f"{self.name}: a file name must stand for one image, but these occur more than "
-                f"once: {listing(repeated)}. Remove the repeated rows, or make the names unique, "
+                f"once: {some(repeated)}. Remove the repeated rows, or make the names unique, "
                 "for example by putting the class in front"
             )
 
@@ -77,7 +76,7 @@ class Source:
         if all(caption is None for caption in found):
             raise UserError(
                 f"captions file {path} names none of the images of {self.name}: it has "
-                f"{listing(list(captions), 2) or 'no rows'}, the images are {listing(keys, 2)}. "
+                f"{some(list(captions), 2) or 'no rows'}, the images are {some(keys, 2)}. "
                 "Write paths relative to the folder, or bare names where these are unique"
             )
         self.rows = Rows(self.rows.images, [caption or "" for caption in found], keys)

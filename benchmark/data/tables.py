@@ -12,9 +12,8 @@ from datasets import ClassLabel, Image, concatenate_datasets, load_dataset, load
 
 from benchmark.data import ColumnNames, IntArray, Rows
 from benchmark.data import columns as find_columns
-from benchmark.data.messages import listing
 from benchmark.data.sources import NO_CAPTIONS, TEST_NAMES, TRAIN_NAMES, Source
-from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.errors import UserError, some
 
 _SAVED = ("dataset_dict.json", "state.json")
 _HUB_SECONDS = 5.0
@@ -186,12 +185,12 @@ def _choose_parts(name: str, loaded: Any) -> tuple[dict[str, Any], list[str]]:
     test = next((part for part in TEST_NAMES if part in given), None)
     if train is None and len(given) > 1:
         raise UserError(
-            f"{name} has the parts {listing(list(given))}, but none of them is called train: "
+            f"{name} has the parts {some(list(given))}, but none of them is called train: "
             "rename one"
         )
     chosen = list(given) if len(given) == 1 else [p for p in (train, test) if p is not None]
     unused = [part for part in given if part not in chosen]
-    notes = [f"not used: {listing(unused)}"] if unused else []
+    notes = [f"not used: {some(unused)}"] if unused else []
     return {part: given[part] for part in chosen}, notes
 
 

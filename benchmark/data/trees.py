@@ -8,12 +8,11 @@ import numpy as np
 from datasets import Dataset, Features, Image
 
 from benchmark.data import Rows
-from benchmark.data.messages import listing
 from benchmark.data.sources import NO_CAPTIONS, TEST_NAMES, TRAIN_NAMES, Source
 from benchmark.wording import counted
 from mm_imagenet_r import images
 from mm_imagenet_r.captions.files import SUFFIXES, read_captions
-from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.errors import UserError, some
 
 _LAYOUTS = (
     "Images are expected in one folder per class: <class>/*.jpg or {train,test}/<class>/*.jpg; "
@@ -60,11 +59,11 @@ def read(root: Path, name: str, *, captions_given: bool) -> Source:
         raise UserError(_nothing_in(root, name))
     if empty:
         raise UserError(
-            f"{name}: no image lies directly in {listing(empty)}. Each folder is one class: remove "
+            f"{name}: no image lies directly in {some(empty)}. Each folder is one class: remove "
             f"these, or move images ({', '.join(sorted(images.SUFFIXES))}) there"
         )
     if deeper:
-        places = listing([path.relative_to(root).as_posix() for path in deeper], 2)
+        places = some([path.relative_to(root).as_posix() for path in deeper], 2)
         count = counted(len(deeper), "image")
         notes.append(f"{count} in folders within a class folder taken for that class: {places}")
     keys = [path.relative_to(root).as_posix() for path in paths]
@@ -100,11 +99,11 @@ def _parts(root: Path) -> tuple[list[Path], list[str]]:
     train = next((root / name for name in TRAIN_NAMES if holds_classes(root / name)), None)
     if train is None:  # a class may be called "train": then images lie in it
         astray = [path.name for path in _image_files(root)]
-        return [root], [f"not used, as in no class folder: {listing(astray)}"] if astray else []
+        return [root], [f"not used, as in no class folder: {some(astray)}"] if astray else []
     tests = [root / name for name in TEST_NAMES if holds_classes(root / name)]
     parts = [train, *tests[:1]]
     unused = [folder.name for folder in _folders(root) if folder not in parts]
-    return parts, [f"not used: {listing(unused)}"] if unused else []
+    return parts, [f"not used: {some(unused)}"] if unused else []
 
 
 def _folders(folder: Path) -> list[Path]:
@@ -148,7 +147,7 @@ def _take_captions_beside(root: Path, source: Source) -> None:
     own = [path for suffix in SUFFIXES if (path := root / f"captions{suffix}").is_file()]
     if len(own) > 1:
         raise UserError(
-            f"{source.name} holds {listing([path.name for path in own])}: "
+            f"{source.name} holds {some([path.name for path in own])}: "
             "say with --captions which one counts"
         )
     for path in (root / "metadata.csv", root / "metadata.jsonl"):

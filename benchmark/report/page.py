@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.resources
 
-from mm_imagenet_r.markup import Html, el
+from mm_imagenet_r.markup import Html, document, el
 
 # The page may load nothing: not even a class name from a strange data set could make it.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'unsafe-inline'"
@@ -17,17 +17,8 @@ _SCRIPT = (
 def page(title: str, body: Html) -> str:
     """A whole HTML document around a body, style sheet within."""
     style = importlib.resources.files("benchmark.report").joinpath("report.css").read_text("utf-8")
-    head = el(
-        "head",
-        el("meta", charset="utf-8"),
-        el("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        el("meta", http_equiv="Content-Security-Policy", content=_POLICY),
-        el("title", title),
-        el("style", Html(style)),
-    )
     check = el("code", "python -m benchmark.results FOLDER --verify")
     foot = el(
         "footer", el("p", "Every number follows from the run's files: check with ", check, ".")
     )
-    document = el("html", head, el("body", body, foot, el("script", Html(_SCRIPT))), lang="en")
-    return f"<!DOCTYPE html>\n{document}\n"
+    return document(title, style, _POLICY, body, foot, el("script", Html(_SCRIPT)))

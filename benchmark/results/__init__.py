@@ -8,7 +8,6 @@ files; `verify` recomputes the one from the other.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import importlib.metadata
 import json
 import math
@@ -281,11 +280,6 @@ def _say_left_out(found: Sequence[Result]) -> None:
     ):
         if count:
             print(f"left out: {count} {kind} of {len(found)} runs", file=sys.stderr)
-
-
-def sha256(value: Any) -> str:
-    """Hash of a JSON value, whatever the order of its keys."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def _finite(value: Any) -> Any:

@@ -13,10 +13,10 @@ from benchmark.class_order import class_order
 from benchmark.config import RunConfig
 from benchmark.options import from_mapping
 from benchmark.paths import last_part
-from benchmark.results import sha256
 from benchmark.results.schema import Result
 from benchmark.wording import order_words
 from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.hashes import json_sha256
 from mm_imagenet_r.phases import phase_sizes
 
 
@@ -70,7 +70,7 @@ def _hashes(result: Result) -> Iterator[str]:
     for name, value in hashes.items():
         if not re.fullmatch("[0-9a-f]{64}", value):
             yield f"{name} {value!r} is no hash"
-    yield from _differ("class_order.sha256", order["sha256"], sha256(order["order"]))
+    yield from _differ("class_order.sha256", order["sha256"], json_sha256(order["order"]))
 
 
 def _data(result: Result) -> Iterator[str]:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import itertools
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -25,6 +23,7 @@ from benchmark.wording import (
     title_words,
 )
 from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.hashes import json_sha256
 
 # Fields of a configuration that other keys of a result say better (with hashes), or that name a
 # seed; together with the fields that cannot change results they do not tell two rows apart.
@@ -286,4 +285,4 @@ def _labels(rows: dict[tuple[str, str, str], Result]) -> dict[tuple[str, str, st
 
 
 def _hash(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
+    return json_sha256(value)[:12]

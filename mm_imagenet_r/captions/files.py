@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.errors import UserError, some
 
 #: Formats that are read.
 SUFFIXES: Final = (".csv", ".tsv", ".jsonl", ".parquet")
@@ -74,17 +74,17 @@ def read_captions(path: Path) -> Captions:
             "or write it anew with the columns file_name and caption"
         ) from error
     key, text = _column(_KEYS, columns, path), _column(_TEXTS, columns, path)
-    nameless = [number for number, row in enumerate(rows, 1) if not row.get(key)]
+    nameless = [str(number) for number, row in enumerate(rows, 1) if not row.get(key)]
     if nameless:
         raise UserError(
-            f"captions file {path} has no {key} in row {_listing(nameless)}: name the image of "
-            "each caption, or remove the row"
+            f"captions file {path} has no {key} in row {some(nameless, 3)}: name the image of each "
+            "caption, or remove the row"
         )
     names = [str(row[key]).replace("\\", "/").removeprefix("./") for row in rows]
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
         raise UserError(
-            f"captions file {path} has more than one row for {_listing(repeated)}: "
+            f"captions file {path} has more than one row for {some(repeated, 3)}: "
             "keep one caption for each image"
         )
     texts = dict(zip(names, (str(row.get(text) or "") for row in rows), strict=True))
@@ -119,11 +119,6 @@ def _file(path: Path) -> Path:
 def _hash(by_name: dict[str, str]) -> str:
     text = json.dumps(sorted(by_name.items()), ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _listing(items: Sequence[object]) -> str:
-    shown = ", ".join(map(str, items[:3]))
-    return shown if len(items) <= 3 else f"{shown} and {len(items) - 3} more"
 
 
 def _column(names: Sequence[str], columns: Sequence[str], path: Path) -> str:

@@ -209,10 +209,9 @@ def _load(item: Item, images: Images, max_side: int | None) -> Image | str:
             f"{item.file_name} has changed since the caption set was begun: put the old file "
             "back, or give another --output"
         )
-    problem = decoding.check(data)
-    if problem is not None:
-        return f"the image {problem}"
-    image = decoding.rgb(data)
+    image = decoding.rgb_or_fault(data)
+    if isinstance(image, str):
+        return f"the image {image}"
     if max_side is not None and max(image.size) > max_side:
         image.thumbnail((max_side, max_side))
     return image

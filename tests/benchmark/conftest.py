@@ -18,6 +18,7 @@ from benchmark import metrics, results, run
 from benchmark.config import RunConfig
 from benchmark.results import records
 from benchmark.results.schema import BudgetInfo, PhaseResult, Result
+from mm_imagenet_r.hashes import json_sha256
 from mm_imagenet_r.phases import class_order
 from mm_imagenet_r.splits import list_sha256
 
@@ -156,7 +157,7 @@ def make_run(
             "seed": asked.class_order_seed,
             "name": None,
             "order": order,
-            "sha256": results.sha256(order),
+            "sha256": json_sha256(order),
             "names": names,
         },
         phases=phases,

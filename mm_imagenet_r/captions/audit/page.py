@@ -11,7 +11,7 @@ from mm_imagenet_r.captions.audit import Audit, Group, examples
 from mm_imagenet_r.captions.audit.gallery import figures, readable
 from mm_imagenet_r.captions.flags import FLAGS
 from mm_imagenet_r.captions.leakage import GRADES
-from mm_imagenet_r.markup import Child, Html, el, join
+from mm_imagenet_r.markup import Child, Html, document, el, join
 
 if TYPE_CHECKING:
     from mm_imagenet_r.archive import Images
@@ -34,16 +34,10 @@ def page(found: Audit, images: Images | None) -> str:
     """
     style = (resources.files(__package__) / "audit.css").read_text("utf-8")
     title = str(found.captions.info.get("model") or "Captions")
-    head = el(
-        "head",
-        el("meta", charset="utf-8"),
-        el("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        el("meta", http_equiv="Content-Security-Policy", content=_POLICY),
-        el("title", f"{title}: caption audit"),
-        el("style", Html(style)),
-    )
-    body = el(
-        "body",
+    return document(
+        f"{title}: caption audit",
+        style,
+        _POLICY,
         _header(title, found),
         el(
             "main",
@@ -57,7 +51,6 @@ def page(found: Audit, images: Images | None) -> str:
         ),
         el("footer", el("p", "All of this follows from the captions, which are never changed.")),
     )  # fmt: skip
-    return f"<!DOCTYPE html>\n{el('html', head, body, lang='en')}\n"
 
 
 def _header(title: str, found: Audit) -> Html:

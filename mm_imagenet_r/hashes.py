@@ -1,0 +1,16 @@
+"""Hashes by which rows, configurations and results are told apart."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+
+def json_sha256(value: Any) -> str:
+    """Hash of a JSON value, whatever the order of its keys.
+
+    >>> json_sha256({"a": 1, "b": 2}) == json_sha256({"b": 2, "a": 1})
+    True
+    """
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
