@@ -19,7 +19,7 @@ from typing import Any, Final
 
 NAME: Final = "mm_imagenet_r"
 #: From a name that `load_dataset` is to know to the module of its builder.
-_BUILDERS: Final = {NAME: "mm_imagenet_r.builder", "upmc_food101": "mm_imagenet_r.food101_builder"}
+_BUILDERS: Final = {NAME: "mm_imagenet_r.builder", "upmc_food101": "mm_imagenet_r.food101.builder"}
 
 
 def register() -> None:

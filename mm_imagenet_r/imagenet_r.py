@@ -88,8 +88,8 @@ class ImageNetR:
             data = self.images.read(name)
             if (wrong := check_header(data)) is not None:
                 raise UserError(
-                    f"{name} of {self.images.path} {wrong}: repair or remove it (without it, pass "
-                    "partial=True), or take the published archive"
+                    f"{name} of {self.images.path} {wrong}: repair or remove it (then give "
+                    "partial=True, --partial), or take the published archive"
                 )
             yield {
                 "image": {"bytes": data, "path": f"{wnid}__{file}"},
@@ -178,7 +178,7 @@ def _require_imagenet_r(images: Images, partial: bool) -> None:
         raise UserError(
             f"{images.path} has {len(images):,} of ImageNet-R's 30,000 images; missing: "
             f"{some(lacking)}. Add them, download the archive (python -m mm_imagenet_r.download), "
-            "or pass partial=True to go on with what is there"
+            "or go on with what is there (partial=True, --partial)"
         )
 
 

@@ -38,7 +38,7 @@ def push(folder: Path, repository: str, *, private: bool = False) -> str:
         OfflineModeIsEnabled,
     )
 
-    from mm_imagenet_r import card
+    from mm_imagenet_r.export import card
 
     if found := card.faults(folder):
         raise UserError(

@@ -146,7 +146,7 @@ def _coda(images: Images, folders: Sequence[Path], partial: bool) -> set[str]:
     if absent and not partial:
         raise UserError(
             f"split 'coda' names {len(absent)} images that {images.path} lacks, such as "
-            f"{absent[0]}: complete the images, or pass partial=True to do without them"
+            f"{absent[0]}: complete the images, or do without them (partial=True, --partial)"
         )
     if unnamed := sorted(known - train - test):
         raise UserError(

@@ -227,7 +227,7 @@ def test_without_import_only_the_export_is_found(
     readme = (ROOT / "mm_imagenet_r" / "README.md").read_text()
     command = next(line for line in readme.splitlines() if "mm_imagenet_r.export" in line).split()
     assert command[:3] == ["python", "-m", "mm_imagenet_r.export"]
-    call = f"from mm_imagenet_r.export import main; print(main({command[3:]}))"
+    call = f"from mm_imagenet_r.export.__main__ import main; print(main({command[3:]}))"
     assert python(call, tmp_path / "elsewhere", home).splitlines()[-1] == "0"
     shutil.move(tmp_path / "elsewhere" / "exported", tmp_path / "exported")
     found = python(bare, tmp_path, tmp_path / "home", installed=False)

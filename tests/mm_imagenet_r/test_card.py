@@ -16,9 +16,8 @@ from exporting import FEATURES, made_up
 from huggingface_hub import DatasetCard
 
 import mm_imagenet_r
-from mm_imagenet_r import card
 from mm_imagenet_r.errors import UserError
-from mm_imagenet_r.export import export
+from mm_imagenet_r.export import card, export
 from mm_imagenet_r.mini import settings
 
 TEMPLATE = Path(__file__).resolve().parents[2] / "dataset_card.md"

@@ -13,11 +13,11 @@ import pytest
 from datasets import Image, load_dataset
 from exporting import FEATURES, made_up
 
-from mm_imagenet_r import shards
 from mm_imagenet_r.captions.files import read_captions
 from mm_imagenet_r.errors import UserError
-from mm_imagenet_r.export import STAGING, export, main
-from mm_imagenet_r.shards import GROUP_ROWS, record_of
+from mm_imagenet_r.export import STAGING, export, shards
+from mm_imagenet_r.export.__main__ import main
+from mm_imagenet_r.export.shards import GROUP_ROWS, record_of
 
 FACTS = {"captions": "made-up", "caption_set": "cd34", "split": "seed42", "split_sha256": "ab12"}
 

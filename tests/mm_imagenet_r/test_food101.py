@@ -14,8 +14,9 @@ import mm_imagenet_r
 from mm_imagenet_r import food101
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.export import export
-from mm_imagenet_r.food101_builder import UPMCFood101
-from mm_imagenet_r.food101_titles import clean_title
+from mm_imagenet_r.food101.__main__ import main
+from mm_imagenet_r.food101.builder import UPMCFood101
+from mm_imagenet_r.food101.titles import clean_title
 from mm_imagenet_r.phases import phase_sizes
 
 NUMBERS = {"tacos": 0, "apple_pie": 1, "breakfast_burrito": 2}
@@ -131,7 +132,7 @@ def test_missing_and_empty_images_are_named(tmp_path: Path) -> None:
 def test_broken_images_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = lay_out(tmp_path)
     whole = food101.source(folder).identity()
-    assert food101.main([str(folder)]) == 0
+    assert main([str(folder)]) == 0
     assert "train: 6 rows, 3 classes" in capsys.readouterr().out
     broken = folder / "images/train/tacos/tacos_1.jpg"
     broken.write_bytes(b"no image at all")
@@ -144,7 +145,7 @@ def test_broken_images_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[s
     with pytest.warns(UserWarning, match=r"tacos_1\.jpg is not an image"):
         kept = list(food101.source(folder, partial=True).rows("train", [0]))
     assert [row["file_name"] for row in kept] == ["tacos/tacos_2.jpg"]
-    assert food101.main([str(folder)]) == 2
+    assert main([str(folder)]) == 2
     printed = capsys.readouterr()
     assert "images/train/tacos/tacos_1.jpg is not an image" in printed.out
     assert "images/train/tacos/tacos_2.jpg does not decode" in printed.out
@@ -187,7 +188,7 @@ def test_bad_tables_are_refused(
 
 
 def test_other_folders_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert food101.main([str(tmp_path / "nowhere")]) == 2
+    assert main([str(tmp_path / "nowhere")]) == 2
     assert "is no folder" in capsys.readouterr().err
 
 

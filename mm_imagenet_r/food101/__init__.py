@@ -7,7 +7,7 @@ Read as it is published, nothing has to be converted:
     class_idx.json                         class -> number; the published numbers if absent
     split.json                             {"train": [...], "val": [...], "test": [...]}; optional
 
-The known faults of its tables are mended (`food101_titles.py`). What cannot be mended is named:
+The known faults of its tables are mended (`titles.py`). What cannot be mended is named:
 
     python -m mm_imagenet_r.food101 DATA_DIR    # decodes every image and lists what is wrong
 
@@ -17,17 +17,16 @@ The known faults of its tables are mended (`food101_titles.py`). What cannot be 
 from __future__ import annotations
 
 import json
-import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from mm_imagenet_r.command_line import Parser, run
 from mm_imagenet_r.errors import UserError, some
-from mm_imagenet_r.food101_titles import Title, read_titles
+from mm_imagenet_r.food101.titles import Title, read_titles
 from mm_imagenet_r.hashes import json_sha256
+from mm_imagenet_r.splits import list_sha256
 
 #: The classes as published: the number of a class is its place here, which is no alphabetical one.
 CLASSES: Final = (
@@ -78,11 +77,10 @@ class Food101:
         return " ".join(["UPMC Food-101: images with titles of web pages.", *self.notes, *left_out])
 
     def provenance(self) -> dict[str, str]:  # noqa: D102 - that of Source
-        names = {s: [f"{t.cls}/{t.file}" for t in self.titles[s]] for s in ("train", "test")}
         return {
             "captions": "titles of web pages",
             "split": "published",
-            "split_sha256": json_sha256({split: sorted(found) for split, found in names.items()}),
+            "split_sha256": list_sha256(f"{t.cls}/{t.file}" for t in self.titles["test"]),
         }
 
     def classes(self) -> dict[str, str]:
@@ -110,8 +108,8 @@ class Food101:
                     warnings.warn(f"{path} {wrong}: it is left out", stacklevel=2)
                     continue
                 raise UserError(
-                    f"{path} {wrong}: fetch it again, or pass partial=True to leave out what "
-                    "cannot be used. python -m mm_imagenet_r.food101 lists all such files"
+                    f"{path} {wrong}: fetch it again, or leave out what cannot be used "
+                    "(partial=True, --partial). python -m mm_imagenet_r.food101 lists all such"
                 )
             yield {
                 "image": {"bytes": data, "path": f"{title.cls}__{title.file}"},
@@ -167,8 +165,9 @@ def source(data_dir: str | Path, *, partial: bool = False) -> Food101:
     if paths:
         if not partial:
             raise UserError(
-                f"{folder} lacks {_counted(len(paths), 'image')} that its tables name (absent or "
-                f"empty): {some(paths)}. Unpack it again, or pass partial=True to leave them out"
+                f"{folder} lacks {counted(len(paths), 'image')} that its tables name (absent or "
+                f"empty): {some(paths)}. Unpack it again, or leave them out "
+                "(partial=True, --partial)"
             )
         titles = {
             split: [t for t in found if sizes[split].get(f"{t.cls}/{t.file}")]
@@ -228,8 +227,8 @@ def _differences(path: Path, titles: Mapping[str, Sequence[Title]]) -> list[str]
         untitled, unlisted = sorted(lists[split] - names), sorted(names - lists[split])
         for images, lacking in ((untitled, "title"), (unlisted, "entry in split.json")):
             if images:
-                counted = _counted(len(images), f"{split} image")
-                notes.append(f"{counted} without {lacking}: {some(images)}.")
+                few = counted(len(images), f"{split} image")
+                notes.append(f"{few} without {lacking}: {some(images)}.")
     return notes
 
 
@@ -240,46 +239,10 @@ def _read_json(path: Path) -> Any:
         raise UserError(f"{path} cannot be read as JSON ({error}): fetch it again") from error
 
 
-def _counted(number: int, noun: str) -> str:
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun.
+
+    >>> counted(1200, "image")
+    '1,200 images'
+    """
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return the exit code."""
-    return run(_check, arguments)
-
-
-def _check(arguments: Sequence[str] | None) -> None:
-    """Print what was mended and every image that cannot be used; exit code 2 if there is one."""
-    from rich.console import Console
-    from rich.progress import track
-
-    from mm_imagenet_r.images import check
-
-    parser = Parser(
-        prog="python -m mm_imagenet_r.food101",
-        description="Check an unpacked UPMC Food-101: tables, missing images, broken images.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("data_dir", type=Path, help="the folder that holds images and texts")
-    data = source(parser.parse_args(arguments).data_dir, partial=True)
-    for note in data.notes:
-        print(note)
-    for path in data.absent:
-        print(f"{path} is absent or empty")
-    bad = 0
-    for split, titles in data.titles.items():
-        print(f"{split}: {len(titles):,} rows, {len({title.cls for title in titles})} classes")
-        progress = track(titles, f"decoding {split}", console=Console(stderr=True), transient=True)
-        for title in progress:
-            name = f"images/{split}/{title.cls}/{title.file}"
-            if (wrong := check((data.folder / name).read_bytes())) is not None:
-                print(f"{name} {wrong}")
-                bad += 1
-    if bad or data.absent:
-        images = _counted(bad + len(data.absent), "image")
-        raise UserError(f"{images} cannot be used: fetch them again, or load with partial=True")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -123,7 +123,7 @@ def exported(folder: Path) -> list[Exported]:
     import pyarrow.parquet as pq
     from datasets import Features
 
-    from mm_imagenet_r.shards import record_of
+    from mm_imagenet_r.export.shards import record_of
 
     found = []
     for place in sorted(path for path in (folder / "data").glob("*") if path.is_dir()):
@@ -166,7 +166,7 @@ def write(folder: Path) -> list[Path]:
     Raises:
         UserError: The folder holds nothing exported, or cannot be written.
     """
-    from mm_imagenet_r import croissant
+    from mm_imagenet_r.export import croissant
 
     configs = exported(folder)
     if not configs:

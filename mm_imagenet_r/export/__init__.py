@@ -10,15 +10,13 @@ into place together, so that no reader meets half of a configuration.
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
-from mm_imagenet_r import shards
-from mm_imagenet_r.command_line import Parser, run
 from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.export import shards
 from mm_imagenet_r.files import explain, remove_temporaries
 
 #: Bytes of a shard, at most (one row group is never cut).
@@ -51,7 +49,7 @@ def export(
         UserError: The folder belongs to something else or cannot be written, or a row has no
             image.
     """
-    from mm_imagenet_r import card
+    from mm_imagenet_r.export import card
 
     card.refuse_foreign(folder)
     place, staging = folder / "data" / name, folder / STAGING / name
@@ -149,61 +147,3 @@ def _progress() -> Iterator[Any]:
             progress.remove_task(task)
 
         yield track
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return the exit code."""
-    return run(_export, arguments)
-
-
-def _export(arguments: Sequence[str] | None) -> None:
-    parser = Parser(
-        prog="python -m mm_imagenet_r.export",
-        description="Write configurations as Parquet with a data set card, ready for the Hub.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("folder", type=Path, help="where to write; what is there already stays")
-    parser.add_argument(
-        "--config", nargs="+", default=["mini"], metavar="NAME", help="(default: mini)"
-    )
-    parser.add_argument("--data-dir", type=Path, help="where the images and caption sets are")
-    parser.add_argument("--split-name", help="which cut into train and test")
-    parser.add_argument(
-        "--partial", action="store_true", help="go on where images are missing from the data"
-    )
-    parser.add_argument(
-        "--shard-mb", type=int, default=SHARD_BYTES // 10**6, metavar="N",
-        help="megabytes of a file, at most (default: %(default)s)",
-    )  # fmt: skip
-    given = parser.parse_args(arguments)
-    if given.shard_mb < 1:
-        raise UserError(f"--shard-mb {given.shard_mb}: give a number from 1 on")
-    if given.data_dir is not None and given.data_dir.resolve() == given.folder.resolve():
-        raise UserError(
-            f"{given.folder} holds the data themselves, and the export has files of the same "
-            "names: choose another folder to write to"
-        )
-    from mm_imagenet_r import card
-    from mm_imagenet_r.builder import MMImageNetR
-
-    card.refuse_foreign(given.folder)  # before minutes are spent on loading
-    for name in given.config:
-        builder = MMImageNetR(
-            config_name=name,
-            data_dir=given.data_dir,
-            split_name=given.split_name,
-            partial=given.partial,
-        )
-        builder.download_and_prepare()
-        export(
-            given.folder,
-            name,
-            builder.as_dataset(),
-            builder.source.provenance(),
-            shard_bytes=given.shard_mb * 10**6,
-        )
-    print(f'load_dataset("{given.folder}", "{given.config[0]}") reads it')
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from mm_imagenet_r.card import Exported
+    from mm_imagenet_r.export.card import Exported
 
 #: Terms that the format asks every description to define alike.
 _TERMS: Final = (
