@@ -7,6 +7,7 @@ import math
 from typing import Any
 
 import torch
+from accelerate import PartialState
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -85,7 +86,7 @@ def _state(plan: Plan) -> str:
         return ""
     if plan.config.overwrite:
         return "an earlier run of it is thrown away (--overwrite)"
-    folder.agree(**plan.facts())
+    folder.agree(**plan.facts(PartialState().device))
     folder.reload()
     if folder.is_complete():
         return "done already: nothing is left to do (--overwrite runs it anew)"

@@ -44,7 +44,7 @@ def run_cell(plan: Plan, display: Display) -> Path:
         if config.overwrite:
             folder.clear()
         accelerator.wait_for_everyone()
-        folder.agree(**plan.facts(), device=accelerator.device.type)
+        folder.agree(**plan.facts(accelerator.device))
         folder.reload()
         if folder.is_complete():
             display.already_done(folder.path)

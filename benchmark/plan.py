@@ -77,9 +77,10 @@ class Plan:
             world=world,
         )
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self, device: torch.device) -> dict[str, Any]:
         """What a run is begun with, and may not go on without; see `RunFolder.agree`."""
         return {
+            "device": device.type,
             "config": self.config.identity(),
             "data": self.data.data_sha256,
             "split": self.data.split_sha256,
