@@ -28,7 +28,7 @@ def parser() -> argparse.ArgumentParser:
         help="folder of a caption set, or csv, tsv, jsonl, Parquet")  # fmt: skip
     add("--images", type=Path, help="where the images lie, to show some of them")
     add("--output", type=Path, metavar="FILE",
-        help="the page (default: audit.html beside the captions)")  # fmt: skip
+        help="the page (default: audit.html in the folder, FILE-audit.html beside a file)")  # fmt: skip
     return command
 
 
@@ -52,9 +52,10 @@ def run(arguments: Sequence[str]) -> Path:
     console = make_console()
     for line in summary(found):
         console.print(line, markup=False)
-    folder = given.captions if given.captions.is_dir() else given.captions.parent
-    output: Path = given.output or folder / "audit.html"
-    write_atomic(output, page(found, images).encode())
+    place, name = given.captions, given.captions.stem
+    beside = place / "audit.html" if place.is_dir() else place.with_name(f"{name}-audit.html")
+    output: Path = given.output or beside
+    write_atomic(output, page(found, images, name).encode())
     console.print(f"page: {output}", markup=False, soft_wrap=True)
     return output
 

@@ -25,15 +25,16 @@ _GRADE_WORDS: Final = {
 }
 
 
-def page(found: Audit, images: Images | None) -> str:
+def page(found: Audit, images: Images | None, name: str = "Captions") -> str:
     """Return the document.
 
     Args:
         found: What to show.
         images: Where the images lie, to show some; without them captions are shown alone.
+        name: The title, if the captions do not say which model made them.
     """
     style = (resources.files(__package__) / "audit.css").read_text("utf-8")
-    title = str(found.captions.info.get("model") or "Captions")
+    title = str(found.captions.info.get("model") or name)
     return document(
         f"{title}: caption audit",
         style,
