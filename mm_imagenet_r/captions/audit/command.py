@@ -28,7 +28,7 @@ def parser() -> argparse.ArgumentParser:
         help="folder of a caption set, or csv, tsv, jsonl, Parquet")  # fmt: skip
     add("--images", type=Path, help="where the images lie, to show some of them")
     add("--output", type=Path, metavar="FILE",
-        help="the page (default: audit.html in the folder, FILE-audit.html beside a file)")  # fmt: skip
+        help="the page (default: audit.html, beside a file NAME-audit.html)")  # fmt: skip
     return command
 
 
