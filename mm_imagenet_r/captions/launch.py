@@ -133,7 +133,7 @@ def freeze(store: Store, images: Images, options: Options, console: Any) -> None
             return
         names = sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())
         names = names[: options.limit]
-    new = [name for name in names if name not in store]
+    new = images.as_stored(name for name in names if name not in store)
     reading = track(
         new,
         "reading images",
