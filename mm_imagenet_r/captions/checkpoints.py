@@ -157,7 +157,7 @@ def load(loader: Any, model: str, identity: Mapping[str, Any], **options: Any) -
     """Call `loader.from_pretrained` for exactly the identified model.
 
     Raises:
-        UserError: A file is missing, or a library that the model needs.
+        UserError: A file is missing, or a library that the model needs, or memory.
     """
     logging: Any = importlib.import_module("transformers.utils.logging")
     if not Path(model).is_dir():
@@ -167,6 +167,12 @@ def load(loader: Any, model: str, identity: Mapping[str, Any], **options: Any) -
     try:
         return loader.from_pretrained(model, **options)
     except (OSError, ValueError, ImportError, RuntimeError) as error:
+        if "out of memory" in str(error):
+            raise UserError(
+                f"--model {model} does not fit on its device ({_first_line(error)}): give --dtype "
+                "float16 or bfloat16, a larger GPU or fewer --workers; a model that needs several "
+                "GPUs can be captioned with by a server"
+            ) from error
         hint = (
             " This family also takes videos, for which transformers needs torchvision: install "
             "the release that belongs to your torch"

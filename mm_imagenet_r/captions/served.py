@@ -115,7 +115,8 @@ class Served(Captioner):
             timeout=request.timeout,
         )
         self._loop = asyncio.new_event_loop()
-        self._hopeless: asyncio.Future[UserError] = self._loop.create_future()
+        self._calls: set[asyncio.Future[list[Caption]]] = set()
+        self._failure: UserError | None = None
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         self._slots = asyncio.Semaphore(request.concurrency)
@@ -140,15 +141,21 @@ class Served(Captioner):
         await self._client.close()
 
     async def _ask_all(self, images: Sequence[Image]) -> list[Caption]:
-        """Ask about images; what is hopeless for another call at the same time is so for this."""
         answers = asyncio.gather(*map(self._ask, images))
-        await asyncio.wait({answers, self._hopeless}, return_when=asyncio.FIRST_COMPLETED)
-        if not answers.done():
-            answers.cancel()
-            raise self._hopeless.result()
-        if isinstance(error := answers.exception(), UserError) and not self._hopeless.done():
-            self._hopeless.set_result(error)
-        return answers.result()
+        self._calls.add(answers)
+        try:
+            return await answers
+        except UserError as error:
+            self._failure = error
+            for call in self._calls:  # what is hopeless for one is so for all
+                call.cancel()
+            raise
+        except asyncio.CancelledError:
+            if self._failure is not None:
+                raise self._failure from None
+            raise
+        finally:
+            self._calls.discard(answers)
 
     async def _ask(self, image: Image) -> Caption:
         """Ask about one image until there is an answer, or no hope of one."""

@@ -100,8 +100,8 @@ def test_a_busy_server_costs_no_image_and_ends_the_run_only_if_it_answers_nobody
     server: Stub, caption: Any, tmp_path: Path, capsys: Any, monkeypatch: Any
 ) -> None:
     monkeypatch.setattr("mm_imagenet_r.captions.pace._LONGEST_WAIT", 0.002)
-    server.plan = ["answer", *["503"] * 60, *["408"] * 60]
-    assert caption() == 0
+    server.plan = ["answer", *["503"] * 20, *["408"] * 20]
+    assert caption("--concurrency", "4") == 0
     assert read_captions(tmp_path / "out").failed == {}
     server.plan = ["429"] * 10000
     again = ["--prompt", "Again.", "--outage", "0.3"]
