@@ -83,11 +83,11 @@ class Pace:
 
         Args:
             sent: When the request was sent.
-            told: Seconds after which it may be sent again, None if the server does not say.
+            told: Seconds after which it may be sent again, None or 0 if the server does not say.
         """
         if self.slow(sent):
             self._refusals += 1
-            told = backoff(self._refusals) if told is None else told
+            told = told or backoff(self._refusals)
         self._resume = max(self._resume, time.monotonic() + (told or 0.0))
 
 

@@ -78,7 +78,7 @@ class Served(Captioner):
             raise UserError("--revision is for models on the Hub: a server has the one it has")
         for name in _OURS:
             if name in request.decoding:
-                raise UserError(f"--decoding {name}: that is not for you to choose; leave it out")
+                raise UserError(f"--decoding {name}: each request has its own; leave it out")
         decoding = join_options(DECODING, request.decoding)
         if "max_completion_tokens" in decoding and "max_tokens" not in request.decoding:
             del decoding["max_tokens"]  # newer models of OpenAI refuse it
