@@ -176,10 +176,7 @@ def lexicon_of(wnids: Iterable[str], readable: Mapping[str, str] | None = None) 
     """
     known, given = imagenet_r(), readable or {}
     return Lexicon(
-        {
-            wnid: known.get(wnid) or Names(given.get(wnid, wnid).replace("_", " "))
-            for wnid in wnids
-        }
+        {wnid: known.get(wnid) or Names(given.get(wnid, wnid).replace("_", " ")) for wnid in wnids}
     )
 
 
