@@ -18,13 +18,16 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from mm_imagenet_r.archive import Images, open_images
 from mm_imagenet_r.classes import classes, missing, strangers, style
 from mm_imagenet_r.errors import UserError, did_you_mean, some
 from mm_imagenet_r.images import check_header
 from mm_imagenet_r.splits import Split, split
+
+if TYPE_CHECKING:
+    from mm_imagenet_r.captions.files import Captions
 
 #: Where the data folder is, if no argument says so.
 ENVIRONMENT: Final = "MM_IMAGENET_R_DATA_DIR"
@@ -132,6 +135,22 @@ def find(
         {"captions": name, **facts},
         split(images, split_name, lists=[folder, folder / "splits"], partial=partial),
     )
+
+
+def read_set(name: str, data_dir: str | Path | None = None) -> Captions:
+    """Read the caption set of a configuration as it is, with what went wrong in its making.
+
+    Args:
+        name: Of the configuration; a masked one has the set of the plain one.
+        data_dir: The data folder; the environment variable if not given.
+
+    Raises:
+        UserError: There is no such set, or it is damaged.
+    """
+    from mm_imagenet_r.captions.files import read_captions
+
+    folder = Path(data_dir or os.environ.get(ENVIRONMENT, "")).expanduser().absolute()
+    return read_captions(_caption_set(name, folder)[0])
 
 
 def caption_sets(folder: Path) -> dict[str, Path]:

@@ -43,6 +43,7 @@ def _export(arguments: Sequence[str] | None) -> None:
             f"{given.folder} holds the data themselves, and the export has files of the same "
             "names: choose another folder to write to"
         )
+    from mm_imagenet_r import imagenet_r
     from mm_imagenet_r.builder import MMImageNetR
     from mm_imagenet_r.export import card
 
@@ -55,11 +56,13 @@ def _export(arguments: Sequence[str] | None) -> None:
             partial=given.partial,
         )
         builder.download_and_prepare()
+        is_set = isinstance(builder.source, imagenet_r.ImageNetR)
         export(
             given.folder,
             name,
             builder.as_dataset(),
             builder.source.provenance(),
+            captions=imagenet_r.read_set(name, given.data_dir) if is_set else None,
             shard_bytes=given.shard_mb * 10**6,
         )
     print(f'load_dataset("{given.folder}", "{given.config[0]}") reads it')

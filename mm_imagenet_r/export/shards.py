@@ -95,6 +95,11 @@ def record_of(path: Path) -> dict[str, Any]:
     return found
 
 
+def content_of(hashes: Iterable[str]) -> str:
+    """Return the hash of what a configuration holds, from those of its shards in any order."""
+    return json_sha256(sorted(hashes))
+
+
 def plan(
     split: str, groups: Sequence[tuple[int, str]], most: int, record: Mapping[str, Any]
 ) -> list[Shard]:

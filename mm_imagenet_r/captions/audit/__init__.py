@@ -7,7 +7,7 @@ import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from mm_imagenet_r.captions.audit.text_only import TextOnly, text_only
 from mm_imagenet_r.captions.files import Captions
@@ -150,6 +150,28 @@ def audit(
         text_only=text_only(texts, classes, held_out, lexicon),
         grades=dict(zip(names, grades, strict=True)),
     )
+
+
+def figures(audit: Audit) -> dict[str, Any]:
+    """Return the findings as numbers for JSON; shares are of all captions, 0 to 1."""
+    count, grades, text = audit.overall.count, audit.overall.grades, audit.text_only
+    return {
+        "captions": count,
+        "test_captions": audit.by_part["test"].count if "test" in audit.by_part else 0,
+        "mean_words": round(audit.mean_words, 1),
+        "named_by": {grade: round(grades[grade] / count, 4) for grade in GRADES},
+        "another_class_named": round(audit.others / count, 4),
+        "first_named_class_is_right": round(audit.rule, 4),
+        "text_only_accuracy": None
+        if text is None
+        else {
+            "raw": round(text.raw, 4),
+            "masked": round(text.masked, 4),
+            "most_frequent_class": round(text.majority, 4),
+        },
+        "duplicated": round(audit.duplicated / count, 4),
+        "flags": {flag: len(names) for flag, names in audit.flags.items()},
+    }
 
 
 def examples(audit: Audit) -> list[str]:
