@@ -135,7 +135,7 @@ def test_only_what_is_in_the_folder_is_spoken_of(folder: Path, food: Path, tmp_p
     for text, name in ((drawn, "mini"), (photographed, "instructblip"), (both, "instructblip")):
         assert f'or its id on the Hub>", "{name}")' in text
         assert "<!-- begin" not in text
-        assert ("`mini`" in text) == (text is not photographed)
+        assert ("report results on `mini`" in text) == (text is not photographed)
     assert '"upmc_food101")' in (food / "README.md").read_text()
 
 

@@ -153,8 +153,9 @@ def test_captions_that_cannot_be_audited(
 
 
 def of_imagenet_r(folder: Path) -> tuple[Path, list[str]]:
-    """A captions file of twenty images with names like ImageNet-R's."""
-    names = [f"{wnid}/art_{number}.jpg" for wnid in (ICE_BEAR, GOLDFISH) for number in range(10)]
+    """A captions file of twenty images of ImageNet-R."""
+    styles = (f"{ICE_BEAR}/deviantart", f"{GOLDFISH}/art")
+    names = [f"{style}_{number}.jpg" for style in styles for number in range(10)]
     path = folder / "captions.csv"
     path.write_text("\n".join(["file_name,caption", *(f"{name},A picture." for name in names)]))
     return path, names
