@@ -6,13 +6,28 @@ import contextlib
 import errno
 import os
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from mm_imagenet_r.errors import UserError
 
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """Write `data` to `path` by way of a temporary file in the same folder and a rename.
+    """Write `data` to `path`, see `open_atomic`.
+
+    Raises:
+        UserError: The folder cannot be written or the disk is full; the old file is untouched.
+    """
+    with open_atomic(path) as file:
+        file.write(data)
+
+
+@contextlib.contextmanager
+def open_atomic(path: Path) -> Iterator[BinaryIO]:
+    """Give a file that appears under its name when it is complete, for content of any size.
+
+    It is a temporary file in the same folder until then, and is renamed.
 
     Raises:
         UserError: The folder cannot be written or the disk is full; the old file is untouched.
@@ -21,14 +36,15 @@ def write_atomic(path: Path, data: bytes) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
         raise UserError(explain(error, path)) from error
+    finally:
+        with contextlib.suppress(OSError):  # it is renamed, or could not be made
+            temporary.unlink()
 
 
 def check_writable(folder: Path) -> None:

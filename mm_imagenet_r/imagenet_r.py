@@ -56,12 +56,14 @@ class ImageNetR:
         images: All of them.
         captions: Caption of each image, by its key.
         caption_facts: Name of the caption set and what is known of its making.
+        caption_file: Where the captions were read, before any masking.
         split: Which images are for training and which for testing.
     """
 
     images: Images
     captions: Mapping[str, str]
     caption_facts: Mapping[str, str]
+    caption_file: Path
     split: Split
 
     def description(self) -> str:  # noqa: D102 - that of Source
@@ -145,11 +147,13 @@ def find(
     path, wanted, masked = _caption_set(name, folder)  # before the images, which take longer
     images = open_images(folder)
     require_imagenet_r(images, partial=partial)
-    captions, facts = _captions(_one_set(path, wanted, images), masked, images, partial)
+    path = _one_set(path, wanted, images)
+    captions, facts = _captions(path, masked, images, partial)
     return ImageNetR(
         images,
         captions,
         {"captions": name, **facts},
+        path,
         split(images, split_name, lists=[folder, folder / "splits"], partial=partial),
     )
 

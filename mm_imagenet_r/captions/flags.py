@@ -42,9 +42,7 @@ def words(text: str) -> list[str]:
     >>> words("A timber-wolf's den, at night.")
     ['a', 'timber-wolf', 'den', 'at', 'night']
     """
-    return [
-        w.removesuffix("'s") for w in re.findall(r"[^\W_]+(?:[-'\u2019][^\W_]+)*", text.lower())
-    ]
+    return [word.removesuffix("'s") for word in _WORD.findall(text.lower())]
 
 
 def repeats(text: str) -> bool:

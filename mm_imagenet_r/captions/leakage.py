@@ -24,6 +24,10 @@ GRADES: Final = ("label", "lemma", "head")
 MASK: Final = "object"
 
 _TOKEN: Final = re.compile(r"[^\W_]+")
+#: What may be between the words of a name; a dot ends a sentence, unless it follows "St".
+_GAP: Final = re.compile(r"(?!\n\n)[\s\-'\u2019]{1,2}")
+_DOT: Final = re.compile(r"\.[\s\-]?")
+_ABBREVIATIONS: Final = {"st"}
 _IRREGULAR: Final = {"fish": ["fishes"], "foot": ["feet"], "goose": ["geese"], "mouse": ["mice"]}
 
 
@@ -159,14 +163,21 @@ def imagenet_r() -> dict[str, Names]:
     }
 
 
-def lexicon_of(wnids: Iterable[str]) -> Lexicon:
-    """Return a lexicon for classes; those that ImageNet-R does not have are named as their folder.
+def lexicon_of(wnids: Iterable[str], readable: Mapping[str, str] | None = None) -> Lexicon:
+    """Return a lexicon for classes.
+
+    Args:
+        wnids: Their identifiers.
+        readable: Names of classes that ImageNet-R does not have, by identifier; those it does not
+            name either are called as their folder.
 
     >>> lexicon_of(["apple_pie"]).leak("Two apple pies.", "apple_pie")
     'label'
     """
-    known = imagenet_r()
-    return Lexicon({wnid: known.get(wnid) or Names(wnid.replace("_", " ")) for wnid in wnids})
+    known, given = imagenet_r(), readable or {}
+    return Lexicon(
+        {wnid: known.get(wnid) or Names(given.get(wnid, wnid).replace("_", " ")) for wnid in wnids}
+    )
 
 
 def mask(caption: str, wnid: str) -> str:
@@ -175,10 +186,15 @@ def mask(caption: str, wnid: str) -> str:
     >>> mask("A polar bear, its cubs and a lion.", "n02134084")
     'An object, its cubs and a lion.'
     """
-    # All classes of ImageNet-R, not this one alone: a longer name of another class goes first.
-    if wnid in imagenet_r():
-        return _imagenet_r_lexicon().mask(caption, wnid)
-    return lexicon_of([wnid]).mask(caption, wnid)
+    return lexicon_around(wnid).mask(caption, wnid)
+
+
+def lexicon_around(wnid: str) -> Lexicon:
+    """Return the lexicon to look for one class with.
+
+    For a class of ImageNet-R it knows all of them: a longer name of another one goes first.
+    """
+    return _imagenet_r_lexicon() if wnid in imagenet_r() else lexicon_of([wnid])
 
 
 @functools.cache
@@ -188,8 +204,11 @@ def _imagenet_r_lexicon() -> Lexicon:
 
 def _adjacent(caption: str, tokens: Sequence[tuple[int, int, str]]) -> bool:
     """Tell whether nothing but a blank, a hyphen or the like is between words."""
-    gaps = (caption[one[1] : other[0]] for one, other in itertools.pairwise(tokens))
-    return all(re.fullmatch(r"[\s\-'\u2019.]{1,2}", gap) for gap in gaps)
+    for (_, end, word), (start, _, _) in itertools.pairwise(tokens):
+        gap = caption[end:start]
+        if not _GAP.fullmatch(gap) and not (word in _ABBREVIATIONS and _DOT.fullmatch(gap)):
+            return False
+    return True
 
 
 def _split(text: str) -> tuple[str, ...]:

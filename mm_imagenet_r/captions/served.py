@@ -162,12 +162,11 @@ class Served(Captioner):
         async with self._slots:
             url = await asyncio.to_thread(data_url, image)
             started = time.monotonic()
-            faults = 0
+            tries = faults = 0
             while True:
                 answer = await self._try(url)
                 if isinstance(answer, Caption):
                     return answer
-                faults += answer.may_be_its_fault
                 waited = time.monotonic() - max(started, self._last_answer)
                 if waited > self._outage:
                     raise UserError(
@@ -176,10 +175,11 @@ class Served(Captioner):
                         "the same command again"
                     )
                 if answer.may_be_its_fault:
-                    # Others are answered, and the server is there: it is this image.
-                    if faults >= _ATTEMPTS and self._last_answer > started and await self._is_up():
-                        return Caption.failed(answer.problem)
-                    await asyncio.sleep(min(backoff(faults), max(self._outage - waited, 0.05)))
+                    tries += 1
+                    faults += await self._is_up()  # else it is the server's
+                    if faults >= _ATTEMPTS and self._last_answer > started:
+                        return Caption.failed(answer.problem)  # while others are answered
+                    await asyncio.sleep(min(backoff(tries), max(self._outage - waited, 0.05)))
 
     async def _try(self, url: str) -> Caption | _Later:
         """Send a request: return what comes of it, or why it is to be sent again."""

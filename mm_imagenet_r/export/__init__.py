@@ -4,8 +4,9 @@ python -m mm_imagenet_r.export exported --config mini
 
 Afterwards plain `load_dataset("exported", "mini")` needs nothing of this package, and the folder
 goes to the Hub as it is (`python -m mm_imagenet_r.push`). An export that was stopped goes on when
-the same command is given again: shards are written beside the folder's visible content and moved
-into place together, so that no reader meets half of a configuration.
+the same command is given again: shards are written beside the folder's visible content and take
+the place of older ones together, so that no reader meets half of a configuration. Until all is
+done the folder `.export` is there, and nothing is pushed.
 """
 
 from __future__ import annotations
@@ -13,15 +14,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from mm_imagenet_r.errors import UserError
-from mm_imagenet_r.export import shards
+from mm_imagenet_r.export import captions_file, shards
+from mm_imagenet_r.export.swap import carry, remove, repair, swap
 from mm_imagenet_r.files import explain, remove_temporaries
+
+if TYPE_CHECKING:
+    from mm_imagenet_r.captions.files import Captions
 
 #: Bytes of a shard, at most (one row group is never cut).
 SHARD_BYTES: Final = 500_000_000
-#: Finished shards wait here until all of a configuration are there.
+#: Finished shards wait here until all of a configuration are there; it goes when all is written.
 STAGING: Final = ".export"
 
 
@@ -31,6 +36,7 @@ def export(
     splits: Mapping[str, Any],
     provenance: Mapping[str, str],
     *,
+    captions: Captions | None = None,
     shard_bytes: int = SHARD_BYTES,
     report: Callable[[str], object] = print,
 ) -> None:
@@ -42,6 +48,7 @@ def export(
         splits: From the name of a split to its `datasets.Dataset` with the columns of
             `mm_imagenet_r.builder.features`.
         provenance: What the files say of themselves, see `mm_imagenet_r.sources.Source`.
+        captions: The caption set as it was read, which knows what went wrong with captions.
         shard_bytes: Size of a shard, at most.
         report: Called with a line for each file.
 
@@ -52,15 +59,14 @@ def export(
     from mm_imagenet_r.export import card
 
     card.refuse_foreign(folder)
-    place, staging = folder / "data" / name, folder / STAGING / name
-    for written, names in (
-        (folder, ("README.md", "croissant.json")),
-        (folder / "captions", (f"{name}.parquet",)),
-        (staging, ("*",)),
-    ):
-        for file in names:
-            remove_temporaries(written, file)
-    planned: set[str] = set()
+    place, work = folder / "data" / name, folder / STAGING / name
+    for file in ("README.md", "croissant.json"):
+        remove_temporaries(folder, file)
+    for file in (f"{name}.parquet", f"{name}-audit.json"):
+        remove_temporaries(folder / "captions", file)
+    with _writing(place):
+        repair(place, work)
+    planned: dict[str, str] = {}
     with _progress() as track:
         for split, dataset in splits.items():
             groups = shards.Groups(dataset)
@@ -69,63 +75,43 @@ def export(
             ]
             record = {**provenance, "description": dataset.info.description}
             for shard in shards.plan(split, identities, shard_bytes, record):
-                planned.add(shard.name)
-                there = next((p for p in (place, staging) if _holds(p / shard.name, shard)), None)
-                if there is None:
+                planned[shard.name] = shard.sha256
+                state = "there already"
+                if _holds(work / "new" / shard.name, shard):
+                    pass
+                elif _holds(place / shard.name, shard):
+                    with _writing(place):
+                        carry(place / shard.name, work)
+                else:
                     numbers = track(shard.groups, f"writing {name}/{shard.name}")
                     shards.write(
-                        staging / shard.name,
+                        work / "new" / shard.name,
                         (groups[number] for number in numbers),
                         groups.features,
                         {**record, "sha256": shard.sha256},
                     )
-                state = "written" if there is None else "there already"
+                    state = "written"
                 report(f"data/{name}/{shard.name}: {state}")
-    _write_captions(folder / "captions" / f"{name}.parquet", splits, provenance)
-    report(f"captions/{name}.parquet: written")
-    _publish(staging, place, planned)
-    for path in card.write(folder):
+    with _writing(place):
+        swap(place, work, planned)
+    content = shards.content_of(planned.values())
+    written = captions_file.write(folder / "captions", name, splits, provenance, content, captions)
+    for path in [*written, *card.write(folder)]:
         report(f"{path.relative_to(folder)}: written")
+    with _writing(place):
+        remove(work)
+        with suppress(OSError):  # another configuration may be waiting there
+            work.parent.rmdir()
 
 
 def _holds(path: Path, shard: shards.Shard) -> bool:
     return path.is_file() and shards.record_of(path).get("sha256") == shard.sha256
 
 
-def _write_captions(path: Path, splits: Mapping[str, Any], provenance: Mapping[str, str]) -> None:
-    """Write everything but the images: a caption set for those who have these or need none.
-
-    It keeps its fingerprint, so that results made with this copy name the set it came from.
-    """
-    import datasets
-
-    parts = [
-        split.remove_columns("image").add_column("split", [name] * len(split))
-        for name, split in splits.items()
-    ]
-    table = datasets.concatenate_datasets(parts)
-    record = dict(provenance)
-    fingerprint, known, _ = provenance.get("caption_set", "").rpartition("-")
-    if known:
-        record["fingerprint"] = fingerprint
-    shards.write(path, [table.with_format("arrow")[:]], table.features, record)
-
-
-def _publish(staging: Path, place: Path, planned: set[str]) -> None:
-    """Move finished shards into place, then remove those of an older cut."""
+@contextmanager
+def _writing(place: Path) -> Iterator[None]:
     try:
-        place.mkdir(parents=True, exist_ok=True)
-        for path in staging.glob("*.parquet"):
-            if path.name in planned:
-                path.replace(place / path.name)
-            else:
-                path.unlink()
-        for path in place.glob("*.parquet"):
-            if path.name not in planned:
-                path.unlink()
-        for empty in (staging, staging.parent):
-            with suppress(OSError):  # another configuration may be waiting there
-                empty.rmdir()
+        yield
     except OSError as error:
         raise UserError(explain(error, place)) from error
 

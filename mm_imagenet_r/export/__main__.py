@@ -44,7 +44,9 @@ def _export(arguments: Sequence[str] | None) -> None:
             "names: choose another folder to write to"
         )
     from mm_imagenet_r.builder import MMImageNetR
+    from mm_imagenet_r.captions.files import read_captions
     from mm_imagenet_r.export import card
+    from mm_imagenet_r.imagenet_r import ImageNetR
 
     card.refuse_foreign(given.folder)  # before minutes are spent on loading
     for name in given.config:
@@ -55,11 +57,13 @@ def _export(arguments: Sequence[str] | None) -> None:
             partial=given.partial,
         )
         builder.download_and_prepare()
+        source = builder.source
         export(
             given.folder,
             name,
             builder.as_dataset(),
-            builder.source.provenance(),
+            source.provenance(),
+            captions=read_captions(source.caption_file) if isinstance(source, ImageNetR) else None,
             shard_bytes=given.shard_mb * 10**6,
         )
     print(f'load_dataset("{given.folder}", "{given.config[0]}") reads it')

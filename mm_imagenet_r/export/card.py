@@ -1,7 +1,7 @@
 """The data set card of an exported folder: `dataset_card.md` with what the files themselves say.
 
-The prose is the template's; the header and the table of configurations are computed from the
-Parquet files, so that the card cannot say anything else than they hold.
+The prose is the template's, as far as it applies; the header and what is said of configurations
+are computed from the files, so that the card cannot say anything else than they hold.
 """
 
 from __future__ import annotations
@@ -12,44 +12,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.export.captions_file import figures_of
+from mm_imagenet_r.export.origins import Origin, origin_of
+from mm_imagenet_r.export.sections import choose, computed, parts_of
 from mm_imagenet_r.files import write_atomic
 
 #: Between these marks of a card stands what is computed; they tell our cards from others, too.
 MARKS: Final = ("<!-- configurations -->\n", "<!-- end -->")
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """What the Hub is told of the data a configuration is made from.
-
-    Attributes:
-        license: Identifier of the Hub.
-        annotations: Who labelled and captioned, in the words of the Hub.
-        sources: What it was made from, in the words of the Hub.
-        tags: What else to find it by.
-        title: Name of the data set.
-        template: Name of its card in this package.
-    """
-
-    license: str
-    annotations: tuple[str, ...]
-    sources: str
-    tags: tuple[str, ...] = ()
-    title: str = "MM-ImageNet-R"
-    template: str = "dataset_card.md"
-
-
-_DRAWN: Final = Origin("mit", ("machine-generated",), "original", ("synthetic",))
-_IMAGENET_R: Final = Origin("other", ("found", "machine-generated"), "extended|other-imagenet-r")
-_FOOD_101: Final = Origin(
-    "unknown",
-    ("found",),
-    "extended|other-upmc-food-101",
-    title="UPMC Food-101",
-    template="food101_card.md",
-)
-#: Every other configuration is a caption set of ImageNet-R.
-_ORIGINS: Final = {"mini": _DRAWN, "upmc_food101": _FOOD_101}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +32,7 @@ class Exported:
         num_bytes: Size of each split when read.
         features: `datasets.Features` of the rows.
         record: What the export wrote into the files: description and provenance.
+        figures: Of the audit of its captions, see `captions_file`; empty if there are none.
     """
 
     name: str
@@ -71,11 +41,12 @@ class Exported:
     num_bytes: Mapping[str, int]
     features: Any
     record: Mapping[str, Any]
+    figures: Mapping[str, Any]
 
     @property
     def origin(self) -> Origin:
         """What it was made from."""
-        return _ORIGINS.get(self.name, _IMAGENET_R)
+        return origin_of(self.name)
 
     @property
     def download_size(self) -> int:
@@ -123,7 +94,7 @@ def exported(folder: Path) -> list[Exported]:
     import pyarrow.parquet as pq
     from datasets import Features
 
-    from mm_imagenet_r.export.shards import record_of
+    from mm_imagenet_r.export.shards import content_of, record_of
 
     found = []
     for place in sorted(path for path in (folder / "data").glob("*") if path.is_dir()):
@@ -140,6 +111,7 @@ def exported(folder: Path) -> list[Exported]:
                 f"a file of {place} is damaged ({error}): remove that folder and export it anew"
             ) from error
         first = files[order[0]][0]
+        hashes = [str(record_of(path).get("sha256")) for split in order for path in files[split]]
         found.append(
             Exported(
                 place.name,
@@ -155,6 +127,7 @@ def exported(folder: Path) -> list[Exported]:
                 },
                 Features.from_arrow_schema(pq.read_schema(first)),
                 record_of(first),
+                figures_of(folder / "captions", place.name, content_of(hashes)),
             )
         )
     return found
@@ -195,7 +168,7 @@ def render(configs: Sequence[Exported]) -> str:
             "into two folders"
         )
     template = (Path(__file__).parent / templates.pop()).read_text(encoding="utf-8")
-    card = DatasetCard(template)
+    card = DatasetCard(choose(template, parts_of(configs)))
     for key, value in header(configs).items():
         card.data[key] = value
     card.data["tags"] = [*card.data["tags"], *_union(config.origin.tags for config in configs)]
@@ -228,7 +201,8 @@ def render(configs: Sequence[Exported]) -> str:
     }
     DatasetInfosDict(infos).to_dataset_card_data(card.data)
     before, _, rest = card.text.partition(MARKS[0])
-    body = before + MARKS[0] + _table(configs) + MARKS[1] + rest.partition(MARKS[1])[2]
+    text = computed(configs, _default(configs))
+    body = before + MARKS[0] + text + MARKS[1] + rest.partition(MARKS[1])[2]
     return f"---\n{card.data.to_yaml()}\n---\n\n{body.lstrip()}"
 
 
@@ -291,15 +265,3 @@ def _default(configs: Sequence[Exported]) -> str:
 
 def _union(lists: Iterable[Iterable[str]]) -> list[str]:
     return sorted({word for words in lists for word in words})
-
-
-def _table(configs: Sequence[Exported]) -> str:
-    lines = ["", "| configuration | rows | files | made from |", "| --- | --- | --- | --- |"]
-    for config in configs:
-        rows = ", ".join(f"{count:,} {split}" for split, count in config.rows.items())
-        description = str(config.record.get("description", "")).replace("|", "\\|")
-        made = " ".join(description.split())
-        lines.append(
-            f"| `{config.name}` | {rows} | {config.download_size / 1e6:,.1f} MB | {made} |"
-        )
-    return "\n".join([*lines, "", ""])

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -37,9 +36,6 @@ _CONTEXT: Final = {
 }
 
 _PARQUET: Final = "application/x-parquet"
-_CITATION: Final = (
-    "Lee, Lee, Chiu, Tsai: Exemplar Masking for Multimodal Incremental Learning, arXiv 2412.09549"
-)
 _LICENSES: Final = {
     "mit": "https://choosealicense.com/licenses/mit/",
     "other": "https://github.com/hendrycks/imagenet-r",
@@ -51,21 +47,21 @@ def render(folder: Path, configs: Sequence[Exported], header: Mapping[str, Any])
     """Return the text of croissant.json; hashing the files takes a second or two a gigabyte."""
     from mm_imagenet_r import __version__
 
-    files = [path for config in configs for paths in config.files.values() for path in paths]
-    newest = max(path.stat().st_mtime for path in files)
+    origins = list(dict.fromkeys(config.origin for config in configs))
+    citations = dict.fromkeys(work for origin in origins for work in origin.citations)
     description = {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
         "conformsTo": "http://mlcommons.org/croissant/1.0",
-        "name": configs[0].origin.title,
+        "name": origins[0].title,
         "description": " ".join(
             f"{config.name}: {config.record.get('description', '')}" for config in configs
         ),
         "license": _LICENSES[header["license"]],
-        "url": "https://arxiv.org/abs/2412.09549",
-        "citeAs": _CITATION,
+        "url": origins[0].url,
+        "citeAs": "; ".join(citations),
         "version": __version__,
-        "datePublished": datetime.fromtimestamp(newest, UTC).date().isoformat(),
+        "datePublished": max(origin.published for origin in origins),
         "distribution": [
             entry
             for config in configs

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from mm_imagenet_r.errors import UserError
-from mm_imagenet_r.files import explain
+from mm_imagenet_r.files import open_atomic
 from mm_imagenet_r.hashes import json_sha256
 
 if TYPE_CHECKING:
@@ -98,6 +95,11 @@ def record_of(path: Path) -> dict[str, Any]:
     return found
 
 
+def content_of(hashes: Iterable[str]) -> str:
+    """Return the hash of what a configuration holds, from those of its shards in any order."""
+    return json_sha256(sorted(hashes))
+
+
 def plan(
     split: str, groups: Sequence[tuple[int, str]], most: int, record: Mapping[str, Any]
 ) -> list[Shard]:
@@ -157,7 +159,7 @@ def write(path: Path, tables: Iterable[pa.Table], features: Any, record: Mapping
     schema = schema.with_metadata({**schema.metadata, RECORD: json.dumps(record)})
     leaves = [name for name in schema.names if name != "image"]
     images = ["image.bytes", "image.path"] if "image" in schema.names else []
-    with _atomic(path) as file:
+    with open_atomic(path) as file:
         writer = pq.ParquetWriter(
             file,
             schema,
@@ -172,20 +174,3 @@ def write(path: Path, tables: Iterable[pa.Table], features: Any, record: Mapping
                 writer.write_table(table)
             # The Hub recognises files written for deduplication by this.
             writer.add_key_value_metadata({"content_defined_chunking": json.dumps(_CHUNKING)})
-
-
-@contextmanager
-def _atomic(path: Path) -> Iterator[BinaryIO]:
-    """A file that appears under its name when it is complete, for content too large to hold."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise UserError(explain(error, path)) from error
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -16,6 +16,7 @@ from exporting import FEATURES, made_up
 from huggingface_hub import DatasetCard
 
 import mm_imagenet_r
+from mm_imagenet_r.captions.audit.text_only import is_available
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.export import card, export
 from mm_imagenet_r.mini import settings
@@ -114,6 +115,81 @@ def test_table_names_every_configuration(folder: Path) -> None:
     for name in ("mini", "instructblip", "other-captions"):
         assert f"| `{name}` | 450 train, 15 test |" in text
     assert "Made up \\| for a table." in text
+
+
+def parts(text: str) -> set[str]:
+    return {line.removeprefix("## ") for line in text.splitlines() if line.startswith("## ")}
+
+
+def test_only_what_is_in_the_folder_is_spoken_of(folder: Path, food: Path, tmp_path: Path) -> None:
+    configs = {config.name: config for config in card.exported(folder)}
+    others = configs["instructblip"], configs["other-captions"]
+    drawn, photographed = card.render([configs["mini"]]), card.render(others)
+    both = card.render(list(configs.values()))
+    common = {"Columns", "Licence", "Limitations", "Citation"}
+    assert parts(drawn) == {"`mini`", *common}
+    assert parts(photographed) == {"ImageNet-R with captions", *common}
+    assert parts(both) == parts(drawn) | parts(photographed)
+    assert "hendrycks" in both
+    assert "hendrycks" not in drawn
+    for text, name in ((drawn, "mini"), (photographed, "instructblip"), (both, "instructblip")):
+        assert f'or its id on the Hub>", "{name}")' in text
+        assert "<!-- begin" not in text
+        assert ("report results on `mini`" in text) == (text is not photographed)
+    assert '"upmc_food101")' in (food / "README.md").read_text()
+
+
+def test_captions_of_instructblip_are_for_research_only(folder: Path) -> None:
+    _, other, _ = sorted(card.exported(folder), key=lambda config: config.name != "instructblip")
+    made = dataclasses.replace(other, name="ours", record={"model": "Salesforce/InstructBLIP-x"})
+    for config, said in ((other, False), (made, True)):
+        text = " ".join(card.render([config]).split())
+        assert ("are for research only, not for commercial use" in text) == said
+
+
+def test_all_that_is_known_of_the_making_is_shown_and_stays_text(folder: Path) -> None:
+    prompt = "Say | `what` *you* see <!-- end -->\n---\n## <b>Now</b> [x](y) \\"
+    facts = {"captions": "instructblip", "model": "a_b", "prompt": prompt, "decoding": "beams 5"}
+    listed = "; ".join(f"{key} {value}" for key, value in facts.items())
+    record = {**facts, "description": f"Images. {listed}. 3 are absent.", "sha256": "00"}
+    config = next(c for c in card.exported(folder) if c.name == "instructblip")
+    text = card.render([dataclasses.replace(config, record=record)])
+    assert "| Images. 3 are absent. |" in text
+    assert "| `model` | a\\_b |" in text
+    assert "| `decoding` | beams 5 |" in text
+    cell = next(line for line in text.splitlines() if line.startswith("| `prompt` |"))
+    assert cell == (
+        r"| `prompt` | Say \| \`what\` \*you\* see \<!-- end --\><br>---<br>"
+        r"## \<b\>Now\</b\> \[x\](y) \\ |"
+    )
+    assert text.count("<!-- end -->") == 1
+    assert text.count("## Columns") == 1
+
+
+def test_figures_are_those_of_the_captions_or_absent(tmp_path: Path) -> None:
+    data = made_up({"train": 10, "test": 5})
+    named = {"train": "A wonderful n03.", "test": "Nothing."}  # classes are called as their folders
+    data = datasets.DatasetDict(
+        {
+            split: part.map(
+                lambda row, text: {"caption": text}, fn_kwargs={"text": named[split]}
+            ).remove_columns([name for name in ("class_name",) if name in part.column_names])
+            for split, part in data.items()
+        }
+    )
+    export(tmp_path, "drawn", data, {}, report=lambda _: None)
+    figures = json.loads((tmp_path / "captions" / "drawn-audit.json").read_text())
+    assert figures["captions"] == 45
+    assert figures["test_captions"] == 15
+    assert figures["named_by"] == {"label": 0.2222, "lemma": 0.0, "head": 0.0}
+    assert figures["another_class_named"] == 0.4444
+    text = (tmp_path / "README.md").read_text()
+    known = "33.3 % | 33.3 % | 33.3 %" if is_available() else "not measured | not"
+    assert f"| `drawn` | 22.2 % | 0.0 % | 0.0 % | 44.4 % | {known}" in text
+    figures["content"] = "of others"
+    (tmp_path / "captions" / "drawn-audit.json").write_text(json.dumps(figures))
+    card.write(tmp_path)
+    assert "What captions give away" not in (tmp_path / "README.md").read_text()
 
 
 def test_data_sets_are_not_mixed(folder: Path) -> None:

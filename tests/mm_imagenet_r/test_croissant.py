@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from exporting import made_up
 
-from mm_imagenet_r.export import export
+from mm_imagenet_r.export import card, export
 
 VALIDATE = "from mlcroissant.scripts.cli import main; main()"
 
@@ -41,6 +41,31 @@ def test_files_have_their_hashes_and_every_reference_resolves(folder: Path) -> N
     assert covered == set(files)
     used = {f["source"]["fileSet"]["@id"] for r in description["recordSet"] for f in r["field"]}
     assert used == sets.keys()
+
+
+def test_the_work_is_cited_that_the_data_come_from(tmp_path: Path) -> None:
+    data = made_up({"train": 4, "test": 2})
+    urls = {}
+    for name, cited, url in (
+        ("mini", ["Exemplar Masking"], "2412.09549"),
+        ("instructblip", ["Exemplar Masking", "Many Faces"], "2412.09549"),
+        ("upmc_food101", ["Recipe Recognition"], "10.1109/ICMEW.2015.7169757"),
+    ):
+        export(tmp_path / name, name, data, {}, report=lambda _: None)
+        found = json.loads((tmp_path / name / "croissant.json").read_text())
+        for work in ("Exemplar Masking", "Many Faces", "Recipe Recognition"):
+            assert (work in found["citeAs"]) == (work in cited)
+        assert found["url"].endswith(url)
+        urls[name] = found["datePublished"]
+    assert urls["mini"] != urls["upmc_food101"]
+
+
+def test_it_does_not_depend_on_when_it_is_made(folder: Path) -> None:
+    before = (folder / "croissant.json").read_bytes()
+    for path in folder.glob("data/*/*.parquet"):
+        os.utime(path, (1e9, 1e9))
+    card.write(folder)
+    assert (folder / "croissant.json").read_bytes() == before
 
 
 @pytest.mark.skipif(find_spec("mlcroissant") is None, reason="mlcroissant is not installed")

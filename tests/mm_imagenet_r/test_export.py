@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import itertools
+import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,11 +16,11 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from datasets import Image, load_dataset
-from exporting import FEATURES, made_up
+from exporting import FEATURES, jpeg, made_up
 
 from mm_imagenet_r.captions.files import read_captions
 from mm_imagenet_r.errors import UserError
-from mm_imagenet_r.export import STAGING, export, shards
+from mm_imagenet_r.export import STAGING, card, export, shards
 from mm_imagenet_r.export.__main__ import main
 from mm_imagenet_r.export.shards import GROUP_ROWS, record_of
 
@@ -123,7 +128,7 @@ def test_captions_lie_apart_and_are_a_caption_set(data: Any, tmp_path: Path) -> 
     both = [row for split in data.values() for row in raw(split)]
     assert captions.by_name == {row["file_name"]: row["caption"] for row in both}
     assert captions.info == {**FACTS, "fingerprint": "cd34"}
-    assert captions.identity.startswith("cd34-")
+    assert captions.identity.startswith("cd34")
 
 
 def test_nothing_complete_is_written_again(data: Any, tmp_path: Path) -> None:
@@ -168,10 +173,115 @@ def test_a_stopped_export_is_not_seen_and_goes_on(
     monkeypatch.undo()
     (folder / "captions").mkdir()
     (folder / "captions" / ".made-up.parquet.0a1b2c3d.tmp").write_bytes(b"of a process killed")
-    (folder / STAGING / "made-up" / ".train-00003.parquet.0a1b2c3d.tmp").write_bytes(b"of another")
+    staged = folder / STAGING / "made-up" / "new"
+    (staged / ".train-00003.parquet.0a1b2c3d.tmp").write_bytes(b"of another")
     lines = written(folder, "made-up", data, shard_bytes=200_000)
     assert sum("there already" in line for line in lines) == 2
     assert contents(folder) == contents(tmp_path / "whole")
+
+
+def shown(folder: Path) -> set[str]:
+    """How the captions end that a reader finds."""
+    found = [
+        pq.read_table(path, columns=["caption"])["caption"].to_pylist()
+        for path in folder.glob("data/made-up/*.parquet")
+    ]
+    return {caption[-3:] for captions in found for caption in captions}
+
+
+def test_killed_between_any_two_steps_shows_all_old_or_all_new(
+    data: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both have as many shards, so that only their rows tell them apart."""
+    monkeypatch.setattr(shards, "GROUP_ROWS", 2)
+    small = {split: part.select(range(6)) for split, part in data.items()}
+
+    def ending(end: str) -> Any:
+        return {**small, "train": small["train"].map(lambda row: {"caption": f"a {end}"})}
+
+    def make(folder: Path, data: Any) -> None:
+        written(folder, "made-up", data, shard_bytes=1)
+
+    make(tmp_path / "old", ending("old"))
+    new = ending("new")
+    make(tmp_path / "new", new)
+    whole, seen = contents(tmp_path / "new"), set()
+    real = {name: getattr(os, name) for name in ("rename", "replace", "link", "unlink", "rmdir")}
+    for limit in itertools.count():
+        folder, steps = tmp_path / f"killed-{limit}", itertools.count()
+        shutil.copytree(tmp_path / "old", folder)
+
+        def step(name: str, *arguments: Any, **options: Any) -> Any:
+            if next(steps) >= limit:  # noqa: B023 - called within this turn
+                raise KeyboardInterrupt
+            return real[name](*arguments, **options)
+
+        with monkeypatch.context() as patched, contextlib.suppress(KeyboardInterrupt):
+            for name in real:
+                patched.setattr(os, name, functools.partial(step, name))
+            make(folder, new)
+            break
+        found = shown(folder)
+        seen.add(frozenset(found))
+        assert not folder.joinpath(STAGING).exists() or card.faults(folder)
+        make(folder, new)
+        assert contents(folder) == whole
+        assert not folder.joinpath(STAGING).exists()
+        shutil.rmtree(folder)
+    assert seen == {frozenset({"old", "ünï"}), frozenset({"new", "ünï"}), frozenset()}
+
+
+def test_what_is_wrong_with_captions_goes_with_them(data: Any, tmp_path: Path) -> None:
+    names = [row["file_name"] for split in data.values() for row in raw(split)]
+    path = tmp_path / "set.jsonl"
+    rows = [{"file_name": name, "caption": "A dog.", "finish": "stop"} for name in names]
+    rows[0] |= {"finish": "length"}
+    rows[1] |= {"caption": "", "error": "does not decode"}
+    path.write_text("\n".join(map(json.dumps, rows)))
+    failed = data["train"].map(
+        lambda row: {"caption": "" if row["file_name"] == names[1] else "A dog."}
+    )
+    given = {"train": failed, "test": data["test"].map(lambda row: {"caption": "A dog."})}
+    captions = read_captions(path)
+    written(tmp_path / "out", "made-up", given, captions=captions)
+    table = tmp_path / "out" / "captions" / "made-up.parquet"
+    back = read_captions(table)
+    assert (back.by_name, back.failed, back.cut) == (
+        captions.by_name,
+        {names[1]: "does not decode"},
+        {names[0]},
+    )
+    found = {row["file_name"]: row for row in pq.read_table(table).to_pylist()}
+    assert found[names[0]]["flags"] == ["cut"]
+    assert found[names[1]]["caption"] is None
+    assert found[names[2]]["flags"] == []
+    figures = json.loads((tmp_path / "out" / "captions" / "made-up-audit.json").read_text())
+    assert figures["captions"] == len(names) - 1
+    assert figures["flags"]["cut"] == 1
+
+
+def test_command_exports_what_is_wrong_with_captions(tmp_path: Path) -> None:
+    folder, rows = tmp_path / "data", []
+    for number in range(8):
+        name = f"n01443537/art_{number}.jpg"
+        file = folder / "imagenet-r" / ("test" if number < 2 else "train") / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(jpeg(number))
+        rows.append({"file_name": name, "caption": "A goldfish.", "finish": "stop"})
+    rows[3] |= {"finish": "length"}
+    rows[4] |= {"caption": "", "error": "refused"}
+    (folder / "captions").mkdir()
+    (folder / "captions" / "ours.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    out = tmp_path / "out"
+    arguments = [str(out), "--config", "ours", "ours-masked", "--data-dir", str(folder)]
+    assert main([*arguments, "--partial"]) == 0
+    for name, share in (("ours", 1.0), ("ours-masked", 0.0)):
+        back = read_captions(out / "captions" / f"{name}.parquet")
+        assert back.failed == {rows[4]["file_name"]: "refused"}
+        assert back.cut == {rows[3]["file_name"]}
+        figures = json.loads((out / "captions" / f"{name}-audit.json").read_text())
+        assert figures["named_by"]["label"] == share
+    assert card.faults(out) == []
 
 
 def test_another_cut_leaves_no_old_shards(data: Any, tmp_path: Path) -> None:

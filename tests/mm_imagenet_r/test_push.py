@@ -112,6 +112,7 @@ def test_a_push_that_failed_is_resumed_and_old_shards_go(data: Any, folder: Path
     assert sorted(hub.files["me/data"]) == [
         "LICENSE",
         "README.md",
+        "captions/made-up-audit.json",
         "captions/made-up.parquet",
         "croissant.json",
         "data/made-up/test-00000-of-00001.parquet",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import statistics
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from mm_imagenet_r.captions.audit.text_only import TextOnly, text_only
 from mm_imagenet_r.captions.files import Captions
@@ -15,9 +15,8 @@ from mm_imagenet_r.captions.flags import FLAGS, flags, words
 from mm_imagenet_r.captions.leakage import GRADES, grade_of, imagenet_r, lexicon_of, named
 from mm_imagenet_r.classes import style
 from mm_imagenet_r.errors import UserError
-from mm_imagenet_r.splits import stratified_cut
+from mm_imagenet_r.splits import TEST_FRACTION, Split, stratified_cut
 
-TEST_FRACTION: Final = 0.2
 _EXAMPLES: Final = 12
 
 
@@ -54,6 +53,7 @@ class Audit:
         by_style: By rendition, as in the file names; empty if those tell none.
         by_class: By class identifier.
         by_part: The training and the test part.
+        split: What these parts are.
         others: How many captions name a class that is not theirs, by label or lemma.
         rule: Accuracy of taking the first class that a caption names; 0 to 1.
         text_only: Accuracy of a classifier that reads captions alone; None if it could not run.
@@ -70,6 +70,7 @@ class Audit:
     by_style: dict[str, Group]
     by_class: dict[str, Group]
     by_part: dict[str, Group]
+    split: Split
     others: int
     rule: float
     text_only: TextOnly | None
@@ -90,11 +91,16 @@ class Audit:
         return statistics.fmean(self.words)
 
 
-def audit(captions: Captions) -> Audit:
+def audit(
+    captions: Captions, split: Split | None = None, readable: Mapping[str, str] | None = None
+) -> Audit:
     """Look at a caption set.
 
     Args:
         captions: Of images whose names begin with their class, `<class>/<file>`.
+        split: Which images are for training and which for testing, captioned or not; by default a
+            fifth of each class is for testing, as in the split `seeded`.
+        readable: Names of classes that ImageNet-R does not have, by identifier.
 
     Raises:
         UserError: There are no captions, or their names tell no class.
@@ -116,11 +122,14 @@ def audit(captions: Captions) -> Audit:
         for flag in flags(text, "length" if name in captions.cut else "stop", prompt):
             found[flag].append(name)
 
-    lexicon = lexicon_of({*classes, *imagenet_r()} if _is_imagenet_r(classes) else classes)
+    wnids = {*classes, *imagenet_r()} if _is_imagenet_r(classes) else classes
+    lexicon = lexicon_of(wnids, readable)
     mentions = [list(lexicon.mentions(text)) for text in texts]
     grades = [grade_of(some, its) for some, its in zip(mentions, classes, strict=True)]
     called = [named(some) for some in mentions]
-    held_out = stratified_cut(classes, names, TEST_FRACTION, seed=0)
+    split = split or _seeded(classes, names)
+    tested = set(split.test)
+    held_out = [name in tested for name in names]
     repeated = Counter(text for text in texts if text)
     duplicates = [(text, count) for text, count in repeated.most_common() if count > 1]
     styles = [style(name) for name in names]
@@ -135,11 +144,34 @@ def audit(captions: Captions) -> Audit:
         by_style=_groups(styles, grades) if all(styles) else {},
         by_class=_groups(classes, grades),
         by_part=_groups(["test" if out else "train" for out in held_out], grades),
+        split=split,
         others=sum(any(c != its for c in some) for some, its in zip(called, classes, strict=True)),
         rule=statistics.fmean(some[:1] == [its] for some, its in zip(called, classes, strict=True)),
         text_only=text_only(texts, classes, held_out, lexicon),
         grades=dict(zip(names, grades, strict=True)),
     )
+
+
+def figures(audit: Audit) -> dict[str, Any]:
+    """Return the findings as numbers for JSON; shares are of all captions, 0 to 1."""
+    count, grades, text = audit.overall.count, audit.overall.grades, audit.text_only
+    return {
+        "captions": count,
+        "test_captions": audit.by_part["test"].count if "test" in audit.by_part else 0,
+        "mean_words": round(audit.mean_words, 1),
+        "named_by": {grade: round(grades[grade] / count, 4) for grade in GRADES},
+        "another_class_named": round(audit.others / count, 4),
+        "first_named_class_is_right": round(audit.rule, 4),
+        "text_only_accuracy": None
+        if text is None
+        else {
+            "raw": round(text.raw, 4),
+            "masked": round(text.masked, 4),
+            "most_frequent_class": round(text.majority, 4),
+        },
+        "duplicated": round(audit.duplicated / count, 4),
+        "flags": {flag: len(names) for flag, names in audit.flags.items()},
+    }
 
 
 def examples(audit: Audit) -> list[str]:
@@ -151,6 +183,12 @@ def examples(audit: Audit) -> list[str]:
     while len(chosen) < _EXAMPLES and any(by_grade.values()):
         chosen += [names.pop(0) for names in by_grade.values() if names]
     return chosen[:_EXAMPLES]
+
+
+def _seeded(classes: Sequence[str], names: Sequence[str]) -> Split:
+    held_out = dict(zip(names, stratified_cut(classes, names, TEST_FRACTION, seed=0), strict=True))
+    train = tuple(name for name in names if not held_out[name])
+    return Split("seeded", train, tuple(name for name in names if held_out[name]))
 
 
 def _is_imagenet_r(classes: Sequence[str]) -> bool:

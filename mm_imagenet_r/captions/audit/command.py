@@ -27,6 +27,9 @@ def parser() -> argparse.ArgumentParser:
     add("captions", type=Path, metavar="SET",
         help="folder of a caption set, or csv, tsv, jsonl, Parquet")  # fmt: skip
     add("--images", type=Path, help="where the images lie, to show some of them")
+    add("--split-name", metavar="NAME",
+        help="which cut of ImageNet-R into train and test (default: that of the data; of other "
+        "images a fifth of each class)")  # fmt: skip
     add("--output", type=Path, metavar="FILE",
         help="the page (default: audit.html, beside a file NAME-audit.html)")  # fmt: skip
     return command
@@ -41,6 +44,8 @@ def run(arguments: Sequence[str]) -> Path:
     Raises:
         UserError: The captions or the images cannot be read.
     """
+    from mm_imagenet_r.captions.audit.parts import split_of
+
     given = parser().parse_args(arguments)
     captions = read_captions(given.captions)
     images = None
@@ -48,7 +53,7 @@ def run(arguments: Sequence[str]) -> Path:
         from mm_imagenet_r.archive import open_images
 
         images = open_images(given.images)
-    found = audit(captions)
+    found = audit(captions, split_of(captions, given.captions, images, given.split_name))
     console = make_console()
     for line in summary(found):
         console.print(line, markup=False)
@@ -82,7 +87,8 @@ def summary(found: Audit) -> list[str]:
         lines.append(
             f"text alone tells the class in {found.text_only.raw:.1%}, with its names masked in "
             f"{found.text_only.masked:.1%}, the most frequent class in "
-            f"{found.text_only.majority:.1%}"
+            f"{found.text_only.majority:.1%} (split {found.split.name}: "
+            f"{len(found.split.test):,} for testing)"
         )
     elif not is_available():
         lines.append("text-only accuracy needs scikit-learn: pip install -e '.[audit]'")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import base64
-import functools
 import io
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from mm_imagenet_r import images as decoding
 from mm_imagenet_r.captions.audit import Audit
-from mm_imagenet_r.captions.leakage import Lexicon, imagenet_r, lexicon_of
+from mm_imagenet_r.captions.leakage import imagenet_r, lexicon_around
 from mm_imagenet_r.markup import Html, el, join
 
 if TYPE_CHECKING:
@@ -49,7 +48,7 @@ def marked(caption: str, wnid: str) -> Html:
     """
     parts: list[str] = []
     end = 0
-    for mention in _lexicon(wnid).mentions(caption):
+    for mention in lexicon_around(wnid).mentions(caption):
         if wnid in mention.grades:
             name = caption[mention.start : mention.end]
             parts += [caption[end : mention.start], el("mark", name, class_=mention.grades[wnid])]
@@ -69,15 +68,10 @@ def readable(wnid: str) -> str:
 
 def thumbnail(data: bytes) -> str | None:
     """Return a small copy of an image as a data: address, None if it is broken."""
-    if decoding.check(data) is not None:
+    image = decoding.rgb_or_fault(data)
+    if isinstance(image, str):
         return None
-    image = decoding.rgb(data)
     image.thumbnail((_SIDE, _SIDE))
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=82)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
-
-
-@functools.cache
-def _lexicon(wnid: str) -> Lexicon:
-    return lexicon_of(imagenet_r()) if wnid in imagenet_r() else lexicon_of([wnid])

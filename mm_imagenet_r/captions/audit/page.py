@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from importlib import resources
 from typing import TYPE_CHECKING, Final
 
-from mm_imagenet_r.captions.audit import Audit, Group, examples
+from mm_imagenet_r.captions.audit import Audit, examples
+from mm_imagenet_r.captions.audit.elements import (
+    bars,
+    card,
+    figure,
+    grade_bars,
+    legend,
+    percent,
+    section,
+    short,
+)
 from mm_imagenet_r.captions.audit.gallery import figures, readable
+from mm_imagenet_r.captions.audit.text_only import is_available
 from mm_imagenet_r.captions.flags import FLAGS
-from mm_imagenet_r.captions.leakage import GRADES
 from mm_imagenet_r.markup import Child, Html, document, el, join
 
 if TYPE_CHECKING:
@@ -18,11 +27,6 @@ if TYPE_CHECKING:
 
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 _SHOWN: Final = 12
-_GRADE_WORDS: Final = {
-    "label": "by ImageNet's label",
-    "lemma": "by another name of WordNet",
-    "head": "by a head noun only",
-}
 
 
 def page(found: Audit, images: Images | None, name: str = "Captions") -> str:
@@ -58,14 +62,14 @@ def _header(title: str, found: Audit) -> Html:
     count = found.overall.count
     lead: list[Child] = [
         f"Of {count:,} captions ",
-        el("strong", _percent(found.overall.share), " name the class"),
+        el("strong", percent(found.overall.share), " name the class"),
         " of their image",
     ]
     if found.text_only is not None:
         lead += [
             "; text alone tells it in ",
-            el("strong", _percent(found.text_only.raw)),
-            f", and in {_percent(found.text_only.masked)} when these names are masked",
+            el("strong", percent(found.text_only.raw)),
+            f", and in {percent(found.text_only.masked)} when these names are masked",
         ]
     info = found.captions.info
     decoding = info.get("decoding")
@@ -77,6 +81,8 @@ def _header(title: str, found: Audit) -> Html:
         if isinstance(decoding, dict)
         else None,
         "precision": info.get("dtype"),
+        "split": f"{found.split.name}, {len(found.split.test):,} images for testing, "
+        f"sha256 {found.split.sha256[:16]}",
         "no caption": f"{len(found.captions.failed):,} images" if found.captions.failed else None,
     }
     shown = [
@@ -94,14 +100,14 @@ def _header(title: str, found: Audit) -> Html:
 def _cards(found: Audit) -> Html:
     count, text = found.overall.count, found.text_only
     return join(
-        _card("name their class", *_figure(found.overall.share),
+        card("name their class", *figure(found.overall.share),
               "by its label or another of its names", "first"),
-        _card("text-only accuracy", *(_figure(text.raw) if text else ("-", "")),
-              f"{_percent(text.masked)} with names masked" if text else "needs scikit-learn"),
-        _card("words", f"{found.mean_words:.0f}", "on average",
+        card("text-only accuracy", *(figure(text.raw) if text else ("-", "")),
+              f"{percent(text.masked)} with names masked" if text else _lacking()),
+        card("words", f"{found.mean_words:.0f}", "on average",
               f"half have {found.quantile(0.25)} to {found.quantile(0.75)}"),
-        _card("have a fault", *_figure(found.flagged / count),
-              f"{_percent(found.duplicated / count)} are not unique"),
+        card("have a fault", *figure(found.flagged / count),
+              f"{percent(found.duplicated / count)} are not unique"),
     )  # fmt: skip
 
 
@@ -110,7 +116,7 @@ def _samples(found: Audit, images: Images | None) -> Html:
         "Taken by a hash of their names, of each grade in turn. Names of the class are marked: "
         "its label or a lemma strongly, a head noun lightly."
     )
-    return _section(
+    return section(
         "Samples", side, el("div", figures(found, examples(found), images), class_="gallery"),
         open_=True,
     )  # fmt: skip
@@ -119,10 +125,10 @@ def _samples(found: Audit, images: Images | None) -> Html:
 def _leakage(found: Audit) -> Html:
     groups = {"all captions": found.overall}
     groups |= {f"{part} part": group for part, group in found.by_part.items()}
-    body: list[Child] = [_legend(), _grade_bars(groups)]
+    body: list[Child] = [legend(), grade_bars(groups)]
     if found.by_style:
         styles = sorted(found.by_style.items(), key=lambda item: -item[1].share)
-        body += [el("h3", "By rendition", class_="sub"), _grade_bars(dict(styles[:20]))]
+        body += [el("h3", "By rendition", class_="sub"), grade_bars(dict(styles[:20]))]
     if len(found.by_class) > 1:
         ranked = sorted(found.by_class.items(), key=lambda item: (-item[1].share, item[0]))
         most = {readable(wnid): group for wnid, group in ranked[:_SHOWN]}
@@ -130,18 +136,18 @@ def _leakage(found: Audit) -> Html:
         body.append(
             el(
                 "div",
-                el("div", el("h3", "Named most", class_="sub"), _grade_bars(most)),
-                el("div", el("h3", "Named least", class_="sub"), _grade_bars(least)),
+                el("div", el("h3", "Named most", class_="sub"), grade_bars(most)),
+                el("div", el("h3", "Named least", class_="sub"), grade_bars(least)),
                 class_="columns",
             )
         )
-    return _section(
+    return section(
         "Captions that name their class",
         "A caption that names its class turns recognition into reading, also when testing. Names "
         "are those of the class's synset in WordNet, with plurals and hyphens; of names that "
         "overlap the longest counts. The numbers count label and other names, not head nouns.",
         body,
-        f"{_percent(found.others / found.overall.count)} name another class of the set.",
+        f"{percent(found.others / found.overall.count)} name another class of the set.",
     )
 
 
@@ -154,19 +160,23 @@ def _text_only(found: Audit) -> Html:
             ("classifier, names masked", found.text_only.masked, "lemma"),
             ("classifier, captions as they are", found.text_only.raw, "label"),
         ]
-    bars = _bars([(name, [(kind, share)], _percent(share)) for name, share, kind in rows])
+    shares = bars([(name, [(kind, share)], percent(share)) for name, share, kind in rows])
     note = (
-        "Install mm-imagenet-r[audit] for the classifier."
+        f"No classifier: it {_lacking()}."
         if found.text_only is None
         else "The gap between the last two is what the names alone give away."
     )
-    return _section(
+    return section(
         "The class from the text alone",
-        "TF-IDF and logistic regression on four fifths of each class, tested on the rest, all "
+        "TF-IDF and logistic regression on the training part, tested on the test part, all "
         "classes at once; beside it the rule that takes the first class a caption names.",
-        bars,
+        shares,
         note,
     )
+
+
+def _lacking() -> str:
+    return "needs more captions" if is_available() else "needs scikit-learn"
 
 
 def _lengths(found: Audit) -> Html:
@@ -194,7 +204,7 @@ def _lengths(found: Audit) -> Html:
         "svg", columns, el("line", x1=0, x2=720, y1=160.5, y2=160.5), marks,
         viewBox="0 0 720 186", role="img", aria_label="Histogram of words in a caption",
     )  # fmt: skip
-    return _section(
+    return section(
         "Length",
         f"Words in a caption: median {found.quantile(0.5)}, 1 % have fewer than "
         f"{found.quantile(0.01)}, 1 % more than {found.quantile(0.99)}. The last column holds all "
@@ -205,7 +215,7 @@ def _lengths(found: Audit) -> Html:
 
 def _faults(found: Audit, images: Images | None) -> Html:
     count = found.overall.count
-    bars = _bars(
+    shares = bars(
         [
             (join(el("strong", flag), " ", el("span", FLAGS[flag], class_="soft")),
              [("fault", len(names) / count)], f"{len(names):,}")
@@ -221,10 +231,10 @@ def _faults(found: Audit, images: Images | None) -> Html:
         for flag, names in found.flags.items()
         if names
     ]
-    return _section(
+    return section(
         "Faults",
         "Seen in each caption by itself. Faults are reported and never mended.",
-        bars,
+        shares,
         el("div", shown, style="margin-top:28px") if shown else None,
     )
 
@@ -232,9 +242,9 @@ def _faults(found: Audit, images: Images | None) -> Html:
 def _sameness(found: Audit) -> Html:
     count = found.overall.count
     most = found.openers[0][1] if found.openers else 1
-    openers = _bars(
+    openers = bars(
         [
-            (f"{opener} …", [("label", times / most)], _percent(times / count))
+            (f"{opener} …", [("label", times / most)], percent(times / count))
             for opener, times in found.openers
         ]
     )
@@ -248,79 +258,16 @@ def _sameness(found: Audit) -> Html:
                     el(
                         "li",
                         el("span", f"{times:,} times", class_="soft"),
-                        el("span", _short(text)),
+                        el("span", short(text)),
                     )
                     for text, times in found.duplicates[:20]
                 ],
                 class_="list",
             )
         )
-    return _section(
+    return section(
         "Sameness",
-        f"{_percent(found.duplicated / count)} of the captions are those of another image as "
+        f"{percent(found.duplicated / count)} of the captions are those of another image as "
         "well: many of them are a sign that the model does not look.",
         body,
     )
-
-
-def _section(title: str, side: str, *body: Child, open_: bool = False) -> Html:
-    return el(
-        "section",
-        el("div", el("h2", title), el("p", side), class_="side"),
-        el("div", [el("p", b, class_="soft") if type(b) is str else b for b in body]),
-        class_="open" if open_ else None,
-    )
-
-
-def _card(name: str, figure: str, unit: str, under: str, kind: str = "") -> Html:
-    return el(
-        "div",
-        el("h3", name),
-        el("p", figure, el("small", unit) if unit else None, class_="figure"),
-        el("p", under),
-        class_=f"card {kind}".strip(),
-    )
-
-
-def _legend() -> Html:
-    items = [el("li", el("i", class_=grade), _GRADE_WORDS[grade]) for grade in GRADES]
-    return el("ul", items, class_="legend")
-
-
-def _grade_bars(groups: dict[str, Group]) -> Html:
-    return _bars(
-        [
-            (name, [(grade, its.grades[grade] / its.count) for grade in GRADES],
-             _percent(its.share))
-            for name, its in groups.items()
-        ]
-    )  # fmt: skip
-
-
-def _bars(rows: Sequence[tuple[str, Sequence[tuple[str, float]], str]]) -> Html:
-    """Rows of a name, a bar in parts of a whole, and a number."""
-    cells = [
-        (
-            el("span", name, class_="name"),
-            el(
-                "span",
-                [el("i", class_=kind, style=f"width:{100 * s:.2f}%") for kind, s in parts if s],
-                class_="bar",
-            ),
-            el("span", number, class_="n"),
-        )
-        for name, parts, number in rows
-    ]
-    return el("div", cells, class_="bars")
-
-
-def _figure(share: float) -> tuple[str, str]:
-    return f"{100 * share:.1f}", "%"
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 240 else text[:239] + "…"

@@ -9,10 +9,14 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from mm_imagenet_r.archive import open_images
 from mm_imagenet_r.captions.__main__ import main
-from mm_imagenet_r.captions.audit import Audit, audit, examples
+from mm_imagenet_r.captions.audit import Audit, Group, audit, examples
+from mm_imagenet_r.captions.audit.page import page
+from mm_imagenet_r.captions.audit.parts import _Named, split_of
 from mm_imagenet_r.captions.audit.text_only import is_available
-from mm_imagenet_r.captions.files import Captions
+from mm_imagenet_r.captions.files import Captions, read_captions
+from mm_imagenet_r.splits import split
 
 ICE_BEAR, GOLDFISH = "n02134084", "n01443537"
 BEAR = [
@@ -146,3 +150,52 @@ def test_captions_that_cannot_be_audited(
     assert main(["audit", str(tmp_path / "c.csv")]) == 2
     assert message in capsys.readouterr().err
     assert not list(tmp_path.glob("*.html"))
+
+
+def of_imagenet_r(folder: Path) -> tuple[Path, list[str]]:
+    """A captions file of twenty images of ImageNet-R."""
+    styles = (f"{ICE_BEAR}/deviantart", f"{GOLDFISH}/art")
+    names = [f"{style}_{number}.jpg" for style in styles for number in range(10)]
+    path = folder / "captions.csv"
+    path.write_text("\n".join(["file_name,caption", *(f"{name},A picture." for name in names)]))
+    return path, names
+
+
+def test_parts_are_those_of_the_data(tmp_path: Path) -> None:
+    path, names = of_imagenet_r(tmp_path)
+    captions = read_captions(path)
+    for name in ("seeded:7", "seed42"):
+        expected = split(_Named(sorted(names), path, None), name, partial=True)
+        found = audit(captions, split_of(captions, path, None, name))
+        assert found.split == expected
+        tested = sum(name in expected.test for name in names)
+        assert found.by_part.keys() <= {"train", "test"}
+        assert sum(group.count for group in found.by_part.values()) == len(names)
+        assert found.by_part.get("test", Group(0, {})).count == tested
+        assert f"{name}, {len(expected.test)} images for testing, " in page(found, None)
+    default = split_of(captions, path, None, None)
+    assert default is not None
+    assert default.name == "seed42"
+
+
+def test_folders_called_train_and_test_are_a_split(tmp_path: Path) -> None:
+    path, names = of_imagenet_r(tmp_path)
+    for number, name in enumerate(names):
+        file = tmp_path / "images" / ("train" if number % 5 else "test") / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"not looked at")
+    found = split_of(read_captions(path), path, open_images(tmp_path / "images"), None)
+    assert found is not None
+    assert (found.name, found.test) == ("folder", tuple(sorted(names[::5])))
+
+
+def test_other_images_have_no_split_of_imagenet_r(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "c.csv").write_text("file_name,caption\npizza/1.jpg,a pizza\npizza/2.jpg,food\n")
+    assert audit(read_captions(tmp_path / "c.csv")).split.name == "seeded"
+    assert main(["audit", str(tmp_path / "c.csv"), "--split-name", "seed42"]) == 2
+    assert "pizza is no class of ImageNet-R" in capsys.readouterr().err
+    path, _ = of_imagenet_r(tmp_path)
+    assert main(["audit", str(path), "--split-name", "sed42"]) == 2
+    assert "did you mean 'seed42'" in capsys.readouterr().err

@@ -8,6 +8,7 @@ from mm_imagenet_r.classes import classes
 LEXICON = lexicon_of(imagenet_r())
 ICE_BEAR, TOY_POODLE, GOLDFISH, TIMBER_WOLF = "n02134084", "n02113624", "n01443537", "n02114367"
 SEA_LION, LION, HARP, NEWT = "n02077923", "n02129165", "n03495258", "n01630670"
+SAINT_BERNARD = "n02109525"
 
 
 def test_every_class_has_its_names() -> None:
@@ -31,6 +32,11 @@ def test_every_class_has_its_names() -> None:
         ("A sea lion on a rock", LION, ""),
         ("A man plays the mouth harp", HARP, ""),
         ("a NEWT", NEWT, "lemma"),
+        ("A block of ice. Bear tracks lead away.", ICE_BEAR, "head"),
+        ("A block of ice\n\nBear tracks lead away.", ICE_BEAR, "head"),
+        ("A polar\nbear.", ICE_BEAR, "lemma"),
+        ("A St. Bernard and a saint", SAINT_BERNARD, "lemma"),
+        ("He became a saint. Bernard was his name.", SAINT_BERNARD, ""),
     ],
 )
 def test_grades(caption: str, wnid: str, grade: str) -> None:
@@ -51,6 +57,11 @@ def test_classes_that_are_named() -> None:
         ("A sea lion and a lion", LION, "A sea lion and an object"),
         ("A dog, no poodle", TOY_POODLE, "A dog, no poodle"),
         ("An apple pie", "apple_pie", "An object"),
+        (
+            "A block of ice. Bear tracks lead away.",
+            ICE_BEAR,
+            "A block of ice. Bear tracks lead away.",
+        ),
     ],
 )
 def test_masking_takes_the_names_of_the_own_class_alone(
