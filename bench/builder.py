@@ -8,9 +8,9 @@ temporary folder. Three commands then take turns, each in a process of its own w
     copy    copying the tar
 
 A row shows the median, least and largest ratio of their processor times over the pairs, and the
-largest memory of a process of ours. The true names come from CODA-Prompt's published lists.
+largest memory of a process of ours.
 
-    python bench/builder.py --lists FOLDER [--pairs 3] [--side 48]
+    python bench/builder.py [--pairs 3] [--side 48]
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from tests.standin import image_files, plain_captions, true_names, write_captions, write_folder
+from mm_imagenet_r.classes import image_names
+from tests.standin import image_files, plain_captions, write_captions, write_folder
 from tests.standin import write_tar as write_archive
 
 ROOT = Path(__file__).resolve().parent.parent
-LISTS = Path(os.environ.get("MM_TEST_DATA", ROOT.parent / "shared" / "data")) / "coda_split"
 FASTER = 2.0
 MEMORY_MB = 1000
 
@@ -75,16 +75,12 @@ def run(program: str) -> tuple[float, float, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Time the builder beside datasets' imagefolder.")
-    parser.add_argument("--lists", type=Path, default=LISTS, help="folder of the published lists")
     parser.add_argument("--pairs", type=int, default=3, help="rounds")
     parser.add_argument("--side", type=int, default=48, help="width of the images in pixels")
     arguments = parser.parse_args()
-    if not (arguments.lists / "imagenet-r_test.yaml").is_file():
-        print(f"skipped: {arguments.lists} does not hold CODA-Prompt's lists (--lists FOLDER)")
-        return
     with tempfile.TemporaryDirectory() as temporary:
         data, tree = Path(temporary) / "data", Path(temporary) / "tree"
-        names = true_names(arguments.lists)
+        names = image_names()
         data.mkdir()
         write_archive(data / "imagenet-r.tar", image_files(names, arguments.side))
         write_folder(tree, image_files(names, arguments.side))

@@ -40,13 +40,14 @@ def load(
 
     Args:
         name: Of the configuration: `mini`, the default, or a caption set in the data folder:
-            `instructblip`, the default where a folder is given.
+            `instructblip`, the default where a folder is given, or `instructblip@1a2b` where it
+            holds several.
         split: `train` or `test`, also sliced as in `train[:10%]`; all of them if not given.
         data_dir: Folder with the images of ImageNet-R and `captions/`, see
             `mm_imagenet_r.imagenet_r`. The environment variable MM_IMAGENET_R_DATA_DIR if not
             given.
         split_name: Which cut in train and test: `seed42` (default), `coda`, `seeded`, `folder`.
-        partial: Go on where images of ImageNet-R are missing.
+        partial: Go on where images of ImageNet-R are missing, or more than 1 % of the captions.
         streaming: Make the rows one by one instead of caching them on disk.
         cache_dir: Where to cache, if not where `datasets` does.
         num_proc: Processes for the first preparation.

@@ -2,7 +2,7 @@
 
 `open_images` tells the sources apart by looking. All of them give the bytes of the files as they
 are, under the key `<class folder>/<file>`, for ImageNet-R `<wnid>/<style>_<n>.jpg`. Nothing is
-unpacked, and nothing outside the given path is read or written.
+unpacked or written. Links in a folder are followed, so they may bring in images from elsewhere.
 """
 
 from __future__ import annotations
@@ -11,15 +11,13 @@ import abc
 import hashlib
 import os
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from mm_imagenet_r import images, tar_index
 from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.hashes import file_state
 
 #: Levels above the classes that are known: the one of ImageNet-R's tar, and those of PILOT.
 _ROOT: Final = "imagenet-r"
@@ -43,6 +41,9 @@ class Images(abc.ABC):
             times of the files).
         notes: What a user should know about how they were found.
     """
+
+    #: Where each image lies.
+    _where: Mapping[str, Any]
 
     def __init__(self, path: Path, splits: Iterable[tuple[str, str | None]], identity: str) -> None:
         """Take keys, each with the split it lies in.
@@ -74,6 +75,10 @@ class Images(abc.ABC):
         """Return `train` or `test` where the images lie in folders of these names."""
         return self._splits[name]
 
+    def as_stored(self, names: Iterable[str]) -> list[str]:
+        """Return keys in the order in which their images lie, which is the quickest to read."""
+        return sorted(names, key=self._where.__getitem__)
+
     @abc.abstractmethod
     def read(self, name: str) -> bytes:
         """Return the bytes of one image file.
@@ -101,6 +106,8 @@ def open_images(path: Path) -> Images:
     Raises:
         UserError: There is nothing like it, or it is damaged.
     """
+    from mm_imagenet_r.parquet_images import ParquetImages, of_one_configuration
+
     path = path.expanduser().absolute()
     try:
         if path.is_file():
@@ -114,9 +121,12 @@ def open_images(path: Path) -> Images:
         tables = [
             table
             for table in sorted(path.rglob("*.parquet"))
-            if not _NO_CLASSES.intersection(table.relative_to(path).parts[:1])
+            if not (top := table.relative_to(path).parts[0]).startswith(".")
+            and top not in _NO_CLASSES
         ]
-        return ParquetImages(path, tables) if tables else FolderImages(path)
+        if not tables:
+            return FolderImages(path)
+        return ParquetImages(path, of_one_configuration(path, tables))
     except OSError as error:
         raise UserError(
             f"{path} cannot be read ({error.strerror or error}): check the permissions of the "
@@ -213,8 +223,7 @@ class FolderImages(Images):
                 if placed is not None:
                     found.append(placed)
                     self._where[placed[0]] = Path(folder, file)
-                    facts = self._where[placed[0]].stat()
-                    line = f"{'/'.join((*above, file))}\0{facts.st_size}\0{facts.st_mtime_ns}\n"
+                    line = f"{'/'.join((*above, file))}\0{file_state(self._where[placed[0]])}\n"
                     digest.update(line.encode("utf-8", "surrogateescape"))
         super().__init__(path, found, digest.hexdigest())
 
@@ -223,79 +232,3 @@ class FolderImages(Images):
             return self._where[name].read_bytes()
         except OSError as error:
             raise self._changed(name, error.strerror or str(error)) from error
-
-
-class ParquetImages(Images):
-    """Images in a column of Parquet files; quick when read in the order of the rows."""
-
-    def __init__(self, path: Path, tables: Sequence[Path]) -> None:
-        """Read the names in the files.
-
-        Args:
-            path: What was asked for.
-            tables: The files.
-
-        Raises:
-            UserError: A file is damaged or lacks a column.
-        """
-        self._where: dict[str, tuple[Path, int, int]] = {}
-        self._last: tuple[Path, int, pa.Array] | None = None
-        found: list[tuple[str, str | None]] = []
-        digest = hashlib.sha256()
-        for table in tables:
-            try:
-                with pq.ParquetFile(table) as file:
-                    self._index(table, file, found)
-            except pa.ArrowException as error:
-                raise UserError(
-                    f"{table} is no Parquet or is damaged: write or download it again"
-                ) from error
-            facts = table.stat()
-            digest.update(f"{table.name}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode())
-        super().__init__(path, found, digest.hexdigest())
-
-    def _index(
-        self, table: Path, file: pq.ParquetFile, found: list[tuple[str, str | None]]
-    ) -> None:
-        if absent := {"image", "file_name"} - set(file.schema_arrow.names):
-            raise UserError(
-                f"{table} has no column {' or '.join(sorted(absent))} but "
-                f"{', '.join(file.schema_arrow.names)}: without file names no split and no caption "
-                "can be found again. Use imagenet-r.tar, or an export of this package"
-            )
-        split = next(
-            (s for s in SPLITS if table.name.startswith(s) or table.parent.name == s), None
-        )
-        for group in range(file.num_row_groups):
-            column = file.read_row_group(group, columns=["file_name"])["file_name"]
-            for row, name in enumerate(column.to_pylist()):
-                placed = place(PurePosixPath(str(name)).parts)
-                if placed is None:
-                    raise UserError(
-                        f"{table}: the file name {name!r} is not <class>/<file>.jpg, so the image "
-                        "has no class. Correct the column file_name"
-                    )
-                found.append((placed[0], placed[1] or split))
-                self._where[placed[0]] = (table, group, row)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_last": None}
-
-    def read(self, name: str) -> bytes:  # noqa: D102 - that of Images
-        table, group, row = self._where[name]
-        last = self._last
-        if last is None or last[:2] != (table, group):
-            try:
-                with pq.ParquetFile(table) as file:
-                    column = file.read_row_group(group, columns=["image"])["image"]
-            except (OSError, pa.ArrowException) as error:
-                raise self._changed(name, str(error)) from error
-            last = self._last = (table, group, column.combine_chunks())
-        value = last[2][row].as_py()
-        data: bytes | None = value.get("bytes") if isinstance(value, dict) else value
-        if not isinstance(data, bytes):
-            raise UserError(
-                f"{table}: the column image has no bytes for {name}, it may hold paths only. "
-                "Write it with embedded images"
-            )
-        return data

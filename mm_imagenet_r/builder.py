@@ -138,6 +138,8 @@ def features(source: Source) -> Any:
             "label": datasets.ClassLabel(names=list(source.classes())),
             "file_name": datasets.Value("string"),
             "wnid": datasets.Value("string"),
+            "class_name": datasets.Value("string"),
+            "imagenet_index": datasets.Value("int32"),
             "style": datasets.Value("string"),
         }
     )

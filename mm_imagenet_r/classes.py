@@ -1,18 +1,16 @@
-"""The 200 classes of ImageNet-R, and what a complete copy of its images consists of."""
+"""The 200 classes of ImageNet-R, and the names of all of its images."""
 
 from __future__ import annotations
 
 import csv
 import functools
-import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from typing import Final
 
-#: `<style>_<n>.jpg`: one word of small letters, and a number (203 is the largest there is).
-_FILE: Final = re.compile(r"(?P<style>[a-z]+)_(?P<number>0|[1-9]\d{0,2})\.jpg")
+_FACTS: Final = ("wnid", "name", "imagenet_index", "coda_label")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +22,19 @@ class ImageNetRClass:
         name: As in the README of ImageNet-R, with underscores.
         imagenet_index: Its number among the 1000 classes of ImageNet-1k.
         coda_label: Its number in the lists of CODA-Prompt, which shuffle the classes.
-        images: How many images it has.
+        styles: How many images it has of each style, in which they are numbered from 0 on.
     """
 
     wnid: str
     name: str
     imagenet_index: int
     coda_label: int
-    images: int
+    styles: Mapping[str, int]
+
+    @property
+    def images(self) -> int:
+        """How many images it has."""
+        return sum(self.styles.values())
 
 
 @functools.cache
@@ -40,8 +43,9 @@ def classes() -> tuple[ImageNetRClass, ...]:
 
     >>> len(classes()), sum(cls.images for cls in classes())
     (200, 30000)
-    >>> classes()[0]
-    ImageNetRClass(wnid='n01443537', name='goldfish', imagenet_index=1, coda_label=122, images=230)
+    >>> cls = classes()[0]
+    >>> cls.wnid, cls.name, cls.imagenet_index, cls.coda_label, cls.images, cls.styles["art"]
+    ('n01443537', 'goldfish', 1, 122, 230, 13)
     """
     text = (resources.files("mm_imagenet_r") / "classes.csv").read_text(encoding="utf-8")
     return tuple(
@@ -50,9 +54,26 @@ def classes() -> tuple[ImageNetRClass, ...]:
             row["name"],
             int(row["imagenet_index"]),
             int(row["coda_label"]),
-            int(row["images"]),
+            {key: int(count) for key, count in row.items() if key not in _FACTS and count != "0"},
         )
         for row in csv.DictReader(text.splitlines())
+    )
+
+
+@functools.cache
+def image_names() -> tuple[str, ...]:
+    """Return the keys of all images, sorted.
+
+    >>> image_names()[0], image_names()[-1], len(image_names())
+    ('n01443537/art_0.jpg', 'n12267677/sketch_9.jpg', 30000)
+    """
+    return tuple(
+        sorted(
+            f"{cls.wnid}/{of_style}_{number}.jpg"
+            for cls in classes()
+            for of_style, count in cls.styles.items()
+            for number in range(count)
+        )
     )
 
 
@@ -66,53 +87,36 @@ def style(name: str) -> str:
 
 
 def strangers(names: Iterable[str]) -> list[str]:
-    """Say which of the names cannot be ImageNet-R's, a sentence each.
+    """Say which of the names are not ImageNet-R's, a sentence each.
 
-    >>> strangers(["n01443537/art_0.jpg", "n01443537/cat.jpg", "cats/art_0.jpg"])
-    ['n01443537/cat.jpg is not called <style>_<number>.jpg', 'cats is no class of ImageNet-R']
+    >>> strangers(["n01443537/art_0.jpg", "n01443537/art_13.jpg", "cats/art_0.jpg"])
+    ['n01443537/art_13.jpg is no image of ImageNet-R', 'cats is no class of ImageNet-R']
     """
     known = {cls.wnid for cls in classes()}
+    images = set(image_names())
     found: dict[str, None] = {}
     for name in names:
-        folder, _, file = name.rpartition("/")
+        folder = name.rpartition("/")[0]
         if folder not in known:
             found[f"{folder or name} is no class of ImageNet-R"] = None
-        elif not _FILE.fullmatch(file):
-            found[f"{name} is not called <style>_<number>.jpg"] = None
+        elif name not in images:
+            found[f"{name} is no image of ImageNet-R"] = None
     return list(found)
 
 
 def missing(names: Iterable[str]) -> list[str]:
-    """Say what names lack of ImageNet-R's 30,000 images, a sentence each; nothing if complete.
+    """Say what names lack of ImageNet-R's images: classes, then images; nothing if complete.
 
-    No list of files is needed: the numbers of each class and style run from 0 without a gap, and
-    the number of images of each class is known.
-
-    >>> names = [f"n01443537/art_{n}.jpg" for n in (0, 1, 3)]
-    >>> missing(names)[0]
-    'all 207 images of n01484850 (great_white_shark)'
-    >>> missing(names)[-2:]
-    ['n01443537/art_2.jpg', '226 more images of n01443537 (goldfish)']
+    >>> missing(name for name in image_names() if not name.startswith("n02"))[0]
+    'all 377 images of n02007558 (flamingo)'
+    >>> missing(image_names()[1:])
+    ['n01443537/art_0.jpg']
     """
-    numbers: dict[tuple[str, str], set[int]] = {}
-    counts: Counter[str] = Counter()
-    for name in names:
-        folder, _, file = name.rpartition("/")
-        counts[folder] += 1
-        if match := _FILE.fullmatch(file):
-            numbers.setdefault((folder, match["style"]), set()).add(int(match["number"]))
-    gaps: dict[str, list[str]] = {}
-    for (folder, of_style), present in sorted(numbers.items()):
-        absent = sorted(set(range(max(present))) - present)
-        gaps.setdefault(folder, []).extend(f"{folder}/{of_style}_{n}.jpg" for n in absent)
-    whole: list[str] = []
-    parts: list[str] = []
-    for cls in classes():
-        if not counts[cls.wnid]:
-            whole.append(f"all {cls.images} images of {cls.wnid} ({cls.name})")
-            continue
-        named = gaps.get(cls.wnid, [])
-        parts += named
-        if (more := cls.images - counts[cls.wnid] - len(named)) > 0:
-            parts.append(f"{more} more images of {cls.wnid} ({cls.name})")
-    return [*whole, *parts]
+    absent = sorted(set(image_names()).difference(names))
+    of_class = Counter(name.partition("/")[0] for name in absent)
+    whole = [cls for cls in classes() if of_class[cls.wnid] == cls.images]
+    gone = {cls.wnid for cls in whole}
+    return [
+        *(f"all {cls.images} images of {cls.wnid} ({cls.name})" for cls in whole),
+        *(name for name in absent if name.partition("/")[0] not in gone),
+    ]

@@ -7,6 +7,7 @@ What is there already is not fetched again, only checked.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import http.client
@@ -14,13 +15,16 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, TYPE_CHECKING, Final
 
 from mm_imagenet_r.command_line import Parser, run
-from mm_imagenet_r.errors import UserError, some
+from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.files import explain
+
+if TYPE_CHECKING:
+    from mm_imagenet_r.archive import Images
 
 URL: Final = "https://people.eecs.berkeley.edu/~hendrycks/imagenet-r.tar"
 #: Attempts in a row that bring not one byte.
@@ -84,10 +88,21 @@ def fetch(
 def _lock(file: IO[bytes], part: Path) -> None:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
+    except BlockingIOError as error:
         raise UserError(
             f"another process is downloading to {part}: wait until it is done"
         ) from error
+    except OSError:
+        pass  # a file system without locks: the hash shows whether two were at it
+
+
+@contextlib.contextmanager
+def _writing(file: IO[bytes]) -> Iterator[None]:
+    """Tell errors of the disk from those of the network, which are worth another attempt."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(explain(error, Path(file.name))) from error
 
 
 def _fill(
@@ -108,10 +123,10 @@ def _fill(
             error.close()
             if error.code < 500 and error.code not in (408, 429):
                 raise UserError(f"{url} cannot be had ({trouble}): check the address") from error
-        except (http.client.HTTPException, urllib.error.URLError, ConnectionError) as error:
-            trouble = str(getattr(error, "reason", error)) or type(error).__name__
         except TimeoutError:
             trouble = f"no answer for {TIMEOUT:.0f} s"
+        except (http.client.HTTPException, OSError) as error:
+            trouble = str(getattr(error, "reason", error)) or type(error).__name__
         except ValueError as error:
             raise UserError(f"{url!r} is no address: give http://... or https://...") from error
         failures = 1 if file.tell() > before else failures + 1
@@ -140,16 +155,20 @@ def _request(url: str, file: IO[bytes], size: int | None, progress: Progress | N
         return True
     with answer:
         if here and answer.status != 206:  # the server sends everything again
-            file.truncate(0)
-            here = file.tell() if file.seek(0) else 0
+            with _writing(file):
+                file.truncate(0)
+                file.seek(0)
+            here = 0
         length = answer.headers.get("Content-Length")
         total = None if length is None else here + int(length)
         while data := answer.read(_CHUNK):
-            file.write(data)
+            with _writing(file):
+                file.write(data)
             here += len(data)
             if progress is not None:
                 progress(here, total)
-        file.flush()
+        with _writing(file):
+            file.flush()
     return total is None or here >= total
 
 
@@ -167,28 +186,20 @@ def _wrong(path: Path, size: int | None, hashes: dict[str, str | None]) -> str |
     return None
 
 
-def describe(folder: Path) -> list[str]:
-    """Say in lines what images a folder holds, whether all are there, and how they are split.
+def describe(images: Images, lists: Path) -> list[str]:
+    """Say in lines what images there are, and how they are split.
 
-    Raises:
-        UserError: There are none, or they are damaged.
+    Args:
+        images: Of ImageNet-R, all or some of them.
+        lists: Folder in which the list of the split `coda` may lie.
     """
-    from mm_imagenet_r.archive import open_images
-    from mm_imagenet_r.classes import missing, strangers
     from mm_imagenet_r.splits import split
 
-    images = open_images(folder)
     folders = {name.partition("/")[0] for name in images.names}
     lines = [f"{images.path}: {len(images):,} images of {len(folders)} classes", *images.notes]
-    if wrong := strangers(images.names):
-        return [*lines, f"this is not ImageNet-R: {some(wrong)}"]
-    if lacking := missing(images.names):
-        lines.append(f"missing: {some(lacking)}")
-    else:
-        lines.append("complete: every class has all of its images")
     for name in (None, "coda"):
         try:
-            cut = split(images, name, lists=[folder], partial=True)
+            cut = split(images, name, lists=[lists], partial=True)
         except UserError as error:
             lines.append(f"split {name or 'of the images'} cannot be had: {error}")
         else:
@@ -211,8 +222,15 @@ def _main(arguments: Sequence[str] | None) -> None:
     parser.add_argument("folder", type=Path, help="where imagenet-r.tar belongs")
     parser.add_argument("--url", default=URL, help="a mirror of the archive (the hash is checked)")
     given = parser.parse_args(arguments)
+    from mm_imagenet_r.archive import open_images
+    from mm_imagenet_r.imagenet_r import require_imagenet_r
+
     _download(given.folder, given.url)
-    print("\n".join(describe(given.folder)))
+    images = open_images(given.folder)
+    require_imagenet_r(images, partial=True)
+    print("\n".join(describe(images, given.folder)))
+    require_imagenet_r(images)
+    print("complete: every class has all of its images")
 
 
 def _download(folder: Path, url: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 from typing import Any
 
 
@@ -14,3 +15,13 @@ def json_sha256(value: Any) -> str:
     True
     """
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def file_state(path: Path) -> tuple[int, int]:
+    """Length and time of the last change of a file, by which its present content is known.
+
+    Raises:
+        OSError: It cannot be looked at.
+    """
+    facts = path.stat()
+    return facts.st_size, facts.st_mtime_ns

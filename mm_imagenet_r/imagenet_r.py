@@ -8,6 +8,8 @@ which every file or caption set is a configuration of its own:
     captions/other/<fingerprint>/captions.parquet
 
 The configuration `instructblip-masked` has the same captions without the names of the own class.
+Of several caption sets in one folder `other@<first characters of the fingerprint>` names one, and
+`other` the only one that has captions of all images.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from mm_imagenet_r.archive import Images, open_images
-from mm_imagenet_r.classes import classes, missing, strangers, style
+from mm_imagenet_r.classes import classes, image_names, missing, strangers, style
 from mm_imagenet_r.errors import UserError, did_you_mean, some
 from mm_imagenet_r.images import check_header
 from mm_imagenet_r.splits import Split, split
@@ -33,7 +35,17 @@ DEFAULT: Final = "instructblip"
 MASKED: Final = "-masked"
 
 #: To be raised when the same files are to give other rows: cached copies are then void.
-_RULES: Final = 1
+_RULES: Final = 2
+
+#: Share of the images on which the captioner may have failed.
+_FAILED: Final = 0.01
+#: What the metadata of captions say that is not about their making: of an export, for one.
+_NOT_MAKING: Final = {
+    "fingerprint", "captions", "caption_set", "empty_captions", "split", "split_sha256",
+    "description",
+}  # fmt: skip
+#: What the description tells of the making.
+_TOLD: Final = ("captions", "caption_set", "model", "revision", "prompt", "empty_captions")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +65,12 @@ class ImageNetR:
     split: Split
 
     def description(self) -> str:  # noqa: D102 - that of Source
-        facts = "; ".join(f"{key} {value}" for key, value in self.provenance().items())
-        return f"ImageNet-R with captions. {'. '.join([facts, *self.images.notes])}."
+        told = {key: self.caption_facts[key] for key in _TOLD if key in self.caption_facts}
+        facts = {**told, "split": self.split.name, "split_sha256": self.split.sha256}
+        sentences = ["; ".join(f"{key} {value}" for key, value in facts.items())]
+        if absent := len(image_names()) - len(self.images):
+            sentences.append(f"{absent:,} images are absent, the others are split as always")
+        return f"ImageNet-R with captions. {'. '.join([*sentences, *self.images.notes])}."
 
     def provenance(self) -> dict[str, str]:  # noqa: D102 - that of Source
         return {
@@ -64,7 +80,7 @@ class ImageNetR:
         }
 
     def classes(self) -> dict[str, str]:  # noqa: D102 - that of Source
-        return {cls.wnid: cls.name for cls in classes()}
+        return {cls.wnid: cls.name.replace("_", " ") for cls in classes()}
 
     def identity(self) -> str:  # noqa: D102 - that of Source
         facts = [_RULES, self.images.identity, self.provenance()]
@@ -80,7 +96,8 @@ class ImageNetR:
             UserError: A file is no image.
         """
         numbers = {cls.wnid: label for label, cls in enumerate(classes())}
-        wanted = set(labels)
+        indices = {cls.wnid: cls.imagenet_index for cls in classes()}
+        class_names, wanted = self.classes(), set(labels)
         for name in self.split.train if split == "train" else self.split.test:
             wnid, _, file = name.partition("/")
             if numbers[wnid] not in wanted:
@@ -97,6 +114,8 @@ class ImageNetR:
                 "label": numbers[wnid],
                 "file_name": name,
                 "wnid": wnid,
+                "class_name": class_names[wnid],
+                "imagenet_index": indices[wnid],
                 "style": style(name),
             }
 
@@ -107,10 +126,11 @@ def find(
     """Join the images of a data folder with one of its caption sets.
 
     Args:
-        name: Of the caption set; with `-masked` the names of the own class are masked.
+        name: Of the caption set, see the top of this file.
         data_dir: The data folder; the environment variable if not given.
         split_name: See `mm_imagenet_r.splits`.
-        partial: Images may be missing; those there are must all have captions.
+        partial: Images may be missing, and the captioner may have failed on any number of those
+            there are. They must all be in the caption set.
 
     Raises:
         UserError: There is no such folder or caption set, images or captions are missing, ...
@@ -122,10 +142,10 @@ def find(
             f"others are caption sets in a folder of yours: give data_dir or set {ENVIRONMENT}"
         )
     folder = Path(given).expanduser().absolute()
-    path, masked = _caption_set(name, folder)  # before the images, which take longer
+    path, wanted, masked = _caption_set(name, folder)  # before the images, which take longer
     images = open_images(folder)
-    _require_imagenet_r(images, partial)
-    captions, facts = _captions(path, masked, images)
+    require_imagenet_r(images, partial=partial)
+    captions, facts = _captions(_one_set(path, wanted, images), masked, images, partial)
     return ImageNetR(
         images,
         captions,
@@ -147,19 +167,21 @@ def caption_sets(folder: Path) -> dict[str, Path]:
     }
 
 
-def _caption_set(name: str, folder: Path) -> tuple[Path, bool]:
-    """Where the captions of a configuration are, and whether they are to be masked."""
+def _caption_set(name: str, folder: Path) -> tuple[Path, str, bool]:
+    """Where the captions of a configuration are, which of several, and whether to mask them."""
     if not folder.is_dir():
         raise UserError(
             f"data_dir {folder} is no folder: give the one that holds imagenet-r.tar (or the "
             "unpacked images) and captions/"
         )
     sets = caption_sets(folder)
-    if name in sets:
-        return sets[name], False
     plain = name.removesuffix(MASKED)
-    if plain in sets:
-        return sets[plain], True
+    for called in (name, plain):
+        if called in sets:
+            return sets[called], "", called != name
+    base, _, wanted = plain.rpartition("@")
+    if base in sets and sets[base].is_dir():
+        return sets[base], wanted, plain != name
     known = did_you_mean(plain, sets) if sets else "there is none"
     raise UserError(
         f"no caption set {plain!r} in {folder / 'captions'}: {known}. Make one with "
@@ -168,7 +190,33 @@ def _caption_set(name: str, folder: Path) -> tuple[Path, bool]:
     )
 
 
-def _require_imagenet_r(images: Images, partial: bool) -> None:
+def _one_set(path: Path, wanted: str, images: Images) -> Path:
+    """The caption set whose fingerprint begins as wanted; else the one that has all images."""
+    from mm_imagenet_r.captions.files import covers, described, finished_sets
+
+    sets = finished_sets(path) if path.is_dir() else []
+    if len(sets) < 2 and not wanted:
+        return path  # a file, a set itself, or a folder of one
+    if wanted:
+        which = f"have a fingerprint that begins with {wanted!r}"
+        found = [each for each in sets if each.name.startswith(wanted)]
+    else:
+        which = f"have captions of all {len(images):,} images"
+        found = [each for each in sets if covers(each, images.names)]
+    if len(found) == 1:
+        return found[0]
+    raise UserError(
+        f"{len(found) or 'none'} of the {len(sets)} caption sets in {path} {which}. Name one: "
+        + "; ".join(f"{path.name}@{each.name[:8]} ({described(each)})" for each in sets)
+    )
+
+
+def require_imagenet_r(images: Images, *, partial: bool = False) -> None:
+    """Make sure that images are those of ImageNet-R, and all of them unless `partial`.
+
+    Raises:
+        UserError: They are not.
+    """
     if wrong := strangers(images.names):
         raise UserError(
             f"{images.path} is not ImageNet-R: {some(wrong)}. Give the folder that holds its 200 "
@@ -182,9 +230,11 @@ def _require_imagenet_r(images: Images, partial: bool) -> None:
         )
 
 
-def _captions(path: Path, masked: bool, images: Images) -> tuple[dict[str, str], dict[str, str]]:
+def _captions(
+    path: Path, masked: bool, images: Images, partial: bool
+) -> tuple[dict[str, str], dict[str, str]]:
     """Caption of each image, and what is known of how they were made."""
-    from mm_imagenet_r.captions.files import read_captions
+    from mm_imagenet_r.captions.files import identity_of, read_captions
 
     read = read_captions(path)
     # Images on which the captioner failed are known: they are not missing, their text is empty.
@@ -196,14 +246,34 @@ def _captions(path: Path, masked: bool, images: Images) -> tuple[dict[str, str],
             f"{some(lacking)}. Its column file_name must hold names like these; finish the set "
             "with the command that began it, or add the rows"
         )
+    failed = [key for key in images.names if key in read.failed]
+    if len(failed) > _FAILED * len(images) and not partial:
+        raise UserError(
+            f"caption set {path}: the captioner failed on {len(failed):,} of {len(images):,} "
+            f"images, such as {failed[0]} ({read.failed[failed[0]]}). Give the command that made "
+            "it again with --retry-errors, or take these images without captions (partial=True, "
+            "--partial)"
+        )
     captions = {key: texts[key] for key in images.names}
     if masked:
         from mm_imagenet_r.captions.leakage import mask
 
         captions = {key: mask(text, key.partition("/")[0]) for key, text in captions.items()}
-    facts = {"caption_set": read.identity}
-    known = {key: read.info.get(key) for key in ("model", "revision", "prompt")}
-    facts |= {key: str(value) for key, value in known.items() if value is not None}
+    facts = {"caption_set": identity_of(captions, read.info.get("fingerprint"))}
+    for key, value in read.info.items():
+        if key not in _NOT_MAKING and value is not None:
+            facts[key] = _readable(value)
     if empty := sum(not text for text in captions.values()):
         facts["empty_captions"] = str(empty)
     return captions, facts
+
+
+def _readable(value: Any) -> str:
+    """A setting as text; several by name as `--decoding` takes them.
+
+    >>> _readable({"num_beams": 5, "do_sample": False})
+    'do_sample=false num_beams=5'
+    """
+    if isinstance(value, Mapping):
+        return " ".join(f"{key}={_readable(value[key])}" for key in sorted(value))
+    return value if isinstance(value, str) else json.dumps(value)

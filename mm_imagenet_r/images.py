@@ -7,6 +7,7 @@ files calls `check` first, so that a broken file is found before a run and not i
 
 from __future__ import annotations
 
+import functools
 import io
 from typing import Any
 
@@ -14,10 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+_FORMATS = {
+    ".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".gif": "GIF", ".bmp": "BMP",
+    ".tif": "TIFF", ".tiff": "TIFF", ".ppm": "PPM", ".pgm": "PPM", ".avif": "AVIF",
+}  # fmt: skip
+
 #: Suffixes (lower case) of the files that count as images in a folder.
-SUFFIXES = frozenset(
-    {".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
-)
+SUFFIXES = frozenset(_FORMATS)
 
 #: Below this many pixels on a side nothing can be seen, and resizing may divide by zero.
 MIN_SIDE = 2
@@ -45,7 +49,7 @@ def rgb(data: bytes) -> Image.Image:
     >>> rgb(buffer.getvalue()).getpixel((0, 0))
     (255, 255, 255)
     """
-    with Image.open(io.BytesIO(data)) as opened:
+    with Image.open(io.BytesIO(data), formats=_formats()) as opened:
         opened.load()
         image = _eight_bit(_upright(opened))
         if image.has_transparency_data:
@@ -96,7 +100,7 @@ def check_header(data: bytes) -> str | None:
     if not data:
         return "is empty (0 bytes)"
     try:
-        with Image.open(io.BytesIO(data)) as header:
+        with Image.open(io.BytesIO(data), formats=_formats()) as header:
             width, height = header.size
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         return _bomb(str(error))
@@ -112,6 +116,16 @@ def check_header(data: bytes) -> str | None:
     if min(width, height) < MIN_SIDE:
         return f"is {width} x {height} pixels, too small to show anything"
     return None
+
+
+@functools.cache
+def _formats() -> tuple[str, ...]:
+    """What Pillow may try, whatever a file is called: EPS, for one, would run Ghostscript.
+
+    A Pillow that lacks one of them would stumble over its name.
+    """
+    Image.init()
+    return tuple(name for name in dict.fromkeys(_FORMATS.values()) if name in Image.OPEN)
 
 
 def _bomb(detail: str) -> str:

@@ -5,9 +5,12 @@ name and a hash, to be printed and stored with every result:
 
 * `seed42`: the rule of the PyTorch port of DualPrompt at its default seed, which the published log
   of PILOT was made on. It needs no file and is the default.
-* `coda`: the lists that CODA-Prompt publishes and Mammoth uses.
+* `coda`: the list that CODA-Prompt publishes and Mammoth uses.
 * `seeded`, `seeded:7`: a fifth of each class, by a hash of seed and file name.
 * `folder`: what lies in folders (or Parquet files) called train and test.
+
+All but `folder` cut the 30,000 published images: where some are absent, the others lie where they
+always do.
 """
 
 from __future__ import annotations
@@ -19,7 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from mm_imagenet_r.errors import UserError, did_you_mean
+from mm_imagenet_r.classes import image_names, strangers
+from mm_imagenet_r.errors import UserError, did_you_mean, some
 
 if TYPE_CHECKING:
     from mm_imagenet_r.archive import Images
@@ -32,10 +36,8 @@ _CODA_URL: Final = (
     "https://raw.githubusercontent.com/GT-RIPL/CODA-Prompt/"
     "6417d4f68754be68b697c7ca2323ee61e791e1a3/dataloaders/splits/"
 )
-_CODA_MD5: Final = {
-    "imagenet-r_train.yaml": "b90d9c763369c87dbd9becb80abd83b3",
-    "imagenet-r_test.yaml": "3ea5a3aa2e96578874254d4ee87321b3",
-}
+_CODA_FILE: Final = "imagenet-r_test.yaml"
+_CODA_MD5: Final = "3ea5a3aa2e96578874254d4ee87321b3"
 _CODA_PREFIX: Final = "- data/imagenet-r/"
 
 
@@ -81,11 +83,12 @@ def split(
         images: What to cut.
         name: See the top of this file; if not given, `folder` where there are such folders and
             else `seed42`.
-        lists: Folders in which the lists of `coda` may lie; they are downloaded otherwise.
-        partial: Lists may name images that are not there.
+        lists: Folders in which the list of `coda` may lie; it is downloaded otherwise.
+        partial: Images may be missing: the split is then the same one without them.
 
     Raises:
-        UserError: There is no such rule, its lists cannot be had, or they name absent images.
+        UserError: There is no such rule, its list cannot be had, or the images are not those that
+            it cuts.
     """
     in_folders = {key for key in images.names if images.split_of(key) is not None}
     if name is None:
@@ -93,29 +96,50 @@ def split(
     rule, _, seed = name.partition(":")
     if rule not in NAMES or (seed and not (rule == "seeded" and seed.isdecimal())):
         raise UserError(f"no split {name!r} of ImageNet-R: {did_you_mean(name, NAMES)}")
-    if rule == "seed42":
-        test = _seed42(images.names)
-    elif rule == "seeded":
-        classes = [key.partition("/")[0] for key in images.names]
-        held_out = stratified_cut(classes, images.names, TEST_FRACTION, int(seed or 0))
-        test = {key for key, out in zip(images.names, held_out, strict=True) if out}
-    elif rule == "coda":
-        test = _coda(images, lists, partial)
-    else:
+    if rule == "folder":
         if len(in_folders) < len(images):
             raise UserError(
                 f"split 'folder': {images.path} has no folders train and test that all images lie "
                 f"in. Choose another split: {', '.join(NAMES[:-1])}"
             )
         test = {key for key in images.names if images.split_of(key) == "test"}
+    else:
+        _require_published(images, rule, partial)
+        if rule == "seed42":
+            test = _seed42()
+        elif rule == "coda":
+            test = _coda(lists)
+        else:
+            test = _seeded(int(seed or 0))
     train = tuple(key for key in images.names if key not in test)
-    return Split(name, train, tuple(sorted(test)))
+    canonical = f"{rule}:{int(seed)}" if int(seed or 0) else rule
+    return Split(canonical, train, tuple(key for key in images.names if key in test))
 
 
-def _seed42(names: Sequence[str]) -> set[str]:
+def _require_published(images: Images, rule: str, partial: bool) -> None:
+    if wrong := strangers(images.names):
+        raise UserError(
+            f"split {rule!r} cuts ImageNet-R, and {images.path} holds other images: {some(wrong)}. "
+            "Remove what does not belong there"
+        )
+    if not partial and (absent := sorted(set(image_names()).difference(images.names))):
+        raise UserError(
+            f"split {rule!r} names {len(absent):,} images that {images.path} lacks: "
+            f"{some(absent)}. Complete the images, or do without them (partial=True, --partial)"
+        )
+
+
+def _seed42() -> set[str]:
     """The last fifth of a permutation of the sorted names (dualprompt-pytorch's random_split)."""
+    names = image_names()
     order = torch_randperm(len(names), 42)
     return {names[i] for i in order[int((1 - TEST_FRACTION) * len(names)) :]}
+
+
+def _seeded(seed: int) -> set[str]:
+    names = image_names()
+    held_out = stratified_cut([n.partition("/")[0] for n in names], names, TEST_FRACTION, seed)
+    return {name for name, out in zip(names, held_out, strict=True) if out}
 
 
 def torch_randperm(n: int, seed: int) -> list[int]:
@@ -138,47 +162,30 @@ def torch_randperm(n: int, seed: int) -> list[int]:
     return order
 
 
-def _coda(images: Images, folders: Sequence[Path], partial: bool) -> set[str]:
-    parts = {file: _coda_list(file, folders) for file in _CODA_MD5}
-    train, test = (set(part) for part in parts.values())
-    known = set(images.names)
-    absent = sorted((train | test) - known)
-    if absent and not partial:
-        raise UserError(
-            f"split 'coda' names {len(absent)} images that {images.path} lacks, such as "
-            f"{absent[0]}: complete the images, or do without them (partial=True, --partial)"
-        )
-    if unnamed := sorted(known - train - test):
-        raise UserError(
-            f"split 'coda' does not say where {len(unnamed)} images of {images.path} belong, such "
-            f"as {unnamed[0]}: remove what is not ImageNet-R's, or choose another split"
-        )
-    return test & known
-
-
-def _coda_list(file: str, folders: Sequence[Path]) -> list[str]:
-    """Keys in one of the published lists: local, downloaded before, or downloaded now."""
+def _coda(folders: Sequence[Path]) -> set[str]:
+    """Keys in the published list: local, downloaded before, or downloaded now."""
     from mm_imagenet_r.download import fetch
     from mm_imagenet_r.tar_index import cache_folder
 
-    cached = cache_folder() / "coda" / file
-    path = next((f / file for f in (*folders, cached.parent) if (f / file).is_file()), cached)
+    cached = cache_folder() / "coda" / _CODA_FILE
+    places = [folder / _CODA_FILE for folder in (*folders, cached.parent)]
+    path = next((place for place in places if place.is_file()), cached)
     if not path.exists():
         if os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0"):
             raise UserError(
-                f"split 'coda' needs {file} and HF_HUB_OFFLINE forbids the download: put it beside "
-                f"the images. It lies at {_CODA_URL}{file}"
+                f"split 'coda' needs {_CODA_FILE} and HF_HUB_OFFLINE forbids the download: put it "
+                f"beside the images. It lies at {_CODA_URL}{_CODA_FILE}"
             )
-        fetch(_CODA_URL + file, path, md5=_CODA_MD5[file])
+        fetch(_CODA_URL + _CODA_FILE, path, md5=_CODA_MD5)
     data = path.read_bytes()
     found = hashlib.md5(data, usedforsecurity=False).hexdigest()
-    if found != _CODA_MD5[file]:
+    if found != _CODA_MD5:
         raise UserError(
-            f"{path} is not the published list (md5 {found}, published {_CODA_MD5[file]}): delete "
-            "it and it is downloaded, or put the published one there"
+            f"{path} is not the published list (md5 {found}, published {_CODA_MD5}): delete it and "
+            "it is downloaded, or put the published one there"
         )
     lines = data.decode().splitlines()
-    return [line.removeprefix(_CODA_PREFIX) for line in lines if line.startswith(_CODA_PREFIX)]
+    return {line.removeprefix(_CODA_PREFIX) for line in lines if line.startswith(_CODA_PREFIX)}
 
 
 def stratified_cut(

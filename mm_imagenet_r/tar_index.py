@@ -55,6 +55,18 @@ def cache_folder() -> Path:
     return Path(HF_HOME) / "mm_imagenet_r"
 
 
+def memory_of(path: Path, kind: str) -> Path:
+    """Return where to remember something about a file until its place, length or time changes.
+
+    Raises:
+        OSError: There is no such file.
+    """
+    facts = path.stat()
+    identity = [str(path.resolve()), facts.st_size, facts.st_mtime_ns, facts.st_ino]
+    key = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
+    return cache_folder() / kind / f"{key}.json"
+
+
 def read(path: Path) -> TarIndex:
     """Return the index of a tar, from the cache if the file is what it was.
 
@@ -62,10 +74,7 @@ def read(path: Path) -> TarIndex:
         UserError: The archive is truncated, damaged, packed, or holds what it must not.
         OSError: It cannot be read.
     """
-    facts = path.stat()
-    identity = [str(path.resolve()), facts.st_size, facts.st_mtime_ns, facts.st_ino]
-    key = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
-    cached = cache_folder() / "tar" / f"{key}.json"
+    cached = memory_of(path, "tar")
     with contextlib.suppress(OSError, ValueError, TypeError, KeyError):  # not there, or not whole
         known = json.loads(cached.read_text(encoding="utf-8"))
         members = [(str(name), int(offset), int(size)) for name, offset, size in known["members"]]

@@ -15,17 +15,6 @@ from PIL import Image
 PROFILE = 1_800_000
 
 
-def true_names(lists: Path) -> list[str]:
-    """All 30,000 names, sorted, from a folder with the published lists of CODA-Prompt."""
-    prefix = "- data/imagenet-r/"
-    return sorted(
-        line.strip().removeprefix(prefix)
-        for part in ("train", "test")
-        for line in (lists / f"imagenet-r_{part}.yaml").read_text().splitlines()
-        if line.startswith(prefix)
-    )
-
-
 def first_of_each_class(names: Iterable[str], count: int) -> list[str]:
     """The first names of each class."""
     groups = itertools.groupby(sorted(names), lambda name: name.partition("/")[0])

@@ -69,7 +69,7 @@ class Data:
         train: What is learned from.
         test: What is evaluated on (the validation part where that was asked for).
         captions: Name of the caption set.
-        captions_id: Its fingerprint; where it has none, the hash of file names and texts.
+        captions_id: Its fingerprint and a hash of its texts; without one, the hash alone.
         data_sha256: Identity of everything in the data set, whatever the class order.
         split: Name of the rule by which it was cut.
         split_sha256: Hash of the file names in `test`: `mm_imagenet_r.splits.list_sha256`.

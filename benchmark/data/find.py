@@ -11,7 +11,7 @@ from benchmark.data.messages import waiting
 from benchmark.data.sources import Source
 from mm_imagenet_r.errors import UserError, did_you_mean
 
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(:[\w.-]+)?")
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(:[\w.@-]+)?")
 
 
 def find(name: str, columns: ColumnNames, captions: Path | None, archive: Archive) -> Source:

@@ -27,7 +27,7 @@ from mm_imagenet_r.files import write_atomic
 PROGRESS_FROM = 2000
 
 #: To be raised when `mm_imagenet_r.images.check` judges differently: old findings are then void.
-_RULES = 1
+_RULES = 2
 
 T = TypeVar("T")
 

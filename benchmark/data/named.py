@@ -84,7 +84,7 @@ def read(name: str, archive: Archive, *, captions_given: bool) -> Source:
         loaded = builder.as_dataset()
     found = tables.read(name, loaded, ColumnNames(), captions_given=captions_given)
     facts, class_names = builder.source.provenance(), builder.source.classes()
-    found.class_names = [class_names[wnid].replace("_", " ") for wnid in found.class_names]
+    found.class_names = [class_names[wnid] for wnid in found.class_names]
     found.captions, found.captions_id = facts["captions"], facts.get("caption_set", "")
     found.split = facts["split"]
     found.absent = _absent(builder.source, len(found.rows))

@@ -33,7 +33,7 @@ class Source:
         is_test: (n,) True for rows of the source's test part; None if it has one part only.
         class_names: Every class that occurs, in the order of its labels.
         captions: Name of the caption set.
-        captions_id: Its fingerprint; "" if it has none.
+        captions_id: Its identity, see `mm_imagenet_r.captions.files`; "" if it has none.
         split: Name of the rule that made `is_test`; "" if it has none.
         absent: How many images of a published data set are not there.
         drawn: The images were drawn by our own code: checking them is a waste of time.

@@ -120,7 +120,7 @@ def _again(result: Result) -> Html:
         "split": data["split"],
         "split (sha256 of the file names evaluated on)": data["split_sha256"],
         "captions": data["captions"],
-        "captions (fingerprint of the set, or sha256)": data["captions_id"],
+        "captions (fingerprint of the set, hash of the texts)": data["captions_id"],
         "class order (sha256)": order["sha256"],
         f"backbone {backbone['name']} (sha256)": backbone["sha256"],
         **({f"like: {k}": v for k, v in result["like"].items()} if result["like"] else {}),

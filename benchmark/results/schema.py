@@ -68,7 +68,7 @@ class DatasetInfo(TypedDict):
     Of a folder or file the name is the last part; where it lay is said in `config`. `left_out`
     counts the images that belong to it and took no part, as they are absent or cannot be used.
     `split_sha256` is the hash of the file names evaluated on (`mm_imagenet_r.splits.list_sha256`),
-    `captions_id` the fingerprint of the caption set or, where it has none, a hash of all captions.
+    `captions_id` the fingerprint of the caption set and a hash of all captions, or the hash alone.
     """
 
     name: str

@@ -38,15 +38,20 @@ class Caption:
 
     Attributes:
         text: The caption, without the prompt; kept as it is, empty too.
-        finish: `stop` if the model ended it, `length` if the limit did, `error`.
+        finish: `stop` if the model ended it, `length` if the limit did, `error`; of a server
+            whatever it says.
         n_tokens: Generated tokens, None if unknown.
         error: Why there is no caption; empty if there is one.
+        n_prompt_tokens: Tokens of prompt and image, as a server counts them.
+        served_model: The model that answered, as a server names it.
     """
 
     text: str
     finish: str = "stop"
     n_tokens: int | None = None
     error: str = ""
+    n_prompt_tokens: int | None = None
+    served_model: str | None = None
 
     @classmethod
     def failed(cls, why: str) -> Caption:
@@ -109,11 +114,21 @@ class Captioner(abc.ABC):
 
         Returns:
             JSON values under at least `model`, `revision`, `prompt` and `decoding`. Two requests
-            with equal values belong to the same caption set.
+            with equal values belong to the same caption set. `model` is None for a folder, whose
+            content counts and not its name.
 
         Raises:
             UserError: There is no such model, or the request does not suit it.
         """
+
+    @classmethod
+    def describe(cls, request: Request) -> dict[str, Any]:
+        """Say what is worth knowing about the model and decides nothing.
+
+        Returns:
+            JSON values. A `model` stands for one that the identity leaves out.
+        """
+        return {}
 
     @abc.abstractmethod
     def __init__(self, request: Request, identity: Mapping[str, Any], device: str) -> None:
@@ -164,6 +179,16 @@ def find_backend(name: str) -> type[Captioner]:
     if not (isinstance(found, type) and issubclass(found, Captioner)):
         raise UserError(f"{path} is no Captioner: derive it from {__name__}.Captioner")
     return found
+
+
+def join_options(defaults: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Override generation options; null leaves a default out.
+
+    >>> join_options({"max_tokens": 256, "temperature": 0}, {"temperature": None, "seed": 1})
+    {'max_tokens': 256, 'seed': 1}
+    """
+    joined = {**defaults, **given}
+    return {key: value for key, value in joined.items() if value is not None}
 
 
 def fingerprint(identity: Mapping[str, Any]) -> str:

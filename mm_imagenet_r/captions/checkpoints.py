@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from mm_imagenet_r import tar_index
 from mm_imagenet_r.captions.captioner import Request
 from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.files import write_atomic
 
 if TYPE_CHECKING:
     import torch
 
-#: Files up to this size are hashed whole; of larger ones, which hold weights, both ends.
-_WHOLE: Final = 1 << 20
+#: Files that `from_pretrained` reads from a folder: weights, which lie in it, and small ones, which
+#: may lie in folders of tokenizers and templates; neither is what a download keeps for itself.
+_WEIGHTS: Final = ("*.safetensors", "pytorch_model*.bin", "adapter_model.bin")
+_SMALL: Final = ("*.json", "*.jinja", "*.model", "*.tiktoken", "merges.txt", "vocab*.txt")
+#: From so many bytes on it is said that they are being read.
+_LONG: Final = 2 << 30
 
 
-def config_of(model: str, revision: str | None) -> tuple[Any, str]:
-    """Read a model's configuration, and say exactly which model it is.
+def config_of(model: str, revision: str | None) -> Any:
+    """Read a model's configuration.
 
     Args:
         model: Identifier on the Hub, or a folder.
         revision: Branch, tag or commit on the Hub.
-
-    Returns:
-        The configuration; and the commit on the Hub, or `sha256:` and a hash of the folder.
 
     Raises:
         UserError: There is no such model, or it needs code of its own.
@@ -39,7 +44,7 @@ def config_of(model: str, revision: str | None) -> tuple[Any, str]:
     if revision is not None and folder.is_dir():
         raise UserError(f"--revision is for models on the Hub; {model} is a folder: leave it out")
     try:
-        config = AutoConfig.from_pretrained(model, revision=revision)
+        return AutoConfig.from_pretrained(model, revision=revision)
     except (OSError, ValueError) as error:
         looks_like_path = folder.is_absolute() or model.startswith((".", "~")) or folder.is_dir()
         raise UserError(
@@ -51,28 +56,62 @@ def config_of(model: str, revision: str | None) -> tuple[Any, str]:
                 "`hf auth login`; without a network give the folder of a model"
             )
         ) from error
+
+
+def identity_of(request: Request, config: Any) -> dict[str, Any]:
+    """Say exactly which model it is.
+
+    Args:
+        request: What was asked for.
+        config: What `config_of` returns for it.
+
+    Returns:
+        `model` and `revision`: its identifier and commit on the Hub; of a folder, which may lie
+        anywhere under any name, None and `sha256:` with a hash of its content.
+    """
+    folder = Path(request.model)
     if folder.is_dir():
-        return config, f"sha256:{hash_folder(folder)}"
-    return config, str(getattr(config, "_commit_hash", None) or revision or "main")
+        return {"model": None, "revision": f"sha256:{hash_folder(folder)}"}
+    commit = getattr(config, "_commit_hash", None) or request.revision or "main"
+    return {"model": request.model, "revision": str(commit)}
 
 
-def name_of(model: str) -> str:
-    """Return a model's identifier on the Hub, of a folder its name: it may lie anywhere."""
-    return Path(model).resolve().name if Path(model).is_dir() else model
+def describe(request: Request) -> dict[str, Any]:
+    """Return the name of a model's folder, which is no part of its identity."""
+    folder = Path(request.model)
+    return {"model": folder.resolve().name} if folder.is_dir() else {}
 
 
 def hash_folder(folder: Path) -> str:
-    """Hash what a folder holds: names, sizes, small files whole and of large ones both ends."""
-    digest = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        size = path.stat().st_size
-        digest.update(f"{path.relative_to(folder).as_posix()}\0{size}\0".encode())
-        with path.open("rb") as file:
-            digest.update(file.read(_WHOLE))
-            if size > _WHOLE:
-                file.seek(max(_WHOLE, size - _WHOLE))
-                digest.update(file.read())
-    return digest.hexdigest()[:16]
+    """Hash all that a model's captions depend on: names and bytes of what is loaded, no more.
+
+    The hash of a file is remembered until the file changes.
+    """
+    found = {path for pattern in _WEIGHTS for path in folder.glob(pattern)}
+    found |= {path for pattern in _SMALL for path in folder.rglob(pattern)}
+    files = {
+        name.as_posix(): folder / name
+        for name in sorted(path.relative_to(folder) for path in found if path.is_file())
+        if not any(part.startswith(".") for part in name.parts)
+    }
+    memory = {name: tar_index.memory_of(path, "model") for name, path in files.items()}
+    size = sum(path.stat().st_size for name, path in files.items() if not memory[name].exists())
+    if size > _LONG:
+        print(f"note: {size / (1 << 30):.0f} GiB of {folder} are read once to know the model by")
+    hashes = {name: _hash_file(path, memory[name]) for name, path in files.items()}
+    return hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _hash_file(path: Path, memory: Path) -> str:
+    with contextlib.suppress(OSError, ValueError):  # not there, or not whole
+        known = memory.read_text("ascii")
+        if len(known) == 2 * hashlib.sha256().digest_size:
+            return known
+    with path.open("rb") as file:
+        made = hashlib.file_digest(file, "sha256").hexdigest()
+    with contextlib.suppress(UserError):  # a cache that cannot be written is no loss
+        write_atomic(memory, made.encode())
+    return made
 
 
 def choose_device(device: str) -> str:
@@ -95,6 +134,18 @@ def choose_device(device: str) -> str:
     return device
 
 
+def name_device(device: str) -> str:
+    """Return what a device is called, such as `NVIDIA H100 80GB HBM3`, or `cpu`.
+
+    Raises:
+        UserError: There is no such device.
+    """
+    import torch
+
+    chosen = choose_device(device)
+    return torch.cuda.get_device_name(chosen) if chosen.startswith("cuda") else chosen
+
+
 def choose_dtype(request: Request, on_gpu: str) -> str:
     """Return a precision by its name: the one asked for, else 32 bits on a CPU, `on_gpu` there."""
     if request.dtype != "auto":
@@ -106,7 +157,7 @@ def load(loader: Any, model: str, identity: Mapping[str, Any], **options: Any) -
     """Call `loader.from_pretrained` for exactly the identified model.
 
     Raises:
-        UserError: A file is missing, or a library that the model needs.
+        UserError: A file is missing, or a library that the model needs, or memory.
     """
     logging: Any = importlib.import_module("transformers.utils.logging")
     if not Path(model).is_dir():
@@ -116,6 +167,12 @@ def load(loader: Any, model: str, identity: Mapping[str, Any], **options: Any) -
     try:
         return loader.from_pretrained(model, **options)
     except (OSError, ValueError, ImportError, RuntimeError) as error:
+        if "out of memory" in str(error):
+            raise UserError(
+                f"--model {model} does not fit on its device ({_first_line(error)}): give --dtype "
+                "float16 or bfloat16, a larger GPU or fewer --workers; a model that needs several "
+                "GPUs can be captioned with by a server"
+            ) from error
         hint = (
             " This family also takes videos, for which transformers needs torchvision: install "
             "the release that belongs to your torch"
@@ -131,9 +188,15 @@ def load(loader: Any, model: str, identity: Mapping[str, Any], **options: Any) -
             logging.enable_progress_bar()
 
 
-def to_device(model: Any, device: str) -> Any:
-    """Move a model for inference; no gradients are ever needed."""
-    return model.to(device).eval().requires_grad_(False)
+def load_model(loader: Any, model: str, identity: Mapping[str, Any], device: str) -> Any:
+    """Load weights for inference, straight to where they belong: workers share the main memory.
+
+    Raises:
+        UserError: As `load`.
+    """
+    dtype = torch_dtype(identity["dtype"])
+    loaded = load(loader, model, identity, dtype=dtype, device_map={"": device})
+    return loaded.eval().requires_grad_(False)
 
 
 def torch_dtype(name: str) -> torch.dtype:

@@ -7,7 +7,7 @@ import hashlib
 import json
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -33,7 +33,7 @@ class Captions:
 
     Attributes:
         by_name: Caption by file name, with forward slashes; a missing caption is empty.
-        identity: Fingerprint of the caption set; for a file without one, a hash of its captions.
+        identity: What these captions are called in results, see `identity_of`.
         info: Provenance (`model`, `revision`, `prompt`, `decoding`, ...); empty if unknown.
         failed: Why there is no caption, by file name, for images on which the captioner failed.
         cut: Names of images whose captions the token limit ended.
@@ -44,6 +44,24 @@ class Captions:
     info: dict[str, Any]
     failed: dict[str, str]
     cut: frozenset[str] = frozenset()
+
+
+def identity_of(captions: Mapping[str, str], fingerprint: str | None = None) -> str:
+    """Name captions by their recipe, where it is known, and by a hash of what they say.
+
+    Models at a server and retried errors make other captions of the same recipe.
+
+    Args:
+        captions: Caption by file name; empty ones count as missing.
+        fingerprint: Of the caption set.
+
+    >>> identity_of({"a.jpg": "a cat"}), identity_of({"a.jpg": "a cat", "b.jpg": ""}, "0123abcd")
+    ('78a3a9d262d37b34', '0123abcd-78a3a9d2')
+    """
+    said = sorted(item for item in captions.items() if item[1])
+    text = json.dumps(said, ensure_ascii=False, separators=(",", ":"))
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return f"{fingerprint}-{digest[:8]}" if fingerprint else digest[:16]
 
 
 def read_captions(path: Path) -> Captions:
@@ -94,7 +112,34 @@ def read_captions(path: Path) -> Captions:
     by_name = {name: text for name, text in texts.items() if name not in failed}
     ends = zip(names, (row.get("finish") for row in rows), strict=True)
     cut = frozenset(name for name, finish in ends if finish == "length")
-    return Captions(by_name, info.get("fingerprint") or _hash(by_name), info, failed, cut)
+    identity = identity_of(by_name, info.get("fingerprint"))
+    return Captions(by_name, identity, info, failed, cut)
+
+
+def finished_sets(folder: Path) -> list[Path]:
+    """Return the caption sets that are finished in a folder; each is named by its fingerprint."""
+    return sorted(path.parent for path in folder.glob(f"*/{CAPTIONS}"))
+
+
+def covers(folder: Path, names: Iterable[str]) -> bool:
+    """Tell whether a finished caption set can be read and holds all of these images."""
+    try:
+        captions = read_captions(folder)
+    except UserError:
+        return False
+    return not set(names).difference(captions.by_name, captions.failed)
+
+
+def described(folder: Path) -> str:
+    """Say in few words what a finished caption set is."""
+    try:
+        captions = read_captions(folder)
+    except UserError:
+        return "damaged"
+    facts = [str(captions.info.get("model", "unknown model"))]
+    if prompt := captions.info.get("prompt"):
+        facts.append(json.dumps(prompt, ensure_ascii=False))
+    return f"{', '.join(facts)}, {len(captions.by_name):,} captions"
 
 
 def _file(path: Path) -> Path:
@@ -102,11 +147,12 @@ def _file(path: Path) -> Path:
         inside = path / CAPTIONS
         if inside.is_file():
             return inside
-        sets = sorted(path.glob(f"*/{CAPTIONS}"))
+        sets = finished_sets(path)
         if len(sets) == 1:
-            return sets[0]
+            return sets[0] / CAPTIONS
         raise UserError(
-            f"{path} holds {len(sets)} caption sets: name one, such as {sets[0].parent}"
+            f"{path} holds {len(sets)} caption sets: give the folder of one, "
+            + "; ".join(f"{each} ({described(each)})" for each in sets)
             if sets
             else f"{path} holds no finished caption set ({CAPTIONS}): if one is being made there, "
             "give its command again until it says that it is finished"
@@ -114,11 +160,6 @@ def _file(path: Path) -> Path:
     if path.suffix.lower() not in SUFFIXES:
         raise UserError(f"captions file {path}: give one that ends in {', '.join(SUFFIXES)}")
     return path
-
-
-def _hash(by_name: dict[str, str]) -> str:
-    text = json.dumps(sorted(by_name.items()), ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _column(names: Sequence[str], columns: Sequence[str], path: Path) -> str:

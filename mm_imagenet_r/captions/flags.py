@@ -13,6 +13,7 @@ from typing import Final
 FLAGS: Final[dict[str, str]] = {
     "empty": "there is no text",
     "cut": "the token limit ended it",
+    "filtered": "a filter of the server ended it",
     "repetition": "words, phrases or sentences are repeated",
     "echo": "it begins with the prompt",
     "refusal": "the model declined, or spoke about itself",
@@ -82,6 +83,7 @@ def flags(caption: str, finish: str, prompt: str) -> list[str]:
     found = {
         "empty": not caption.strip(),
         "cut": finish == "length",
+        "filtered": finish == "content_filter",
         "repetition": repeats(caption),
         "echo": bool(asked) and plain.startswith(asked),
         "refusal": _REFUSAL.search(caption) is not None,

@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mm_imagenet_r.captions import checkpoints
 from mm_imagenet_r.captions.captioner import Caption, Captioner, Request
-from mm_imagenet_r.captions.generation import captions_of, start_token, without_prompt
+from mm_imagenet_r.captions.generation import captions_of, decoding_of, start_token, without_prompt
 from mm_imagenet_r.errors import UserError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+#: Values for the chat template; all other options of decoding go to `generate`.
+_TEMPLATE: Final = "chat_template_kwargs"
+#: Tokens at the end of a prompt that may begin the model's thoughts.
+_TAIL: Final = 16
 DECODING: Final[dict[str, Any]] = {"do_sample": False, "max_new_tokens": 256, "num_beams": 1}
 
 
@@ -21,15 +25,14 @@ class ImageTextToText(Captioner):
 
     @classmethod
     def identify(cls, request: Request) -> dict[str, Any]:  # noqa: D102
-        config, revision = checkpoints.config_of(request.model, request.revision)
+        config = checkpoints.config_of(request.model, request.revision)
         identity = {
-            "model": checkpoints.name_of(request.model),
-            "revision": revision,
+            **checkpoints.identity_of(request, config),
             "dtype": checkpoints.choose_dtype(
                 request, "float16" if "float16" in str(config.dtype).split(".") else "bfloat16"
             ),
             "prompt": request.prompt,
-            "decoding": {**DECODING, **request.decoding},
+            "decoding": decoding_of(DECODING, request.decoding),
         }
         processor = _processor(request.model, identity)
         template = getattr(processor, "chat_template", None)
@@ -38,8 +41,19 @@ class ImageTextToText(Captioner):
                 f"--model {request.model} has no chat template: leave --style out, or give plain"
             )
         style = request.style if request.style != "auto" else "chat" if template else "plain"
+        if _TEMPLATE in request.decoding and not (
+            style == "chat" and isinstance(request.decoding[_TEMPLATE], dict)
+        ):
+            raise UserError(
+                f"--decoding {_TEMPLATE} is for chat templates: give it to a model that has one, "
+                f"""such as '{_TEMPLATE}={{"enable_thinking": false}}'"""
+            )
         backend = "pil" if type(processor.image_processor).__name__.endswith("Pil") else "other"
         return {**identity, "style": style, "image_backend": backend}
+
+    @classmethod
+    def describe(cls, request: Request) -> dict[str, Any]:  # noqa: D102
+        return checkpoints.describe(request)
 
     def __init__(self, request: Request, identity: Mapping[str, Any], device: str) -> None:
         from transformers import AutoModelForImageTextToText
@@ -50,10 +64,9 @@ class ImageTextToText(Captioner):
         self._prompt = identity["prompt"]
         self._chat = identity["style"] == "chat"
         self.processor = _processor(request.model, identity)
-        model = checkpoints.load(
-            AutoModelForImageTextToText, request.model, identity, dtype=self._dtype
+        self.model = checkpoints.load_model(
+            AutoModelForImageTextToText, request.model, identity, device
         )
-        self.model = checkpoints.to_device(model, device)
         tokenizer = self.processor.tokenizer
         inner = getattr(self.model, "language_model", self.model)
         if not any(getattr(m.config, "is_encoder_decoder", False) for m in (self.model, inner)):
@@ -65,8 +78,10 @@ class ImageTextToText(Captioner):
             self.model.generation_config.eos_token_id,
             getattr(getattr(inner, "generation_config", None), "eos_token_id", None),
         )
+        decoding = dict(identity["decoding"])
+        self._template = decoding.pop(_TEMPLATE, {})
         self._options = {
-            **identity["decoding"],
+            **decoding,
             "eos_token_id": self._ends,
             "pad_token_id": tokenizer.pad_token_id,
         }
@@ -83,8 +98,11 @@ class ImageTextToText(Captioner):
                     raise
                 del self._options["eos_token_id"]
                 output = self.model.generate(**inputs, **self._options)
-        new = without_prompt(output, inputs["input_ids"], start_token(self.model))
-        return captions_of(new, self.processor, self._ends)
+        prompt = inputs["input_ids"]
+        new = without_prompt(output, prompt, start_token(self.model))
+        (end,) = self.processor.batch_decode(prompt[:1, -_TAIL:], skip_special_tokens=False)
+        thinks = self._chat and end.rstrip().endswith("<think>")
+        return captions_of(new, self.processor, self._ends, thinks=thinks)
 
     def _inputs(self, images: Sequence[Image]) -> Any:
         if not self._chat:
@@ -113,6 +131,7 @@ class ImageTextToText(Captioner):
             return_dict=True,
             return_tensors="pt",
             processor_kwargs={"padding": True},
+            **self._template,
         )
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mm_imagenet_r.captions import checkpoints
 from mm_imagenet_r.captions.captioner import Caption, Captioner, Request
-from mm_imagenet_r.captions.generation import captions_of, start_token, without_prompt
+from mm_imagenet_r.captions.generation import captions_of, decoding_of, start_token, without_prompt
 from mm_imagenet_r.errors import UserError
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class InstructBlip(Captioner):
 
     @classmethod
     def identify(cls, request: Request) -> dict[str, Any]:  # noqa: D102
-        config, revision = checkpoints.config_of(request.model, request.revision)
+        config = checkpoints.config_of(request.model, request.revision)
         if config.model_type != "instructblip":
             raise UserError(
                 f"--model {request.model} is of type {config.model_type}, not instructblip: "
@@ -43,14 +43,17 @@ class InstructBlip(Captioner):
             raise UserError("InstructBLIP has no chat template: leave --style out, or give plain")
         is_t5 = bool(config.text_config.is_encoder_decoder)
         return {
-            "model": checkpoints.name_of(request.model),
-            "revision": revision,
+            **checkpoints.identity_of(request, config),
             "dtype": checkpoints.choose_dtype(request, "bfloat16" if is_t5 else "float16"),
             "prompt": request.prompt,
             "style": "plain",
-            "decoding": {**DECODING, **request.decoding},
+            "decoding": decoding_of(DECODING, request.decoding),
             "image_backend": "pil",
         }
+
+    @classmethod
+    def describe(cls, request: Request) -> dict[str, Any]:  # noqa: D102
+        return checkpoints.describe(request)
 
     def __init__(self, request: Request, identity: Mapping[str, Any], device: str) -> None:
         from transformers import (
@@ -70,14 +73,24 @@ class InstructBlip(Captioner):
         )
         tokenizer = self.processor.tokenizer
         tokenizer.padding_side = "left"
-        model = checkpoints.load(
-            InstructBlipForConditionalGeneration, request.model, identity, dtype=self._dtype
+        self.model = checkpoints.load_model(
+            InstructBlipForConditionalGeneration, request.model, identity, device
         )
-        self.model = checkpoints.to_device(model, device)
-        # Old processors do not say how many tokens stand for an image.
-        self._queries = self.model.config.num_query_tokens
-        self.processor.num_query_tokens = self._queries
-        self._image_token = self.model.config.image_token_id
+        config = self.model.config
+        self._queries = config.num_query_tokens
+        self._image_token = config.image_token_id
+        if self.processor.num_query_tokens is None:  # old ones do not say
+            self.processor.num_query_tokens = self._queries
+        for what, here, there in (
+            ("tokens for an image", self.processor.num_query_tokens, self._queries),
+            ("image token", tokenizer.convert_tokens_to_ids("<image>"), self._image_token),
+        ):
+            if here != there:
+                raise UserError(
+                    f"--model {request.model}: its processor has {what} {here}, config.json has "
+                    f"{there}. They do not belong together: download both anew, in the newest "
+                    "revision"
+                )
         self._ends = checkpoints.end_tokens(
             tokenizer.eos_token_id,
             self.model.generation_config.eos_token_id,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import hashlib
 import importlib.metadata
 import multiprocessing
@@ -23,7 +24,7 @@ from mm_imagenet_r.captions.store import Store
 from mm_imagenet_r.captions.work import caption_units
 from mm_imagenet_r.errors import UserError, some
 
-_PACKAGES = ("torch", "transformers", "tokenizers", "pillow", "openai")
+_PACKAGES = ("mm-imagenet-r", "torch", "transformers", "tokenizers", "pillow", "openai")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ def make_captions(options: Options) -> Path | None:
     for note in images.notes:
         console.print(f"note: {note}", markup=False)
     identity = {"backend": backend_name, **backend.identify(options.request)}
-    about = describe()
+    about = describe(backend, options.request)
     store = Store(options.output, identity, about)
     try:
         for package, version in store.about.get("versions", {}).items():
@@ -66,6 +67,11 @@ def make_captions(options: Options) -> Path | None:
                     f"note: these captions were begun with {package} {version}, here is "
                     f"{about['versions'].get(package, 'none')}: the rest may differ slightly"
                 )
+        if (server := store.about.get("server")) != about.get("server"):
+            console.print(
+                f"note: these captions were begun at {server}, which must serve the same weights",
+                markup=False,
+            )
         freeze(store, images, options, console)
         others = store.manifest.unit_sizes - {options.unit_size}
         if options.unit_size is not None and others:
@@ -106,7 +112,7 @@ def choose_backend(options: Options) -> tuple[str, type[Captioner]]:
     if name is None:
         from mm_imagenet_r.captions.checkpoints import config_of
 
-        config, _ = config_of(options.request.model, options.request.revision)
+        config = config_of(options.request.model, options.request.revision)
         name = "instructblip" if config.model_type == "instructblip" else "transformers"
     backend = find_backend(name)
     for field in AT_SERVER if backend.on_device else ON_DEVICE:
@@ -150,7 +156,7 @@ def freeze(store: Store, images: Images, options: Options, console: Any) -> None
             return
         names = sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())
         names = names[: options.limit]
-    new = [name for name in names if name not in store.manifest.hashes]
+    new = images.as_stored(name for name in names if name not in store.manifest.hashes)
     reading = track(
         new,
         "reading images",
@@ -262,16 +268,23 @@ def choose_devices(backend: type[Captioner], options: Options) -> list[str]:
     return [f"cuda:{own[number % len(own)]}" for number in range(options.workers or len(own))]
 
 
-def describe() -> dict[str, Any]:
-    """Say with what captions are made here; it is noted and decides nothing."""
+def describe(backend: type[Captioner], request: Request) -> dict[str, Any]:
+    """Say with what captions are made here, and when; it is noted and decides nothing."""
     versions = {}
     for package in _PACKAGES:
         try:
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return {
+    about = {
         "versions": versions,
         "python": platform.python_version(),
         "machine": platform.machine(),
+        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        **backend.describe(request),
     }
+    if backend.on_device:
+        from mm_imagenet_r.captions.checkpoints import name_device
+
+        about["device"] = name_device(request.device)
+    return about

@@ -9,15 +9,17 @@ import asyncio
 import base64
 import importlib
 import io
-import itertools
 import os
-import random
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
-from mm_imagenet_r.captions.captioner import Caption, Captioner, Request
+from mm_imagenet_r.captions.captioner import Caption, Captioner, Request, join_options
+from mm_imagenet_r.captions.generation import without_reasoning
+from mm_imagenet_r.captions.pace import Pace, backoff, told_to_wait
 from mm_imagenet_r.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
@@ -38,12 +40,27 @@ _KNOWN: Final = {
     "temperature",
     "top_p",
 }
-#: Answers that concern the whole run and not one image.
-_HOPELESS: Final = {401, 403, 404}
-#: Answers that may be another one later; a lost connection has none.
-_LATER: Final = {408, 409, 429}
+#: Fields of a request that are made here; others in their place would be another question.
+_OURS: Final = ("messages", "model", "n", "stream")
+#: Answers that concern the whole run and not one image: no key, no credit, no model.
+_HOPELESS: Final = {401, 402, 403, 404}
+#: Answers that only say that the server has too much to do, whatever the image.
+_BUSY: Final = {408, 429, 503}
 #: How often an image is sent while the server answers others.
 _ATTEMPTS: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class _Later:
+    """A request without an answer that is to be sent again.
+
+    Attributes:
+        problem: What came in place of an answer.
+        may_be_its_fault: The image may be the cause, if others are answered.
+    """
+
+    problem: str
+    may_be_its_fault: bool
 
 
 class Served(Captioner):
@@ -59,8 +76,11 @@ class Served(Captioner):
             raise UserError("servers take conversations: leave --style out, or give chat")
         if request.revision is not None:
             raise UserError("--revision is for models on the Hub: a server has the one it has")
-        decoding = {**DECODING, **request.decoding}
-        if "max_completion_tokens" in request.decoding and "max_tokens" not in request.decoding:
+        for name in _OURS:
+            if name in request.decoding:
+                raise UserError(f"--decoding {name}: each request has its own; leave it out")
+        decoding = join_options(DECODING, request.decoding)
+        if "max_completion_tokens" in decoding and "max_tokens" not in request.decoding:
             del decoding["max_tokens"]  # newer models of OpenAI refuse it
         return {
             "model": request.served_model or _only_model(request),
@@ -71,6 +91,11 @@ class Served(Captioner):
             "max_side": MAX_SIDE,
             "jpeg_quality": JPEG_QUALITY,
         }
+
+    @classmethod
+    def describe(cls, request: Request) -> dict[str, Any]:  # noqa: D102
+        address = urlsplit(request.model)  # which may hold a name and a password
+        return {"server": (address.hostname or "") + (f":{address.port}" if address.port else "")}
 
     def __init__(self, request: Request, identity: Mapping[str, Any], device: str) -> None:
         openai = _openai()
@@ -90,9 +115,12 @@ class Served(Captioner):
             timeout=request.timeout,
         )
         self._loop = asyncio.new_event_loop()
+        self._calls: set[asyncio.Future[list[Caption]]] = set()
+        self._failure: UserError | None = None
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         self._slots = asyncio.Semaphore(request.concurrency)
+        self._pace = Pace(request.concurrency)
         self._last_answer = 0.0
 
     def __call__(self, images: Sequence[Image]) -> list[Caption]:  # noqa: D102
@@ -113,43 +141,89 @@ class Served(Captioner):
         await self._client.close()
 
     async def _ask_all(self, images: Sequence[Image]) -> list[Caption]:
-        return await asyncio.gather(*map(self._ask, images))
+        answers = asyncio.gather(*map(self._ask, images))
+        self._calls.add(answers)
+        try:
+            return await answers
+        except UserError as error:
+            self._failure = error
+            for call in self._calls:  # what is hopeless for one is so for all
+                call.cancel()
+            raise
+        except asyncio.CancelledError:
+            if self._failure is not None:
+                raise self._failure from None
+            raise
+        finally:
+            self._calls.discard(answers)
 
     async def _ask(self, image: Image) -> Caption:
         """Ask about one image until there is an answer, or no hope of one."""
         async with self._slots:
             url = await asyncio.to_thread(data_url, image)
             started = time.monotonic()
-            for attempt in itertools.count():
-                wait = None
-                try:
-                    answer = await self._send(url)
-                    self._last_answer = time.monotonic()
-                    return _caption(answer)
-                except self._errors.APIStatusError as error:
-                    problem = f"{error.status_code}: {error.message}"[:500]
-                    if error.status_code in _HOPELESS:
-                        raise UserError(_refused(self._url, self._model, error)) from error
-                    if error.status_code < 500 and error.status_code not in _LATER:
-                        return Caption.failed(problem)
-                    wait = _told(error.response)
-                except self._errors.APIConnectionError as error:  # time-outs are of this kind
-                    problem = str(error)
-                except self._errors.OpenAIError as error:
-                    return Caption.failed(f"{type(error).__name__}: {error}"[:500])
-                # While others are answered, the fault is with this image.
-                if self._last_answer > started and attempt + 1 >= _ATTEMPTS:
-                    return Caption.failed(problem)
+            faults = 0
+            while True:
+                answer = await self._try(url)
+                if isinstance(answer, Caption):
+                    return answer
+                faults += answer.may_be_its_fault
                 waited = time.monotonic() - max(started, self._last_answer)
                 if waited > self._outage:
                     raise UserError(
-                        f"the server {self._url} has not answered for {waited:.0f} s ({problem}): "
-                        "what is done is kept; see to the server and give the same command again"
+                        f"the server {self._url} has not answered for {waited:.0f} s "
+                        f"({answer.problem}): what is done is kept; see to the server and give "
+                        "the same command again"
                     )
-                if wait is None:  # not all at once, when the server is back
-                    wait = random.Random().uniform(0.5, 1) * min(2.0**attempt / 4, 20)
-                await asyncio.sleep(min(wait, max(self._outage - waited, 0.05)))
-        raise AssertionError("the loop ends by an answer or an error")
+                if answer.may_be_its_fault:
+                    # Others are answered, and the server is there: it is this image.
+                    if faults >= _ATTEMPTS and self._last_answer > started and await self._is_up():
+                        return Caption.failed(answer.problem)
+                    await asyncio.sleep(min(backoff(faults), max(self._outage - waited, 0.05)))
+
+    async def _try(self, url: str) -> Caption | _Later:
+        """Send a request: return what comes of it, or why it is to be sent again."""
+        async with self._pace.turn() as sent:
+            try:
+                answer = await self._send(url)
+            except self._errors.APIStatusError as error:
+                problem = f"{error.status_code}: {error.message}"[:500]
+                if error.status_code in _HOPELESS:
+                    raise UserError(_refused(self._url, self._model, error)) from error
+                if error.status_code in _BUSY:
+                    told = told_to_wait(error.response.headers)
+                    if told is not None and told > self._outage:
+                        raise UserError(
+                            f"the server {self._url} wants to be left alone for {told:.0f} s "
+                            f"({problem}): give the same command again after that, or a longer "
+                            "--outage"
+                        ) from error
+                    self._pace.refused(sent, told)
+                    return _Later(problem, may_be_its_fault=False)
+                if error.status_code < 500 and error.status_code != 409:
+                    return Caption.failed(problem)
+            except self._errors.APITimeoutError as error:
+                problem = str(error)
+                self._pace.slow(sent)  # it may have too much to do for any answer in time
+            except self._errors.APIConnectionError as error:
+                problem = str(error)
+            except self._errors.OpenAIError as error:
+                return Caption.failed(f"{type(error).__name__}: {error}"[:500])
+            else:
+                self._last_answer = time.monotonic()
+                self._pace.answered()
+                return _caption(answer)
+        return _Later(problem, may_be_its_fault=True)
+
+    async def _is_up(self) -> bool:
+        """Whether the server is there at all; what it says to this does not matter."""
+        try:
+            await self._client.models.list()
+        except self._errors.APIConnectionError:
+            return False
+        except self._errors.APIStatusError as error:
+            return error.status_code not in (*_BUSY, 502, 504)
+        return True
 
     async def _send(self, url: str) -> Any:
         content = [
@@ -176,9 +250,13 @@ def _caption(answer: Any) -> Caption:
         return Caption.failed(f"the server answered without a choice: {answer}"[:500])
     choice = answer.choices[0]
     usage = getattr(answer, "usage", None)
-    finish = "length" if choice.finish_reason == "length" else "stop"
-    text = (choice.message.content or "").strip()
-    return Caption(text, finish, usage.completion_tokens if usage else None)
+    return Caption(
+        without_reasoning(choice.message.content or ""),
+        choice.finish_reason or "unknown",
+        getattr(usage, "completion_tokens", None),
+        n_prompt_tokens=getattr(usage, "prompt_tokens", None),
+        served_model=getattr(answer, "model", None) or None,
+    )
 
 
 def _only_model(request: Request) -> str:
@@ -219,6 +297,11 @@ def _refused(url: str, model: str, error: Any) -> str:
             f"the server {url} has no model {model!r} or no such address ({error.message}): "
             "check --model, which usually ends in /v1, and --served-model"
         )
+    if error.status_code == 402:
+        return (
+            f"the server {url} wants to be paid ({error.message}): what is done is kept; see to "
+            "the account and give the same command again"
+        )
     return f"the server {url} refuses access ({error.message}): set OPENAI_API_KEY to a valid key"
 
 
@@ -228,14 +311,6 @@ def _base_url(url: str) -> str:
 
 def _key() -> str:
     return os.environ.get("OPENAI_API_KEY") or "none"
-
-
-def _told(response: Any) -> float | None:
-    """Seconds to wait, if the server says so."""
-    try:
-        return max(float(response.headers["retry-after"]), 0.0)
-    except (KeyError, ValueError):
-        return None
 
 
 def _openai() -> Any:

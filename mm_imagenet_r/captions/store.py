@@ -4,6 +4,7 @@
     <output>/<fingerprint>/manifest-0000.parquet frozen: file_name, sha256, unit
     <output>/<fingerprint>/parts/00000012.parquet captions of unit 12
     <output>/<fingerprint>/captions.parquet      all of them, when none is missing
+    <output>/<fingerprint>/served_model.json     what a server calls the model that answers
     <output>/<fingerprint>/claims                empty; its byte n is locked by who makes unit n
 
 A unit is done when its file exists; files appear whole, by a rename. Images of equal bytes are
@@ -40,6 +41,7 @@ SCHEMA: Final = pa.schema(
         ("n_tokens", pa.int32()),
         ("flags", pa.list_(pa.string())),
         ("error", pa.string()),
+        ("n_prompt_tokens", pa.int32()),
     ]
 )
 _DAY: Final = 86400.0
@@ -149,7 +151,13 @@ class Store:
             fcntl.lockf(self._claims, fcntl.LOCK_UN, 1, unit)
 
     def commit(self, unit: int, captions: Sequence[Caption]) -> None:
-        """Write the captions of a unit, in the order of its images."""
+        """Write the captions of a unit, in the order of its images.
+
+        Raises:
+            UserError: Some are of another model than those of the set.
+        """
+        for name in sorted({made.served_model for made in captions if made.served_model}):
+            self._confirm(name)
         prompt = str(self.identity.get("prompt", ""))
         rows = [
             {
@@ -160,6 +168,7 @@ class Store:
                 "n_tokens": made.n_tokens,
                 "flags": [] if made.error else flags(made.text, made.finish, prompt),
                 "error": made.error or None,
+                "n_prompt_tokens": made.n_prompt_tokens,
             }
             for item, made in zip(self.units[unit], captions, strict=True)
         ]
@@ -172,7 +181,13 @@ class Store:
             UserError: The file is damaged.
         """
         return [
-            Caption(row["caption"] or "", row["finish"], row["n_tokens"], row["error"] or "")
+            Caption(
+                row["caption"] or "",
+                row["finish"],
+                row["n_tokens"],
+                row["error"] or "",
+                row.get("n_prompt_tokens"),
+            )
             for row in self._rows(unit)
         ]
 
@@ -204,8 +219,30 @@ class Store:
             for name, sha256 in sorted(self.manifest.hashes.items())
         ]
         info = {"fingerprint": self.folder.name, **self.identity}
+        if info["model"] is None:  # a folder: its name decides nothing, but readers want one
+            info["model"] = self.about.get("model")
+        if (served := self._served_model()) is not None:
+            info["served_model"] = served
         schema = SCHEMA.with_metadata({METADATA_KEY: json.dumps(info, sort_keys=True).encode()})
         return parquet(pa.Table.from_pylist(rows, schema))
+
+    def _served_model(self) -> str | None:
+        path = self.folder / "served_model.json"
+        return str(json.loads(path.read_text("utf-8"))) if path.exists() else None
+
+    def _confirm(self, served_model: str) -> None:
+        """Hold the model that answered against the one that began the set.
+
+        A server may call it what it likes, an alias or a dated name, but it must not change.
+        """
+        create(self.folder / "served_model.json", json.dumps(served_model).encode())
+        began = self._served_model()
+        if served_model != began:
+            raise UserError(
+                f"the server's answers are now of the model {served_model!r}, those of the caption "
+                f"set {self.folder} of {began!r}: go on with the server that has that one, or give "
+                "another --output"
+            )
 
     def _part(self, unit: int) -> Path:
         return self._parts / f"{unit:08}.parquet"

@@ -95,12 +95,9 @@ def _holds(path: Path, shard: shards.Shard) -> bool:
 def _write_captions(path: Path, splits: Mapping[str, Any], provenance: Mapping[str, str]) -> None:
     """Write everything but the images: a caption set for those who have these or need none.
 
-    It keeps its fingerprint, so that results made with this copy name the set it came from; masked
-    captions are not those of the set.
+    It keeps its fingerprint, so that results made with this copy name the set it came from.
     """
     import datasets
-
-    from mm_imagenet_r.imagenet_r import MASKED
 
     parts = [
         split.remove_columns("image").add_column("split", [name] * len(split))
@@ -108,8 +105,9 @@ def _write_captions(path: Path, splits: Mapping[str, Any], provenance: Mapping[s
     ]
     table = datasets.concatenate_datasets(parts)
     record = dict(provenance)
-    if "caption_set" in provenance and not path.stem.endswith(MASKED):
-        record["fingerprint"] = provenance["caption_set"]
+    fingerprint, known, _ = provenance.get("caption_set", "").rpartition("-")
+    if known:
+        record["fingerprint"] = fingerprint
     shards.write(path, [table.with_format("arrow")[:]], table.features, record)
 
 

@@ -25,7 +25,7 @@ from typing import Any, Final
 
 from mm_imagenet_r.errors import UserError, some
 from mm_imagenet_r.food101.titles import Title, read_titles
-from mm_imagenet_r.hashes import json_sha256
+from mm_imagenet_r.hashes import file_state, json_sha256
 from mm_imagenet_r.splits import list_sha256
 
 #: The classes as published: the number of a class is its place here, which is no alphabetical one.
@@ -47,7 +47,7 @@ CLASSES: Final = (
 )
 
 #: To be raised when the same files are to give other rows: cached copies are then void.
-_RULES: Final = 1
+_RULES: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Food101:
         folder: What was published, unpacked.
         numbers: Number of each class.
         titles: Rows of `train` and `test` whose images are there.
-        sizes: Bytes of each image, by split and `<class>/<file>`.
+        states: `file_state` of each image, by split and `<class>/<file>`.
         notes: What was mended, and where the published lists differ.
         absent: Images that the tables name and that are not there or empty.
         partial: Files that are no images are left out.
@@ -67,7 +67,7 @@ class Food101:
     folder: Path
     numbers: Mapping[str, int]
     titles: Mapping[str, Sequence[Title]]
-    sizes: Mapping[str, Mapping[str, int]]
+    states: Mapping[str, Mapping[str, tuple[int, int]]]
     notes: Sequence[str]
     absent: Sequence[str]
     partial: bool
@@ -117,13 +117,15 @@ class Food101:
                 "label": label,
                 "file_name": f"{title.cls}/{title.file}",
                 "wnid": title.cls,
+                "class_name": title.cls.replace("_", " "),
+                "imagenet_index": None,
                 "style": "",
             }
 
     def identity(self) -> str:
-        """Hash the cleaned tables, the class numbers, and names and sizes of the images."""
+        """Hash the cleaned tables, the class numbers, and names and states of the images."""
         rows = {
-            split: [(t.file, t.cls, t.text, self.sizes[split][f"{t.cls}/{t.file}"]) for t in found]
+            split: [(t.file, t.cls, t.text, self.states[split][f"{t.cls}/{t.file}"]) for t in found]
             for split, found in self.titles.items()
         }
         return json_sha256([_RULES, str(self.folder), dict(self.numbers), rows, self.partial])
@@ -148,19 +150,24 @@ def source(data_dir: str | Path, *, partial: bool = False) -> Food101:
             )
     numbers = class_numbers(folder)
     titles: dict[str, list[Title]] = {}
-    sizes: dict[str, dict[str, int]] = {}
+    states: dict[str, dict[str, tuple[int, int]]] = {}
     notes: list[str] = []
     for split in ("train", "test"):
         found, mended = read_titles(folder / "texts" / f"{split}_titles.csv", numbers)
         notes += [f"{split}_titles.csv: {note}." for note in mended]
-        sizes[split] = _image_sizes(folder / "images" / split)
+        states[split] = _image_states(folder / "images" / split)
         titles[split] = found
     notes += _differences(folder / "split.json", titles)
+
+    def has_image(split: str, title: Title) -> bool:
+        size, _ = states[split].get(f"{title.cls}/{title.file}", (0, 0))
+        return size > 0
+
     paths = [
         f"images/{split}/{title.cls}/{title.file}"
         for split, found in titles.items()
         for title in found
-        if not sizes[split].get(f"{title.cls}/{title.file}")
+        if not has_image(split, title)
     ]
     if paths:
         if not partial:
@@ -170,10 +177,10 @@ def source(data_dir: str | Path, *, partial: bool = False) -> Food101:
                 "(partial=True, --partial)"
             )
         titles = {
-            split: [t for t in found if sizes[split].get(f"{t.cls}/{t.file}")]
+            split: [title for title in found if has_image(split, title)]
             for split, found in titles.items()
         }
-    return Food101(folder, numbers, titles, sizes, notes, paths, partial)
+    return Food101(folder, numbers, titles, states, notes, paths, partial)
 
 
 def class_numbers(folder: Path) -> dict[str, int]:
@@ -199,10 +206,10 @@ def class_numbers(folder: Path) -> dict[str, int]:
     return dict(numbers)
 
 
-def _image_sizes(folder: Path) -> dict[str, int]:
-    """Bytes of each file `<class>/<file>` of a part; none if there is no such folder."""
+def _image_states(folder: Path) -> dict[str, tuple[int, int]]:
+    """`file_state` of each file `<class>/<file>` of a part; none if there is no such folder."""
     return {
-        f"{path.parent.name}/{path.name}": path.stat().st_size
+        f"{path.parent.name}/{path.name}": file_state(path)
         for path in sorted(folder.glob("*/*"))
         if path.is_file()
     }

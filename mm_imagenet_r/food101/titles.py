@@ -40,8 +40,9 @@ def read_titles(path: Path, numbers: Mapping[str, int]) -> tuple[list[Title], li
     """Read a table of titles line by line, as its quotation marks cannot be trusted.
 
     In each line the first field that looks like the name of an image is that; the class is what
-    precedes the number in it, as in the published code, and the rest is the title. So a header, a
-    leading column of row numbers and a missing last column do no harm.
+    precedes the number in it, as in the published code, and the rest is the title, less the class
+    once more where most lines end with it. So a header, a leading column of row numbers and a
+    missing last column do no harm.
 
     Args:
         path: The file, with the columns image, title and class in this order.
@@ -61,20 +62,24 @@ def read_titles(path: Path, numbers: Mapping[str, int]) -> tuple[list[Title], li
         raise UserError(
             f"{path} cannot be read ({error.strerror}): unpack UPMC Food-101 again"
         ) from error
-    titles: dict[str, Title] = {}
-    texts_for_images, wrong, repeated = [], [], []
+    rows: list[_Row] = []
+    wrong = []
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
-        title, named_text = _parse(line, numbers)
-        if title is None:
-            if number > 1:  # the first may be a header
-                wrong.append(f"line {number} ({line[:60].strip()})")
-            continue
-        if named_text:
-            texts_for_images.append(title.file)
+        if (row := _parse(line, numbers)) is not None:
+            rows.append(row)
+        elif number > 1:  # the first may be a header
+            wrong.append(f"line {number} ({line[:60].strip()})")
+    has_classes = 2 * sum(row.ends_with_class for row in rows) > len(rows)
+    titles: dict[str, Title] = {}
+    repeated = []
+    for row in rows:
+        fields = row.rest[:-1] if has_classes and row.ends_with_class else row.rest
+        title = Title(row.file, row.cls, clean_title(",".join(fields)))
         if titles.setdefault(title.file, title) != title:
             repeated.append(title.file)
+    texts_for_images = [row.file for row in rows if row.named_text]
     if wrong:
         raise UserError(
             f"{path} names no image of a known class in {some(wrong)}: write "
@@ -102,13 +107,16 @@ def clean_title(raw: str) -> str:
     "Crème à la Land O'Lakes -"
     >>> clean_title('"Never closed &raquo; pie')
     'Never closed » pie'
-    >>> clean_title("Pie [recipe]"), clean_title('6" pie')
-    ('Pie [recipe]', '6" pie')
+    >>> clean_title("Pie [recipe]"), clean_title('6" pie'), clean_title('"Foo" and "Bar"')
+    ('Pie [recipe]', '6" pie', '"Foo" and "Bar"')
     """
     text = raw.strip()
     if text.startswith('"'):
-        closed = len(text) > 1 and text.endswith('"')
-        text = (text[1:-1] if closed else text[1:]).replace('""', '"')
+        # Marks of CSV, unless there are others inside that CSV would have doubled.
+        for inner in ([text[1:-1]] if text.endswith('"') else []) + [text[1:]]:
+            if '"' not in inner.replace('""', ""):
+                text = inner.replace('""', '"')
+                break
     text = _ESCAPED_BYTES.sub(_decode, text)
     text = re.sub(r"\\[nrt]", " ", text)
     text = re.sub(r"\\(['\"\\])", r"\1", text)
@@ -119,19 +127,30 @@ def clean_title(raw: str) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
-def _parse(line: str, numbers: Mapping[str, int]) -> tuple[Title | None, bool]:
-    """The row in a line, if there is one, and whether it named a text for the image."""
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A line that names an image: what follows the name, and what is known of it."""
+
+    file: str
+    cls: str
+    rest: list[str]
+    named_text: bool
+
+    @property
+    def ends_with_class(self) -> bool:
+        last = self.rest[-1] if self.rest else ""
+        return last.strip().strip('"').replace(" ", "_").lower() == self.cls
+
+
+def _parse(line: str, numbers: Mapping[str, int]) -> _Row | None:
     fields = line.split(",")
     for place, field in enumerate(fields):
         match = _NAME.fullmatch(PurePosixPath(field.strip().strip('"')).name)
         if match and match["cls"] in numbers:
-            rest = fields[place + 1 :]
-            if rest and rest[-1].strip().strip('"').replace(" ", "_").lower() in numbers:
-                rest = rest[:-1]  # the class once more
             named_text = match["suffix"].lower() == ".txt"
             file = f"{match['stem']}{'.jpg' if named_text else match['suffix']}"
-            return Title(file, match["cls"], clean_title(",".join(rest))), named_text
-    return None, False
+            return _Row(file, match["cls"], fields[place + 1 :], named_text)
+    return None
 
 
 def _decode(match: re.Match[str]) -> str:

@@ -96,5 +96,7 @@ def rows(split: str, labels: Sequence[int] | None = None) -> Iterator[dict[str, 
                 "label": label,
                 "file_name": drawn.file_name,
                 "wnid": cls.wnid,
+                "class_name": cls.name,
+                "imagenet_index": None,
                 "style": drawn.style,
             }

@@ -14,11 +14,17 @@ from PIL import Image
 from running import Call
 
 from mm_imagenet_r import imagenet_r, tar_index
-from mm_imagenet_r.classes import classes
+from mm_imagenet_r.classes import image_names
 from mm_imagenet_r.export.__main__ import main as export
-from tests.standin import image_files, plain_captions, write_captions, write_tar
+from tests.standin import (
+    first_of_each_class,
+    image_files,
+    plain_captions,
+    write_captions,
+    write_tar,
+)
 
-NAMES = [f"{cls.wnid}/art_{n}.jpg" for cls in classes()[:2] for n in range(12)]
+NAMES = first_of_each_class(image_names(), 12)[:24]
 FILES = dict(image_files(NAMES))
 
 

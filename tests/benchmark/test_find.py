@@ -72,6 +72,7 @@ def test_unknown_names_are_told_from_missing_folders(tmp_path: Path) -> None:
         open_data("mini", bad_images="ignore")
 
 
-def test_hub_offline_is_said_at_once() -> None:
+@pytest.mark.parametrize("config", ["", ":some.thing", ":instructblip@0123-masked"])
+def test_hub_offline_is_said_at_once(config: str) -> None:
     with pytest.raises(UserError, match="nothing of that name is in a folder here"):
-        open_data("nobody-of-this-name/no-such-set")
+        open_data(f"nobody-of-this-name/no-such-set{config}")

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 
 import datasets
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from running import Call, folders
 
@@ -15,11 +17,18 @@ from benchmark.results.tables import by_budget, table
 from benchmark.results.verify import verify
 from mm_imagenet_r import imagenet_r, splits, tar_index
 from mm_imagenet_r.archive import open_images
-from mm_imagenet_r.classes import classes
+from mm_imagenet_r.classes import classes, image_names
 from mm_imagenet_r.errors import UserError
-from tests.standin import image_files, plain_captions, write_captions, write_folder, write_tar
+from tests.standin import (
+    first_of_each_class,
+    image_files,
+    plain_captions,
+    write_captions,
+    write_folder,
+    write_tar,
+)
 
-NAMES = [f"{cls.wnid}/art_{n}.jpg" for cls in classes()[1:5] for n in range(12)]
+NAMES = first_of_each_class(image_names()[::7], 12)[12:60]
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +73,7 @@ def test_images_are_untouched_and_everything_has_a_name(
     wnids = [cls.wnid for cls in classes()[1:5]]
     assert all(sample.file_name.startswith(wnids[sample.label]) for sample in samples)
     assert {sample.caption for sample in samples} == {"a shark, maybe"}
-    split = splits.split(open_images(folder))
+    split = splits.split(open_images(folder), partial=True)
     info = data.info()
     assert (info["split"], info["split_sha256"]) == ("seed42", split.sha256)
     assert info["left_out"] == 30_000 - len(NAMES)
@@ -84,6 +93,25 @@ def test_each_split_and_caption_set_is_another_experiment(folder: Path) -> None:
     assert one[1] != other[1]
     assert one[2] == other[2]
     assert masked[:2] == one[:2]
+
+
+def test_one_of_several_caption_sets(folder: Path, tmp_path: Path, call: Call) -> None:
+    for fingerprint, text in (("0123", "a shark"), ("4567", "a hen")):
+        place = folder / "captions" / "several" / fingerprint
+        place.mkdir(parents=True)
+        table = pa.table({"file_name": NAMES, "caption": [text] * len(NAMES)})
+        metadata = {"mm_imagenet_r": json.dumps({"fingerprint": fingerprint})}
+        pq.write_table(table.replace_schema_metadata(metadata), place / "captions.parquet")
+    options = ("--data-dir", folder, "--partial", "--method", "ssf", "--backbone", "tiny")
+    several = ("--phases", 2, "--epochs", 1, "--dataset", "mm_imagenet_r:several")
+    code, _, err = call(*options, *several)
+    assert code == 2
+    assert "Name one: several@0123 (" in err
+    code, _, err = call(*options, *several[:-1], "mm_imagenet_r:several@4")
+    assert (code, err) == (0, "")
+    (run,) = folders(tmp_path)
+    assert results.read(run)["dataset"]["captions"] == "several@4"
+    assert results.read(run)["dataset"]["captions_id"].startswith("4567-")
 
 
 def test_a_run_from_the_archive(

@@ -17,6 +17,8 @@ FEATURES = Features(
         "label": ClassLabel(names=["n01", "n02", "n03"]),
         "file_name": Value("string"),
         "wnid": Value("string"),
+        "class_name": Value("string"),
+        "imagenet_index": Value("int32"),
         "style": Value("string"),
     }
 )
@@ -42,6 +44,8 @@ def rows(split: str, per_class: int) -> list[dict[str, Any]]:
             "label": n % 3,
             "file_name": f"n0{n % 3 + 1}/art_{offset + n}.jpg",
             "wnid": f"n0{n % 3 + 1}",
+            "class_name": ("cat", "dog", "made up")[n % 3],
+            "imagenet_index": (281, 207, None)[n % 3],
             "style": "art",
         }
         for n in range(3 * per_class)

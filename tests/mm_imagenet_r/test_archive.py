@@ -6,6 +6,7 @@ import os
 import pickle
 import shutil
 import tarfile
+from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mm_imagenet_r import tar_index
+from mm_imagenet_r import parquet_images, tar_index
 from mm_imagenet_r.archive import Images, open_images, place
 from mm_imagenet_r.errors import UserError
 from tests.standin import image_files, write_folder, write_tar
@@ -213,6 +214,73 @@ def test_other_things_that_are_no_source(tar: Path, tmp_path: Path) -> None:
     ):
         with pytest.raises(UserError, match=message):
             open_images(path)
+
+
+def as_export(folder: Path) -> Path:
+    """Two configurations of the same images, sorted by class, and one of drawings."""
+    for config in ("mini", "instructblip-masked", "instructblip"):
+        write_parquet(folder / "data" / config, NAMES if config != "mini" else ["m1/art_0.jpg"])
+        write_parquet(folder / "captions", NAMES)
+        write_parquet(folder / ".export" / config, NAMES)  # a stopped one's
+    return folder
+
+
+def write_parquet(folder: Path, names: list[str]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for part in ("train", "test"):
+        there = [name for name in sorted(names) if name.endswith("_1.jpg") == (part == "test")]
+        images = [{"bytes": FILES.get(name, b"x"), "path": "x.jpg"} for name in there]
+        schema = pa.schema(
+            {
+                "file_name": pa.string(),
+                "image": pa.struct({"bytes": pa.binary(), "path": pa.string()}),
+            }
+        )
+        table = pa.table({"file_name": there, "image": images}, schema=schema)
+        pq.write_table(table, folder / f"{part}-00000-of-00001.parquet", row_group_size=4)
+
+
+def test_an_export_of_several_configurations_is_read_once(tmp_path: Path) -> None:
+    folder = as_export(tmp_path / "exported")
+    assert content(open_images(folder)) == FILES
+    shutil.rmtree(folder / "data" / "instructblip")
+    shutil.rmtree(folder / "data" / "instructblip-masked")
+    assert open_images(folder).names == ["m1/art_0.jpg"]
+
+
+def test_parquet_groups_are_read_once_in_either_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = as_export(tmp_path / "exported")
+    groups = sum(
+        pq.ParquetFile(path).num_row_groups for path in (folder / "data/instructblip").iterdir()
+    )
+    reads, read = [], pq.ParquetFile.read_row_group
+
+    def counting(self: pq.ParquetFile, group: int, columns: list[str]) -> pa.Table:
+        reads.append(columns == ["image"])
+        return read(self, group, columns=columns)
+
+    monkeypatch.setattr(pq.ParquetFile, "read_row_group", counting)
+    images = open_images(folder)
+    assert content(images) == FILES  # the keys go to and fro between the two files
+    assert sum(reads) == groups
+    reads.clear()
+    monkeypatch.setattr(parquet_images, "_KEPT", 0)  # only the last one
+    images = open_images(folder)
+    stored = images.as_stored(images.names)
+    assert sorted(stored) == images.names
+    assert {name: images.read(name) for name in stored} == FILES
+    assert sum(reads) == groups
+    assert len(images._kept) == 1  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("write", [as_parquet, as_folder])
+def test_other_threads_read_it_too(write: object, tmp_path: Path) -> None:
+    assert callable(write)
+    images = pickle.loads(pickle.dumps(open_images(write(tmp_path / "images"))))
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(images.read, images.names)) == [FILES[n] for n in images.names]
 
 
 def test_parquet_without_bytes(tmp_path: Path) -> None:

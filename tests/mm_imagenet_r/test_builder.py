@@ -77,7 +77,9 @@ def cold(home: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, obje
 
 def test_literal_call_makes_the_data_set(cold: dict[str, object]) -> None:
     assert cold["rows"] == {"train": 2000, "test": 800}
-    assert cold["columns"] == ["image", "caption", "label", "file_name", "wnid", "style"]
+    assert cold["columns"] == [
+        "image", "caption", "label", "file_name", "wnid", "class_name", "imagenet_index", "style",
+    ]  # fmt: skip
     name, file_format, label = cold["first"]  # type: ignore[misc]
     assert name.startswith("m00000000/")
     assert (file_format, label) == ("JPEG", 0)

@@ -7,17 +7,23 @@ from pathlib import Path
 
 import pytest
 
-from mm_imagenet_r.classes import classes, missing, strangers, style
-from tests.standin import true_names
+from mm_imagenet_r.classes import classes, image_names, missing, strangers, style
 
 
 @pytest.fixture(scope="module")
 def names(shared_data: Callable[[str], Path]) -> list[str]:
-    return true_names(shared_data("coda_split"))
+    """All names, sorted, as the lists of CODA-Prompt have them."""
+    prefix = "- data/imagenet-r/"
+    return sorted(
+        line.strip().removeprefix(prefix)
+        for part in ("train", "test")
+        for line in (shared_data("coda_split") / f"imagenet-r_{part}.yaml").read_text().splitlines()
+        if line.startswith(prefix)
+    )
 
 
 def test_the_true_names_are_complete(names: list[str]) -> None:
-    assert len(names) == 30_000
+    assert list(image_names()) == names
     assert missing(names) == []
     assert strangers(names) == []
     counts = Counter(name.partition("/")[0] for name in names)
@@ -29,7 +35,7 @@ def test_the_true_names_are_complete(names: list[str]) -> None:
     ("lost", "said"),
     [
         (["n01443537/art_1.jpg"], ["n01443537/art_1.jpg"]),  # a gap
-        (["n01443537/art_12.jpg"], ["1 more images of n01443537 (goldfish)"]),  # the last of them
+        (["n01443537/art_12.jpg"], ["n01443537/art_12.jpg"]),  # the last of them
         (["n02109525/"], ["all 51 images of n02109525 (saint_bernard)"]),
     ],
 )
@@ -37,6 +43,16 @@ def test_what_is_missing_is_named(names: list[str], lost: list[str], said: list[
     kept = [name for name in names if not name.startswith(tuple(lost))]
     assert len(kept) < len(names)
     assert missing(kept) == said
+
+
+def test_strangers_are_named() -> None:
+    wrong = ["n01443537/art_13.jpg", "n01443537/cat.jpg", "cats/art_0.jpg", "n01443537/art_00.jpg"]
+    assert strangers([*image_names(), *wrong]) == [
+        "n01443537/art_13.jpg is no image of ImageNet-R",
+        "n01443537/cat.jpg is no image of ImageNet-R",
+        "cats is no class of ImageNet-R",
+        "n01443537/art_00.jpg is no image of ImageNet-R",
+    ]
 
 
 def test_classes_are_sorted_and_known(shared_data: Callable[[str], Path]) -> None:

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import errno
 import hashlib
+import http.client
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -9,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from mm_imagenet_r import download, tar_index
+from mm_imagenet_r import download, imagenet_r, tar_index
 from mm_imagenet_r.download import fetch, main
 from mm_imagenet_r.errors import UserError
 from tests.standin import image_files, write_tar
@@ -144,6 +147,41 @@ def test_a_silent_server_is_given_up(
     stop.set()
 
 
+@pytest.mark.parametrize("error", [ssl.SSLError("bad record"), OSError(errno.EHOSTUNREACH, "?")])
+def test_whatever_breaks_in_the_network_is_tried_again(
+    error: OSError, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, faults = http.client.HTTPResponse.read, [error, error]
+
+    def failing(self: http.client.HTTPResponse, amount: int | None = None) -> bytes:
+        if faults:
+            raise faults.pop()
+        return read(self, amount)
+
+    monkeypatch.setattr(http.client.HTTPResponse, "read", failing)
+    get(server, tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == DATA
+    assert len(server.asked) == 3
+
+
+def test_a_full_disk_is_not_the_networks_fault(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "file.part").symlink_to("/dev/full")
+    with pytest.raises(UserError, match="the disk is full"):
+        get(server, tmp_path / "file")
+    assert len(server.asked) == 1
+
+
+def test_file_systems_without_locks_will_do(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def flock(file: Any, how: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    get(server, tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == DATA
+
+
 def test_places_that_cannot_be_written(server: Server, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(UserError, match="choose another folder"):
@@ -180,17 +218,25 @@ def test_the_command_fetches_once_and_says_what_is_there(
     published: Callable[[list[str]], None],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     published([f"n01443537/art_{n}.jpg" for n in range(13)])
     command = [str(tmp_path / "data"), "--url", server.url]
-    assert main(command) == 0
-    out = capsys.readouterr().out
+    assert main(command) == 2
+    out, err = capsys.readouterr()
     assert "13 images of 1 classes" in out
-    assert "missing: all 207 images of n01484850 (great_white_shark), " in out
     assert "split seed42: 10 train, 3 test, sha256 " in out
+    assert "complete" not in out
+    assert "missing: all 207 images of n01484850 (great_white_shark), " in err
     asked = len(server.asked)
+    monkeypatch.setattr(imagenet_r, "missing", lambda names: [])
     assert main(command) == 0
+    assert "complete: every class has all of its images" in capsys.readouterr().out
     assert len(server.asked) == asked
+    published(["cats/art_0.jpg"])
+    (tmp_path / "data" / "imagenet-r.tar").write_bytes(server.data)
+    assert main(command) == 2
+    assert "is not ImageNet-R: cats is no class" in capsys.readouterr().err
     (tmp_path / "data" / "imagenet-r.tar").write_bytes(b"cut off")
     assert main(command) == 2
     assert capsys.readouterr().err.startswith("error: ")

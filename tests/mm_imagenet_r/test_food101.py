@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.export import export
 from mm_imagenet_r.food101.__main__ import main
 from mm_imagenet_r.food101.builder import UPMCFood101
-from mm_imagenet_r.food101.titles import clean_title
+from mm_imagenet_r.food101.titles import clean_title, read_titles
 from mm_imagenet_r.phases import phase_sizes
 
 NUMBERS = {"tacos": 0, "apple_pie": 1, "breakfast_burrito": 2}
@@ -70,6 +71,8 @@ def test_faults_are_mended(tmp_path: Path) -> None:
         "label": 0,
         "file_name": "tacos/tacos_3.jpg",
         "wnid": "tacos",
+        "class_name": "tacos",
+        "imagenet_index": None,
         "style": "",
     }
     assert [row["file_name"] for row in data.rows("train", [1])] == [
@@ -150,6 +153,45 @@ def test_broken_images_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "images/train/tacos/tacos_1.jpg is not an image" in printed.out
     assert "images/train/tacos/tacos_2.jpg does not decode" in printed.out
     assert "2 images cannot be used" in printed.err
+
+
+def test_an_image_that_is_mended_comes_back_from_the_cache(tmp_path: Path) -> None:
+    folder, cache = lay_out(tmp_path / "data"), str(tmp_path / "cache")
+    path = folder / "images/train/tacos/tacos_1.jpg"
+    whole = path.read_bytes()
+    path.write_bytes(bytes(len(whole)))
+    with pytest.warns(UserWarning, match=r"tacos_1\.jpg is not an image"):
+        less = mm_imagenet_r.load("upmc_food101", data_dir=folder, partial=True, cache_dir=cache)
+    path.write_bytes(whole)
+    os.utime(path, ns=(1, 1))
+    again = mm_imagenet_r.load("upmc_food101", data_dir=folder, partial=True, cache_dir=cache)
+    assert (len(less["train"]), len(again["train"])) == (5, 6)
+
+
+def test_titles_without_a_column_of_classes_keep_their_words(tmp_path: Path) -> None:
+    lines = ['tacos_1.jpg,"Best Dinner, Tacos"', "tacos_2.jpg,Salsa,Apple Pie", "tacos_4.jpg,Hm"]
+    table = tmp_path / "plain.csv"
+    table.write_text("\n".join(lines))
+    titles, _ = read_titles(table, NUMBERS)
+    assert [title.text for title in titles] == ["Best Dinner, Tacos", "Salsa,Apple Pie", "Hm"]
+    table.write_text("\n".join(f"{line},tacos" for line in lines))
+    assert read_titles(table, NUMBERS)[0] == titles
+
+
+@pytest.mark.parametrize(
+    ("raw", "text"),
+    [
+        ('"Foo" and "Bar"', '"Foo" and "Bar"'),
+        ('"6"" pie"', '6" pie'),
+        ('"""Foo"""', '"Foo"'),
+        ('"Foo', "Foo"),
+        ('"Never ""closed""', 'Never "closed"'),
+        ('""', ""),
+        ('"', ""),
+    ],
+)
+def test_marks_of_csv_are_told_from_those_of_titles(raw: str, text: str) -> None:
+    assert clean_title(raw) == text
 
 
 def test_published_lists_are_compared(tmp_path: Path) -> None:

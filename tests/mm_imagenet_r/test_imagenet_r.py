@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from datasets import Image, load_dataset, load_dataset_builder
 
 import mm_imagenet_r
 from mm_imagenet_r import classes, imagenet_r, tar_index
 from mm_imagenet_r.archive import open_images
+from mm_imagenet_r.captions.files import read_captions
 from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.export import export
 from mm_imagenet_r.sources import find_source
 from tests.standin import (
     PROFILE,
     first_of_each_class,
     image_files,
     plain_captions,
-    true_names,
     write_captions,
     write_folder,
     write_tar,
@@ -34,7 +38,7 @@ def made(
 ) -> tuple[Path, dict[str, bytes]]:
     """A data folder with five images a class of the first 20 classes, and these images."""
     folder = tmp_path_factory.mktemp("data")
-    names = first_of_each_class(true_names(shared_data("coda_split")), 5)[:100]
+    names = first_of_each_class(classes.image_names(), 5)[:100]
     files = dict(image_files(names, side=16))
     write_tar(folder / "imagenet-r.tar", files.items())
     captions = plain_captions(names)
@@ -81,10 +85,12 @@ def test_rows_are_the_images_untouched_with_their_captions(
         "label": 0,
         "file_name": "n01443537/art_0.jpg",
         "wnid": "n01443537",
+        "class_name": "goldfish",
+        "imagenet_index": 1,
         "style": "art",
         "part": found[name]["part"],
     }
-    assert (len(dataset["train"]), len(dataset["test"])) == (80, 20)
+    assert (len(dataset["train"]), len(dataset["test"])) == (73, 27)  # of 24,000 and 6,000
     assert dataset["train"].features["label"].names == [cls.wnid for cls in classes.classes()]
     for part in dataset.values():
         assert part["file_name"][:] == sorted(part["file_name"])
@@ -223,12 +229,154 @@ def test_caption_sets_that_do_not_fit(
     for name, message in (
         ("less", rf"no caption for 2 of 100 images: {names[0]}, {names[1]}\. Its column"),
         ("twice", f"more than one row for {names[0]}"),
-        ("several", "holds 2 caption sets"),
+        (
+            "several",
+            r"none of the 2 caption sets in .* have captions of all 100 images\. Name one: ",
+        ),
         ("lesss", "did you mean 'less'"),
         ("lesss-masked", "did you mean 'less'"),
     ):
         with pytest.raises(UserError, match=message):
             load(name, data_dir=folder)
+
+
+def caption_set(
+    place: Path, fingerprint: str, captions: Mapping[str, str | None], **facts: Any
+) -> Path:
+    """Write a finished caption set; where the caption is None the captioner failed."""
+    info = {"fingerprint": fingerprint, "model": "m", "revision": None, "prompt": "p", **facts}
+    table = pa.table(
+        {
+            "file_name": list(captions),
+            "caption": list(captions.values()),
+            "error": ["out of memory" if text is None else None for text in captions.values()],
+        }
+    )
+    path = folder_of(place / fingerprint) / "captions.parquet"
+    metadata = {"mm_imagenet_r": json.dumps(info)}
+    pq.write_table(table.replace_schema_metadata(metadata), path)
+    return path
+
+
+@pytest.fixture
+def folder(made: tuple[Path, dict[str, bytes]], tmp_path: Path) -> Path:
+    """The images of `made` without captions."""
+    place = folder_of(tmp_path / "mine")
+    (place / "imagenet-r.tar").symlink_to(made[0] / "imagenet-r.tar")
+    return place
+
+
+def test_of_several_caption_sets_the_whole_one_is_taken_or_the_named_one(
+    load: Callable[..., Any], made: tuple[Path, dict[str, bytes]], folder: Path
+) -> None:
+    place, names = folder / "captions" / "several", list(made[1])
+    caption_set(place, "0123aaaa4567", dict.fromkeys(names[:50], "a goldfish"), prompt="What?")
+    caption_set(place, "0123bbbb4567", dict.fromkeys(names, "a goldfish, whole"))
+    assert set(load("several", data_dir=folder)["train"]["caption"]) == {"a goldfish, whole"}
+    caption_set(place, "cccc", dict.fromkeys(names, "other"))
+    assert set(load("several@c", data_dir=folder)["train"]["caption"]) == {"other"}
+    masked = load("several@0123b-masked", data_dir=folder)
+    assert "an object, whole" in {caption.lower() for caption in masked["train"]["caption"]}
+    streamed = load("several@0123b", data_dir=folder, streaming=True)
+    assert next(iter(streamed["test"]))["caption"] == "a goldfish, whole"
+    known = (
+        r"Name one: several@0123aaaa \(m, \"What\?\", 50 captions\); "
+        r"several@0123bbbb \(m, \"p\", 100 captions\); several@cccc \(m, \"p\", 100 captions\)$"
+    )
+    for name, message in (
+        ("several", "2 of the 3 caption sets in .* have captions of all 100 images"),
+        ("several@0123", "2 of the 3 .* have a fingerprint that begins with '0123'"),
+        ("several@d", "none of the 3 .* have a fingerprint that begins with 'd'"),
+    ):
+        with pytest.raises(UserError, match=rf"{message}\. {known}"):
+            load(name, data_dir=folder)
+    with pytest.raises(UserError, match="no caption for 50 of 100 images"):
+        load("several@0123a", data_dir=folder)
+    with pytest.raises(UserError, match="did you mean 'several'"):
+        load("severl@0123a", data_dir=folder)
+
+
+def test_a_caption_set_is_named_by_its_recipe_and_by_what_it_says(
+    made: tuple[Path, dict[str, bytes]], folder: Path
+) -> None:
+    captions: dict[str, str | None] = {**dict.fromkeys(made[1], "a goldfish")}
+
+    def found(name: str = "set") -> str:
+        return find_source(name, str(folder), partial=True).provenance()["caption_set"]
+
+    path = caption_set(folder / "captions" / "set", "0123", captions)
+    whole, masked = found(), found("set-masked")
+    assert re.fullmatch("0123-[0-9a-f]{8}", whole)
+    assert re.fullmatch("0123-[0-9a-f]{8}", masked)
+    assert whole != masked
+    assert whole == read_captions(path).identity
+    path.unlink()
+    path.parent.rmdir()
+    caption_set(folder / "captions" / "set", "0123", {**captions, next(iter(captions)): "a fish"})
+    assert found() not in (whole, masked)
+
+
+def test_how_captions_were_made_is_told(made: tuple[Path, dict[str, bytes]], folder: Path) -> None:
+    facts = {"backend": "served", "decoding": {"top_p": 0.5, "num_beams": 5}, "max_side": 1024}
+    caption_set(folder / "captions" / "set", "0123", dict.fromkeys(made[1], "x"), **facts)
+    source = find_source("set", str(folder), partial=True)
+    told = source.provenance()
+    assert {key: told[key] for key in ("model", "prompt", *facts)} == {
+        "model": "m",
+        "prompt": "p",
+        "backend": "served",
+        "decoding": "num_beams=5 top_p=0.5",
+        "max_side": "1024",
+    }
+    assert "revision" not in told
+    assert "fingerprint" not in told
+    assert "model m; prompt p; split seed42" in source.description()
+    assert "29,900 images are absent" in source.description()
+
+
+def test_an_export_is_a_source_with_the_same_identity(
+    load: Callable[..., Any],
+    made: tuple[Path, dict[str, bytes]],
+    folder: Path,
+    tmp_path: Path,
+) -> None:
+    captions: dict[str, str | None] = {name: f"a goldfish {name}" for name in made[1]}
+    captions[next(iter(captions))] = None
+    caption_set(folder / "captions" / "set", "0123", captions, dtype="float16")
+    write_captions(folder / "captions" / "plain.csv", plain_captions(made[1]))
+    out = tmp_path / "exported"
+    for name in ("set", "set-masked", "set@01", "plain"):
+        source = find_source(name, str(folder), partial=True)
+        data = load(name, data_dir=folder)
+        export(out, name, data, source.provenance(), report=lambda _: None)
+        again = find_source(name, str(out), partial=True)
+        for key in source.provenance().keys() - {"split", "split_sha256"}:
+            assert again.provenance()[key] == source.provenance()[key], (name, key)
+        assert again.provenance().keys() == source.provenance().keys()
+        assert (
+            read_captions(out / "captions" / f"{name}.parquet").identity
+            == (source.provenance()["caption_set"])
+        )
+        plain = load_dataset(str(out), name, cache_dir=str(tmp_path / "cache"))
+        assert plain["test"][:] == load(name, data_dir=out)["test"][:]
+
+
+def test_many_images_without_captions_are_refused(
+    made: tuple[Path, dict[str, bytes]], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(imagenet_r, "missing", lambda names: [])
+    names = list(made[1])
+    texts = dict.fromkeys(names, "x")
+    monkeypatch.setattr("mm_imagenet_r.splits.image_names", lambda: tuple(names))
+    caption_set(folder / "captions" / "one", "0123", {**texts, names[3]: None})
+    assert find_source("one", str(folder)).provenance()["empty_captions"] == "1"
+    caption_set(folder / "captions" / "two", "0123", {**texts, names[3]: None, names[4]: None})
+    with pytest.raises(
+        UserError, match=rf"failed on 2 of 100 images, such as {names[3]} \(out of .*--retry-errors"
+    ):
+        find_source("two", str(folder))
+    allowed = find_source("two", str(folder), partial=True)
+    assert allowed.provenance()["empty_captions"] == "2"
 
 
 def test_folders_that_are_something_else(

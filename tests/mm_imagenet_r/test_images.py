@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
-from mm_imagenet_r.images import check, rgb
+from mm_imagenet_r.images import check, check_header, rgb
 
 
 def encoded(image: Image.Image, kind: str = "png", **options: Any) -> bytes:
@@ -122,3 +122,17 @@ def test_decompression_bomb_is_refused(side: int, action: Any) -> None:
 def test_text_with_an_image_suffix_is_no_image() -> None:
     assert check(b"<html>404</html>") == "is not an image that Pillow can read"
     assert check(encoded(Image.new("RGB", (4, 4)))[:20]) is not None
+
+
+def test_formats_that_run_programs_are_not_tried() -> None:
+    eps = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 40 30\n%%EndComments\nshowpage\n%%EOF\n"
+    with Image.open(io.BytesIO(eps)) as opened:  # Pillow would have Ghostscript run it
+        assert opened.format == "EPS"
+    assert check_header(eps) == check(eps) == "is not an image that Pillow can read"
+    with pytest.raises(UnidentifiedImageError):
+        rgb(eps)
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "png", "webp", "gif", "bmp", "tiff", "ppm", "mpo"])
+def test_formats_that_folders_may_hold_are_read(kind: str) -> None:
+    assert check(encoded(Image.new("RGB", (8, 8), (9, 9, 9)), kind)) is None

@@ -15,10 +15,9 @@ from hypothesis import strategies as st
 
 from mm_imagenet_r import hold_out, splits, tar_index
 from mm_imagenet_r.archive import Images
-from mm_imagenet_r.classes import classes
+from mm_imagenet_r.classes import classes, image_names
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.phases import class_order
-from tests.standin import true_names
 
 NUMBER = {cls.wnid: label for label, cls in enumerate(classes())}
 
@@ -50,8 +49,8 @@ def lists(shared_data: Callable[[str], Path]) -> Path:
 
 
 @pytest.fixture(scope="module")
-def real(lists: Path) -> Named:
-    return Named(true_names(lists))
+def real() -> Named:
+    return Named(list(image_names()))
 
 
 def per_phase(split: splits.Split, sizes: int = 20) -> list[int]:
@@ -90,10 +89,29 @@ def test_seeded_takes_a_fifth_of_each_class(real: Named) -> None:
     for cls in classes():
         assert abs(test[cls.wnid] - cls.images / 5) <= 0.5
     assert sorted((*split.train, *split.test)) == real.names
-    assert splits.split(real, "seeded:0").test == split.test
     assert splits.split(real, "seeded:1").test != split.test
-    few = Named([name for name in real.names if "n01443537" in name])  # others do not matter
-    assert set(splits.split(few, "seeded").test) == {n for n in split.test if "n01443537" in n}
+
+
+@pytest.mark.parametrize(
+    ("name", "canonical"),
+    [("seeded:0", "seeded"), ("seeded:", "seeded"), ("seeded:007", "seeded:7"), ("coda:", "coda")],
+)
+def test_one_split_has_one_name(name: str, canonical: str, real: Named, lists: Path) -> None:
+    assert splits.split(real, name, lists=[lists]) == splits.split(real, canonical, lists=[lists])
+    assert splits.split(real, name, lists=[lists]).name == canonical
+
+
+@pytest.mark.parametrize("name", ["seed42", "coda", "seeded:3"])
+def test_absent_images_leave_the_others_where_they_are(name: str, real: Named, lists: Path) -> None:
+    whole = splits.split(real, name, lists=[lists])
+    for kept in (real.names[1:], [n for n in real.names if "n02" not in n], real.names[:777]):
+        split = splits.split(Named(kept), name, lists=[lists], partial=True)
+        there = set(kept)
+        assert split.test == tuple(n for n in whole.test if n in there)
+        assert split.train == tuple(n for n in whole.train if n in there)
+        assert split.sha256 != whole.sha256 or set(whole.test) <= there
+        with pytest.raises(UserError, match=r"images that images lacks: n.*partial=True"):
+            splits.split(Named(kept), name, lists=[lists])
 
 
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=40), st.floats(0.01, 0.99), st.randoms())
@@ -116,7 +134,8 @@ def test_folders_called_train_and_test_are_a_split() -> None:
     images = Named(["a/art_0.jpg", "a/toy_0.jpg", "b/art_0.jpg"], in_test="toy")
     split = splits.split(images)
     assert (split.name, split.test) == ("folder", ("a/toy_0.jpg",))
-    assert splits.split(images, "seed42").name == "seed42"
+    true = Named(["n01443537/art_0.jpg", "n01443537/toy_0.jpg"], in_test="toy")
+    assert splits.split(true, "seed42", partial=True).name == "seed42"
 
 
 def test_lists_are_fetched_once_and_checked(
@@ -139,15 +158,11 @@ def test_lists_are_fetched_once_and_checked(
         splits.split(real, "coda")
 
 
-def test_lists_that_do_not_fit_the_images(real: Named, lists: Path) -> None:
-    less = Named(real.names[:-1])
-    with pytest.raises(
-        UserError, match=f"names 1 images that images lacks, such as {real.names[-1]}"
-    ):
-        splits.split(less, "coda", lists=[lists])
-    assert len(splits.split(less, "coda", lists=[lists], partial=True).train) in (23_999, 24_000)
-    with pytest.raises(UserError, match=r"does not say where 1 images .* such as n01443537/art_77"):
-        splits.split(Named([*real.names, "n01443537/art_77.jpg"]), "coda", lists=[lists])
+@pytest.mark.parametrize("name", ["seed42", "coda", "seeded"])
+def test_images_of_something_else_are_not_cut(name: str, real: Named, lists: Path) -> None:
+    strange = Named([*real.names, "n01443537/art_77.jpg"])
+    with pytest.raises(UserError, match=r"other images: n01443537/art_77\.jpg is no image of"):
+        splits.split(strange, name, lists=[lists], partial=True)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import io
 import json
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -23,10 +24,14 @@ class Stub:
 
     Attributes:
         plan: What to do with the next requests: a status, or `drop`, `stall`, `empty`, `length`,
-            `nothing`; when it is used up, they are answered.
+            `nothing`, `filter`, `think`; when it is used up, they are answered.
         always: What to do with images of these numbers.
         asked: Bodies of the requests.
         models: Names it gives when asked for its models.
+        answers_as: The model that its answers name.
+        limit: How many requests it answers in a window of `window` seconds; others are told 429,
+            and by `retry_after` when to come back.
+        gone_until: Until then, by `time.monotonic`, all connections are dropped.
     """
 
     def __init__(self) -> None:
@@ -34,7 +39,13 @@ class Stub:
         self.always: dict[int, str] = {}
         self.asked: list[dict[str, Any]] = []
         self.models = ["stub"]
+        self.answers_as = "stub"
+        self.limit: int | None = None
+        self.window = 0.25
+        self.retry_after: str | None = "0.05"
+        self.gone_until = 0.0
         self.url = ""
+        self._window, self._answered = 0.0, 0
         self.stalled = threading.Event()
         self.lock = threading.Lock()
 
@@ -47,6 +58,12 @@ class Stub:
         with self.lock:
             self.asked.append(body)
             planned = self.plan.pop(0) if self.plan else "answer"
+            if self.limit is not None:
+                now = time.monotonic()
+                if now - self._window > self.window:
+                    self._window, self._answered = now, 0
+                self._answered += 1
+                planned = "answer" if self._answered <= self.limit else "429"
         return self.always.get(number, planned), number
 
 
@@ -66,36 +83,41 @@ def serve() -> Iterator[Stub]:
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(data)))
-            if status == 429:
-                self.send_header("Retry-After", "0.05")
+            if status == 429 and stub.retry_after is not None:
+                self.send_header("Retry-After", stub.retry_after)
             self.end_headers()
             self.wfile.write(data)
 
+        def _drop(self) -> None:
+            self.connection.shutdown(socket.SHUT_RDWR)
+            self.close_connection = True
+
         def do_GET(self) -> None:
+            if time.monotonic() < stub.gone_until:
+                return self._drop()
             self._send(200, {"object": "list", "data": [{"id": name} for name in stub.models]})
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             what, number = stub.act(body)
+            if what == "drop" or time.monotonic() < stub.gone_until:
+                return self._drop()
             if what.isdigit():
                 self._send(int(what), {"error": {"message": f"told to say {what}"}})
-                return
-            if what == "drop":
-                self.connection.shutdown(socket.SHUT_RDWR)
-                self.close_connection = True
                 return
             if what == "stall":
                 stub.stalled.wait(30)
                 self.close_connection = True
                 return
-            message = {"role": "assistant", "content": "" if what == "empty" else f"is {number}"}
+            texts = {"empty": "", "filter": None, "think": f"<think>Hm.</think>\nis {number}"}
+            reasons = {"length": "length", "filter": "content_filter"}
             choice = {
                 "index": 0,
-                "finish_reason": "length" if what == "length" else "stop",
-                "message": message,
+                "finish_reason": reasons.get(what, "stop"),
+                "message": {"role": "assistant", "content": texts.get(what, f"is {number}")},
             }
             answer = {
-                "id": "x", "object": "chat.completion", "created": 0, "model": "stub",
+                "id": "x", "object": "chat.completion", "created": 0, "model": stub.answers_as,
                 "choices": [] if what == "nothing" else [choice],
                 "usage": {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12},
             }  # fmt: skip

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
+import hashlib
 import importlib.util
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,11 +14,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import transformers
 from PIL import Image
 from tiny_models import MODELS
 
+from mm_imagenet_r.captions import checkpoints
 from mm_imagenet_r.captions.__main__ import main
 from mm_imagenet_r.captions.captioner import Captioner, Request, find_backend
+from mm_imagenet_r.captions.checkpoints import hash_folder
 from mm_imagenet_r.captions.files import read_captions
 from mm_imagenet_r.errors import UserError
 
@@ -135,6 +141,146 @@ def test_a_processor_with_too_few_image_tokens_is_refused(model: Any) -> None:
         captioner(pictures())
 
 
+def test_weights_go_straight_to_the_device() -> None:
+    """Loaded into the main memory first, eight workers would fill it with eight models."""
+    asked = {}
+
+    class Loader:
+        @staticmethod
+        def from_pretrained(model: str, **options: Any) -> torch.nn.Module:
+            asked.update(options)
+            return torch.nn.Linear(1, 1)
+
+    identity = {"dtype": "float16", "revision": "abc"}
+    loaded = checkpoints.load_model(Loader, "some/model", identity, "cuda:1")
+    assert asked == {"device_map": {"": "cuda:1"}, "dtype": torch.float16, "revision": "abc"}
+    assert not loaded.training
+    assert not any(weight.requires_grad for weight in loaded.parameters())
+
+    def too_large(model: str, **options: Any) -> torch.nn.Module:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
+
+    Loader.from_pretrained = too_large  # type: ignore[method-assign, assignment]
+    with pytest.raises(UserError, match="some/model does not fit on its device"):
+        checkpoints.load_model(Loader, "some/model", identity, "cuda:1")
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "message"),
+    [
+        ("config.json", '"image_token_index": 260', '"image_token_index": null', "config.json has"),
+        ("config.json", '"image_token_index": 260', '"image_token_index": 9', "image token 260"),
+        ("processor_config.json", '"num_query_tokens": 4', '"num_query_tokens": 2', "an image 2,"),
+        ("processor_config.json", '"num_query_tokens": 4', '"num_query_tokens": null', ""),
+    ],
+)
+def test_processor_and_model_belong_together(
+    model: Any, tmp_path: Path, file: str, old: str, new: str, message: str
+) -> None:
+    folder = tmp_path / "instructblip"
+    shutil.copytree(model("instructblip-llama"), folder)
+    text = (folder / file).read_text()
+    assert old in text
+    (folder / file).write_text(text.replace(old, new))
+    if not message:  # old processors do not say how many tokens stand for an image
+        assert load(folder)(pictures()) == load(model("instructblip-llama"))(pictures())
+        return
+    with pytest.raises(UserError, match=message):
+        load(folder)
+
+
+def test_what_a_model_thinks_is_no_caption(model: Any) -> None:
+    for thinks, text in ((False, "zzz"), (True, "")):
+        kwargs = {"enable_thinking": thinks}
+        captioner = load(model("llava"), max_new_tokens=3, chat_template_kwargs=kwargs)
+        convert = captioner.processor.tokenizer.convert_tokens_to_ids  # type: ignore[attr-defined]
+        say(captioner, {convert("z"): 9.0})
+        (caption,) = captioner(pictures()[:1])
+        assert (caption.text, caption.finish, caption.n_tokens) == (text, "length", 3)
+
+
+def test_chat_template_kwargs_need_a_template(model: Any) -> None:
+    with pytest.raises(UserError, match="is for chat templates"):
+        load(model("blip2"), chat_template_kwargs={"enable_thinking": False})
+    with pytest.raises(UserError, match="is for chat templates"):
+        load(model("llava"), chat_template_kwargs="off")
+
+
+@pytest.mark.parametrize("name", ["instructblip-opt", "llava"])
+def test_a_checkpoint_that_would_sample_does_not(name: str, model: Any, tmp_path: Path) -> None:
+    folder = tmp_path / name
+    shutil.copytree(model(name), folder)
+    path = folder / "generation_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "do_sample": True}))
+    before = torch.random.get_rng_state()
+    captioner = load(folder, do_sample=None)
+    assert captioner(pictures()) == captioner(pictures())
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_a_folder_is_known_by_what_is_loaded_from_it(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HOME", str(tmp_path / "cache"))
+    folder = tmp_path / "here"
+    for name, data in {
+        "config.json": b"{}",
+        "model.safetensors": bytes(3 << 20),
+        "qformer_tokenizer/tokenizer.json": b"{}",
+        "README.md": b"old",
+        ".cache/huggingface/download/config.json": b"1",
+    }.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+    base = hash_folder(folder)
+    (folder / "README.md").write_bytes(b"new")
+    (folder / ".cache/huggingface/download/config.json").write_bytes(b"2")
+    assert hash_folder(folder) == base
+    assert hash_folder(shutil.copytree(folder, tmp_path / "there")) == base
+
+    for name, place in (("model.safetensors", 1 << 20), ("qformer_tokenizer/tokenizer.json", 0)):
+        other = shutil.copytree(folder, tmp_path / Path(name).stem)
+        with (other / name).open("r+b") as file:
+            file.seek(place + 1)
+            file.write(b"!")
+        assert hash_folder(other) != base
+
+    monkeypatch.setattr(hashlib, "file_digest", None)
+    assert hash_folder(folder) == base, "files that are as they were are read again"
+
+
+def test_a_long_wait_is_announced(
+    model: Any, tmp_path: Path, monkeypatch: Any, capsys: Any
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HOME", str(tmp_path))
+    monkeypatch.setattr("mm_imagenet_r.captions.checkpoints._LONG", 1000)
+    hash_folder(model("llava"))
+    assert "are read once to know the model by" in capsys.readouterr().out
+    hash_folder(model("llava"))
+    assert capsys.readouterr().out == ""
+
+
+def test_the_place_of_a_model_and_the_machine_are_described_and_decide_nothing(
+    model: Any, photos: Path, tmp_path: Path, monkeypatch: Any
+) -> None:
+    hashed = []
+    hash_once = checkpoints.hash_folder
+    monkeypatch.setattr(checkpoints, "hash_folder", lambda f: hashed.append(f) or hash_once(f))
+    renamed = shutil.copytree(model("llava"), tmp_path / "renamed")
+    base = ["--prompt", PROMPT, "--images", str(photos), "--output", str(tmp_path / "out")]
+    for folder in (model("llava"), renamed):
+        assert main(["--model", str(folder), *base, "--decoding", "max_new_tokens=1"]) == 0
+    (run,) = (tmp_path / "out").glob("*/run.json")
+    assert len(hashed) == 2, "a folder is hashed once a command"
+    about = json.loads(run.read_text())["about"]
+    assert (about["model"], about["device"]) == ("llava", "cpu")
+    assert about["versions"]["transformers"] == transformers.__version__
+    assert datetime.datetime.fromisoformat(about["started"]).tzinfo is not None
+    assert read_captions(tmp_path / "out").info["model"] == "llava"
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"a GPU as {device}")
+    assert checkpoints.name_device("auto") == "a GPU as cuda"
+
+
 def test_the_fingerprint_follows_what_decides_the_captions(model: Any) -> None:
     folder = model("instructblip-opt")
     identify = find_backend("instructblip").identify
@@ -155,6 +301,10 @@ def test_the_fingerprint_follows_what_decides_the_captions(model: Any) -> None:
         (["--device", "cuda:9"], "--device cuda:9 cannot be used"),
         (["--revision", "v1"], "is a folder: leave it out"),
         (["--decoding", "num_beans=3"], "could be captioned"),
+        (["--decoding", "do_sample=true"], "--decoding do_sample=true is for sampling"),
+        (["--decoding", "top_p=0.9"], "--decoding top_p is for sampling"),
+        (["--decoding", "max_length=9"], "give max_new_tokens instead"),
+        (["--decoding", "num_return_sequences=2"], "one caption for an image"),
         (["--concurrency", "3"], "--concurrency means nothing to the back end transformers"),
     ],
 )

@@ -3,9 +3,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from mm_imagenet_r.captions.files import read_captions
+from mm_imagenet_r.captions.files import METADATA_KEY, read_captions
 from mm_imagenet_r.errors import UserError
 
 
@@ -33,6 +35,8 @@ def test_identity_follows_the_captions_and_not_the_file(tmp_path: Path) -> None:
     two = read_captions(write(tmp_path / "2.csv", "caption,file_name\ny,b\nx,a\n"))
     other = read_captions(write(tmp_path / "3.csv", "file_name,caption\na,x\nb,z\n"))
     assert one.identity == two.identity != other.identity
+    empty = read_captions(write(tmp_path / "4.csv", "file_name,caption\na,x\nb,y\nc,\n"))
+    assert empty.identity == one.identity  # an empty text is a missing one
 
 
 @pytest.mark.parametrize(
@@ -53,6 +57,22 @@ def test_faults_are_named(tmp_path: Path, name: str, text: str, message: str) ->
         read_captions(write(tmp_path / name, text))
 
 
+def test_of_several_sets_one_is_suggested_that_can_be_read(tmp_path: Path) -> None:
+    table = pa.table({"file_name": ["a.jpg", "b.jpg"], "caption": ["a cat", "a dog"]})
+    for fingerprint in ("0123", "4567"):
+        info = {"fingerprint": fingerprint, "model": "m", "prompt": 'Say "a"'}
+        metadata = {METADATA_KEY: json.dumps(info)}
+        (tmp_path / fingerprint).mkdir()
+        pq.write_table(
+            table.replace_schema_metadata(metadata), tmp_path / fingerprint / "captions.parquet"
+        )
+    with pytest.raises(UserError) as raised:
+        read_captions(tmp_path)
+    first, second = str(raised.value).partition("give the folder of one, ")[2].split("; ")
+    assert first == rf'{tmp_path}/0123 (m, "Say \"a\"", 2 captions)'
+    assert read_captions(Path(second.partition(" (")[0])).identity.startswith("4567-")
+
+
 def test_absent_files_and_unfinished_sets(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot be read"):
         read_captions(tmp_path / "absent.csv")
@@ -61,5 +81,5 @@ def test_absent_files_and_unfinished_sets(tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "captions.parquet").write_text(json.dumps({}))
-    with pytest.raises(UserError, match="holds 2 caption sets"):
+    with pytest.raises(UserError, match=r"holds 2 caption sets: give the folder of one, .*/one \("):
         read_captions(tmp_path)

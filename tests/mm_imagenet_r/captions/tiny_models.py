@@ -34,6 +34,7 @@ TEMPLATE = (
     "{{ '<image>' if part['type'] == 'image' else part['text'] }}"
     "{% endfor %}{% endif %}</s>{% endfor %}"
     "{% if add_generation_prompt %}assistant: {% endif %}"
+    "{% if enable_thinking is defined and enable_thinking %}<think>\n{% endif %}"
 )
 
 
