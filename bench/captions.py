@@ -69,7 +69,7 @@ def captioner_of(model: Path, tokens: int) -> tuple[Any, dict[str, Any]]:
 def new_store(folder: Path, images: Any, identity: dict[str, Any], unit_size: int) -> Store:
     store = Store(folder, identity, {})
     names = images.names
-    store.add({n: hashlib.sha256(images.read(n)).hexdigest() for n in names}, unit_size)
+    store.manifest.add({n: hashlib.sha256(images.read(n)).hexdigest() for n in names}, unit_size)
     return store
 
 

@@ -10,8 +10,8 @@ from mm_imagenet_r.captions.options import parse
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return the exit code: 0, or 2 for a mistake of the user."""
-    return command_line.run(_run, arguments)
+    """Run the command line and return the exit code, as `command_line.run` does."""
+    return command_line.run(_run, arguments, has_processes=True)
 
 
 def _run(arguments: Sequence[str] | None) -> None:

@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import platform
 import sys
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +18,11 @@ from typing import Any
 
 from mm_imagenet_r.archive import Images, open_images
 from mm_imagenet_r.captions.captioner import Captioner, Request, find_backend
-from mm_imagenet_r.captions.options import AT_SERVER, ON_DEVICE, Options
+from mm_imagenet_r.captions.options import AT_SERVER, ON_DEVICE, UNIT_SIZE, Options
 from mm_imagenet_r.captions.progress import Progress, make_console, show
 from mm_imagenet_r.captions.store import Store
 from mm_imagenet_r.captions.work import caption_units
-from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.errors import UserError, some
 
 _PACKAGES = ("mm-imagenet-r", "torch", "transformers", "tokenizers", "pillow", "openai")
 
@@ -36,7 +37,7 @@ class Task:
     images: Images
     output: Path
     limit: int | None
-    retry_errors: bool
+    retry: Mapping[int, int]
     device: str
     rank: int
     world_size: int
@@ -56,7 +57,7 @@ def make_captions(options: Options) -> Path | None:
     images = open_images(options.images)
     for note in images.notes:
         console.print(f"note: {note}", markup=False)
-    identity = identity_of(backend_name, backend, options)
+    identity = {"backend": backend_name, **backend.identify(options.request)}
     about = describe(backend, options.request)
     store = Store(options.output, identity, about)
     try:
@@ -72,6 +73,12 @@ def make_captions(options: Options) -> Path | None:
                 markup=False,
             )
         freeze(store, images, options, console)
+        others = store.manifest.unit_sizes - {options.unit_size}
+        if options.unit_size is not None and others:
+            console.print(
+                f"note: units that are there already keep their size ({min(others)}); "
+                "--unit-size is for images that are added"
+            )
         with Progress(store, options.limit, console):
             if options.ray:
                 from mm_imagenet_r.captions import ray_data
@@ -85,7 +92,7 @@ def make_captions(options: Options) -> Path | None:
                     limit=options.limit,
                 )
             else:
-                _work(backend, identity, images, options)
+                _work(store, backend, images, options)
         path = store.finish()
         show(store, path, options, console)
     finally:
@@ -113,33 +120,43 @@ def choose_backend(options: Options) -> tuple[str, type[Captioner]]:
             raise UserError(
                 f"--{field.replace('_', '-')} means nothing to the back end {name}: leave it out"
             )
+    if options.ray and backend.on_device and options.request.device != "cpu":
+        if options.request.device != "auto":
+            raise UserError(
+                f"--device {options.request.device}: Ray hands out the GPUs. Leave it out, or give "
+                "--device cpu"
+            )
+        if options.request.dtype == "auto":  # it would be what suits the driver's machine
+            raise UserError(
+                "--ray needs to be told the precision, as its machines may differ from this one: "
+                "give --dtype, such as --dtype float16 (or --device cpu)"
+            )
     return name, backend
-
-
-def identity_of(name: str, backend: type[Captioner], options: Options) -> dict[str, Any]:
-    """Return everything that decides the captions.
-
-    The size of units is part of it: they fix which images share a batch, and in 16 bits that can
-    tip a near tie between words.
-    """
-    identity = backend.identify(options.request)
-    return {"backend": name, "unit_size": options.unit_size, **identity}
 
 
 def freeze(store: Store, images: Images, options: Options, console: Any) -> None:
     """Write down which images there are, unless that has been done.
 
     With a limit those are images from all over the data, and with a larger one the same and more.
+
+    Raises:
+        UserError: The images are others than those of the caption set, or not all of them.
     """
     from rich.progress import track
 
     names = images.names
+    gone = sorted(store.manifest.hashes.keys() - set(names))
+    if gone:
+        raise UserError(
+            f"{images.path} lacks {len(gone):,} of the images of the caption set {store.folder} "
+            f"({some(gone, 3)}): give --images with all of them, or another --output for others"
+        )
     if options.limit is not None:
-        if len(store) >= options.limit:
+        if len(store.manifest.hashes) >= options.limit:
             return
         names = sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())
         names = names[: options.limit]
-    new = images.as_stored(name for name in names if name not in store)
+    new = images.as_stored(name for name in names if name not in store.manifest.hashes)
     reading = track(
         new,
         "reading images",
@@ -148,23 +165,22 @@ def freeze(store: Store, images: Images, options: Options, console: Any) -> None
         disable=not console.is_terminal or not new,
     )
     hashes = {name: hashlib.sha256(images.read(name)).hexdigest() for name in reading}
-    store.add(hashes, options.unit_size)
+    store.manifest.add(hashes, options.unit_size or UNIT_SIZE)
 
 
-def _work(
-    backend: type[Captioner], identity: Mapping[str, Any], images: Images, options: Options
-) -> None:
+def _work(store: Store, backend: type[Captioner], images: Images, options: Options) -> None:
     """Run the workers of this task: one in this process, several in processes of their own."""
-    devices = _devices(backend, options)
+    devices = choose_devices(backend, options)
+    retry = store.failed() if options.retry_errors else {}
     tasks = [
         Task(
             backend=backend,
             request=options.request,
-            identity=identity,
+            identity=store.identity,
             images=images,
             output=options.output,
             limit=options.limit,
-            retry_errors=options.retry_errors,
+            retry=retry,
             device=device,
             rank=options.rank * len(devices) + number,
             world_size=options.world_size * len(devices),
@@ -172,20 +188,21 @@ def _work(
         for number, device in enumerate(devices)
     ]
     if len(tasks) == 1:
-        run_task(tasks[0])
+        run_task(tasks[0], store)
         return
     context = multiprocessing.get_context("spawn")
     threads = max(1, (os.cpu_count() or 1) // len(tasks))
     processes = [context.Process(target=_process, args=(task, threads)) for task in tasks]
-    for process in processes:
-        process.start()
     try:
         for process in processes:
-            process.join()
-    except BaseException:
+            process.start()
         for process in processes:
-            process.terminate()
-        raise
+            process.join()
+    finally:
+        for process in processes:
+            if process.is_alive():
+                process.kill()  # nothing of a unit is written before all of it
+                process.join()
     ended = [process.exitcode for process in processes if process.exitcode]
     if ended:
         raise UserError(
@@ -194,30 +211,28 @@ def _work(
         )
 
 
-def run_task(task: Task) -> None:
+def run_task(task: Task, store: Store) -> None:
     """Load the model if there is anything to do, and work."""
-    store = Store(task.output, task.identity, {})
-    try:
-        if len(store.done()) < len(store.units) or task.retry_errors:
-            captioner = task.backend(task.request, task.identity, task.device)
-            with contextlib.closing(captioner):
-                caption_units(
-                    store,
-                    task.images,
-                    captioner,
-                    rank=task.rank,
-                    world_size=task.world_size,
-                    limit=task.limit,
-                    retry_errors=task.retry_errors,
-                )
-    finally:
-        store.close()
+    if not (store.missing() or task.retry):
+        return
+    with contextlib.closing(task.backend(task.request, task.identity, task.device)) as captioner:
+        caption_units(
+            store,
+            task.images,
+            captioner,
+            rank=task.rank,
+            world_size=task.world_size,
+            limit=task.limit,
+            retry=task.retry,
+        )
 
 
 def _process(task: Task, threads: int) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # read when torch is imported
     try:
-        run_task(task)
+        with contextlib.closing(Store(task.output, task.identity, {})) as store:
+            run_task(task, store)
     except UserError as error:
         print(f"error: worker {task.rank}: {error}", file=sys.stderr)
         sys.exit(2)
@@ -225,8 +240,20 @@ def _process(task: Task, threads: int) -> None:
         sys.exit(130)
 
 
-def _devices(backend: type[Captioner], options: Options) -> list[str]:
-    """One device for each worker: all GPUs in turn, or the one that is asked for."""
+def _end_with_parent() -> None:
+    """End this process when the one that started it is gone, killed maybe."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def choose_devices(backend: type[Captioner], options: Options) -> list[str]:
+    """Return one device for each worker.
+
+    They are the one that is asked for, or in turn the GPUs of this task: its share if a launcher
+    has started several tasks on this machine, else all.
+    """
     if not backend.on_device:
         return ["cpu"] * (options.workers or 1)
     from mm_imagenet_r.captions.checkpoints import choose_device
@@ -237,9 +264,8 @@ def _devices(backend: type[Captioner], options: Options) -> list[str]:
     import torch
 
     count = torch.cuda.device_count()
-    if options.local_rank is not None:
-        return [f"cuda:{options.local_rank % count}"] * (options.workers or 1)
-    return [f"cuda:{number % count}" for number in range(options.workers or count)]
+    own = range(options.local_rank % count, count, options.local_size)
+    return [f"cuda:{own[number % len(own)]}" for number in range(options.workers or len(own))]
 
 
 def describe(backend: type[Captioner], request: Request) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ from mm_imagenet_r.errors import UserError
 #: Fields of a request that mean something to a model that runs here, and to one at a server.
 ON_DEVICE: Final = ("dtype", "device", "batch_size")
 AT_SERVER: Final = ("served_model", "concurrency", "timeout", "outage")
+#: Images in a unit: at most so many are lost with a worker.
+UNIT_SIZE: Final = 64
 
 _EPILOG: Final = """\
 examples:
@@ -40,12 +43,13 @@ class Options:
         images: Where the images lie.
         output: Folder of the caption sets.
         limit: How many images to caption, None for all.
-        unit_size: Images in a unit of work.
+        unit_size: Images in a unit of work, None for the usual number.
         workers: Processes here, None for one a GPU.
         ray: Models on a Ray cluster, None to use none.
         rank: Number of this task among all tasks, from 0.
         world_size: How many tasks there are.
-        local_rank: Which GPU is this task's, if a launcher says so.
+        local_rank: Number of this task among those on this machine, from 0.
+        local_size: How many tasks a launcher has started on this machine; they share its GPUs.
         retry_errors: Caption again what has failed.
         given: Fields of the request that were given and not left to their defaults.
     """
@@ -55,12 +59,13 @@ class Options:
     images: Path
     output: Path
     limit: int | None
-    unit_size: int
+    unit_size: int | None
     workers: int | None
     ray: int | None
     rank: int
     world_size: int
-    local_rank: int | None
+    local_rank: int
+    local_size: int
     retry_errors: bool
     given: frozenset[str]
 
@@ -115,8 +120,8 @@ def parser() -> argparse.ArgumentParser:
         help="number of this task, from 0 (default: what the scheduler says)")  # fmt: skip
     add("--world-size", type=_positive, metavar="N", help="how many tasks there are")
     add("--ray", type=_positive, metavar="N", help="N models at once on a Ray cluster")
-    add("--unit-size", type=_positive, default=64, metavar="N",
-        help="images in a unit, which is made whole or not at all (default: 64)")  # fmt: skip
+    add("--unit-size", type=_positive, metavar="N",
+        help=f"images in a unit of work (default: {UNIT_SIZE})")  # fmt: skip
     return command
 
 
@@ -149,7 +154,7 @@ def parse(arguments: Sequence[str] | None, environment: Mapping[str, str] = os.e
     fields = ("model", "prompt", "style", "revision", *ON_DEVICE, *AT_SERVER)
     chosen = {name: getattr(given, name) for name in fields if getattr(given, name) is not None}
     request = Request(decoding=dict(map(_pair, given.decoding)), **chosen)
-    local_rank = environment.get("LOCAL_RANK")
+    local_rank, local_size = local_rank_of(environment)
     return Options(
         request=request,
         backend=given.backend,
@@ -161,7 +166,8 @@ def parse(arguments: Sequence[str] | None, environment: Mapping[str, str] = os.e
         ray=given.ray,
         rank=rank,
         world_size=world_size,
-        local_rank=int(local_rank) if local_rank else None,
+        local_rank=local_rank,
+        local_size=local_size,
         retry_errors=given.retry_errors,
         given=frozenset(chosen),
     )
@@ -186,13 +192,7 @@ def rank_of(environment: Mapping[str, str]) -> tuple[int, int]:
     """
 
     def number(name: str, default: str = "") -> int:
-        try:
-            return int(environment.get(name, default))
-        except ValueError:
-            raise UserError(
-                f"the scheduler's variable {name} is missing or no number: give --rank and "
-                "--world-size"
-            ) from None
+        return _number(environment, name, default)
 
     if "RANK" in environment:
         return number("RANK"), number("WORLD_SIZE")
@@ -205,6 +205,48 @@ def rank_of(environment: Mapping[str, str]) -> tuple[int, int]:
     if "JOB_COMPLETION_INDEX" in environment:
         return number("JOB_COMPLETION_INDEX"), number("WORLD_SIZE")
     return 0, 1
+
+
+def local_rank_of(environment: Mapping[str, str]) -> tuple[int, int]:
+    """Return number and count of the tasks on this machine as a launcher says, (0, 1) without one.
+
+    torchrun, or srun, which says how many tasks each of its machines has. A Slurm job that is no
+    step of srun is one task, however many it might start.
+
+    >>> local_rank_of({"LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "4", "SLURM_LOCALID": "0"})
+    (1, 4)
+    >>> local_rank_of({"SLURM_LOCALID": "1", "SLURM_NODEID": "2",
+    ...                "SLURM_STEP_TASKS_PER_NODE": "4(x2),2"})
+    (1, 2)
+    >>> local_rank_of({"SLURM_LOCALID": "0", "SLURM_NTASKS": "4"})
+    (0, 1)
+
+    Raises:
+        UserError: Only a part of it is said.
+    """
+    if "LOCAL_RANK" in environment:
+        # Some launchers do not say how many are here: never more than there are in all.
+        size = "LOCAL_WORLD_SIZE" if "LOCAL_WORLD_SIZE" in environment else "WORLD_SIZE"
+        return _number(environment, "LOCAL_RANK"), _number(environment, size)
+    if "SLURM_LOCALID" in environment and "SLURM_STEP_TASKS_PER_NODE" in environment:
+        counts: list[int] = []
+        for tasks, times in re.findall(
+            r"(\d+)(?:\(x(\d+)\))?", environment["SLURM_STEP_TASKS_PER_NODE"]
+        ):
+            counts += [int(tasks)] * int(times or 1)
+        node = _number(environment, "SLURM_NODEID", "0")
+        if node < len(counts):
+            return _number(environment, "SLURM_LOCALID"), counts[node]
+    return 0, 1
+
+
+def _number(environment: Mapping[str, str], name: str, default: str = "") -> int:
+    try:
+        return int(environment.get(name, default))
+    except ValueError:
+        raise UserError(
+            f"the scheduler's variable {name} is missing or no number: give --rank and --world-size"
+        ) from None
 
 
 def _pair(text: str) -> tuple[str, Any]:

@@ -100,13 +100,14 @@ def show(store: Store, path: Path | None, options: Options, console: Console) ->
     ]
     failed = [(item, caption) for item, caption in made if caption.error]
     total = sum(map(len, store.units))
-    copies = f" ({len(store) - total:,} more images are copies)" if len(store) > total else ""
+    more = len(store.manifest.hashes) - total
+    copies = f" ({more:,} more images are copies)" if more else ""
     console.print(f"{len(made) - len(failed):,} of {total:,} images are captioned{copies}")
+    if failed:
+        console.print(f"{len(failed):,} have no caption; --retry-errors tries these again")
     for why, count in Counter(caption.error for _, caption in failed).most_common(3):
         first = next(item.file_name for item, caption in failed if caption.error == why)
-        console.print(f"{count:,} without a caption, such as {first}: {why}", markup=False)
-    if failed and not options.retry_errors:
-        console.print("--retry-errors tries these again")
+        console.print(f"{count:,} such as {first}: {why}", markup=False)
     if options.limit is not None:
         good = [(item, caption) for item, caption in made if not caption.error]
         table = Table(box=None, pad_edge=False, padding=(0, 2, 1, 0), show_header=False)

@@ -10,14 +10,16 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mm_imagenet_r.archive import open_images
 from mm_imagenet_r.captions.captioner import Caption, Captioner, Request
-from mm_imagenet_r.captions.store import Item, Store
-from mm_imagenet_r.captions.work import caption_items, units_of
+from mm_imagenet_r.captions.fault_tolerance import FaultTolerant, samples_of
+from mm_imagenet_r.captions.manifest import Item
+from mm_imagenet_r.captions.store import Store
+from mm_imagenet_r.captions.work import ahead, units_of
 from mm_imagenet_r.errors import UserError
 
 
@@ -30,23 +32,42 @@ class Actor:
         request: Request,
         identity: Mapping[str, Any],
         images: Path,
+        samples: Sequence[Item],
         device: str,
     ) -> None:
-        self._captioner = backend(request, identity, device)
-        self._images = open_images(images)
+        self._fault = ""
+        try:
+            captioner = backend(request, identity, device)
+            self._captioner = FaultTolerant(captioner, open_images(images), samples)
+        except UserError as error:
+            self._fault = str(error)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        """Caption the images of a unit.
+        """Caption the images of some units.
 
         Args:
-            row: `unit`; and as JSON its `items`, each a name and a hash.
+            row: `units`; and as JSON their `items`, each a name and a hash, unit after unit.
 
         Returns:
-            `unit`; and as JSON its `captions`, each the fields of `Caption`.
+            `units`; as JSON the `captions`, each the fields of `Caption`; and a `fault` if going
+            on makes no sense: as an exception it would arrive in a wrapping of Ray's.
         """
-        items = [Item(*pair) for pair in json.loads(row["items"])]
-        made = caption_items(items, self._images, self._captioner)
-        return {"unit": row["unit"], "captions": json.dumps([*map(dataclasses.astuple, made)])}
+        made: list[Caption] = []
+        try:
+            if not self._fault:
+                made = self._caption([Item(*pair) for pair in json.loads(row["items"])])
+        except UserError as error:
+            self._fault = str(error)
+        captions = json.dumps([*map(dataclasses.astuple, made)])
+        return {"units": row["units"], "captions": captions, "fault": self._fault}
+
+    def _caption(self, items: Sequence[Item]) -> list[Caption]:
+        size = self._captioner.batch_size
+        batches = (items[start : start + size] for start in range(0, len(items), size))
+        loaded = ahead(self._captioner.load(batch) for batch in batches)
+        made = [caption for batch in loaded for caption in self._captioner(batch)]
+        self._captioner.check()
+        return made
 
 
 def caption_units(
@@ -65,14 +86,14 @@ def caption_units(
         images: Where the images lie, on every node.
         backend: The captioner's class.
         request: What was asked for.
-        actors: How many models run at once; each takes a GPU where the cluster has any.
+        actors: How many models run at once; each takes a GPU where the cluster has any, unless
+            the request says `cpu`.
         limit: Only the first units that hold at least this many images.
 
     Raises:
-        UserError: Ray is not installed.
+        UserError: Ray is not installed, or going on makes no sense; what is done is kept.
     """
-    done = store.done()
-    todo = [unit for unit in range(units_of(store, limit)) if unit not in done]
+    todo = sorted(store.missing() & set(range(units_of(store, limit))))
     if not todo:
         return
     try:
@@ -82,18 +103,40 @@ def caption_units(
         raise UserError("--ray needs the package ray: pip install -e '.[ray]'") from error
     if not ray.is_initialized():
         ray.init(log_to_driver=False)
-    gpus = 1 if backend.on_device and ray.cluster_resources().get("GPU") else None
+    wants_gpu = backend.on_device and request.device != "cpu"
+    gpus = 1 if wants_gpu and ray.cluster_resources().get("GPU") else None
+    batch = request.batch_size if backend.on_device else request.concurrency
+    count = max(1, batch // max(map(len, store.units)))  # so many units fit into a batch
     rows = [
-        {"unit": unit, "items": json.dumps([*map(dataclasses.astuple, store.units[unit])])}
-        for unit in todo
+        {
+            "units": todo[start : start + count],
+            "items": json.dumps(
+                [
+                    dataclasses.astuple(item)
+                    for unit in todo[start : start + count]
+                    for item in store.units[unit]
+                ]
+            ),
+        }
+        for start in range(0, len(todo), count)
     ]
-    # A unit is a block: a block is what Ray hands back at once.
+    # A row is a block: a block is what Ray hands back at once.
     made = data.from_items(rows, override_num_blocks=len(rows)).map(
         Actor,
-        fn_constructor_args=(backend, request, store.identity, images, "cuda" if gpus else "cpu"),
+        fn_constructor_args=(
+            backend,
+            request,
+            store.identity,
+            images,
+            samples_of(store.units),
+            "cuda" if gpus else "cpu",
+        ),
         compute=data.ActorPoolStrategy(size=actors),
         num_gpus=gpus,
     )
     for row in made.iter_rows():
-        captions = [Caption(*fields) for fields in json.loads(row["captions"])]
-        store.commit(int(row["unit"]), captions)
+        if row["fault"]:
+            raise UserError(row["fault"])
+        captions = iter([Caption(*fields) for fields in json.loads(row["captions"])])
+        for unit in map(int, row["units"]):
+            store.commit(unit, [next(captions) for _ in store.units[unit]])

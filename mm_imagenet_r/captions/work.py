@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
-import hashlib
+import itertools
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Final, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
 
-from mm_imagenet_r import images as decoding
 from mm_imagenet_r.captions.captioner import Caption, Captioner
-from mm_imagenet_r.captions.store import Item, Store
-from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.captions.fault_tolerance import FaultTolerant, Images, samples_of
+from mm_imagenet_r.captions.store import Store
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-#: If so many images fail and none has worked, it is not the images.
-_ENOUGH: Final = 4
+T = TypeVar("T")
 
 
-class Images(Protocol):
-    """What is needed of `mm_imagenet_r.archive.Images`."""
+@dataclass(eq=False, slots=True)
+class _Job:
+    """A unit that this process has claimed.
 
-    names: list[str]
+    Attributes:
+        unit: Its number.
+        made: Captions in the order of its images, None for those to be made.
+    """
 
-    def read(self, name: str) -> bytes:
-        """Return the bytes of an image file."""
+    unit: int
+    made: list[Caption | None]
 
 
 def caption_units(
@@ -37,12 +40,12 @@ def caption_units(
     rank: int = 0,
     world_size: int = 1,
     limit: int | None = None,
-    retry_errors: bool = False,
+    retry: Mapping[int, int] | None = None,
 ) -> None:
     """Caption every unit that is not done and that no other worker is at.
 
     Own units come first, every `world_size`-th from `rank` on; then those of others from the far
-    end, so that two workers meet once at most.
+    end, so that two workers meet once at most; then what workers that have died left behind.
 
     Args:
         store: The caption set.
@@ -51,71 +54,131 @@ def caption_units(
         rank: Number of this worker among all of them, from 0.
         world_size: How many workers there are. A wrong number costs nothing but order.
         limit: Only the first units that hold at least this many images.
-        retry_errors: Caption again what has failed before.
+        retry: Finished units whose failed images are captioned again before all others, as
+            `Store.failed` has found them; what another worker has written since is left alone.
 
     Raises:
         UserError: Going on makes no sense; what is done is kept.
     """
-    last = units_of(store, limit)
-    if retry_errors:
-        for unit in sorted(store.done())[rank::world_size]:
-            with store.claim(unit) as mine:
-                if mine:
-                    _retry(store, images, captioner, unit)
-    own = range(rank, last, world_size)
-    others = (unit for unit in reversed(range(last)) if unit % world_size != rank)
-    todo = iter([*own, *others])
-    taking = threading.Lock()  # the threads of a worker share one iterator
-    works, stop = threading.Event(), threading.Event()
+    tolerant = FaultTolerant(captioner, images, samples_of(store.units))
+    threads = captioner.at_once
 
-    def work() -> None:
+    def in_order(units: Collection[int]) -> list[int]:
+        own = [unit for unit in units if unit % world_size == rank]
+        return own + [unit for unit in units if unit % world_size != rank][::-1]
+
+    if retry:
+        _caption(store, tolerant, _failed(store, in_order(sorted(retry)), retry), threads)
+    todo = set(range(units_of(store, limit)))
+    more = True
+    while more:
+        left = in_order(sorted(todo & store.missing()))
+        more = _caption(store, tolerant, _open(store, left), threads)
+
+
+def _failed(store: Store, units: Iterable[int], written: Mapping[int, int]) -> Iterator[_Job]:
+    """Claim finished units with errors, but for those that somebody has written again."""
+    for unit in units:
+        if not store.claim(unit):
+            continue
+        if store.written(unit) != written[unit]:
+            store.release(unit)
+            continue
+        yield _Job(unit, [None if caption.error else caption for caption in store.read(unit)])
+
+
+def _open(store: Store, units: Iterable[int]) -> Iterator[_Job]:
+    """Claim units that are not done and that nobody is at."""
+    for unit in units:
+        if not store.claim(unit):
+            continue
+        if store.is_done(unit):
+            store.release(unit)
+            continue
+        yield _Job(unit, [None] * len(store.units[unit]))
+
+
+def _caption(store: Store, tolerant: FaultTolerant, jobs: Iterator[_Job], threads: int) -> bool:
+    """Caption the units of jobs, and tell whether there were any."""
+    first = next(jobs, None)
+    if first is None:
+        return False
+    jobs = itertools.chain([first], jobs)
+    taking = threading.Lock()
+    stop = threading.Event()
+
+    def take() -> Iterator[_Job]:
+        """Yield the jobs that one thread gets."""
         while not stop.is_set():
             with taking:
-                unit = next(todo, None)
-            if unit is None:
+                job = next(jobs, None)
+            if job is None:
                 return
-            if store.is_done(unit):
-                continue
-            with store.claim(unit) as mine:
-                if not mine or store.is_done(unit):
-                    continue
-                made = caption_items(store.units[unit], images, captioner)
-                if not all(caption.error for caption in made):
-                    works.set()
-                elif len(made) >= _ENOUGH and not works.is_set():
-                    raise UserError(
-                        f"none of the first {len(made)} images could be captioned: "
-                        f"{made[0].error}. Check model, prompt and --decoding, and give the "
-                        "same command again"
-                    )
-                if not stop.is_set():  # else its errors may come from being stopped
-                    store.commit(unit, made)
+            yield job
 
-    if captioner.at_once == 1:
+    def batches() -> Iterator[list[tuple[_Job, int]]]:
+        """Yield places of images: a part of one unit, or as many whole units as fit."""
+        batch: list[tuple[_Job, int]] = []
+        size = tolerant.batch_size
+        for job in take():
+            places = [(job, number) for number, made in enumerate(job.made) if made is None]
+            if batch and len(batch) + len(places) > size:
+                yield batch
+                batch = []
+            batch += places
+            while len(batch) >= size:
+                yield batch[:size]
+                batch = batch[size:]
+        if batch:
+            yield batch
+
+    def load(batch: list[tuple[_Job, int]]) -> list[Image | str]:
+        return tolerant.load(store.units[job.unit][number] for job, number in batch)
+
+    def work() -> None:
+        for batch, loaded in ahead((batch, load(batch)) for batch in batches()):
+            for (job, number), caption in zip(batch, tolerant(loaded), strict=True):
+                job.made[number] = caption
+            for job in dict.fromkeys(job for job, _ in batch):
+                made = [caption for caption in job.made if caption is not None]
+                if len(made) < len(job.made):
+                    continue
+                if stop.is_set():  # errors may come from being stopped
+                    return
+                tolerant.check()
+                store.commit(job.unit, made)
+                store.release(job.unit)
+
+    if threads == 1:
         work()
     else:
-        _in_threads(work, captioner.at_once, stop)
+        _in_threads(work, threads, stop)
+    return True
 
 
-def caption_items(items: Sequence[Item], images: Images, captioner: Captioner) -> list[Caption]:
-    """Caption images; for one that cannot be read or captioned, return the reason.
+def ahead(elements: Iterator[T]) -> Iterator[T]:
+    """Yield elements while a thread makes the next one, be it of the next unit.
 
-    Args:
-        items: Images of different bytes.
-        images: Where they are read.
-        captioner: The model.
-
-    Returns:
-        Captions in the order of `items`.
+    >>> list(ahead(iter("abc")))
+    ['a', 'b', 'c']
     """
-    captions: dict[Item, Caption] = {}
-    for batch in _loaded(items, images, captioner):
-        sound = {item: image for item, image in batch.items() if not isinstance(image, str)}
-        captions.update(zip(sound, _divide(captioner, list(sound.values())), strict=True))
-        for item, image in batch.items():
-            if isinstance(image, str):
-                captions[item] = Caption.failed(image)
-    return [captions[item] for item in items]
+    with ThreadPoolExecutor(1) as maker:
+        coming = maker.submit(next, elements, None)
+        while (element := coming.result()) is not None:
+            coming = maker.submit(next, elements, None)
+            yield element
+
+
+def units_of(store: Store, limit: int | None) -> int:
+    """How many units hold the first `limit` images."""
+    if limit is None:
+        return len(store.units)
+    count = 0
+    for number, unit in enumerate(store.units):
+        if count >= limit:
+            return number
+        count += len(unit)
+    return len(store.units)
 
 
 def _in_threads(work: Callable[[], None], count: int, stop: threading.Event) -> None:
@@ -142,76 +205,3 @@ def _in_threads(work: Callable[[], None], count: int, stop: threading.Event) -> 
         stop.set()
     if errors:
         raise errors[0]
-
-
-def units_of(store: Store, limit: int | None) -> int:
-    """How many units hold the first `limit` images."""
-    if limit is None:
-        return len(store.units)
-    count = 0
-    for number, unit in enumerate(store.units):
-        if count >= limit:
-            return number
-        count += len(unit)
-    return len(store.units)
-
-
-def _retry(store: Store, images: Images, captioner: Captioner, unit: int) -> None:
-    made = store.read(unit)
-    failed = [number for number, caption in enumerate(made) if caption.error]
-    if not failed:
-        return
-    again = caption_items([store.units[unit][number] for number in failed], images, captioner)
-    for number, caption in zip(failed, again, strict=True):
-        made[number] = caption
-    store.commit(unit, made)
-
-
-def _divide(captioner: Captioner, batch: Sequence[Image]) -> list[Caption]:
-    """Caption a batch; if that fails, its halves, down to the image that is to blame.
-
-    A lack of memory is helped in the same way.
-    """
-    try:
-        return captioner(batch) if batch else []
-    except UserError:
-        raise
-    except Exception as error:
-        if len(batch) == 1:
-            return [Caption.failed(f"{type(error).__name__}: {error}"[:500])]
-    # Outside of the clause: the exception would keep the tensors of the failed call alive.
-    half = len(batch) // 2
-    return _divide(captioner, batch[:half]) + _divide(captioner, batch[half:])
-
-
-def _loaded(
-    items: Sequence[Item], images: Images, captioner: Captioner
-) -> Iterator[dict[Item, Image | str]]:
-    """Yield decoded batches, with the next one being decoded meanwhile."""
-
-    def load(batch: Sequence[Item]) -> dict[Item, Image | str]:
-        return {item: _load(item, images, captioner.max_side) for item in batch}
-
-    size = captioner.batch_size
-    with ThreadPoolExecutor(1) as loader:
-        coming = loader.submit(load, items[:size])
-        for start in range(size, len(items) + size, size):
-            batch = coming.result()
-            coming = loader.submit(load, items[start : start + size])
-            yield batch
-
-
-def _load(item: Item, images: Images, max_side: int | None) -> Image | str:
-    """Decode an image, or say what is wrong with it."""
-    data = images.read(item.file_name)
-    if hashlib.sha256(data).hexdigest() != item.sha256:
-        raise UserError(
-            f"{item.file_name} has changed since the caption set was begun: put the old file "
-            "back, or give another --output"
-        )
-    image = decoding.rgb_or_fault(data)
-    if isinstance(image, str):
-        return f"the image {image}"
-    if max_side is not None and max(image.size) > max_side:
-        image.thumbnail((max_side, max_side))
-    return image

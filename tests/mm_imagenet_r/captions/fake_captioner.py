@@ -45,8 +45,8 @@ class Drawn:
 class Fake(Captioner):
     """Says the number of the image; writes a line for each call to the file it has for a model.
 
-    `--decoding refuse=3` fails on image 3, `seconds=0.1` takes its time, `broken=true` always
-    fails.
+    `--decoding refuse=3` or `refuse=[3,5]` fails on these images, `seconds=0.1` takes its time,
+    `broken=true` always fails.
     """
 
     on_device = False
@@ -69,7 +69,9 @@ class Fake(Captioner):
         time.sleep(self._options.get("seconds", 0))
         if self._options.get("gone"):
             raise UserError("the server is gone")
-        if self._options.get("broken") or self._options.get("refuse") in numbers:
+        refused = self._options.get("refuse", [])
+        refused = refused if isinstance(refused, list) else [refused]
+        if self._options.get("broken") or not set(numbers).isdisjoint(refused):
             raise RuntimeError("no memory")
         return [Caption(f"number {number}", "stop", 2) for number in numbers]
 

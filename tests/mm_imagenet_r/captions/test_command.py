@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_captioner import calls, draw
+from fake_captioner import Fake, calls, draw
 
 from mm_imagenet_r.captions.__main__ import main
 from mm_imagenet_r.captions.files import read_captions
@@ -60,6 +60,55 @@ def test_a_trial_is_part_of_the_whole(folder: Path, capsys: Any) -> None:
     assert read_captions(folder / "out").by_name.items() >= larger.items()
 
 
+def test_a_slow_trial_beside_the_whole_run_spoils_nothing(
+    folder: Path, capsys: Any, monkeypatch: Any
+) -> None:
+    call, begun = Fake.__call__, False
+
+    def whole_run_meanwhile(self: Fake, images: Any) -> Any:
+        nonlocal begun
+        if not begun:
+            begun = True
+            assert main(command(folder)) == 0
+        return call(self, images)
+
+    monkeypatch.setattr(Fake, "__call__", whole_run_meanwhile)
+    assert main(command(folder, "--limit", "3")) == 0
+    assert len(read_captions(folder / "out").by_name) == 10
+    assert capsys.readouterr().out.count("10 of 10 images are captioned") == 2
+
+
+def test_units_of_another_size_belong_to_the_same_set(folder: Path, capsys: Any) -> None:
+    assert main(command(folder, "--limit", "4")) == 0
+    assert "note" not in capsys.readouterr().out
+    assert main(command(folder, "--unit-size", "3")) == 0
+    assert "already keep their size (2)" in capsys.readouterr().out
+    assert len(read_captions(folder / "out").by_name) == 10
+    (parts,) = folder.glob("out/*/parts")
+    assert len(list(parts.iterdir())) == 2 + 2
+
+
+def test_images_that_are_not_all_there_are_told_at_once(folder: Path, capsys: Any) -> None:
+    assert main(command(folder, "--limit", "4")) == 0
+    for path in (folder / "photos" / "class1").iterdir():
+        path.unlink()
+    made = len(calls(folder / "calls"))
+    assert main(command(folder)) == 2
+    message = capsys.readouterr().err
+    assert "of the images of the caption set" in message
+    assert "class1/" in message
+    assert "give --images with all of them, or another --output" in message
+    assert len(calls(folder / "calls")) == made
+
+
+def test_images_without_a_caption_are_told(folder: Path, capsys: Any) -> None:
+    assert main(command(folder, "--decoding", "refuse=[3,6]")) == 0
+    out = capsys.readouterr().out
+    assert "8 of 10 images are captioned" in out
+    assert "2 have no caption; --retry-errors tries these again" in out
+    assert "2 such as class0/6.png: RuntimeError: no memory" in out
+
+
 def test_another_prompt_is_another_set(folder: Path) -> None:
     assert main(command(folder)) == 0
     assert main(command(folder, prompt="q")) == 0
@@ -84,7 +133,7 @@ def test_a_worker_that_ends_early_is_reported(
     assert main(command(folder, "--workers", "2", "--decoding", "gone=true")) == 2
     err = capfd.readouterr().err
     assert "the server is gone" in err
-    assert "2 of 2 workers ended early" in err
+    assert "of 2 workers ended early" in err
 
 
 def test_tasks_share_the_work_and_the_last_one_puts_it_together(folder: Path, capsys: Any) -> None:
@@ -128,7 +177,7 @@ def test_an_index_without_a_count_is_refused() -> None:
         ("", ["--backend", "pathlib:Path"], "is no Captioner"),
         ("", ["--images", "absent"], "absent does not exist"),
         ("", ["--output", "photos/class0/0.png"], "cannot be written"),
-        ("", ["--decoding", "broken=true", "--unit-size", "5"], "none of the first 5 images"),
+        ("", ["--decoding", "broken=true", "--unit-size", "5"], "none of the first 10 images"),
     ],
 )
 def test_mistakes_are_told_and_nothing_is_half_written(

@@ -39,7 +39,7 @@ def test_forty_kills_of_three_racing_workers_lose_and_repeat_next_to_nothing(
 ) -> None:
     images = Drawn(UNITS * UNIT_SIZE)
     store = Store(tmp_path, IDENTITY, {})
-    store.add(
+    store.manifest.add(
         {name: hashlib.sha256(images.read(name)).hexdigest() for name in images.names}, UNIT_SIZE
     )
 

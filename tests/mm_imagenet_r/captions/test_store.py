@@ -41,7 +41,7 @@ def commit_all(store: Store) -> None:
 
 
 def test_images_of_equal_bytes_are_captioned_once_and_all_get_the_caption(store: Store) -> None:
-    store.add({"a/2.jpg": sha("x"), "a/1.jpg": sha("x"), "b/1.jpg": sha("y")}, unit_size=1)
+    store.manifest.add({"a/2.jpg": sha("x"), "a/1.jpg": sha("x"), "b/1.jpg": sha("y")}, unit_size=1)
     assert [[item.file_name for item in unit] for unit in store.units] == [["a/1.jpg"], ["b/1.jpg"]]
     assert store.finish() is None
     commit_all(store)
@@ -56,10 +56,10 @@ def test_images_of_equal_bytes_are_captioned_once_and_all_get_the_caption(store:
 
 
 def test_later_images_get_units_of_their_own(store: Store, tmp_path: Path) -> None:
-    store.add(hashes("a", "b", "c"), unit_size=2)
+    store.manifest.add(hashes("a", "b", "c"), unit_size=2)
     commit_all(store)
     before = {path.name: path.read_bytes() for path in store.folder.rglob("*.parquet")}
-    store.add({**hashes("a", "0", "z"), "copy": sha("c")}, unit_size=2)
+    store.manifest.add({**hashes("a", "0", "z"), "copy": sha("c")}, unit_size=2)
     assert [[item.file_name for item in unit] for unit in store.units][2:] == [["0", "z"]]
     again = Store(tmp_path, IDENTITY, {})
     assert again.units == store.units
@@ -76,14 +76,14 @@ def test_later_images_get_units_of_their_own(store: Store, tmp_path: Path) -> No
 
 def test_two_who_add_at_once_end_with_one_list(store: Store, tmp_path: Path) -> None:
     other = Store(tmp_path, IDENTITY, {})  # has read the folder before anything was added
-    store.add(hashes("a", "b"), unit_size=1)
-    other.add(hashes("b", "c"), unit_size=1)
+    store.manifest.add(hashes("a", "b"), unit_size=1)
+    other.manifest.add(hashes("b", "c"), unit_size=1)
     assert [[item.file_name for item in unit] for unit in other.units] == [["a"], ["b"], ["c"]]
     other.close()
 
 
 def test_finishing_twice_gives_the_same_bytes(store: Store) -> None:
-    store.add(hashes("a", "b"), unit_size=1)
+    store.manifest.add(hashes("a", "b"), unit_size=1)
     commit_all(store)
     path = store.finish()
     assert path is not None
@@ -93,8 +93,51 @@ def test_finishing_twice_gives_the_same_bytes(store: Store) -> None:
     assert path.read_bytes() == first
 
 
+def test_whoever_knows_few_images_neither_miscounts_nor_replaces_the_captions_of_many(
+    store: Store, tmp_path: Path
+) -> None:
+    store.manifest.add(hashes("a", "b"), unit_size=1)
+    other = Store(tmp_path, IDENTITY, {})
+    other.manifest.add(hashes("a", "b", "c", "d"), unit_size=1)
+    commit_all(other)
+    path = other.finish()
+    assert path is not None
+    for unit in (1, 3):
+        (store.folder / "parts" / f"{unit:08}.parquet").unlink()
+    assert store.done() == {0}
+    assert store.missing() == {1}
+    store.commit(1, [Caption("c")])
+    assert store.finish() is None
+    assert len(read_captions(path).by_name) == 4
+    assert store.missing() == {3}
+    other.close()
+
+
+def test_images_added_while_the_captions_are_put_together_are_waited_for(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.manifest.add(hashes("a"), unit_size=1)
+    commit_all(store)
+    other = Store(tmp_path, IDENTITY, {})
+    whole = store._whole
+
+    def slow() -> bytes:
+        data = whole()
+        if len(other.units) == 1:
+            other.manifest.add(hashes("a", "b"), unit_size=1)
+            commit_all(other)
+            assert other.finish() is not None
+        return data
+
+    monkeypatch.setattr(store, "_whole", slow)
+    path = store.finish()
+    assert path is not None
+    assert len(read_captions(path).by_name) == 2
+    other.close()
+
+
 def test_errors_are_rows_without_a_caption(store: Store) -> None:
-    store.add(hashes("a", "b"), unit_size=2)
+    store.manifest.add(hashes("a", "b"), unit_size=2)
     store.commit(0, [Caption("this is a dog"), Caption.failed("the image is broken")])
     path = store.finish()
     assert path is not None
@@ -106,8 +149,7 @@ def test_errors_are_rows_without_a_caption(store: Store) -> None:
 
 def _try_to_claim(folder: Path, unit: int, answers: multiprocessing.Queue[bool]) -> None:
     store = Store(folder, IDENTITY, {})
-    with store.claim(unit) as mine:
-        answers.put(mine)
+    answers.put(store.claim(unit))
 
 
 def test_a_claim_keeps_others_out_until_its_process_is_gone(store: Store, tmp_path: Path) -> None:
@@ -121,10 +163,10 @@ def test_a_claim_keeps_others_out_until_its_process_is_gone(store: Store, tmp_pa
         process.join()
         return answer
 
-    with store.claim(3) as mine:
-        assert mine
-        assert not ask(3)
-        assert ask(4)
+    assert store.claim(3)
+    assert not ask(3)
+    assert ask(4)
+    store.release(3)
     assert ask(3)
 
 
@@ -141,10 +183,24 @@ def test_folders_of_others_are_left_alone(store: Store, tmp_path: Path) -> None:
 
 
 def test_a_changed_image_and_a_damaged_part_are_named(store: Store) -> None:
-    store.add(hashes("a", "b"), unit_size=1)
+    store.manifest.add(hashes("a", "b"), unit_size=1)
     with pytest.raises(UserError, match="b has changed since"):
-        store.add({"b": sha("another")}, unit_size=1)
+        store.manifest.add({"b": sha("another")}, unit_size=1)
     commit_all(store)
-    (store.folder / "parts" / "00000001.parquet").write_bytes(b"PAR1")
-    with pytest.raises(UserError, match=r"00000001\.parquet is damaged"):
-        store.finish()
+    part = store.folder / "parts" / "00000001.parquet"
+    for data in (b"PAR1", part.with_name("00000000.parquet").read_bytes()):
+        part.write_bytes(data)
+        with pytest.raises(UserError, match=r"00000001\.parquet is damaged"):
+            store.finish()
+
+
+def test_a_damaged_or_lost_manifest_is_named(store: Store, tmp_path: Path) -> None:
+    store.manifest.add(hashes("a"), unit_size=1)
+    store.manifest.add(hashes("b"), unit_size=1)
+    first = store.folder / "manifest-0000.parquet"
+    first.write_bytes(b"PAR1")
+    with pytest.raises(UserError, match=r"manifest-0000\.parquet is damaged"):
+        Store(tmp_path, IDENTITY, {})
+    first.unlink()
+    with pytest.raises(UserError, match=r"manifest-0001\.parquet is damaged"):
+        Store(tmp_path, IDENTITY, {})

@@ -1,0 +1,159 @@
+"""Which images a caption set has, and in which units they are made: lists that only grow.
+
+A manifest is frozen once it is written. Images that come later go into a further one and into
+units of their own, so a number means the same unit for ever: whoever has read fewer manifests
+knows fewer units and nothing wrong.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.files import explain, write_atomic
+
+_SCHEMA: Final = pa.schema(
+    [("file_name", pa.string()), ("sha256", pa.string()), ("unit", pa.int32())]
+)
+_UNIT_SIZE: Final = b"unit_size"
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One image to be captioned: its name, and the hash of its bytes."""
+
+    file_name: str
+    sha256: str
+
+
+class Manifest:
+    """All manifests of a folder, as they were when they were last read.
+
+    Attributes:
+        units: Images by unit; a unit's number is its place. Of equal images it has one.
+        hashes: SHA-256 in hexadecimal by file name, equal images included.
+        unit_sizes: How many images the units were meant to hold; each addition has its own.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Read the manifests of a folder.
+
+        Raises:
+            UserError: One is damaged.
+        """
+        self._folder = folder
+        self._count = 0
+        self._unit_of: dict[str, int] = {}
+        self.units: list[list[Item]] = []
+        self.hashes: dict[str, str] = {}
+        self.unit_sizes: set[int] = set()
+        self.refresh()
+
+    def refresh(self) -> bool:
+        """Read what others have added meanwhile.
+
+        Returns:
+            Whether there was any.
+
+        Raises:
+            UserError: A manifest is damaged.
+        """
+        paths = sorted(self._folder.glob("manifest-*.parquet"))[self._count :]
+        for path in paths:
+            try:
+                table = pq.ParquetFile(path).read()
+                for row in table.to_pylist():
+                    self._take(Item(row["file_name"], row["sha256"]), row["unit"])
+                self.unit_sizes.add(int(table.schema.metadata[_UNIT_SIZE]))
+            except (OSError, ValueError, LookupError, TypeError) as error:
+                raise UserError(
+                    f"{path} is damaged ({error}): restore it, or give another --output"
+                ) from error
+            self._count += 1
+        return bool(paths)
+
+    def add(self, hashes: Mapping[str, str], unit_size: int) -> None:
+        """Add images that the manifests do not hold yet.
+
+        If somebody else adds images at the same time, one of the two does it first and the other
+        adds what is left.
+
+        Args:
+            hashes: SHA-256 in hexadecimal by file name.
+            unit_size: Images in a unit.
+
+        Raises:
+            UserError: An image has changed since it was added.
+        """
+        while True:
+            for name, sha256 in hashes.items():
+                if self.hashes.get(name, sha256) != sha256:
+                    raise UserError(
+                        f"{name} has changed since its caption set {self._folder} was begun: put "
+                        "the old file back, or give another --output"
+                    )
+            new = sorted(set(hashes) - self.hashes.keys())
+            if not new:
+                return
+            unit_of = dict(self._unit_of)
+            count = 0
+            for name in new:
+                if hashes[name] not in unit_of:
+                    unit_of[hashes[name]] = len(self.units) + count // unit_size
+                    count += 1
+            rows = [
+                {"file_name": name, "sha256": hashes[name], "unit": unit_of[hashes[name]]}
+                for name in new
+            ]
+            schema = _SCHEMA.with_metadata({_UNIT_SIZE: str(unit_size).encode()})
+            path = self._folder / f"manifest-{self._count:04}.parquet"
+            create(path, parquet(pa.Table.from_pylist(rows, schema)))
+            self.refresh()
+
+    def _take(self, item: Item, unit: int) -> None:
+        self.hashes[item.file_name] = item.sha256
+        if item.sha256 in self._unit_of:
+            return
+        if unit == len(self.units):
+            self.units.append([])
+        self.units[unit].append(item)
+        self._unit_of[item.sha256] = unit
+
+
+def create(path: Path, data: bytes) -> None:
+    """Write a file whole, unless there is one already: of several writers the first wins.
+
+    Raises:
+        UserError: It cannot be written.
+    """
+    if path.exists():
+        return
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        write_atomic(temporary, data)
+        os.link(temporary, path)
+    except FileExistsError:
+        pass
+    except OSError:  # mounted buckets have no links: there the last of the writers wins
+        try:
+            temporary.replace(path)
+        except OSError as error:
+            raise UserError(explain(error, path)) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def parquet(table: pa.Table) -> bytes:
+    """Return a table as the bytes of a Parquet file."""
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd")
+    return buffer.getvalue()
