@@ -214,7 +214,7 @@ def _read_csv(path: Path) -> _Table:
 def _separator(file: TextIO, suffix: str) -> str:
     """What parts the fields: of a spreadsheet in many languages the semicolon, also in .csv."""
     usual = "\t" if suffix == ".tsv" else ","
-    for separator in (usual, *",;\t"):
+    for separator in usual + ",;\t":
         file.seek(0)
         columns = next(csv.reader(file, delimiter=separator), [])
         if not {*_KEYS}.isdisjoint(columns) and not {*_TEXTS}.isdisjoint(columns):
