@@ -244,7 +244,8 @@ def _download(folder: Path, url: str) -> None:
     if path.exists():
         return
     columns = (BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(path.name, total=PUBLISHED_SIZE)
         fetch(
             url,
