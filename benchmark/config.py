@@ -17,6 +17,7 @@ from benchmark.class_order import DEFAULT_SEED, check_name
 from benchmark.paths import last_part, safe_name, same_path
 from mm_imagenet_r.errors import UserError, did_you_mean
 from mm_imagenet_r.hashes import json_sha256
+from mm_imagenet_r.splits import canonical
 
 #: Names that mean no folder, even where there is one: `./mini` is the folder.
 NAMED = {"dataset": {"mini", "mm_imagenet_r", "upmc_food101"}, "backbone": {"tiny"}}
@@ -64,7 +65,10 @@ class RunConfig:
     split_name: str | None = _option(
         None, "split of mm_imagenet_r: seed42, coda, seeded:N, folder (default: as it lies, seed42)"
     )
-    partial: bool = _option(False, "go on where images of mm_imagenet_r or upmc_food101 are absent")
+    partial: bool = _option(
+        False,
+        "go on where images or captions of mm_imagenet_r or upmc_food101 are absent or broken",
+    )
     captions: Path | None = _option(
         None, "csv, tsv, jsonl or Parquet with the columns file_name and caption"
     )
@@ -75,7 +79,7 @@ class RunConfig:
     label_column: str | None = _option(None, "its label column")
     bad_images: str = _option(
         "error",
-        "images that do not decode: error names them and stops, skip leaves them out",
+        "your own images that do not decode: error names them and stops, skip leaves them out",
         choices=("error", "skip"),
     )
     test_fraction: float = _option(
@@ -154,8 +158,8 @@ class RunConfig:
     )
 
     def __post_init__(self) -> None:
-        """Write paths in one way, and refuse what can be seen to be wrong without any data."""
-        for name, value in self._paths().items():
+        """Write names and paths in one way; refuse what is seen to be wrong without any data."""
+        for name, value in self._written().items():
             object.__setattr__(self, name, value)
         for spec in dataclasses.fields(self):
             choices = spec.metadata.get("choices")
@@ -223,12 +227,13 @@ class RunConfig:
         own = [f"{k}={v}" for owner, k, v in self._settings() if owner in _names(self.like)]
         return dataclasses.replace(self, method=(self.like,), like=None, set=tuple(own)).cells()[0]
 
-    def _paths(self) -> dict[str, Any]:
-        """The fields that are or may be paths, each path in one way of writing."""
+    def _written(self) -> dict[str, Any]:
+        """The fields that can be written in several ways, in one of them."""
         return {
             "method": tuple(map(_method, self.method)),
             "like": self.like and _method(self.like),
             **{k: (p := getattr(self, k)) and Path(same_path(str(p))) for k in _FILES},
+            "split_name": self.split_name and canonical(self.split_name),
             "dataset": same_path(_FULL.get(self.dataset, self.dataset), NAMED["dataset"]),
             "backbone": same_path(self.backbone, NAMED["backbone"]),
         }

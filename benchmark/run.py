@@ -80,7 +80,7 @@ def run(config: RunConfig) -> list[Path]:
 
 
 def _write_left_out(data: Data, folders: Sequence[Path]) -> None:
-    """Name the images that took no part (`--bad-images skip`) beside the results."""
+    """Name the images that took no part beside the results."""
     if data.left_out:
         text = "".join(f"{name} {why}\n" for name, why in data.left_out)
         for folder in folders:

@@ -47,7 +47,8 @@ def load(
             `mm_imagenet_r.imagenet_r`. The environment variable MM_IMAGENET_R_DATA_DIR if not
             given.
         split_name: Which cut in train and test: `seed42` (default), `coda`, `seeded`, `folder`.
-        partial: Go on where images of ImageNet-R are missing, or more than 1 % of the captions.
+        partial: Go on where images are missing or are none, or more than 1 % of the captions are
+            missing.
         streaming: Make the rows one by one instead of caching them on disk.
         cache_dir: Where to cache, if not where `datasets` does.
         num_proc: Processes for the first preparation.

@@ -116,8 +116,8 @@ def open_images(path: Path) -> Images:
             return ParquetImages(path, [path]) if is_parquet else TarImages(path)
         if not path.is_dir():
             raise UserError(f"{path} does not exist: check the path. {LAYOUTS}")
-        if (path / "imagenet-r.tar").is_file():
-            return TarImages(path / "imagenet-r.tar")
+        if (path / tar_index.ARCHIVE).is_file():
+            return TarImages(path / tar_index.ARCHIVE)
         tables = [
             table
             for table in sorted(path.rglob("*.parquet"))

@@ -80,17 +80,6 @@ class MMImageNetR(datasets.ArrowBasedBuilder):  # type: ignore[misc]
             **kwargs,
         )
 
-    def download_and_prepare(self, *args: Any, **kwargs: Any) -> None:
-        """Make the cached copy; see `datasets.DatasetBuilder.download_and_prepare`.
-
-        Raises:
-            UserError: An image cannot be read.
-        """
-        try:
-            super().download_and_prepare(*args, **kwargs)
-        except _RefusedError as error:
-            raise UserError(str(error)) from error
-
     def _info(self) -> Any:
         return datasets.DatasetInfo(
             description=self.source.description(),
@@ -121,8 +110,8 @@ class MMImageNetR(datasets.ArrowBasedBuilder):  # type: ignore[misc]
             yield number, pa.Table.from_pylist(some, schema=schema)
 
 
-class _RefusedError(DatasetGenerationError):  # type: ignore[misc]
-    """A `UserError` on its way out: `datasets` hides errors of any other kind behind its own."""
+class _RefusedError(UserError, DatasetGenerationError):  # type: ignore[misc]
+    """A `UserError` as it gets out: `datasets` hides errors of other kinds behind its own."""
 
 
 def features(source: Source) -> Any:

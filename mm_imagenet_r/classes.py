@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Final
 
+#: So many missing images are named, of more they are counted.
+_FEW: Final = 5
 _FACTS: Final = ("wnid", "name", "imagenet_index", "coda_label")
 
 
@@ -105,18 +107,21 @@ def strangers(names: Iterable[str]) -> list[str]:
 
 
 def missing(names: Iterable[str]) -> list[str]:
-    """Say what names lack of ImageNet-R's images: classes, then images; nothing if complete.
+    """Say what names lack of ImageNet-R's images: a few by name, else how many of each class.
 
-    >>> missing(name for name in image_names() if not name.startswith("n02"))[0]
-    'all 377 images of n02007558 (flamingo)'
     >>> missing(image_names()[1:])
     ['n01443537/art_0.jpg']
+    >>> missing(name for name in image_names()[10:] if not name.startswith("n02007558"))
+    ['all 377 images of n02007558 (flamingo)', '10 of 230 images of n01443537 (goldfish)']
     """
     absent = sorted(set(image_names()).difference(names))
+    if len(absent) <= _FEW:
+        return absent
     of_class = Counter(name.partition("/")[0] for name in absent)
-    whole = [cls for cls in classes() if of_class[cls.wnid] == cls.images]
-    gone = {cls.wnid for cls in whole}
+    poor = [cls for cls in classes() if of_class[cls.wnid]]
     return [
-        *(f"all {cls.images} images of {cls.wnid} ({cls.name})" for cls in whole),
-        *(name for name in absent if name.partition("/")[0] not in gone),
+        f"{'all' if gone == cls.images else f'{gone} of'} {cls.images} images of {cls.wnid} "
+        f"({cls.name})"
+        for cls in sorted(poor, key=lambda cls: of_class[cls.wnid] < cls.images)
+        if (gone := of_class[cls.wnid])
     ]

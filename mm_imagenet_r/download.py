@@ -2,7 +2,8 @@
 
     python -m mm_imagenet_r.download FOLDER
 
-What is there already is not fetched again, only checked.
+What is there already is not fetched again, only checked; an archive that is cut off, by whatever
+program, is completed.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ def fetch(
         UserError: The server cannot be reached or has no such file, the disk is full, another
             process downloads the same file, or the content is not what it must be.
     """
-    part = path.with_name(path.name + ".part")
+    part = _part(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with part.open("ab") as file:
@@ -83,6 +84,10 @@ def fetch(
             f"{url} is not what it should be: {wrong}. Nothing was kept: try again, or give "
             "another address"
         )
+
+
+def _part(path: Path) -> Path:
+    return path.with_name(path.name + ".part")
 
 
 def _lock(file: IO[bytes], part: Path) -> None:
@@ -217,7 +222,7 @@ def _main(arguments: Sequence[str] | None) -> None:
     parser = Parser(
         prog="python -m mm_imagenet_r.download",
         description="Fetch ImageNet-R (2.2 GB) and check it. What is there already is checked "
-        "only; a download that broke off is gone on with.",
+        "only; a download that broke off, of this command or of another program, is gone on with.",
     )
     parser.add_argument("folder", type=Path, help="where imagenet-r.tar belongs")
     parser.add_argument("--url", default=URL, help="a mirror of the archive (the hash is checked)")
@@ -238,13 +243,14 @@ def _download(folder: Path, url: str) -> None:
     from rich.progress import BarColumn, DownloadColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
-    from mm_imagenet_r.tar_index import PUBLISHED_SHA256, PUBLISHED_SIZE
+    from mm_imagenet_r.tar_index import ARCHIVE, PUBLISHED_SHA256, PUBLISHED_SIZE
 
-    path = folder / "imagenet-r.tar"
-    if path.exists():
+    path = folder / ARCHIVE
+    if path.exists() and not _taken_up(path):
         return
     columns = (BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(path.name, total=PUBLISHED_SIZE)
         fetch(
             url,
@@ -253,6 +259,21 @@ def _download(folder: Path, url: str) -> None:
             sha256=PUBLISHED_SHA256,
             progress=lambda done, _: bar.update(task, completed=done),
         )
+
+
+def _taken_up(path: Path) -> bool:
+    """Whether an archive is cut off; what there is of it is then gone on from."""
+    from mm_imagenet_r import tar_index
+
+    try:
+        tar_index.read(path)
+    except tar_index.TruncatedError:
+        part = _part(path)
+        print(f"{path} is cut off at byte {path.stat().st_size:,}: it is gone on with")
+        if not part.exists():  # else what this command has fetched itself is the better beginning
+            path.rename(part)
+        return True
+    return False
 
 
 if __name__ == "__main__":

@@ -17,11 +17,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from mm_imagenet_r import faults
 from mm_imagenet_r.archive import Images, open_images
 from mm_imagenet_r.classes import classes, image_names, missing, strangers, style
 from mm_imagenet_r.errors import UserError, did_you_mean, some
@@ -37,8 +38,8 @@ MASKED: Final = "-masked"
 #: To be raised when the same files are to give other rows: cached copies are then void.
 _RULES: Final = 2
 
-#: Share of the images on which the captioner may have failed.
-_FAILED: Final = 0.01
+#: Share of the images that may be without a caption.
+_EMPTY: Final = 0.01
 #: What the metadata of captions say that is not about their making: of an export, for one.
 _NOT_MAKING: Final = {
     "fingerprint", "captions", "caption_set", "empty_captions", "split", "split_sha256",
@@ -58,6 +59,7 @@ class ImageNetR:
         caption_facts: Name of the caption set and what is known of its making.
         caption_file: Where the captions were read, before any masking.
         split: Which images are for training and which for testing.
+        partial: Files that are no images are left out.
     """
 
     images: Images
@@ -65,6 +67,7 @@ class ImageNetR:
     caption_facts: Mapping[str, str]
     caption_file: Path
     split: Split
+    partial: bool = False
 
     def description(self) -> str:  # noqa: D102 - that of Source
         told = {key: self.caption_facts[key] for key in _TOLD if key in self.caption_facts}
@@ -85,7 +88,7 @@ class ImageNetR:
         return {cls.wnid: cls.name.replace("_", " ") for cls in classes()}
 
     def identity(self) -> str:  # noqa: D102 - that of Source
-        facts = [_RULES, self.images.identity, self.provenance()]
+        facts = [_RULES, self.images.identity, self.provenance(), self.partial]
         digest = hashlib.sha256(json.dumps(facts).encode())
         for name in self.images.names:
             digest.update(f"{name}\0{self.captions[name]}\n".encode())
@@ -95,21 +98,22 @@ class ImageNetR:
         """Yield the rows of a split in the order of the sorted keys, as their labels are.
 
         Raises:
-            UserError: A file is no image.
+            UserError: Files are no images.
         """
         numbers = {cls.wnid: label for label, cls in enumerate(classes())}
         indices = {cls.wnid: cls.imagenet_index for cls in classes()}
         class_names, wanted = self.classes(), set(labels)
+        left_out: dict[str, str] = {}
         for name in self.split.train if split == "train" else self.split.test:
             wnid, _, file = name.partition("/")
             if numbers[wnid] not in wanted:
                 continue
             data = self.images.read(name)
             if (wrong := check_header(data)) is not None:
-                raise UserError(
-                    f"{name} of {self.images.path} {wrong}: repair or remove it (then give "
-                    "partial=True, --partial), or take the published archive"
-                )
+                if not self.partial:
+                    raise faults.refusal(self.images.path, self.unusable())
+                left_out[name] = wrong
+                continue
             yield {
                 "image": {"bytes": data, "path": f"{wnid}__{file}"},
                 "caption": self.captions[name],
@@ -120,6 +124,11 @@ class ImageNetR:
                 "imagenet_index": indices[wnid],
                 "style": style(name),
             }
+        faults.tell_left_out(self.images.path, left_out)
+
+    def unusable(self, used: Collection[str] = ()) -> dict[str, str]:  # noqa: D102 - of Source
+        names = self.images.as_stored(set(self.images.names).difference(used))
+        return faults.find((name, self.images.read(name)) for name in names)
 
 
 def find(
@@ -131,8 +140,8 @@ def find(
         name: Of the caption set, see the top of this file.
         data_dir: The data folder; the environment variable if not given.
         split_name: See `mm_imagenet_r.splits`.
-        partial: Images may be missing, and the captioner may have failed on any number of those
-            there are. They must all be in the caption set.
+        partial: Images may be missing or broken, and any number of those there are without a
+            caption. They must all be in the caption set.
 
     Raises:
         UserError: There is no such folder or caption set, images or captions are missing, ...
@@ -155,20 +164,20 @@ def find(
         {"captions": name, **facts},
         path,
         split(images, split_name, lists=[folder, folder / "splits"], partial=partial),
+        partial,
     )
 
 
-def caption_sets(folder: Path) -> dict[str, Path]:
-    """Return the caption sets of a data folder by their names."""
+def caption_sets(folder: Path) -> dict[str, list[Path]]:
+    """Return the caption sets of a data folder by their names: one each, if all is well."""
     from mm_imagenet_r.captions.files import SUFFIXES
 
     place = folder / "captions"
-    found = sorted(place.iterdir()) if place.is_dir() else []
-    return {
-        path.name if path.is_dir() else path.stem: path
-        for path in found
-        if not path.name.startswith(".") and (path.is_dir() or path.suffix.lower() in SUFFIXES)
-    }
+    sets: dict[str, list[Path]] = {}
+    for path in sorted(place.iterdir()) if place.is_dir() else []:
+        if not path.name.startswith(".") and (path.is_dir() or path.suffix.lower() in SUFFIXES):
+            sets.setdefault(path.name if path.is_dir() else path.stem, []).append(path)
+    return sets
 
 
 def _caption_set(name: str, folder: Path) -> tuple[Path, str, bool]:
@@ -180,12 +189,15 @@ def _caption_set(name: str, folder: Path) -> tuple[Path, str, bool]:
         )
     sets = caption_sets(folder)
     plain = name.removesuffix(MASKED)
-    for called in (name, plain):
-        if called in sets:
-            return sets[called], "", called != name
     base, _, wanted = plain.rpartition("@")
-    if base in sets and sets[base].is_dir():
-        return sets[base], wanted, plain != name
+    for called, fingerprint in ((name, ""), (plain, ""), (base, wanted)):
+        if len(found := sets.get(called, [])) > 1:
+            raise UserError(
+                f"caption set {called!r} may be {' or '.join(map(str, found))}: keep one of them, "
+                "or rename the others"
+            )
+        if found and (called in (name, plain) or found[0].is_dir()):
+            return found[0], fingerprint, called != name and plain != name
     known = did_you_mean(plain, sets) if sets else "there is none"
     raise UserError(
         f"no caption set {plain!r} in {folder / 'captions'}: {known}. Make one with "
@@ -229,8 +241,9 @@ def require_imagenet_r(images: Images, *, partial: bool = False) -> None:
     if not partial and (lacking := missing(images.names)):
         raise UserError(
             f"{images.path} has {len(images):,} of ImageNet-R's 30,000 images; missing: "
-            f"{some(lacking)}. Add them, download the archive (python -m mm_imagenet_r.download), "
-            "or go on with what is there (partial=True, --partial)"
+            f"{some(lacking)}{' classes' if len(lacking) > 5 else ''}. Add them, download the "
+            "archive (python -m mm_imagenet_r.download), or go on with what is there "
+            "(partial=True, --partial)"
         )
 
 
@@ -250,15 +263,10 @@ def _captions(
             f"{some(lacking)}. Its column file_name must hold names like these; finish the set "
             "with the command that began it, or add the rows"
         )
-    failed = [key for key in images.names if key in read.failed]
-    if len(failed) > _FAILED * len(images) and not partial:
-        raise UserError(
-            f"caption set {path}: the captioner failed on {len(failed):,} of {len(images):,} "
-            f"images, such as {failed[0]} ({read.failed[failed[0]]}). Give the command that made "
-            "it again with --retry-errors, or take these images without captions (partial=True, "
-            "--partial)"
-        )
     captions = {key: texts[key] for key in images.names}
+    empty = [key for key in images.names if not captions[key]]
+    if len(empty) == len(images) or (len(empty) > _EMPTY * len(images) and not partial):
+        raise UserError(_too_few(path, len(images), empty, read.failed))
     if masked:
         from mm_imagenet_r.captions.leakage import mask
 
@@ -267,9 +275,23 @@ def _captions(
     for key, value in read.info.items():
         if key not in _NOT_MAKING and value is not None:
             facts[key] = _readable(value)
-    if empty := sum(not text for text in captions.values()):
-        facts["empty_captions"] = str(empty)
+    if empty:
+        facts["empty_captions"] = str(len(empty))
     return captions, facts
+
+
+def _too_few(path: Path, images: int, empty: Sequence[str], failed: Mapping[str, str]) -> str:
+    """What to say of a caption set of which so many are empty, on account of errors or without."""
+    name = next((key for key in empty if key in failed), empty[0])
+    remedy = "Write the texts it lacks"
+    if name in failed:
+        remedy = "Give the command that made it again with --retry-errors"
+    if len(empty) < images:
+        remedy += ", or take these images without captions (partial=True, --partial)"
+    return (
+        f"caption set {path} has no caption for {len(empty):,} of {images:,} images, such as "
+        f"{name} ({failed.get(name, 'an empty text')}). {remedy}"
+    )
 
 
 def _readable(value: Any) -> str:

@@ -7,7 +7,7 @@ MM-ImageNet-R.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -32,6 +32,9 @@ class Source(Protocol):
     def rows(self, split: str, labels: Sequence[int]) -> Iterator[dict[str, Any]]:
         """Yield the rows of a split that belong to given labels, in the order of the labels."""
 
+    def unusable(self, used: Collection[str] = ()) -> dict[str, str]:
+        """Return the files that are no images, less those `used`, and what is wrong with each."""
+
     def identity(self) -> str:
         """Return what the rows depend on, as a hash: the name of their cached copy."""
 
@@ -50,6 +53,9 @@ class Mini:
 
     def rows(self, split: str, labels: Sequence[int]) -> Iterator[dict[str, Any]]:  # noqa: D102
         return mini.rows(split, labels)
+
+    def unusable(self, used: Collection[str] = ()) -> dict[str, str]:  # noqa: D102
+        return {}
 
     def identity(self) -> str:
         """Hash the code that draws, and the version of Pillow, whose encoder makes the bytes."""
@@ -76,7 +82,7 @@ def find_source(
         data_dir: Where its images and captions lie; for MM-ImageNet-R the environment variable
             MM_IMAGENET_R_DATA_DIR if not given.
         split_name: Which cut into train and test, see `mm_imagenet_r.splits`.
-        partial: Images may be missing.
+        partial: Images may be missing or broken, and captions missing.
 
     Raises:
         UserError: There is no such configuration, or its files are absent or damaged.
@@ -90,7 +96,10 @@ def find_source(
         options |= {"data_dir": data_dir, "partial": partial}
     for option, value in options.items():
         if value:
-            raise UserError(f"configuration {name!r} of mm_imagenet_r takes no {option}")
+            raise UserError(
+                f"configuration {name!r} of mm_imagenet_r takes no {option}: leave it out, and "
+                "give configurations that take it in a command of their own"
+            )
     if name in SOURCES:
         return SOURCES[name]
     if not data_dir:

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from mm_imagenet_r.archive import Images
 
 DEFAULT: Final = "seed42"
-NAMES: Final = (DEFAULT, "coda", "seeded", "folder")
+#: Rules that cut the published images, whichever of them are there.
+CUTS: Final = (DEFAULT, "coda", "seeded")
+NAMES: Final = (*CUTS, "folder")
 TEST_FRACTION: Final = 0.2
 
 _CODA_URL: Final = (
@@ -93,14 +95,13 @@ def split(
     in_folders = {key for key in images.names if images.split_of(key) is not None}
     if name is None:
         name = "folder" if in_folders else DEFAULT
+    name = canonical(name)
     rule, _, seed = name.partition(":")
-    if rule not in NAMES or (seed and not (rule == "seeded" and seed.isdecimal())):
-        raise UserError(f"no split {name!r} of ImageNet-R: {did_you_mean(name, NAMES)}")
     if rule == "folder":
         if len(in_folders) < len(images):
             raise UserError(
                 f"split 'folder': {images.path} has no folders train and test that all images lie "
-                f"in. Choose another split: {', '.join(NAMES[:-1])}"
+                f"in. Choose another split: {', '.join(CUTS)}"
             )
         test = {key for key in images.names if images.split_of(key) == "test"}
     else:
@@ -112,8 +113,22 @@ def split(
         else:
             test = _seeded(int(seed or 0))
     train = tuple(key for key in images.names if key not in test)
-    canonical = f"{rule}:{int(seed)}" if int(seed or 0) else rule
-    return Split(canonical, train, tuple(key for key in images.names if key in test))
+    return Split(name, train, tuple(key for key in images.names if key in test))
+
+
+def canonical(name: str) -> str:
+    """Return the name of a split in its one way of writing.
+
+    Raises:
+        UserError: There is no such rule.
+
+    >>> canonical("coda"), canonical("seeded:007"), canonical("seeded:0")
+    ('coda', 'seeded:7', 'seeded')
+    """
+    rule, _, seed = name.partition(":")
+    if rule not in NAMES or (seed and not (rule == "seeded" and seed.isdecimal())):
+        raise UserError(f"no split {name!r} of ImageNet-R: {did_you_mean(name, NAMES)}")
+    return f"{rule}:{int(seed)}" if int(seed or 0) else rule
 
 
 def _require_published(images: Images, rule: str, partial: bool) -> None:

@@ -23,6 +23,9 @@ from mm_imagenet_r.files import write_atomic
 PUBLISHED_SIZE: Final = 2_191_079_936
 PUBLISHED_SHA256: Final = "18c6bf493b39a0d975d48e587437f562caab9c52ae6327dcfa9dd8eb54aa1b52"
 
+#: What the archive is called, here and where it is fetched.
+ARCHIVE: Final = "imagenet-r.tar"
+
 _BLOCK: Final = 512
 _PACKED: Final = {
     b"\x1f\x8b": "gunzip",
@@ -31,6 +34,10 @@ _PACKED: Final = {
     b"\x28\xb5\x2f\xfd": "unzstd",
     b"PK\x03\x04": "unzip",
 }
+
+
+class TruncatedError(UserError):
+    """An archive that may be the beginning of the published one."""
 
 
 @dataclass(frozen=True)
@@ -94,13 +101,18 @@ def scan(path: Path) -> TarIndex:
     """
     size = path.stat().st_size
     with path.open("rb") as file:
-        start = file.read(8)
+        start = file.read(_BLOCK)
         for magic, unpack in _PACKED.items():
             if start.startswith(magic):
                 raise UserError(
                     f"{path} is packed, so its files cannot be read in place: unpack it with "
                     f"{unpack} and give the result"
                 )
+        if size and not _is_header(start):
+            raise UserError(
+                f"{path} is neither a tar nor Parquet: give one of these, or a folder of images. "
+                "If it was downloaded, the server sent something else: delete it and try again"
+            )
         file.seek(0)
         hashing = _Hashing(file)
         members: list[tuple[str, int, int]] = []
@@ -146,6 +158,15 @@ class _Hashing:
         return data
 
 
+def _is_header(block: bytes) -> bool:
+    """Whether a tar may begin so; an empty one does with its end."""
+    try:
+        tarfile.TarInfo.frombuf(block, tarfile.ENCODING, "surrogateescape")
+    except tarfile.HeaderError:
+        return block == bytes(_BLOCK)
+    return True
+
+
 def _forbidden(member: tarfile.TarInfo) -> str | None:
     """Say why a member must not be in an archive of images, or None if it may."""
     parts = PurePosixPath(member.name).parts
@@ -159,9 +180,14 @@ def _forbidden(member: tarfile.TarInfo) -> str | None:
 
 
 def _damaged(path: Path, size: int, why: str) -> UserError:
-    short = f", and has {size:,} bytes where the published archive has {PUBLISHED_SIZE:,}"
-    return UserError(
-        f"{path} is truncated, damaged or no tar ({why}{short if size != PUBLISHED_SIZE else ''}): "
-        "download it again, python -m mm_imagenet_r.download FOLDER goes on where a download broke "
-        "off"
+    if size >= PUBLISHED_SIZE:
+        return UserError(
+            f"{path} is damaged ({why}): delete it and download it again, python -m "
+            f"mm_imagenet_r.download {path.parent}"
+        )
+    named = "" if path.name == ARCHIVE else f"name it {ARCHIVE}, then "
+    return TruncatedError(
+        f"{path} is truncated or damaged ({why}, and it has {size:,} bytes where the published "
+        f"archive has {PUBLISHED_SIZE:,}). If it is a download that broke off, {named}python -m "
+        f"mm_imagenet_r.download {path.parent} goes on with it"
     )

@@ -50,7 +50,7 @@ class Archive:
     Attributes:
         data_dir: Folder that holds them.
         split_name: Which cut into training and test part; None: the default one.
-        partial: Images may be missing.
+        partial: Images may be missing or broken, and captions missing.
     """
 
     data_dir: Path | None = None
@@ -75,7 +75,7 @@ class Data:
         split_sha256: Hash of the file names in `test`: `mm_imagenet_r.splits.list_sha256`.
         notes: What a user should know about how the source was read.
         left_out: File name of each image that cannot be used, and what is wrong with it.
-        absent: How many images of a published data set are not there.
+        absent: How many images of a published data set are not there at all.
     """
 
     name: str
@@ -161,7 +161,7 @@ def open_data(
         split_seed: Seed of that cut and of the validation cut.
         validation: Evaluate on a fifth of the training part; the test part is then never seen.
         bad_images: "error" refuses a data set with images that do not decode, "skip" leaves
-            them out.
+            them out, as `archive.partial` does for its data sets.
 
     Returns:
         The data in its own class order; see `Data.in_order`.
@@ -177,7 +177,8 @@ def open_data(
         raise UserError(f"--bad-images is error or skip, not {bad_images!r}")
     if not 0 < test_fraction < 1:
         raise UserError(f"--test-fraction lies between 0 and 1, not {test_fraction}")
-    source = find(name, columns or ColumnNames(), captions, archive or Archive())
+    archive = archive or Archive()
+    source = find(name, columns or ColumnNames(), captions, archive, bad_images)
     cut.refuse_unused(source, test_fraction, split_seed, validation=validation)
     rows, keys, notes = source.rows, source.rows.file_names, list(source.notes)
     source.refuse_repeated_names()
@@ -187,11 +188,11 @@ def open_data(
     if not source.drawn:
         bad = image_check.find_bad(rows, digests)
         good[list(bad)] = False
-        left_out = [(keys[row], why) for row, why in bad.items()]
-        if bad and bad_images == "error":
-            raise UserError(image_check.complaint(name, left_out))
-        if bad:
-            notes.append(image_check.left_out(len(rows), left_out))
+        left_out = [*source.left_out.items(), *((keys[row], why) for row, why in bad.items())]
+        if bad and bad_images == "error" and not archive.partial:
+            raise UserError(image_check.complaint(name, left_out, source.leaves_out))
+        if left_out:
+            notes.append(image_check.left_out(len(rows) + len(source.left_out), left_out))
 
     is_test = cut.held_out_for_test(source, good, test_fraction, split_seed)
     lines = [

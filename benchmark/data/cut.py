@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from benchmark.data import IntArray
 from benchmark.data.sources import Source
 from mm_imagenet_r.errors import UserError, some
-from mm_imagenet_r.splits import TEST_FRACTION, stratified_cut
+from mm_imagenet_r.splits import CUTS, TEST_FRACTION, stratified_cut
 
 
 def held_out_for_test(
@@ -92,7 +92,13 @@ def _require(source: Source, rows: IntArray, least: int, what: str) -> None:
     counts = np.bincount(source.labels[rows], minlength=len(source.class_names))
     poor = [name for name, n in zip(source.class_names, counts, strict=True) if n < least]
     if poor:
+        anew = ""
+        if source.split.partition(":")[0] in CUTS:
+            anew = (
+                f". Split {source.split} cuts the 30,000 published images; to have those there are "
+                "cut anew, give the folder of their class folders, --dataset FOLDER --captions FILE"
+            )
         raise UserError(
             f"{source.name}: every class needs at least {what}; that is not so for "
-            f"{some(poor)}. Add images to these classes or remove the classes"
+            f"{some(poor)}. Add images to these classes or remove the classes{anew}"
         )

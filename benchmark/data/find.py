@@ -14,7 +14,9 @@ from mm_imagenet_r.errors import UserError, did_you_mean
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(:[\w.@-]+)?")
 
 
-def find(name: str, columns: ColumnNames, captions: Path | None, archive: Archive) -> Source:
+def find(
+    name: str, columns: ColumnNames, captions: Path | None, archive: Archive, bad_images: str
+) -> Source:
     """Read the data set that `name` means; see `benchmark.data.open_data`.
 
     A named configuration comes before a folder of the same name (which `./name` reaches), a folder
@@ -23,6 +25,7 @@ def find(name: str, columns: ColumnNames, captions: Path | None, archive: Archiv
     Raises:
         UserError: Nothing has that name, or it cannot be read as images with classes.
     """
+    named.refuse_unused(name, archive, bad_images)
     try:
         return _find(name, columns, captions, archive)
     except OSError as error:
@@ -37,7 +40,6 @@ def _find(name: str, columns: ColumnNames, captions: Path | None, archive: Archi
     is_tree = bool(name) and path.is_dir() and not tables.is_table(path)
     if columns != ColumnNames() and (is_tree or named.is_name(name)):
         raise UserError(f"--dataset {name} is no table: leave out the --...-column options")
-    named.refuse_unused(name, archive)
     given = captions is not None
     source: Source | None
     if named.is_name(name):

@@ -78,10 +78,10 @@ def find_bad(rows: Rows, hashes: Sequence[str]) -> dict[int, str]:
     return bad
 
 
-def complaint(name: str, bad: Sequence[tuple[str, str]], most: int = 5) -> str:
-    """The message for a user whose data set holds bad images.
+def complaint(name: str, bad: Sequence[tuple[str, str]], option: str, most: int = 5) -> str:
+    """The message for a user whose data set holds bad images, and the option that skips them.
 
-    >>> print(complaint("photos", [("cat/1.jpg", "is empty (0 bytes)")]))
+    >>> print(complaint("photos", [("cat/1.jpg", "is empty (0 bytes)")], "--bad-images skip"))
     1 image of photos cannot be used:
       cat/1.jpg is empty (0 bytes)
     Repair or remove it, or leave it out with --bad-images skip
@@ -91,7 +91,7 @@ def complaint(name: str, bad: Sequence[tuple[str, str]], most: int = 5) -> str:
         [
             f"{counted(len(bad), 'image')} of {name} cannot be used:",
             *_reasons(bad, most),
-            f"Repair or remove {it}, or leave {it} out with --bad-images skip",
+            f"Repair or remove {it}, or leave {it} out with {option}",
         ]
     )
 
@@ -126,8 +126,8 @@ def _in_threads(function: Callable[[int], T], count: int, what: str) -> list[T]:
     pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1))
     try:
         results: Iterable[T] = pool.map(function, range(count))
-        if count >= PROGRESS_FROM:
-            console = Console(stderr=True)
+        console = Console(stderr=True)
+        if count >= PROGRESS_FROM and console.is_terminal:  # elsewhere its end is a blank line
             results = track(results, what, total=count, console=console, transient=True)
         return list(results)
     finally:

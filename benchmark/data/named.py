@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import warnings
 from typing import Any, Final
 
 from benchmark.config import dashed
@@ -11,7 +12,7 @@ from benchmark.data import Archive, ColumnNames, tables
 from benchmark.data.messages import waiting
 from benchmark.data.sources import Source
 from mm_imagenet_r.builder import MMImageNetR
-from mm_imagenet_r.classes import classes
+from mm_imagenet_r.classes import image_names
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.food101 import Food101
 from mm_imagenet_r.imagenet_r import DEFAULT, ENVIRONMENT, ImageNetR
@@ -40,9 +41,15 @@ def is_name(text: str) -> bool:
     return text in NAMES or text.startswith(f"{IMAGENET_R}:")
 
 
-def refuse_unused(name: str, archive: Archive) -> None:
+def refuse_unused(name: str, archive: Archive, bad_images: str) -> None:
     """Raise UserError if an option is given that means nothing for a data set of any kind."""
-    allowed = _OPTIONS.get(name.partition(":")[0], ()) if is_name(name) else ()
+    kind, colon, _ = name.partition(":")
+    if colon and kind in NAMES and kind != IMAGENET_R:
+        raise UserError(f"{kind} has no caption sets to name: give --dataset {kind}")
+    allowed = _OPTIONS.get(kind, ()) if is_name(name) else ()
+    if bad_images != "error" and is_name(name):
+        instead = "--partial does it there" if "partial" in allowed else "its images are drawn"
+        raise UserError(f"--bad-images {bad_images} is not for --dataset {name}: {instead}")
     for spec in dataclasses.fields(archive):
         if getattr(archive, spec.name) != spec.default and spec.name not in allowed:
             takers = [name for name, options in _OPTIONS.items() if spec.name in options]
@@ -75,7 +82,8 @@ def read(name: str, archive: Archive, *, captions_given: bool) -> Source:
             f"--captions is not for --dataset {kind}: put the file into captions/ of its folder "
             f"and name it, --dataset {kind}:NAME for captions/NAME.csv"
         )
-    with waiting(f"preparing {name}"):
+    with waiting(f"preparing {name}"), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "left out: ")  # a note tells it each time
         builder = MMImageNetR(
             config_name=(captions or DEFAULT) if kind == IMAGENET_R else kind,
             **dataclasses.asdict(archive),
@@ -87,17 +95,17 @@ def read(name: str, archive: Archive, *, captions_given: bool) -> Source:
     found.class_names = [class_names[wnid] for wnid in found.class_names]
     found.captions, found.captions_id = facts["captions"], facts.get("caption_set", "")
     found.split = facts["split"]
-    found.absent = _absent(builder.source, len(found.rows))
+    found.absent = _absent(builder.source)
+    found.left_out = builder.source.unusable(used=set(found.rows.file_names))
+    found.leaves_out = "--partial"
     found.drawn = kind in SOURCES
     if not found.drawn:
         found.notes.append(builder.source.description())
     return found
 
 
-def _absent(source: Any, rows: int) -> int:
-    """How many images were published and are not among the rows."""
+def _absent(source: Any) -> int:
+    """How many images were published and are not there."""
     if isinstance(source, ImageNetR):
-        return sum(cls.images for cls in classes()) - rows
-    if isinstance(source, Food101):
-        return len(source.absent) + sum(map(len, source.titles.values())) - rows
-    return 0
+        return len(image_names()) - len(source.images)
+    return len(source.absent) if isinstance(source, Food101) else 0

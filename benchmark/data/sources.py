@@ -36,6 +36,8 @@ class Source:
         captions_id: Its identity, see `mm_imagenet_r.captions.files`; "" if it has none.
         split: Name of the rule that made `is_test`; "" if it has none.
         absent: How many images of a published data set are not there.
+        left_out: File name of each image of one that is no row, and what is wrong with its file.
+        leaves_out: The option that leaves out what cannot be used.
         drawn: The images were drawn by our own code: checking them is a waste of time.
         notes: What a user should know about how it was read.
     """
@@ -49,6 +51,8 @@ class Source:
     captions_id: str = ""
     split: str = ""
     absent: int = 0
+    left_out: dict[str, str] = field(default_factory=dict)
+    leaves_out: str = "--bad-images skip"
     drawn: bool = False
     notes: list[str] = field(default_factory=list)
 

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 from mm_imagenet_r.errors import UserError, some
 
@@ -68,16 +68,16 @@ def read_captions(path: Path) -> Captions:
     """Read captions: one row per image, with its name and its caption.
 
     Args:
-        path: A folder of a finished caption set; or a csv or tsv file with a header, jsonl or
-            Parquet. Columns: file_name (a path relative to the image folder, or a bare name),
-            and caption or text.
+        path: A folder of a finished caption set; or a csv or tsv file with a header (its fields
+            are parted by commas, semicolons or tabs), jsonl or Parquet. Columns: file_name (a path
+            relative to the image folder, or a bare name), and caption or text.
 
     Returns:
         The captions. Images whose `error` is set are in `failed` instead.
 
     Raises:
-        UserError: The file is absent or malformed, lacks a column, names no image in a row, or
-            has a name twice.
+        UserError: The file is absent or malformed, lacks a column, names no image in a row, has
+            a name twice or a value that is no text.
     """
     path = _file(path)
     try:
@@ -92,20 +92,21 @@ def read_captions(path: Path) -> Captions:
             "or write it anew with the columns file_name and caption"
         ) from error
     key, text = _column(_KEYS, columns, path), _column(_TEXTS, columns, path)
+    _require_text((key, text), rows, path)
     nameless = [str(number) for number, row in enumerate(rows, 1) if not row.get(key)]
     if nameless:
         raise UserError(
             f"captions file {path} has no {key} in row {some(nameless, 3)}: name the image of each "
             "caption, or remove the row"
         )
-    names = [str(row[key]).replace("\\", "/").removeprefix("./") for row in rows]
+    names = [row[key].replace("\\", "/").removeprefix("./") for row in rows]
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
         raise UserError(
             f"captions file {path} has more than one row for {some(repeated, 3)}: "
             "keep one caption for each image"
         )
-    texts = dict(zip(names, (str(row.get(text) or "") for row in rows), strict=True))
+    texts = dict(zip(names, (row.get(text) or "" for row in rows), strict=True))
     failed = {
         name: str(row["error"]) for name, row in zip(names, rows, strict=True) if row.get("error")
     }
@@ -176,19 +177,49 @@ def _column(names: Sequence[str], columns: Sequence[str], path: Path) -> str:
 _Table = tuple[list[str], list[dict[str, Any]], dict[str, Any]]
 
 
-def _read_csv(path: Path, delimiter: str = ",") -> _Table:
+def _require_text(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Refuse a list of captions or a number: as text it would be a caption nobody wrote."""
+    for number, row in enumerate(rows, 1):
+        for column in columns:
+            value = row.get(column)
+            if value is not None and not isinstance(value, str):
+                raise UserError(
+                    f"captions file {path} has a {column} in row {number} that is no text: "
+                    f"{str(value)[:60]}. Write one text for each image, or null if there is none"
+                )
+
+
+def _read_csv(path: Path) -> _Table:
     limit = csv.field_size_limit(sys.maxsize)  # the default refuses captions over 128 KiB
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, delimiter=delimiter, strict=True)
-            rows = list(reader)
-            return list(reader.fieldnames or []), rows, {}
+            separator = _separator(file, path.suffix.lower())
+            file.seek(0)
+            reader = csv.reader(file, delimiter=separator, strict=True)
+            columns = next(reader, [])
+            rows = []
+            for fields in filter(None, reader):
+                if len(fields) != len(columns):
+                    raise UserError(
+                        f"captions file {path}: line {reader.line_num} has not {len(columns)} "
+                        f"fields, as the header, but {len(fields)}. Put a caption that has "
+                        f'{separator!r} in it between quotation marks ("), and leave no field out'
+                    )
+                rows.append(dict(zip(columns, fields, strict=True)))
+            return columns, rows, {}
     finally:
         csv.field_size_limit(limit)
 
 
-def _read_tsv(path: Path) -> _Table:
-    return _read_csv(path, "\t")
+def _separator(file: TextIO, suffix: str) -> str:
+    """What parts the fields: of a spreadsheet in many languages the semicolon, also in .csv."""
+    usual = "\t" if suffix == ".tsv" else ","
+    for separator in usual + ",;\t":
+        file.seek(0)
+        columns = next(csv.reader(file, delimiter=separator), [])
+        if not {*_KEYS}.isdisjoint(columns) and not {*_TEXTS}.isdisjoint(columns):
+            return separator
+    return usual
 
 
 def _read_jsonl(path: Path) -> _Table:
@@ -220,7 +251,7 @@ def _read_parquet(path: Path) -> _Table:
 
 _READERS = {
     ".csv": _read_csv,
-    ".tsv": _read_tsv,
+    ".tsv": _read_csv,
     ".jsonl": _read_jsonl,
     ".parquet": _read_parquet,
 }

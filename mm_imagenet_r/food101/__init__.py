@@ -17,15 +17,16 @@ The known faults of its tables are mended (`titles.py`). What cannot be mended i
 from __future__ import annotations
 
 import json
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from mm_imagenet_r import faults
 from mm_imagenet_r.errors import UserError, some
 from mm_imagenet_r.food101.titles import Title, read_titles
 from mm_imagenet_r.hashes import file_state, json_sha256
+from mm_imagenet_r.images import check_header
 from mm_imagenet_r.splits import list_sha256
 
 #: The classes as published: the number of a class is its place here, which is no alphabetical one.
@@ -92,25 +93,20 @@ class Food101:
         """Yield the rows of `train` or `test` that belong to given labels, sorted by label.
 
         Raises:
-            UserError: A file is no image.
+            UserError: Files are no images.
         """
-        from mm_imagenet_r.images import check_header
-
         wanted = set(labels)
+        left_out: dict[str, str] = {}
         for title in sorted(self.titles[split], key=lambda t: (self.numbers[t.cls], t.file)):
             label = self.numbers[title.cls]
             if label not in wanted:
                 continue
-            path = self.folder / "images" / split / title.cls / title.file
-            data = path.read_bytes()
+            data = self._read(split, title)
             if (wrong := check_header(data)) is not None:
-                if self.partial:
-                    warnings.warn(f"{path} {wrong}: it is left out", stacklevel=2)
-                    continue
-                raise UserError(
-                    f"{path} {wrong}: fetch it again, or leave out what cannot be used "
-                    "(partial=True, --partial). python -m mm_imagenet_r.food101 lists all such"
-                )
+                if not self.partial:
+                    raise faults.refusal(self.folder, self.unusable())
+                left_out[f"{title.cls}/{title.file}"] = wrong
+                continue
             yield {
                 "image": {"bytes": data, "path": f"{title.cls}__{title.file}"},
                 "caption": title.text,
@@ -121,6 +117,18 @@ class Food101:
                 "imagenet_index": None,
                 "style": "",
             }
+        faults.tell_left_out(self.folder, left_out)
+
+    def unusable(self, used: Collection[str] = ()) -> dict[str, str]:  # noqa: D102 - of Source
+        return faults.find(
+            (name, self._read(split, title))
+            for split, found in self.titles.items()
+            for title in found
+            if (name := f"{title.cls}/{title.file}") not in used
+        )
+
+    def _read(self, split: str, title: Title) -> bytes:
+        return (self.folder / "images" / split / title.cls / title.file).read_bytes()
 
     def identity(self) -> str:
         """Hash the cleaned tables, the class numbers, and names and states of the images."""

@@ -34,11 +34,12 @@ def _check(arguments: Sequence[str] | None) -> None:
         print(note)
     for path in data.absent:
         print(f"{path} is absent or empty")
-    bad = 0
+    bad, console = 0, Console(stderr=True)
+    quiet = not console.is_terminal  # there a bar would end in a blank line
     for split, titles in data.titles.items():
         print(f"{split}: {len(titles):,} rows, {len({title.cls for title in titles})} classes")
-        progress = track(titles, f"decoding {split}", console=Console(stderr=True), transient=True)
-        for title in progress:
+        what = f"decoding {split}"
+        for title in track(titles, what, console=console, transient=True, disable=quiet):
             name = f"images/{split}/{title.cls}/{title.file}"
             if (wrong := check((data.folder / name).read_bytes())) is not None:
                 print(f"{name} {wrong}")

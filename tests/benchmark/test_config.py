@@ -197,6 +197,16 @@ def test_a_place_is_one_experiment_however_it_is_written(
     assert given("--dataset .").folder().parts[1].startswith(tmp_path.name)
 
 
+def test_a_split_is_one_experiment_however_its_seed_is_written() -> None:
+    def folder(split: str) -> Path:
+        return given(f"--dataset mm_imagenet_r --split-name {split}").folder()
+
+    assert folder("seeded:7") == folder("seeded:007") != folder("seeded")
+    assert folder("seeded:0") == folder("seeded")
+    with pytest.raises(UserError, match="no split 'seedd' of ImageNet-R: did you mean 'seeded'"):
+        given("--split-name seedd")
+
+
 def test_names_are_told_from_folders() -> None:
     assert set(named.NAMES) == NAMED["dataset"]
     assert given("--dataset mm_imagenet_r").dataset == f"mm_imagenet_r:{imagenet_r.DEFAULT}"

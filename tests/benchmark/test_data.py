@@ -9,7 +9,7 @@ import datasets
 import pytest
 from photos import picture, tree, two_classes
 
-from benchmark.data import Data, Sample, Samples, open_data
+from benchmark.data import Data, Sample, Samples, image_check, open_data
 from mm_imagenet_r.errors import UserError
 
 
@@ -162,6 +162,15 @@ def test_bad_images_are_named_or_skipped(tmp_path: Path) -> None:
         open_data(str(photos))
     with pytest.raises(UserError, match=r"at least two images, one of them for testing.*cat"):
         open_data(str(photos), bad_images="skip")
+
+
+def test_nothing_is_printed_where_there_is_no_terminal(
+    photos: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(image_check, "PROGRESS_FROM", 1)
+    monkeypatch.setattr(image_check, "_RULES", -1)  # nothing is remembered
+    open_data(str(photos))
+    assert capfd.readouterr() == ("", "")
 
 
 def test_images_in_both_parts_are_counted(tmp_path: Path) -> None:

@@ -153,11 +153,67 @@ def test_food101_with_an_image_missing(tmp_path: Path, folder: Path) -> None:
     assert mine.info()["captions_id"] != info["captions_id"]
 
 
+def test_images_that_cannot_be_used_are_left_out_and_named(
+    folder: Path, files: dict[str, bytes], tmp_path: Path, call: Call
+) -> None:
+    train = splits.split(open_images(folder), partial=True).train
+    cut, page = train[3], train[-3]
+    (folder / "imagenet-r.tar").unlink()
+    write_folder(folder, {**files, cut: files[cut][:-300]}.items())
+    options = ("--dataset", "mm_imagenet_r:short", "--data-dir", folder)
+    refused = call(*options, "--partial", "--bad-images", "skip")
+    assert refused[0] == 2
+    assert "--bad-images skip is not for --dataset mm_imagenet_r:short: --partial" in refused[2]
+    write_folder(folder, [(page, b"<html>")])
+    run = (*options, "--partial", "--phases", 2, "--epochs", 1, "--method", "ssf")
+    for _ in range(2):  # the second time from the cache
+        code, out, err = call(*run, "--backbone", "tiny")
+        assert (code, err) == (0, "")
+        assert "2 of 48 images cannot be used and are left out:" in out
+        assert f"  {page} is not an image that Pillow can read\n  {cut} does not decode" in out
+    (result,) = folders(tmp_path)
+    assert results.read(result)["dataset"]["left_out"] == 30_000 - 46
+    assert (result / "left_out.txt").read_text().startswith(f"{page} is not an image")
+    write_folder(folder, files.items())
+    mended = open_data("mm_imagenet_r:short", archive=Archive(folder, partial=True))
+    assert (len(mended.train), mended.left_out) == (len(train), ())
+
+
+def test_truncated_images_are_refused_with_the_option_that_leaves_them_out(
+    folder: Path, files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(imagenet_r, "missing", lambda names: [])
+    monkeypatch.setattr(splits, "image_names", lambda: tuple(NAMES))
+    cut = NAMES[5]
+    write_tar(folder / "imagenet-r.tar", {**files, cut: files[cut][:-300]}.items())
+    with pytest.raises(
+        UserError, match=rf"{cut} does not decode(.|\n)*leave it out with --partial$"
+    ):
+        open_data("mm_imagenet_r:short", archive=Archive(folder))
+
+
+def test_a_class_without_a_test_image_is_told_how_to_get_one(
+    folder: Path, files: dict[str, bytes]
+) -> None:
+    test = splits.split(open_images(folder), partial=True).test
+    (folder / "imagenet-r.tar").unlink()
+    lost = {name for name in test if name.partition("/")[0] == test[0].partition("/")[0]}
+    write_folder(folder, ((name, data) for name, data in files.items() if name not in lost))
+    with pytest.raises(
+        UserError, match=r"at least one test image.*seed42 cuts the 30,000.*--dataset"
+    ):
+        open_data("mm_imagenet_r:short", archive=Archive(folder, partial=True))
+    captions = (folder / "captions").rename(folder.parent / "captions") / "short.csv"
+    assert open_data(str(folder), captions=captions).num_classes == 4
+
+
 @pytest.mark.parametrize(
     ("dataset", "options", "message"),
     [
         ("mini", ("--data-dir", "."), "--data-dir is for --dataset mm_imagenet_r or upmc_food101"),
         ("mini", ("--partial",), "--dataset mini has no use for it"),
+        ("mini", ("--bad-images", "skip"), "not for --dataset mini: its images are drawn"),
+        ("upmc_food101:x", ("--data-dir", "D"), "has no caption sets to name: give --dataset upmc"),
         ("upmc_food101", ("--data-dir", ".", "--split-name", "coda"), "is for --dataset mm_imag"),
         (None, ("--split-name", "coda"), "--split-name is for --dataset mm_imagenet_r: leave it"),
         ("mm_imagenet_r", (), "python -m mm_imagenet_r.download DIR fetches"),

@@ -37,6 +37,13 @@ def test_the_true_names_are_complete(names: list[str]) -> None:
         (["n01443537/art_1.jpg"], ["n01443537/art_1.jpg"]),  # a gap
         (["n01443537/art_12.jpg"], ["n01443537/art_12.jpg"]),  # the last of them
         (["n02109525/"], ["all 51 images of n02109525 (saint_bernard)"]),
+        (
+            ["n01443537/art_", "n02109525/"],  # counted by class, those that are gone first
+            [
+                "all 51 images of n02109525 (saint_bernard)",
+                "13 of 230 images of n01443537 (goldfish)",
+            ],
+        ),
     ],
 )
 def test_what_is_missing_is_named(names: list[str], lost: list[str], said: list[str]) -> None:

@@ -237,7 +237,41 @@ def test_the_command_fetches_once_and_says_what_is_there(
     (tmp_path / "data" / "imagenet-r.tar").write_bytes(server.data)
     assert main(command) == 2
     assert "is not ImageNet-R: cats is no class" in capsys.readouterr().err
-    (tmp_path / "data" / "imagenet-r.tar").write_bytes(b"cut off")
-    assert main(command) == 2
-    assert capsys.readouterr().err.startswith("error: ")
     assert main([*command, "--nonsense"]) == 2
+
+
+def test_an_archive_that_another_program_cut_off_is_completed(
+    server: Server,
+    published: Callable[[list[str]], None],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    published([f"n01443537/art_{n}.jpg" for n in range(13)])
+    monkeypatch.setattr(imagenet_r, "missing", lambda names: [])
+    path = tmp_path / "data" / "imagenet-r.tar"
+    path.parent.mkdir()
+    command = [str(path.parent), "--url", server.url]
+    for length in (5000, 0):
+        path.write_bytes(server.data[:length])
+        with pytest.raises(
+            UserError, match=rf"broke off, python -m mm_imagenet_r.* {path.parent} "
+        ):
+            tar_index.read(path)
+        assert main(command) == 0, capsys.readouterr()
+        assert server.asked[-1] == (f"bytes={length}-" if length else None)
+        assert "is cut off at byte" in capsys.readouterr().out
+        assert path.read_bytes() == server.data
+    asked = len(server.asked)
+    write_tar(path, image_files(["n01443537/art_0.jpg"], side=8))  # whole, but of its owner's
+    own = path.read_bytes()
+    assert main(command) == 0
+    assert path.read_bytes() == own
+    path.write_text("<html>")
+    assert main(command) == 2
+    assert "is neither a tar nor Parquet" in capsys.readouterr().err
+    assert len(server.asked) == asked
+    page = path.parent / "other.tar"
+    page.write_bytes(server.data[:5000])
+    with pytest.raises(UserError, match=r"broke off, name it imagenet-r\.tar, then python"):
+        tar_index.read(page)

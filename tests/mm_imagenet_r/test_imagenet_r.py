@@ -179,24 +179,62 @@ def test_missing_images_are_named_unless_that_is_wanted(load: Callable[..., Any]
         load(partial=False)
 
 
-def test_what_is_no_image_is_named(
-    made: tuple[Path, dict[str, bytes]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def complete(made: tuple[Path, dict[str, bytes]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the images of `made` be all that were published."""
+    monkeypatch.setattr(imagenet_r, "missing", lambda names: [])
+    monkeypatch.setattr("mm_imagenet_r.splits.image_names", lambda: tuple(made[1]))
+
+
+@pytest.fixture
+def broken(made: tuple[Path, dict[str, bytes]], tmp_path: Path) -> tuple[Path, dict[str, bytes]]:
+    """The images of `made` in folders, three of them broken, and what these three were."""
+    names = [sorted(made[1])[number] for number in (1, 7, -1)]
+    whole = {name: made[1][name] for name in names}
+    wrong = dict(zip(names, (b"<html>", b"", bomb(whole[names[2]])), strict=True))
+    folder = tmp_path / "broken"
+    write_folder(folder, {**made[1], **wrong}.items())
+    (folder / "captions").symlink_to(made[0] / "captions")
+    return folder, whole
+
+
+@pytest.mark.usefixtures("complete")
+def test_files_that_are_no_images_are_named_at_once(
+    broken: tuple[Path, dict[str, bytes]], tmp_path: Path
 ) -> None:
-    name = "n01443537/art_1.jpg"
-    for data, message in (
-        (b"<html>", f"{name} of .* is not an image that Pillow can read: repair or remove"),
-        (b"", r"is empty \(0 bytes\)"),
-        (bomb(made[1][name]), "decompression bomb"),
-    ):
-        folder = tmp_path / str(len(data))
-        write_tar(folder_of(folder) / "imagenet-r.tar", {**made[1], name: data}.items())
-        (folder / "captions").symlink_to(made[0] / "captions")
-        for num_proc in (None, 2):
-            with pytest.raises(UserError, match=message):
-                mm_imagenet_r.load(
-                    data_dir=folder, partial=True, cache_dir=str(tmp_path), num_proc=num_proc
-                )
+    (folder, whole), cache = broken, str(tmp_path / "cache")
+    first, second, third = whole
+    message = (
+        rf"3 files of {folder} cannot be used: {first} is not an image that Pillow can read, "
+        rf"{second} is empty \(0 bytes\), {third} .*decompression bomb.*leave out .*--partial"
+    )
+    for num_proc in (None, 2):
+        with pytest.raises(UserError, match=message):
+            mm_imagenet_r.load("short", data_dir=folder, cache_dir=cache, num_proc=num_proc)
     assert not list(tmp_path.rglob("*.arrow"))
+    with pytest.raises(UserError, match=message):
+        list(mm_imagenet_r.load("short", "train", data_dir=folder, streaming=True))
+
+
+@pytest.mark.usefixtures("complete")
+def test_files_that_are_no_images_are_left_out_and_come_back(
+    broken: tuple[Path, dict[str, bytes]], tmp_path: Path, load: Callable[..., Any]
+) -> None:
+    folder, whole = broken
+
+    def found(**options: Any) -> set[str]:
+        dataset = load("short", data_dir=folder, **options)
+        return {name for part in dataset.values() for name in part["file_name"][:]}
+
+    with pytest.warns(UserWarning, match=rf"left out: . files? of {folder}: n\d+") as warned:
+        some = found()
+    assert sum(len([name for name in whole if name in str(w.message)]) for w in warned) == 3
+    assert len(some) == 97
+    assert not some & set(whole)
+    with pytest.raises(UserError, match="3 files of"):  # and not the copy that lacks them
+        found(partial=False)
+    write_folder(folder, whole.items())
+    assert found() == some | set(whole)
 
 
 def folder_of(path: Path) -> Path:
@@ -361,22 +399,62 @@ def test_an_export_is_a_source_with_the_same_identity(
         assert plain["test"][:] == load(name, data_dir=out)["test"][:]
 
 
+@pytest.mark.usefixtures("complete")
 def test_many_images_without_captions_are_refused(
-    made: tuple[Path, dict[str, bytes]], folder: Path, monkeypatch: pytest.MonkeyPatch
+    made: tuple[Path, dict[str, bytes]], folder: Path
 ) -> None:
-    monkeypatch.setattr(imagenet_r, "missing", lambda names: [])
     names = list(made[1])
     texts = dict.fromkeys(names, "x")
-    monkeypatch.setattr("mm_imagenet_r.splits.image_names", lambda: tuple(names))
     caption_set(folder / "captions" / "one", "0123", {**texts, names[3]: None})
     assert find_source("one", str(folder)).provenance()["empty_captions"] == "1"
     caption_set(folder / "captions" / "two", "0123", {**texts, names[3]: None, names[4]: None})
     with pytest.raises(
-        UserError, match=rf"failed on 2 of 100 images, such as {names[3]} \(out of .*--retry-errors"
+        UserError,
+        match=rf"no caption for 2 of 100 images, such as {names[3]} \(out of .*--retry-er",
     ):
         find_source("two", str(folder))
     allowed = find_source("two", str(folder), partial=True)
     assert allowed.provenance()["empty_captions"] == "2"
+
+
+@pytest.mark.usefixtures("complete")
+def test_empty_captions_are_counted_and_many_are_refused(
+    made: tuple[Path, dict[str, bytes]], folder: Path
+) -> None:
+    texts = plain_captions(made[1])
+    names, place = list(texts), folder / "captions"
+    write_captions(place / "one.csv", {**texts, names[3]: ""})
+    assert "empty_captions 1" in find_source("one", str(folder)).description()
+    write_captions(place / "two.csv", {**texts, names[3]: "", names[4]: ""})
+    with pytest.raises(
+        UserError,
+        match=rf"no caption for 2 of 100 .*{names[3]} \(an empty text\)\. Write .*--partial",
+    ):
+        find_source("two", str(folder))
+    partial = find_source("two", str(folder), partial=True)
+    assert "empty_captions 2" in partial.description()
+    (place / "none.jsonl").write_text(
+        "".join(json.dumps({"file_name": name, "caption": None}) + "\n" for name in names)
+    )
+    with pytest.raises(UserError, match=r"no caption for 100 of 100 .*Write the texts it lacks$"):
+        find_source("none", str(folder), partial=True)
+
+
+def test_two_caption_sets_of_one_name_are_refused(
+    made: tuple[Path, dict[str, bytes]], folder: Path
+) -> None:
+    place = folder / "captions"
+    write_captions(place / "mine.csv", plain_captions(made[1]))
+    write_captions(place / "other.csv", plain_captions(made[1]))
+    (place / "mine.jsonl").write_text("")
+    for name in ("mine", "mine-masked"):
+        with pytest.raises(UserError, match=r"'mine' may be .*/mine\.csv or .*/mine\.jsonl: keep"):
+            find_source(name, str(folder), partial=True)
+    assert find_source("other", str(folder), partial=True).provenance()["captions"] == "other"
+    (place / "mine.jsonl").unlink()
+    folder_of(place / "mine")
+    with pytest.raises(UserError, match=r"'mine' may be .*/mine or .*/mine\.csv: keep"):
+        find_source("mine@0123", str(folder), partial=True)
 
 
 def test_folders_that_are_something_else(

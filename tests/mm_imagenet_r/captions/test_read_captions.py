@@ -22,6 +22,12 @@ def write(path: Path, text: str) -> Path:
         ("c.csv", 'file_name,caption\n./a/1.jpg,"a dog, sitting"\na/2.jpg,\n'),
         ("c.tsv", "caption\tfile_name\na dog, sitting\ta\\1.jpg\n\ta/2.jpg\n"),
         ("c.jsonl", '{"image": "a/1.jpg", "text": "a dog, sitting"}\n\n{"image": "a/2.jpg"}\n'),
+        (
+            "c.jsonl",
+            '{"image": "a/1.jpg", "text": "a dog, sitting"}\n{"image": "a/2.jpg", "text": null}\n',
+        ),
+        ("c.csv", '"file_name";"caption"\r\na/1.jpg;a dog, sitting\r\n\r\na/2.jpg;\r\n'),
+        ("c.csv", "file_name\tcaption\na/1.jpg\ta dog, sitting\na/2.jpg\t\n"),
     ],
 )
 def test_formats_of_others(tmp_path: Path, name: str, text: str) -> None:
@@ -46,6 +52,22 @@ def test_identity_follows_the_captions_and_not_the_file(tmp_path: Path) -> None:
         ("c.csv", "file_name,caption\na,x\n,y\n", "has no file_name in row 2"),
         ("c.csv", "name,caption\na,x\n", "has no column 'file_name'"),
         ("c.csv", "file_name,words\na,x\n", "has no column 'caption'"),
+        (
+            "c.csv",
+            "file_name,caption\na,x\nb,a dog, sitting\n",
+            "line 3 has not 2 fields, as the header, but 3",
+        ),
+        ("c.csv", 'file_name,caption\na,"x\ny"\nb\n', "line 4 has not 2 .* but 1.* no field out"),
+        ("c.tsv", "file_name\tcaption\na\tx\ty\n", r"has '\\t' in it between quotation marks"),
+        ("c.csv", "file_name;caption\na;x;y\n", "has ';' in it"),
+        (
+            "c.jsonl",
+            '{"image": "a", "caption": "x"}\n{"image": "b", "caption": ["y", "z"]}\n',
+            r"a caption in row 2 that is no text: \['y', 'z'\]\. Write one text .* or null",
+        ),
+        ("c.jsonl", '{"image": "a", "caption": 0}\n', "row 1 that is no text: 0"),
+        ("c.jsonl", '{"image": "a", "caption": 2}\n', "row 1 that is no text: 2"),
+        ("c.jsonl", '{"image": 7, "caption": "x"}\n', "an? image in row 1 that is no text: 7"),
         ("c.jsonl", "{\n", "line 1"),
         ("c.jsonl", "[1]\n", "line 1 is no object"),
         ("c.parquet", "nothing", "is not valid parquet"),
@@ -55,6 +77,12 @@ def test_identity_follows_the_captions_and_not_the_file(tmp_path: Path) -> None:
 def test_faults_are_named(tmp_path: Path, name: str, text: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         read_captions(write(tmp_path / name, text))
+
+
+def test_parquet_columns_of_another_kind_are_refused(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"file_name": ["a"], "caption": [["x", "y"]]}), tmp_path / "c.parquet")
+    with pytest.raises(UserError, match="caption in row 1 that is no text"):
+        read_captions(tmp_path / "c.parquet")
 
 
 def test_of_several_sets_one_is_suggested_that_can_be_read(tmp_path: Path) -> None:
