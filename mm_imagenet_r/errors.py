@@ -29,6 +29,18 @@ def did_you_mean(name: str, choices: Iterable[str]) -> str:
     return f"did you mean {' or '.join(repr(c) for c in close)}? Known: {listing}"
 
 
+def one_line(text: str, most: int = 160) -> str:
+    r"""Put a text, such as the message of another library, into one line of at most `most` letters.
+
+    >>> one_line("CUDA error:\n  out of memory")
+    'CUDA error: out of memory'
+    >>> one_line("a long story", most=9)
+    'a long...'
+    """
+    line = " ".join(text.split())
+    return line if len(line) <= most else line[: most - 3].rstrip() + "..."
+
+
 def some(names: Sequence[str], most: int = 5) -> str:
     """A few names, and how many more there are.
 

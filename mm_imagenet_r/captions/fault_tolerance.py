@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from mm_imagenet_r import images as decoding
 from mm_imagenet_r.captions.captioner import Caption, Captioner
 from mm_imagenet_r.captions.manifest import Item
-from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.errors import UserError, one_line
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -115,12 +115,13 @@ class FaultTolerant:
             if known:
                 raise UserError(
                     "no image can be captioned any more, not even those that could be before "
-                    f"({self._why}): what is done is kept. Remove the cause, and give the same "
-                    "command again"
+                    f"({one_line(self._why)}): what is done is kept. Remove the cause, and give "
+                    "the same command again"
                 )
             raise UserError(
-                f"none of the first {self._failed} images could be captioned: {self._why}. Check "
-                "model, prompt and --decoding, and give the same command again"
+                f"none of the first {self._failed} images could be captioned: "
+                f"{one_line(self._why)}. Check model, prompt and --decoding, and give the same "
+                "command again"
             )
 
     def _load(self, item: Item) -> Image | str:
@@ -166,8 +167,8 @@ class FaultTolerant:
                 why = f"{type(error).__name__}: {error}"[:500]
                 if _stays(error):
                     raise UserError(
-                        f"the device has failed ({why}), and does so until the process ends: what "
-                        "is done is kept. Give the same command again"
+                        f"the device has failed ({one_line(why)}), and does so until the process "
+                        "ends: what is done is kept. Give the same command again"
                     ) from error
                 if len(batch) == 1:
                     captions.append(Caption.failed(why))

@@ -11,7 +11,7 @@ import os
 import platform
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from mm_imagenet_r.archive import Images, open_images
 from mm_imagenet_r.captions.captioner import Captioner, Request, find_backend
 from mm_imagenet_r.captions.options import AT_SERVER, ON_DEVICE, UNIT_SIZE, Options
 from mm_imagenet_r.captions.progress import Progress, make_console, show
-from mm_imagenet_r.captions.store import Store
+from mm_imagenet_r.captions.store import Failed, Store
 from mm_imagenet_r.captions.work import caption_units
 from mm_imagenet_r.errors import UserError, some
 
@@ -31,13 +31,11 @@ _PACKAGES = ("mm-imagenet-r", "torch", "transformers", "tokenizers", "pillow", "
 class Task:
     """What a worker process is given."""
 
+    options: Options
     backend: type[Captioner]
-    request: Request
     identity: Mapping[str, Any]
     images: Images
-    output: Path
-    limit: int | None
-    retry: Mapping[int, int]
+    retry: Mapping[int, Failed]
     device: str
     rank: int
     world_size: int
@@ -61,43 +59,36 @@ def make_captions(options: Options) -> Path | None:
     about = describe(backend, options.request)
     store = Store(options.output, identity, about)
     try:
-        for package, version in store.about.get("versions", {}).items():
-            if about["versions"].get(package) != version:
-                console.print(
-                    f"note: these captions were begun with {package} {version}, here is "
-                    f"{about['versions'].get(package, 'none')}: the rest may differ slightly"
-                )
-        if (server := store.about.get("server")) != about.get("server"):
-            console.print(
-                f"note: these captions were begun at {server}, which must serve the same weights",
-                markup=False,
-            )
         freeze(store, images, options, console)
-        others = store.manifest.unit_sizes - {options.unit_size}
-        if options.unit_size is not None and others:
-            console.print(
-                f"note: units that are there already keep their size ({min(others)}); "
-                "--unit-size is for images that are added"
-            )
-        with Progress(store, options.limit, console):
-            if options.ray:
-                from mm_imagenet_r.captions import ray_data
-
-                ray_data.caption_units(
-                    store,
-                    images.path,
-                    backend,
-                    options.request,
-                    actors=options.ray,
-                    limit=options.limit,
-                )
-            else:
-                _work(store, backend, images, options)
+        for note in _differences(store, about, options):
+            console.print(f"note: {note}", markup=False)
+        retry = store.failed(options.limit) if options.retry_errors else {}
+        if retry or store.missing(options.limit):
+            with Progress(store, options.limit, retry, console):
+                _work(store, backend, images, options, retry)
         path = store.finish()
-        show(store, path, options, console)
+        show(store, path, options, retry, console)
     finally:
         store.close()
     return path
+
+
+def _differences(store: Store, about: Mapping[str, Any], options: Options) -> Iterator[str]:
+    """Say what is other here than where the captions were begun."""
+    for package, version in store.about.get("versions", {}).items():
+        if (here := about["versions"].get(package, "none")) != version:
+            yield (
+                f"these captions were begun with {package} {version}, here is {here}: the rest "
+                "may differ slightly"
+            )
+    if (server := store.about.get("server")) != about.get("server"):
+        yield f"these captions were begun at {server}, which must serve the same weights"
+    others = store.manifest.unit_sizes - {options.unit_size}
+    if options.unit_size is not None and others:
+        yield (
+            f"units that are there already keep their size ({min(others)}); --unit-size is for "
+            "images that are added"
+        )
 
 
 def choose_backend(options: Options) -> tuple[str, type[Captioner]]:
@@ -168,18 +159,28 @@ def freeze(store: Store, images: Images, options: Options, console: Any) -> None
     store.manifest.add(hashes, options.unit_size or UNIT_SIZE)
 
 
-def _work(store: Store, backend: type[Captioner], images: Images, options: Options) -> None:
+def _work(
+    store: Store,
+    backend: type[Captioner],
+    images: Images,
+    options: Options,
+    retry: Mapping[int, Failed],
+) -> None:
     """Run the workers of this task: one in this process, several in processes of their own."""
+    if options.ray:
+        from mm_imagenet_r.captions import ray_data
+
+        ray_data.caption_units(
+            store, images.path, backend, options.request, actors=options.ray, limit=options.limit
+        )
+        return
     devices = choose_devices(backend, options)
-    retry = store.failed() if options.retry_errors else {}
     tasks = [
         Task(
+            options=options,
             backend=backend,
-            request=options.request,
             identity=store.identity,
             images=images,
-            output=options.output,
-            limit=options.limit,
             retry=retry,
             device=device,
             rank=options.rank * len(devices) + number,
@@ -213,16 +214,17 @@ def _work(store: Store, backend: type[Captioner], images: Images, options: Optio
 
 def run_task(task: Task, store: Store) -> None:
     """Load the model if there is anything to do, and work."""
-    if not (store.missing() or task.retry):
+    if not (task.retry or store.missing(task.options.limit)):
         return
-    with contextlib.closing(task.backend(task.request, task.identity, task.device)) as captioner:
+    captioner = task.backend(task.options.request, task.identity, task.device)
+    with contextlib.closing(captioner):
         caption_units(
             store,
             task.images,
             captioner,
             rank=task.rank,
             world_size=task.world_size,
-            limit=task.limit,
+            limit=task.options.limit,
             retry=task.retry,
         )
 
@@ -231,10 +233,11 @@ def _process(task: Task, threads: int) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # read when torch is imported
     try:
-        with contextlib.closing(Store(task.output, task.identity, {})) as store:
+        with contextlib.closing(Store(task.options.output, task.identity, {})) as store:
             run_task(task, store)
     except UserError as error:
-        print(f"error: worker {task.rank}: {error}", file=sys.stderr)
+        erase = "\r\x1b[K" if sys.stderr.isatty() else ""  # the parent's progress bar
+        print(f"{erase}error: worker {task.rank}: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -7,6 +7,7 @@ knows fewer units and nothing wrong.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import secrets
@@ -149,7 +150,8 @@ def create(path: Path, data: bytes) -> None:
         except OSError as error:
             raise UserError(explain(error, path)) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # it is renamed, or could not be made
+            temporary.unlink()
 
 
 def parquet(table: pa.Table) -> bytes:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from mm_imagenet_r.captions.captioner import BACKENDS, DTYPES, STYLES, Request
+from mm_imagenet_r.captions.schedulers import local_rank_of, rank_of
 from mm_imagenet_r.command_line import Parser
 from mm_imagenet_r.errors import UserError
 
@@ -83,7 +84,11 @@ def parser() -> argparse.ArgumentParser:
     )
     add = command.add_argument
     add("--model", help="identifier on the Hub, folder, or address of an OpenAI-compatible server")
-    add("--prompt", help='the instruction, such as "Describe the image in detail."')
+    prompt = command.add_mutually_exclusive_group()
+    prompt.add_argument("--prompt", metavar="TEXT",
+        help='the instruction, such as "Describe the image in detail."')  # fmt: skip
+    prompt.add_argument("--no-prompt", dest="prompt", action="store_const", const="",
+        help="for a model that captions without one")  # fmt: skip
     add("--images", type=Path, help="imagenet-r.tar, a folder of class folders, or Parquet")
     add("--output", type=Path, default=Path("captions"),
         help="folder of caption sets, each in a folder of its own (default: captions)")  # fmt: skip
@@ -108,9 +113,9 @@ def parser() -> argparse.ArgumentParser:
     add("--served-model", metavar="NAME", help="its model (default: the only one)")
     add("--concurrency", type=_positive, metavar="N",
         help="requests in flight (default: 32)")  # fmt: skip
-    add("--timeout", type=float, metavar="SECONDS",
+    add("--timeout", type=_seconds, metavar="SECONDS",
         help="how long an answer is waited for (default: 120)")  # fmt: skip
-    add("--outage", type=float, metavar="SECONDS",
+    add("--outage", type=_seconds, metavar="SECONDS",
         help="how long a server that answers nobody is waited for (default: 300)")  # fmt: skip
 
     scale = command.add_argument_group("many workers")
@@ -125,32 +130,39 @@ def parser() -> argparse.ArgumentParser:
     return command
 
 
-def parse(arguments: Sequence[str] | None, environment: Mapping[str, str] = os.environ) -> Options:
+def parse(arguments: Sequence[str], environment: Mapping[str, str] = os.environ) -> Options:
     """Read a command line.
 
     Raises:
         UserError: It is not complete, or contradicts itself.
     """
+    _refuse_empty(arguments)
     given = parser().parse_args(arguments)
     for name, example in (
         ("model", "--model Salesforce/instructblip-vicuna-7b"),
-        ("prompt", '--prompt "Describe the image in detail."'),
+        ("prompt", '--prompt "Describe the image in detail." (or --no-prompt)'),
         ("images", "--images imagenet-r.tar"),
     ):
         if getattr(given, name) is None:
             raise UserError(f"--{name} is missing: give it, as in {example}")
-    rank, world_size = given.rank, given.world_size
-    if rank is None and world_size is None:
-        rank, world_size = rank_of(environment)
-    elif rank is None or world_size is None:
+    if (given.rank is None) != (given.world_size is None):
         raise UserError("--rank and --world-size go together: give both or none")
+    if given.rank is None:
+        rank, world_size = rank_of(environment)
+    else:
+        rank, world_size = given.rank, given.world_size
     if given.ray and (given.workers or given.retry_errors or given.rank is not None):
         raise UserError(
             "--ray runs models on a cluster from one task: leave --workers, --rank and "
             "--retry-errors out (errors are tried again without --ray)"
         )
     if not 0 <= rank < world_size:
-        raise UserError(f"--rank {rank}: give a number from 0 to {world_size - 1}")
+        raise UserError(
+            f"the scheduler's variables say that this is task {rank}, counted from 0, of "
+            f"{world_size}: give --rank and --world-size"
+            if given.rank is None
+            else f"--rank {rank}: give a number from 0 to {world_size - 1}"
+        )
     fields = ("model", "prompt", "style", "revision", *ON_DEVICE, *AT_SERVER)
     chosen = {name: getattr(given, name) for name in fields if getattr(given, name) is not None}
     request = Request(decoding=dict(map(_pair, given.decoding)), **chosen)
@@ -173,80 +185,18 @@ def parse(arguments: Sequence[str] | None, environment: Mapping[str, str] = os.e
     )
 
 
-def rank_of(environment: Mapping[str, str]) -> tuple[int, int]:
-    """Return number and count of tasks as a scheduler says, (0, 1) without one.
-
-    torchrun, then a Slurm array (whose numbers may begin and step as they like), then tasks of
-    srun, then an indexed job of Kubernetes, which needs its count in WORLD_SIZE.
-
-    >>> rank_of({"SLURM_ARRAY_TASK_ID": "12", "SLURM_ARRAY_TASK_MIN": "10",
-    ...          "SLURM_ARRAY_TASK_STEP": "2", "SLURM_ARRAY_TASK_COUNT": "4"})
-    (1, 4)
-    >>> rank_of({"JOB_COMPLETION_INDEX": "3", "WORLD_SIZE": "8"})
-    (3, 8)
-    >>> rank_of({})
-    (0, 1)
-
-    Raises:
-        UserError: Only a part of it is said.
-    """
-
-    def number(name: str, default: str = "") -> int:
-        return _number(environment, name, default)
-
-    if "RANK" in environment:
-        return number("RANK"), number("WORLD_SIZE")
-    if "SLURM_ARRAY_TASK_ID" in environment:
-        first, step = number("SLURM_ARRAY_TASK_MIN", "0"), number("SLURM_ARRAY_TASK_STEP", "1")
-        rank = (number("SLURM_ARRAY_TASK_ID") - first) // max(step, 1)
-        return rank, number("SLURM_ARRAY_TASK_COUNT")
-    if "SLURM_PROCID" in environment:
-        return number("SLURM_PROCID"), number("SLURM_NTASKS", "1")
-    if "JOB_COMPLETION_INDEX" in environment:
-        return number("JOB_COMPLETION_INDEX"), number("WORLD_SIZE")
-    return 0, 1
-
-
-def local_rank_of(environment: Mapping[str, str]) -> tuple[int, int]:
-    """Return number and count of the tasks on this machine as a launcher says, (0, 1) without one.
-
-    torchrun, or srun, which says how many tasks each of its machines has. A Slurm job that is no
-    step of srun is one task, however many it might start.
-
-    >>> local_rank_of({"LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "4", "SLURM_LOCALID": "0"})
-    (1, 4)
-    >>> local_rank_of({"SLURM_LOCALID": "1", "SLURM_NODEID": "2",
-    ...                "SLURM_STEP_TASKS_PER_NODE": "4(x2),2"})
-    (1, 2)
-    >>> local_rank_of({"SLURM_LOCALID": "0", "SLURM_NTASKS": "4"})
-    (0, 1)
-
-    Raises:
-        UserError: Only a part of it is said.
-    """
-    if "LOCAL_RANK" in environment:
-        # Some launchers do not say how many are here: never more than there are in all.
-        size = "LOCAL_WORLD_SIZE" if "LOCAL_WORLD_SIZE" in environment else "WORLD_SIZE"
-        return _number(environment, "LOCAL_RANK"), _number(environment, size)
-    if "SLURM_LOCALID" in environment and "SLURM_STEP_TASKS_PER_NODE" in environment:
-        counts: list[int] = []
-        for tasks, times in re.findall(
-            r"(\d+)(?:\(x(\d+)\))?", environment["SLURM_STEP_TASKS_PER_NODE"]
-        ):
-            counts += [int(tasks)] * int(times or 1)
-        node = _number(environment, "SLURM_NODEID", "0")
-        if node < len(counts):
-            return _number(environment, "SLURM_LOCALID"), counts[node]
-    return 0, 1
-
-
-def _number(environment: Mapping[str, str], name: str, default: str = "") -> int:
-    try:
-        return int(environment.get(name, default))
-    except ValueError:
-        raise UserError(
-            f"the scheduler's variable {name} is missing or no number: give --rank and --world-size"
-        ) from None
+def _refuse_empty(arguments: Sequence[str]) -> None:
+    """Refuse values that a shell has made of variables that are not set."""
+    for before, word in itertools.pairwise(("", *arguments)):
+        option, equals, value = (
+            word.partition("=") if word.startswith("--") else (before, "=", word)
+        )
+        if equals and not value.strip():
+            remedy = ", or --no-prompt for a model that captions without" * (option == "--prompt")
+            raise UserError(
+                f"{option or 'an argument'} is empty, maybe by a shell variable that is not set: "
+                f"give a value{remedy}"
+            )
 
 
 def _pair(text: str) -> tuple[str, Any]:
@@ -259,6 +209,16 @@ def _pair(text: str) -> tuple[str, Any]:
         return key, json.loads(value)
     except ValueError:
         return key, value
+
+
+def _seconds(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0
+    if not number > 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
+    return number
 
 
 def _positive(text: str) -> int:

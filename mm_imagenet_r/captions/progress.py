@@ -5,22 +5,24 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+import textwrap
 import threading
 import time
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Final
 
 import rich.progress
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from mm_imagenet_r.captions.options import Options
-from mm_imagenet_r.captions.store import Store
+from mm_imagenet_r.captions.store import Failed, Store
+from mm_imagenet_r.errors import UserError, one_line
 
 _SAMPLES: Final = 5
+_REASONS: Final = 5
 _LOOK_EVERY: Final = 1.0
 #: Where there is no terminal, a line so often, in seconds.
 _LINE_EVERY: Final = 60.0
@@ -39,18 +41,25 @@ class Progress:
     other machines do as well.
     """
 
-    def __init__(self, store: Store, limit: int | None, console: Console) -> None:
+    def __init__(
+        self, store: Store, limit: int | None, retry: Mapping[int, Failed], console: Console
+    ) -> None:
         self._store = store
-        self._sizes = [len(unit) for unit in store.units]
-        self._total = sum(self._sizes) if limit is None else min(limit, sum(self._sizes))
+        self._retry = retry
+        self._sizes = {unit: len(store.units[unit]) for unit in store.first(limit)}
+        self._total = sum(self._sizes.values())
         self._console = console
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._begun = self._done()
 
     def __enter__(self) -> None:
-        if self._begun:
-            self._console.print(f"going on after {self._begun:,} of {self._total:,} images")
+        if self._begun or self._retry:
+            again = sum(failed.count for failed in self._retry.values())
+            self._console.print(
+                f"going on after {self._begun:,} of {self._total:,} images"
+                + (f"; {again:,} that failed before are tried again" if again else "")
+            )
         self._thread.start()
 
     def __exit__(
@@ -63,7 +72,14 @@ class Progress:
         self._thread.join()
 
     def _done(self) -> int:
-        return min(sum(self._sizes[unit] for unit in self._store.done()), self._total)
+        """Count captions; those that are to be tried again count when they have been."""
+        made = sum(self._sizes.get(unit, 0) for unit in self._store.done())
+        waiting = sum(
+            failed.count
+            for unit, failed in self._retry.items()
+            if self._store.written(unit) == failed.written
+        )
+        return made - waiting
 
     def _run(self) -> None:
         started = last_line = time.monotonic()
@@ -80,7 +96,10 @@ class Progress:
         with bar:
             task = bar.add_task("", total=self._total, completed=self._begun, rate="")
             while not self._stop.wait(_LOOK_EVERY):
-                done, now = self._done(), time.monotonic()
+                try:
+                    done, now = self._done(), time.monotonic()
+                except (OSError, UserError):  # the workers see it too, and end
+                    continue
                 rate = (done - self._begun) / (now - started)
                 bar.update(task, completed=done, rate=f"{rate:.1f}/s" if rate else "")
                 if not self._console.is_terminal and rate and now - last_line > _LINE_EVERY:
@@ -91,40 +110,80 @@ class Progress:
                     )
 
 
-def show(store: Store, path: Path | None, options: Options, console: Console) -> None:
+def show(
+    store: Store, path: Path | None, options: Options, retry: Mapping[int, Failed], console: Console
+) -> None:
     """Say what has been made: counts, faults, samples of a trial, and what to do next."""
-    made = [
-        (item, caption)
-        for unit in sorted(store.done())
-        for item, caption in zip(store.units[unit], store.read(unit), strict=True)
-    ]
-    failed = [(item, caption) for item, caption in made if caption.error]
+
+    def say(text: str) -> None:
+        console.print(text, markup=False, soft_wrap=True)
+
+    rows = [row for unit in sorted(store.done()) for row in store.rows(unit)]
+    good = [row for row in rows if not row["error"]]
     total = sum(map(len, store.units))
     more = len(store.manifest.hashes) - total
     copies = f" ({more:,} more images are copies)" if more else ""
-    console.print(f"{len(made) - len(failed):,} of {total:,} images are captioned{copies}")
-    if failed:
-        console.print(f"{len(failed):,} have no caption; --retry-errors tries these again")
-    for why, count in Counter(caption.error for _, caption in failed).most_common(3):
-        first = next(item.file_name for item, caption in failed if caption.error == why)
-        console.print(f"{count:,} such as {first}: {why}", markup=False)
+    say(f"{len(good):,} of {total:,} images are captioned{copies}")
+    if options.retry_errors and not retry:
+        say("nothing had failed before: there was nothing to try again")
+    if retry:
+        before = sum(failed.count for failed in retry.values())
+        now = sum(bool(row["error"]) for unit in retry for row in store.rows(unit))
+        say(f"of {before:,} that had failed, {before - now:,} are captioned now")
+    for line in reasons({row["file_name"]: row["error"] for row in rows if row["error"]}):
+        say(line)
+    found = Counter(flag for row in good for flag in row["flags"])
+    if found:
+        count = sum(bool(row["flags"]) for row in good)
+        listing = ", ".join(f"{flag} {number:,}" for flag, number in found.most_common())
+        say(f"{count:,} of the captions may be faulty ({listing}): look at them in the audit")
     if options.limit is not None:
-        good = [(item, caption) for item, caption in made if not caption.error]
-        table = Table(box=None, pad_edge=False, padding=(0, 2, 1, 0), show_header=False)
-        for item, caption in good[:: max(1, len(good) // _SAMPLES)][:_SAMPLES]:
-            tokens = "" if caption.n_tokens is None else f"{caption.n_tokens} tokens"
-            table.add_row(escape(item.file_name), f"[dim]{tokens}[/]", escape(caption.text))
-        console.print(table)
+        for row in good[:: max(1, len(good) // _SAMPLES)][:_SAMPLES]:
+            tokens = "" if row["n_tokens"] is None else f" ({row['n_tokens']} tokens)"
+            say(f"{row['file_name']}{tokens}")
+            say(block(row["caption"], console.width))
     if path is None:
-        console.print(
+        say(
             "other units are being made by other tasks, or were left out by the limit: the last "
-            f"task to end writes {store.folder / 'captions.parquet'}",
-            markup=False, soft_wrap=True,
-        )  # fmt: skip
+            f"task to end writes {store.folder / 'captions.parquet'}"
+        )
         return
-    console.print(f"captions: {path}", markup=False, soft_wrap=True)
-    console.print(
+    say(f"captions: {path}")
+    say(
         f"audit:    python -m mm_imagenet_r.captions audit {shlex.quote(str(store.folder))} "
-        f"--images {shlex.quote(str(options.images))}",
-        markup=False, soft_wrap=True,
-    )  # fmt: skip
+        f"--images {shlex.quote(str(options.images))}"
+    )
+
+
+def reasons(failed: Mapping[str, str]) -> list[str]:
+    r"""Say in a few lines why images have no caption; their counts add up.
+
+    Args:
+        failed: What was wrong, by file name.
+
+    >>> reasons({"a.jpg": "no\nmemory", "b.jpg": "no memory"})
+    ['2 have no caption; --retry-errors tries these again', '  2 such as a.jpg: no memory']
+    """
+    if not failed:
+        return []
+    examples: dict[str, list[str]] = {}
+    for name, why in failed.items():
+        examples.setdefault(one_line(why), []).append(name)
+    ranked = sorted(examples.items(), key=lambda item: -len(item[1]))
+    lines = [f"{len(failed):,} have no caption; --retry-errors tries these again"]
+    lines += [f"  {len(names):,} such as {names[0]}: {why}" for why, names in ranked[:_REASONS]]
+    if rest := ranked[_REASONS:]:
+        count = sum(len(names) for _, names in rest)
+        lines.append(f"  {count:,} for {len(rest):,} other reasons: see the column error")
+    return lines
+
+
+def block(caption: str, width: int) -> str:
+    r"""Lay a caption out as one indented paragraph.
+
+    >>> print(block("A dog.\n\nIt sleeps on a sofa.", width=20))
+        A dog. It sleeps
+        on a sofa.
+    """
+    text = " ".join(caption.split()) or "(empty)"
+    return textwrap.indent(textwrap.fill(text, max(width - 4, 16)), " " * 4)

@@ -19,7 +19,7 @@ from mm_imagenet_r.captions.captioner import Caption, Captioner, Request
 from mm_imagenet_r.captions.fault_tolerance import FaultTolerant, samples_of
 from mm_imagenet_r.captions.manifest import Item
 from mm_imagenet_r.captions.store import Store
-from mm_imagenet_r.captions.work import ahead, units_of
+from mm_imagenet_r.captions.work import ahead
 from mm_imagenet_r.errors import UserError
 
 
@@ -93,7 +93,7 @@ def caption_units(
     Raises:
         UserError: Ray is not installed, or going on makes no sense; what is done is kept.
     """
-    todo = sorted(store.missing() & set(range(units_of(store, limit))))
+    todo = sorted(store.missing(limit))
     if not todo:
         return
     try:

@@ -15,10 +15,12 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import itertools
 import json
 import os
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -45,6 +47,19 @@ SCHEMA: Final = pa.schema(
     ]
 )
 _DAY: Final = 86400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Failed images of a finished unit.
+
+    Attributes:
+        written: What `Store.written` said when they were counted.
+        count: How many they are.
+    """
+
+    written: int
+    count: int
 
 
 class Store:
@@ -86,7 +101,11 @@ class Store:
         self.about = self._begin(about)
         self._sweep()
         self.manifest = Manifest(self.folder)
-        self._claims = os.open(self.folder / "claims", os.O_RDWR | os.O_CREAT, 0o644)
+        claims = self.folder / "claims"
+        try:
+            self._claims = os.open(claims, os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as error:
+            raise UserError(explain(error, claims)) from error
 
     def close(self) -> None:
         """Give all claims back."""
@@ -98,34 +117,52 @@ class Store:
         return self.manifest.units
 
     def done(self) -> set[int]:
-        """Return the numbers of the finished units, of those that the manifest knows."""
+        """Return the numbers of the finished units, of those that the manifest knows.
+
+        Raises:
+            UserError: The folder cannot be read, or is gone.
+        """
+        try:
+            names = [path.name for path in self._parts.iterdir()]
+        except OSError as error:
+            raise UserError(
+                f"{self._parts} cannot be read any more ({error.strerror}): bring the folder back, "
+                "and give the same command again"
+            ) from error
         found = {
-            int(entry.name.partition(".")[0])
-            for entry in os.scandir(self._parts)
-            if entry.name.endswith(".parquet") and not entry.name.startswith(".")
+            int(name.partition(".")[0])
+            for name in names
+            if name.endswith(".parquet") and not name.startswith(".")
         }
         return found.intersection(range(len(self.units)))
 
-    def missing(self) -> set[int]:
-        """Return the numbers of the units that are not finished."""
-        return set(range(len(self.units))) - self.done()
+    def first(self, limit: int | None) -> range:
+        """Return the numbers of the first units that hold `limit` images, all if it is None."""
+        if limit is None:
+            return range(len(self.units))
+        before = itertools.accumulate(map(len, self.units), initial=0)
+        return range(sum(count < limit for count, _ in zip(before, self.units, strict=False)))
+
+    def missing(self, limit: int | None = None) -> set[int]:
+        """Return the numbers of the units that are not finished, of `first(limit)`."""
+        return set(self.first(limit)) - self.done()
 
     def is_done(self, unit: int) -> bool:
         """Tell whether one unit is finished."""
         return self._part(unit).exists()
 
-    def failed(self) -> dict[int, int]:
-        """Return the finished units with errors, each with when it was `written`.
+    def failed(self, limit: int | None = None) -> dict[int, Failed]:
+        """Return what has failed in finished units, of `first(limit)`.
 
         Raises:
             UserError: A file is damaged.
         """
-        written = {unit: self.written(unit) for unit in sorted(self.done())}
-        return {
-            unit: when
-            for unit, when in written.items()
-            if any(caption.error for caption in self.read(unit))
-        }
+        found = {}
+        for unit in sorted(self.done().intersection(self.first(limit))):
+            written = self.written(unit)
+            if count := sum(bool(caption.error) for caption in self.read(unit)):
+                found[unit] = Failed(written, count)
+        return found
 
     def written(self, unit: int) -> int:
         """Return a number that is another one when a finished unit has been written again."""
@@ -188,8 +225,25 @@ class Store:
                 row["error"] or "",
                 row.get("n_prompt_tokens"),
             )
-            for row in self._rows(unit)
+            for row in self.rows(unit)
         ]
+
+    def rows(self, unit: int) -> list[dict[str, Any]]:
+        """Read the rows of a finished unit, as `SCHEMA` has them.
+
+        Raises:
+            UserError: The file is damaged.
+        """
+        path = self._part(unit)
+        try:
+            rows: list[dict[str, Any]] = pq.ParquetFile(path).read().to_pylist()
+            if [row["sha256"] for row in rows] != [item.sha256 for item in self.units[unit]]:
+                raise ValueError("it holds other images than its manifest says")
+        except (OSError, ValueError, KeyError) as error:
+            raise UserError(
+                f"{path} is damaged ({error}): remove it and give the same command again"
+            ) from error
+        return rows
 
     def finish(self) -> Path | None:
         """Put all captions into one file, if none is missing of the images there are by now.
@@ -213,7 +267,7 @@ class Store:
     def _whole(self) -> bytes:
         by_hash: dict[str, dict[str, Any]] = {}
         for unit in range(len(self.units)):
-            by_hash |= {row["sha256"]: row for row in self._rows(unit)}
+            by_hash |= {row["sha256"]: row for row in self.rows(unit)}
         rows = [
             {**by_hash[sha256], "file_name": name}
             for name, sha256 in sorted(self.manifest.hashes.items())
@@ -246,18 +300,6 @@ class Store:
 
     def _part(self, unit: int) -> Path:
         return self._parts / f"{unit:08}.parquet"
-
-    def _rows(self, unit: int) -> list[dict[str, Any]]:
-        path = self._part(unit)
-        try:
-            rows: list[dict[str, Any]] = pq.ParquetFile(path).read().to_pylist()
-            if [row["sha256"] for row in rows] != [item.sha256 for item in self.units[unit]]:
-                raise ValueError("it holds other images than its manifest says")
-        except (OSError, ValueError, KeyError) as error:
-            raise UserError(
-                f"{path} is damaged ({error}): remove it and give the same command again"
-            ) from error
-        return rows
 
     def _begin(self, about: Mapping[str, Any]) -> dict[str, Any]:
         path = self.folder / "run.json"

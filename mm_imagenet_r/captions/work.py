@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from mm_imagenet_r.captions.captioner import Caption, Captioner
 from mm_imagenet_r.captions.fault_tolerance import FaultTolerant, Images, samples_of
-from mm_imagenet_r.captions.store import Store
+from mm_imagenet_r.captions.store import Failed, Store
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -40,7 +40,7 @@ def caption_units(
     rank: int = 0,
     world_size: int = 1,
     limit: int | None = None,
-    retry: Mapping[int, int] | None = None,
+    retry: Mapping[int, Failed] | None = None,
 ) -> None:
     """Caption every unit that is not done and that no other worker is at.
 
@@ -69,19 +69,18 @@ def caption_units(
 
     if retry:
         _caption(store, tolerant, _failed(store, in_order(sorted(retry)), retry), threads)
-    todo = set(range(units_of(store, limit)))
     more = True
     while more:
-        left = in_order(sorted(todo & store.missing()))
+        left = in_order(sorted(store.missing(limit)))
         more = _caption(store, tolerant, _open(store, left), threads)
 
 
-def _failed(store: Store, units: Iterable[int], written: Mapping[int, int]) -> Iterator[_Job]:
+def _failed(store: Store, units: Iterable[int], retry: Mapping[int, Failed]) -> Iterator[_Job]:
     """Claim finished units with errors, but for those that somebody has written again."""
     for unit in units:
         if not store.claim(unit):
             continue
-        if store.written(unit) != written[unit]:
+        if store.written(unit) != retry[unit].written:
             store.release(unit)
             continue
         yield _Job(unit, [None if caption.error else caption for caption in store.read(unit)])
@@ -167,18 +166,6 @@ def ahead(elements: Iterator[T]) -> Iterator[T]:
         while (element := coming.result()) is not None:
             coming = maker.submit(next, elements, None)
             yield element
-
-
-def units_of(store: Store, limit: int | None) -> int:
-    """How many units hold the first `limit` images."""
-    if limit is None:
-        return len(store.units)
-    count = 0
-    for number, unit in enumerate(store.units):
-        if count >= limit:
-            return number
-        count += len(unit)
-    return len(store.units)
 
 
 def _in_threads(work: Callable[[], None], count: int, stop: threading.Event) -> None:

@@ -46,7 +46,7 @@ class Fake(Captioner):
     """Says the number of the image; writes a line for each call to the file it has for a model.
 
     `--decoding refuse=3` or `refuse=[3,5]` fails on these images, `seconds=0.1` takes its time,
-    `broken=true` always fails.
+    `broken=true` always fails, `says=TEXT` says something else.
     """
 
     on_device = False
@@ -72,8 +72,9 @@ class Fake(Captioner):
         refused = self._options.get("refuse", [])
         refused = refused if isinstance(refused, list) else [refused]
         if self._options.get("broken") or not set(numbers).isdisjoint(refused):
-            raise RuntimeError("no memory")
-        return [Caption(f"number {number}", "stop", 2) for number in numbers]
+            raise RuntimeError(self._options.get("why", "no memory"))
+        says = self._options.get("says", "number {}")
+        return [Caption(says.format(number), "stop", 2) for number in numbers]
 
 
 def calls(log: Path) -> list[list[int]]:

@@ -13,7 +13,9 @@ from fake_captioner import Fake, calls, draw
 
 from mm_imagenet_r.captions.__main__ import main
 from mm_imagenet_r.captions.files import read_captions
-from mm_imagenet_r.captions.options import parse, rank_of
+from mm_imagenet_r.captions.options import parse
+from mm_imagenet_r.captions.progress import reasons
+from mm_imagenet_r.captions.schedulers import rank_of
 from mm_imagenet_r.errors import UserError
 
 
@@ -109,6 +111,97 @@ def test_images_without_a_caption_are_told(folder: Path, capsys: Any) -> None:
     assert "2 such as class0/6.png: RuntimeError: no memory" in out
 
 
+def test_a_retry_says_how_many_are_tried_again_and_how_many_work_now(
+    folder: Path, capsys: Any, monkeypatch: Any
+) -> None:
+    assert main(command(folder, "--decoding", "refuse=[3,5,6]")) == 0
+    capsys.readouterr()
+    call = Fake.__call__
+
+    def mended(self: Fake, images: Any) -> Any:
+        self._options = {"refuse": 6}
+        return call(self, images)
+
+    monkeypatch.setattr(Fake, "__call__", mended)
+    assert main(command(folder, "--decoding", "refuse=[3,5,6]", "--retry-errors")) == 0
+    out = capsys.readouterr().out
+    assert "going on after 7 of 10 images; 3 that failed before are tried again" in out
+    assert "9 of 10 images are captioned" in out
+    assert "of 3 that had failed, 2 are captioned now" in out
+    assert main(command(folder, "--retry-errors")) == 0
+    assert "there was nothing to try again" in capsys.readouterr().out
+    assert main(command(folder, "--decoding", "refuse=[3,5,6]")) == 0
+    assert "going on" not in capsys.readouterr().out  # nothing is to be done
+
+
+def test_failures_are_told_in_one_line_each(folder: Path, capsys: Any) -> None:
+    why = "line one\nline two " + 60 * "and more "
+    decoding = ["--decoding", "refuse=[3]", f"why={json.dumps(why)}"]
+    assert main(command(folder, *decoding)) == 0
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if "line one" in line)
+    assert "1 such as class1/3.png: RuntimeError: line one line two and more" in line
+    assert len(line) < 200
+    assert main(command(folder, "--decoding", "broken=true", f"why={json.dumps(why)}")) == 2
+    message = capsys.readouterr().err
+    assert "line one line two and more" in message
+    assert message.count("\n") == 1
+    assert len(message) < 400
+
+
+def test_counts_of_reasons_add_up() -> None:
+    failed = {f"{number}.jpg": f"reason {number % 7}" for number in range(20)}
+    first, *lines = reasons(failed)
+    assert first.startswith("20 have no caption")
+    assert lines[0] == "  3 such as 0.jpg: reason 0"
+    assert lines[-1] == "  5 for 2 other reasons: see the column error"
+    assert sum(int(line.split()[0]) for line in lines) == 20
+
+
+def test_captions_that_look_faulty_are_counted(folder: Path, capsys: Any) -> None:
+    assert main(command(folder, "--limit", "3", "--decoding", 'says=""')) == 0
+    out = capsys.readouterr().out
+    assert "3 of the captions may be faulty (empty 3): look at them in the audit" in out
+    assert "(empty)\n" in out
+    assert main(command(folder)) == 0
+    assert "may be faulty" not in capsys.readouterr().out
+
+
+def test_samples_of_a_trial_are_one_paragraph_each(folder: Path, capsys: Any) -> None:
+    said = json.dumps("A dog.\n\n- It sleeps [bold].\n")
+    assert main(command(folder, "--limit", "2", "--decoding", f"says={said}")) == 0
+    lines = capsys.readouterr().out.splitlines()
+    place = lines.index("    A dog. - It sleeps [bold].")
+    assert lines[place - 1].endswith(".png (2 tokens)")
+    assert "" not in lines
+
+
+def test_a_trial_that_is_done_loads_no_model(folder: Path, monkeypatch: Any) -> None:
+    assert main(command(folder)) == 0
+    for part in folder.glob("out/*/parts/*4.parquet"):
+        part.unlink()
+
+    def load(*_: Any) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(Fake, "__init__", load)
+    assert main(command(folder, "--limit", "3")) == 0
+
+
+def test_an_attempt_that_failed_is_no_caption_set(folder: Path) -> None:
+    assert main(command(folder, "--decoding", "broken=true", prompt="q")) == 2
+    assert main(command(folder)) == 0
+    assert len(list(folder.glob("out/*/run.json"))) == 2
+    assert read_captions(folder / "out").info["prompt"] == "p"
+
+
+def test_a_model_without_a_prompt(folder: Path) -> None:
+    arguments = command(folder, "--no-prompt")
+    place = arguments.index("--prompt")
+    del arguments[place : place + 2]
+    assert main(arguments) == 0
+    assert read_captions(folder / "out").info["prompt"] == ""
+
+
 def test_another_prompt_is_another_set(folder: Path) -> None:
     assert main(command(folder)) == 0
     assert main(command(folder, prompt="q")) == 0
@@ -168,7 +261,12 @@ def test_an_index_without_a_count_is_refused() -> None:
         ("--images", [], "--images is missing"),
         ("--model", [], "--model is missing"),
         ("", ["--rank", "1"], "--rank and --world-size go together"),
-        ("", ["--rank", "2", "--world-size", "2"], "give a number from 0 to 1"),
+        ("", ["--rank", "2", "--world-size", "2"], "--rank 2: give a number from 0 to 1"),
+        ("--prompt", ["--prompt", ""], "--prompt is empty, maybe by a shell variable"),
+        ("--prompt", ["--prompt= "], "give a value, or --no-prompt for a model that"),
+        ("", ["--no-prompt"], "--no-prompt: not allowed with argument --prompt"),
+        ("", ["--output", ""], "--output is empty"),
+        ("", ["--timeout", "-1"], "'-1' is no number above 0"),
         ("", ["--decoding", "beams"], "write KEY=VALUE"),
         ("", ["--limit", "0"], "no whole number above 0"),
         ("", ["--beams", "3"], "unrecognized arguments: --beams 3"),
@@ -212,6 +310,12 @@ def test_help_answers_at_once_and_names_the_defaults() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.endswith("set()\n")
     assert "default: 64" in done.stdout
+
+
+def test_a_task_that_the_scheduler_counts_wrongly_is_refused() -> None:
+    base = ["--model", "m", "--prompt", "p", "--images", "i"]
+    with pytest.raises(UserError, match="task 2, counted from 0, of 2: give --rank and"):
+        parse(base, {"RANK": "2", "WORLD_SIZE": "2"})
 
 
 def test_values_of_decoding_options() -> None:

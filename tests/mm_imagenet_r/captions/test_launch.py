@@ -14,8 +14,9 @@ from fake_captioner import Fake, draw
 from mm_imagenet_r.captions.captioner import Request
 from mm_imagenet_r.captions.launch import choose_backend, choose_devices
 from mm_imagenet_r.captions.manifest import Item
-from mm_imagenet_r.captions.options import local_rank_of, parse
+from mm_imagenet_r.captions.options import parse
 from mm_imagenet_r.captions.ray_data import Actor
+from mm_imagenet_r.captions.schedulers import local_rank_of
 from mm_imagenet_r.errors import UserError
 
 BASE = ["--model", "m", "--prompt", "p", "--images", "i", "--backend", "test_launch:OnDevice"]
@@ -79,7 +80,7 @@ def test_a_named_device_and_the_cpu_are_taken_as_they_are() -> None:
 
 
 def test_a_launcher_that_says_only_a_part_is_refused() -> None:
-    with pytest.raises(UserError, match="WORLD_SIZE is missing or no number"):
+    with pytest.raises(UserError, match="WORLD_SIZE is missing or no number: set LOCAL_WORLD"):
         local_rank_of({"LOCAL_RANK": "1"})
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import multiprocessing
+import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pyarrow.parquet as pq
 import pytest
@@ -180,6 +184,26 @@ def test_folders_of_others_are_left_alone(store: Store, tmp_path: Path) -> None:
         Store(tmp_path, IDENTITY, {})
     with pytest.raises(UserError, match="is itself a caption set"):
         Store(store.folder, IDENTITY, {})
+
+
+def test_a_folder_that_became_read_only_or_is_gone_is_told(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> NoReturn:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", refuse)
+        with pytest.raises(UserError, match=r"cannot be written \(Read-only file system\)"):
+            Store(tmp_path, IDENTITY, {})
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", refuse)
+        patch.setattr(Path, "unlink", refuse)
+        with pytest.raises(UserError, match=r"cannot be written \(Read-only file system\)"):
+            store.manifest.add(hashes("a"), unit_size=1)
+    shutil.rmtree(store.folder)
+    with pytest.raises(UserError, match="bring the folder back"):
+        store.done()
 
 
 def test_a_changed_image_and_a_damaged_part_are_named(store: Store) -> None:
