@@ -66,7 +66,7 @@ def _export(arguments: Sequence[str] | None) -> None:
             captions=read_captions(source.caption_file) if isinstance(source, ImageNetR) else None,
             shard_bytes=given.shard_mb * 10**6,
         )
-    print(f'load_dataset("{given.folder}", "{given.config[0]}") reads it')
+    print(f"load_dataset({str(given.folder)!r}, {given.config[0]!r}) reads it")
 
 
 if __name__ == "__main__":

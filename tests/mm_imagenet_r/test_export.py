@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import functools
 import itertools
@@ -260,7 +261,9 @@ def test_what_is_wrong_with_captions_goes_with_them(data: Any, tmp_path: Path) -
     assert figures["flags"]["cut"] == 1
 
 
-def test_command_exports_what_is_wrong_with_captions(tmp_path: Path) -> None:
+def test_command_exports_what_is_wrong_with_captions(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder, rows = tmp_path / "data", []
     for number in range(8):
         name = f"n01443537/art_{number}.jpg"
@@ -272,9 +275,11 @@ def test_command_exports_what_is_wrong_with_captions(tmp_path: Path) -> None:
     rows[4] |= {"caption": "", "error": "refused"}
     (folder / "captions").mkdir()
     (folder / "captions" / "ours.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    out = tmp_path / "out"
+    out = tmp_path / """it's "out\""""
     arguments = [str(out), "--config", "ours", "ours-masked", "--data-dir", str(folder)]
     assert main([*arguments, "--partial"]) == 0
+    call = ast.parse(capsys.readouterr().out.splitlines()[-1].removesuffix(" reads it")).body[0]
+    assert ast.literal_eval(call.value.args[0]) == str(out)  # type: ignore[attr-defined]
     for name, share in (("ours", 1.0), ("ours-masked", 0.0)):
         back = read_captions(out / "captions" / f"{name}.parquet")
         assert back.failed == {rows[4]["file_name"]: "refused"}
