@@ -296,6 +296,8 @@ def test_the_fingerprint_follows_what_decides_the_captions(model: Any) -> None:
     [
         (["--model", "absent/absent-model"], "--model absent/absent-model cannot be loaded"),
         (["--model", "./absent"], "--model ./absent cannot be loaded"),
+        (["--model", "localhost:80/v1"], "begins with http://: --model http://localhost:80/v1"),
+        (["--model", "my_captions.mine:Slow"], "with --backend my_captions.mine:Slow; --model is"),
         (["--backend", "instructblipp"], "did you mean 'instructblip'"),
         (["--backend", "instructblip"], "is of type llava, not instructblip"),
         (["--device", "cuda:9"], "--device cuda:9 cannot be used"),
@@ -319,6 +321,21 @@ def test_mistakes_are_told(
     base = ["--model", str(model("llava")), "--prompt", PROMPT, "--images", str(folder.parent)]
     assert main([*base, "--output", str(tmp_path / "out"), *arguments]) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("file", "size"),
+    [("model.safetensors", 2000), ("model.safetensors", -10), ("tokenizer.json", 0)],
+)
+def test_files_that_are_cut_off_are_told(
+    file: str, size: int, model: Any, photos: Path, tmp_path: Path, capsys: Any
+) -> None:
+    folder = tmp_path / "llava"
+    shutil.copytree(model("llava"), folder)
+    (folder / file).write_bytes((folder / file).read_bytes()[:size])
+    arguments = ["--model", str(folder), "--prompt", PROMPT, "--images", str(photos)]
+    assert main([*arguments, "--output", str(tmp_path / "out")]) == 2
+    assert "copy or download it anew if a file may be cut off" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(
