@@ -181,16 +181,6 @@ def find_backend(name: str) -> type[Captioner]:
     return found
 
 
-def join_options(defaults: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Override generation options; null leaves a default out.
-
-    >>> join_options({"max_tokens": 256, "temperature": 0}, {"temperature": None, "seed": 1})
-    {'max_tokens': 256, 'seed': 1}
-    """
-    joined = {**defaults, **given}
-    return {key: value for key, value in joined.items() if value is not None}
-
-
 def fingerprint(identity: Mapping[str, Any]) -> str:
     """Name a caption set by a hash of everything that decides its captions.
 

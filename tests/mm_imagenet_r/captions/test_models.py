@@ -303,6 +303,8 @@ def test_the_fingerprint_follows_what_decides_the_captions(model: Any) -> None:
         (["--device", "cuda:9"], "--device cuda:9 cannot be used"),
         (["--revision", "v1"], "is a folder: leave it out"),
         (["--decoding", "num_beans=3"], "could be captioned"),
+        (["--decoding", "num_beams=abc"], '--decoding num_beams="abc": give a whole number'),
+        (["--decoding", "length_penalty=true"], "length_penalty=true: give a number"),
         (["--decoding", "do_sample=true"], "--decoding do_sample=true is for sampling"),
         (["--decoding", "top_p=0.9"], "--decoding top_p is for sampling"),
         (["--decoding", "max_length=9"], "give max_new_tokens instead"),
