@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from mm_imagenet_r.archive import Images, open_images
-from mm_imagenet_r.captions.captioner import Captioner, Request, find_backend
+from mm_imagenet_r.captions import backends
+from mm_imagenet_r.captions.captioner import Captioner, Request
 from mm_imagenet_r.captions.options import AT_SERVER, ON_DEVICE, Options
 from mm_imagenet_r.captions.progress import Progress, make_console, show
 from mm_imagenet_r.captions.store import Store
@@ -107,7 +108,7 @@ def choose_backend(options: Options) -> tuple[str, type[Captioner]]:
 
         config = config_of(options.request.model, options.request.revision)
         name = "instructblip" if config.model_type == "instructblip" else "transformers"
-    backend = find_backend(name)
+    backend = backends.find(name)
     for field in AT_SERVER if backend.on_device else ON_DEVICE:
         if field in options.given:
             raise UserError(
@@ -122,7 +123,7 @@ def identity_of(name: str, backend: type[Captioner], options: Options) -> dict[s
     The size of units is part of it: they fix which images share a batch, and in 16 bits that can
     tip a near tie between words.
     """
-    identity = backend.identify(options.request)
+    identity = backends.identify(backend, options.request)
     return {"backend": name, "unit_size": options.unit_size, **identity}
 
 
@@ -199,7 +200,7 @@ def run_task(task: Task) -> None:
     store = Store(task.output, task.identity, {})
     try:
         if len(store.done()) < len(store.units) or task.retry_errors:
-            captioner = task.backend(task.request, task.identity, task.device)
+            captioner = backends.load(task.backend, task.request, task.identity, task.device)
             with contextlib.closing(captioner):
                 caption_units(
                     store,
@@ -255,7 +256,7 @@ def describe(backend: type[Captioner], request: Request) -> dict[str, Any]:
         "python": platform.python_version(),
         "machine": platform.machine(),
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        **backend.describe(request),
+        **backends.describe(backend, request),
     }
     if backend.on_device:
         from mm_imagenet_r.captions.checkpoints import name_device

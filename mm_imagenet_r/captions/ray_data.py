@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mm_imagenet_r.archive import open_images
+from mm_imagenet_r.captions import backends
 from mm_imagenet_r.captions.captioner import Caption, Captioner, Request
 from mm_imagenet_r.captions.store import Item, Store
 from mm_imagenet_r.captions.work import caption_items, units_of
@@ -32,7 +33,7 @@ class Actor:
         images: Path,
         device: str,
     ) -> None:
-        self._captioner = backend(request, identity, device)
+        self._captioner = backends.load(backend, request, identity, device)
         self._images = open_images(images)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:

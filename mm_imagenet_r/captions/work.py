@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final, Protocol
 
 from mm_imagenet_r import images as decoding
+from mm_imagenet_r.captions import backends
 from mm_imagenet_r.captions.captioner import Caption, Captioner
 from mm_imagenet_r.captions.store import Item, Store
 from mm_imagenet_r.errors import UserError
@@ -173,7 +174,7 @@ def _divide(captioner: Captioner, batch: Sequence[Image]) -> list[Caption]:
     A lack of memory is helped in the same way.
     """
     try:
-        return captioner(batch) if batch else []
+        return backends.caption(captioner, batch) if batch else []
     except UserError:
         raise
     except Exception as error:

@@ -18,9 +18,9 @@ import transformers
 from PIL import Image
 from tiny_models import MODELS
 
-from mm_imagenet_r.captions import checkpoints
+from mm_imagenet_r.captions import backends, checkpoints
 from mm_imagenet_r.captions.__main__ import main
-from mm_imagenet_r.captions.captioner import Captioner, Request, find_backend
+from mm_imagenet_r.captions.captioner import Captioner, Request
 from mm_imagenet_r.captions.checkpoints import hash_folder
 from mm_imagenet_r.captions.files import read_captions
 from mm_imagenet_r.errors import UserError
@@ -68,7 +68,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def load(folder: Path, **decoding: Any) -> Captioner:
     name = "instructblip" if folder.name.startswith("instructblip") else "transformers"
-    backend = find_backend(name)
+    backend = backends.find(name)
     request = Request(str(folder), PROMPT, decoding={"max_new_tokens": 6, **decoding})
     return backend(request, backend.identify(request), "cpu")
 
@@ -283,7 +283,7 @@ def test_the_place_of_a_model_and_the_machine_are_described_and_decide_nothing(
 
 def test_the_fingerprint_follows_what_decides_the_captions(model: Any) -> None:
     folder = model("instructblip-opt")
-    identify = find_backend("instructblip").identify
+    identify = backends.find("instructblip").identify
     base = identify(Request(str(folder), PROMPT))
     assert base == identify(Request(str(folder), PROMPT, batch_size=3, device="cpu"))
     assert base != identify(Request(str(folder), "Another."))
