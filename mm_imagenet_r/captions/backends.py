@@ -14,7 +14,7 @@ import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 from mm_imagenet_r.captions.captioner import Caption, Captioner, Request
 from mm_imagenet_r.errors import UserError, did_you_mean, some
@@ -47,10 +47,13 @@ def find(name: str) -> type[Captioner]:
         )
     module = _load_file(Path(module_name)) if module_name.endswith(".py") else _load(module_name)
     found = getattr(module, class_name, None)
-    if not (isinstance(found, type) and issubclass(found, Captioner)):
+    if not _is_captioner(found):
+        own = {key for key, value in vars(module).items() if _is_captioner(value)} - {"Captioner"}
+        derive = (
+            f"write a class in {module_name} that derives from {Captioner.__module__}.Captioner"
+        )
         raise UserError(
-            f"--backend {name}: {module_name} has no captioner {class_name!r}; write a class in it "
-            f"that derives from {Captioner.__module__}.Captioner"
+            f"--backend {name} is no Captioner: {did_you_mean(class_name, own) if own else derive}"
         )
     if absent := sorted(found.__abstractmethods__):
         raise UserError(f"--backend {name} has no {some(absent)}: define what Captioner asks for")
@@ -129,6 +132,10 @@ def name_of(backend: type[Captioner]) -> str:
     return f"{backend.__module__}:{backend.__qualname__}"
 
 
+def _is_captioner(found: object) -> TypeGuard[type[Captioner]]:
+    return isinstance(found, type) and issubclass(found, Captioner)
+
+
 def _is_sound(made: object) -> bool:
     return (
         isinstance(made, Caption)
@@ -190,8 +197,8 @@ def _load(name: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name is not None and f"{name}.".startswith(f"{error.name}."):
             raise UserError(
-                f"--backend: there is no module {name!r}; check the name, or give the file: "
-                "path/to/file.py:Class"
+                f"--backend: {name} cannot be imported, there is no such module: check the name, "
+                "or give the file, path/to/file.py:Class"
             ) from error
         raise UserError(f"{name} needs {error.name}: install it") from error
     except Exception as error:

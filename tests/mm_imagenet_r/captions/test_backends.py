@@ -103,7 +103,7 @@ MODEL = '"model": request.model'
         ("return [Caption(", "return [str(", "returns 'It has 4 x 4 pixels.' for a caption"),
         ("return [Caption(", "return [Caption(0 and ", "returns Caption(text=0, "),
         ("return [", "return {1: 2} or [", "returns a dict: return a list"),
-        ("class SizeOf", "class Other", "has no captioner 'SizeOf'; write a class in it that"),
+        ("class SizeOf", "class Other", "is no Captioner: known: Other"),
         ("from mm", "import absent_package\nfrom mm", "needs absent_package: install it"),
         ("class SizeOf", "1 / 0\nclass SizeOf", "cannot be imported (ZeroDivisionError: division"),
     ],
@@ -137,8 +137,8 @@ def test_what_is_described_must_be_json(caption: Any, example: str, capsys: Any)
         ("servd", "did you mean 'served'"),
         ("absent.py:SizeOf", "there is no file absent.py; check the path"),
         ("own/json.py:SizeOf", "own/json.py has the name of another module"),
-        ("own.absent:SizeOf", "there is no module 'own.absent'; check the name, or give the file"),
-        ("json:SizeOf", "json has no captioner 'SizeOf'"),
+        ("own.absent:SizeOf", "own.absent cannot be imported, there is no such module: check"),
+        ("json:SizeOf", "json:SizeOf is no Captioner: write a class in json that derives"),
     ],
 )
 def test_back_ends_that_are_none(
