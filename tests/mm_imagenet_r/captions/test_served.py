@@ -93,7 +93,7 @@ def test_an_image_that_fails_when_all_others_are_done_is_a_row_too(
     assert caption("--concurrency", "1", "--unit-size", "40", "--outage", "5") == 0
     captions = read_captions(tmp_path / "out")
     assert captions.failed.keys() == {"cat/39.png"}
-    assert len(server.asked) == 39 + 8 + 1
+    assert 39 + 8 < len(server.asked) < 39 + 8 + 3, "one that was answered is sent again"
 
 
 @pytest.mark.parametrize("retry_after", ["0.25", "0"])
