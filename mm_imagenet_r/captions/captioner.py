@@ -1,29 +1,20 @@
 """What a back end is: something that takes images and returns captions.
 
-A back end of your own is a class in any module; name it with `--backend package.module:Class`.
+A back end of your own is a class in any module; name it with `--backend package.module:Class`, or
+its file, `--backend file.py:Class`. docs/captions.md has an example.
 """
 
 from __future__ import annotations
 
 import abc
 import hashlib
-import importlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from mm_imagenet_r.errors import UserError, did_you_mean
-
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-#: Where the back ends are; strings, so that naming one imports nothing.
-BACKENDS: Final[dict[str, str]] = {
-    "instructblip": "mm_imagenet_r.captions.instructblip:InstructBlip",
-    "transformers": "mm_imagenet_r.captions.image_text_to_text:ImageTextToText",
-    "served": "mm_imagenet_r.captions.served:Served",
-}
 
 #: How a prompt is put: as a conversation, as plain text, or as the model has a template for it.
 STYLES: Final = ("auto", "chat", "plain")
@@ -157,38 +148,6 @@ class Captioner(abc.ABC):
 
     def close(self) -> None:  # noqa: B027 - most hold nothing
         """Give back what the object holds; it is not called again."""
-
-
-def find_backend(name: str) -> type[Captioner]:
-    """Import a back end by its name, or as `package.module:Class`.
-
-    Raises:
-        UserError: There is none of this name.
-    """
-    path = BACKENDS.get(name, name)
-    module, colon, attribute = path.partition(":")
-    if not colon:
-        raise UserError(
-            f"no back end {name!r}: {did_you_mean(name, BACKENDS)}; one of your own is "
-            "package.module:Class"
-        )
-    try:
-        found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise UserError(f"back end {name} cannot be imported ({error}): check the name") from error
-    if not (isinstance(found, type) and issubclass(found, Captioner)):
-        raise UserError(f"{path} is no Captioner: derive it from {__name__}.Captioner")
-    return found
-
-
-def join_options(defaults: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Override generation options; null leaves a default out.
-
-    >>> join_options({"max_tokens": 256, "temperature": 0}, {"temperature": None, "seed": 1})
-    {'max_tokens': 256, 'seed': 1}
-    """
-    joined = {**defaults, **given}
-    return {key: value for key, value in joined.items() if value is not None}
 
 
 def fingerprint(identity: Mapping[str, Any]) -> str:

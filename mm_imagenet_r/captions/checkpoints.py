@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import importlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -46,16 +47,27 @@ def config_of(model: str, revision: str | None) -> Any:
     try:
         return AutoConfig.from_pretrained(model, revision=revision)
     except (OSError, ValueError) as error:
-        looks_like_path = folder.is_absolute() or model.startswith((".", "~")) or folder.is_dir()
         raise UserError(
-            f"--model {model} cannot be loaded ({_first_line(error)}). "
-            + (
-                "Give a folder that `save_pretrained` has written (model and processor)"
-                if looks_like_path
-                else "Check the identifier; for a private or gated model log in with "
-                "`hf auth login`; without a network give the folder of a model"
-            )
+            f"--model {model} cannot be loaded ({_first_line(error)}). {_advice(model)}"
         ) from error
+
+
+def _advice(model: str) -> str:
+    """Say what to give in place of a model that is none, by what it looks like."""
+    if re.fullmatch(r"[\w.-]+(:\d+(/.*)?|/v\d+/?)", model):
+        return f"If it is a server, its address begins with http://: --model http://{model}"
+    if re.fullmatch(r"[\w./-]+:[^\W\d]\w*", model):
+        return (
+            f"If it is a captioner of your own, name it with --backend {model}; --model is then "
+            "what it is to load"
+        )
+    folder = Path(model)
+    if folder.is_absolute() or model.startswith((".", "~")) or folder.is_dir():
+        return "Give a folder that `save_pretrained` has written (model and processor)"
+    return (
+        "Check the identifier; for a private or gated model log in with `hf auth login`; without "
+        "a network give the folder of a model"
+    )
 
 
 def identity_of(request: Request, config: Any) -> dict[str, Any]:
@@ -157,7 +169,7 @@ def load(loader: Any, model: str, identity: Mapping[str, Any], **options: Any) -
     """Call `loader.from_pretrained` for exactly the identified model.
 
     Raises:
-        UserError: A file is missing, or a library that the model needs, or memory.
+        UserError: A file is missing or damaged, or a library that the model needs, or memory.
     """
     logging: Any = importlib.import_module("transformers.utils.logging")
     if not Path(model).is_dir():
@@ -166,7 +178,7 @@ def load(loader: Any, model: str, identity: Mapping[str, Any], **options: Any) -
     logging.disable_progress_bar()  # there is one of ours; that of downloads is another
     try:
         return loader.from_pretrained(model, **options)
-    except (OSError, ValueError, ImportError, RuntimeError) as error:
+    except Exception as error:  # of damaged files each of the libraries tells in its own way
         if "out of memory" in str(error):
             raise UserError(
                 f"--model {model} does not fit on its device ({_first_line(error)}): give --dtype "
@@ -180,8 +192,9 @@ def load(loader: Any, model: str, identity: Mapping[str, Any], **options: Any) -
             else ""
         )
         raise UserError(
-            f"--model {model} cannot be loaded ({_first_line(error)}): give a model whose folder "
-            f"holds weights and processor.{hint}"
+            f"--model {model} cannot be loaded ({type(error).__name__}: {_first_line(error)}): "
+            "give a model whose folder holds weights and processor; copy or download it anew if a "
+            f"file may be cut off.{hint}"
         ) from error
     finally:
         if shown:

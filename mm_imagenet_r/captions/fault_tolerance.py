@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
 from mm_imagenet_r import images as decoding
+from mm_imagenet_r.captions import backends
 from mm_imagenet_r.captions.captioner import Caption, Captioner
 from mm_imagenet_r.captions.manifest import Item
 from mm_imagenet_r.errors import UserError, one_line
@@ -158,7 +159,7 @@ class FaultTolerant:
         while todo:
             batch = todo.pop()
             try:
-                captions += self._captioner(batch)
+                captions += backends.caption(self._captioner, batch)
                 fits = max(fits, len(batch))
                 continue
             except UserError:

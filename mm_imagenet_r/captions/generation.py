@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from mm_imagenet_r.captions.captioner import Caption, join_options
+from mm_imagenet_r.captions.captioner import Caption
+from mm_imagenet_r.captions.decoding import NUMBER, SWITCH, WHOLE, Kind, join_options
 from mm_imagenet_r.errors import UserError
 
 if TYPE_CHECKING:
@@ -30,20 +31,29 @@ _REFUSED: Final[dict[str, str]] = {
     "pad_token_id": _SET,
     "num_return_sequences": "there is one caption for an image: leave it out",
 }  # fmt: skip
+_KINDS: Final[dict[str, Kind]] = {
+    **dict.fromkeys(
+        ("max_new_tokens", "min_new_tokens", "no_repeat_ngram_size", "num_beam_groups",
+         "num_beams"), WHOLE,
+    ),
+    **dict.fromkeys(("diversity_penalty", "length_penalty", "repetition_penalty"), NUMBER),
+    **dict.fromkeys(("do_sample", "use_cache"), SWITCH),
+    "early_stopping": Kind("true, false or never", (bool, str)),
+}  # fmt: skip
 
 
 def decoding_of(defaults: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """Join the options of a model's `generate` with those that are asked for.
 
     Raises:
-        UserError: One of them cannot be had.
+        UserError: One of them cannot be had, or not with this value.
     """
     for name in given:
         if name in _REFUSED:
             raise UserError(f"--decoding {name} {_REFUSED[name]}")
     if given.get("do_sample"):
         raise UserError(f"--decoding do_sample=true {_SAMPLING}")
-    return {**join_options(defaults, given), "do_sample": False}
+    return {**join_options(defaults, given, _KINDS), "do_sample": False}
 
 
 def without_reasoning(text: str, *, began: bool = False) -> str:

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from mm_imagenet_r.archive import Images, open_images
-from mm_imagenet_r.captions.captioner import Captioner, Request, find_backend
+from mm_imagenet_r.captions import backends
+from mm_imagenet_r.captions.captioner import Captioner, Request
 from mm_imagenet_r.captions.options import AT_SERVER, ON_DEVICE, UNIT_SIZE, Options
 from mm_imagenet_r.captions.progress import Progress, make_console, show
 from mm_imagenet_r.captions.store import Failed, Store
@@ -55,7 +56,7 @@ def make_captions(options: Options) -> Path | None:
     images = open_images(options.images)
     for note in images.notes:
         console.print(f"note: {note}", markup=False)
-    identity = {"backend": backend_name, **backend.identify(options.request)}
+    identity = {"backend": backend_name, **backends.identify(backend, options.request)}
     about = describe(backend, options.request)
     store = Store(options.output, identity, about)
     try:
@@ -105,7 +106,7 @@ def choose_backend(options: Options) -> tuple[str, type[Captioner]]:
 
         config = config_of(options.request.model, options.request.revision)
         name = "instructblip" if config.model_type == "instructblip" else "transformers"
-    backend = find_backend(name)
+    backend = backends.find(name)
     for field in AT_SERVER if backend.on_device else ON_DEVICE:
         if field in options.given:
             raise UserError(
@@ -216,7 +217,7 @@ def run_task(task: Task, store: Store) -> None:
     """Load the model if there is anything to do, and work."""
     if not (task.retry or store.missing(task.options.limit)):
         return
-    captioner = task.backend(task.options.request, task.identity, task.device)
+    captioner = backends.load(task.backend, task.options.request, task.identity, task.device)
     with contextlib.closing(captioner):
         caption_units(
             store,
@@ -284,7 +285,7 @@ def describe(backend: type[Captioner], request: Request) -> dict[str, Any]:
         "python": platform.python_version(),
         "machine": platform.machine(),
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        **backend.describe(request),
+        **backends.describe(backend, request),
     }
     if backend.on_device:
         from mm_imagenet_r.captions.checkpoints import name_device

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from mm_imagenet_r.captions.captioner import BACKENDS, DTYPES, STYLES, Request
+from mm_imagenet_r.captions.backends import BACKENDS
+from mm_imagenet_r.captions.captioner import DTYPES, STYLES, Request
 from mm_imagenet_r.captions.schedulers import local_rank_of, rank_of
 from mm_imagenet_r.command_line import Parser
 from mm_imagenet_r.errors import UserError
@@ -98,7 +99,8 @@ def parser() -> argparse.ArgumentParser:
     model = command.add_argument_group("the model")
     add = model.add_argument
     add("--backend", metavar="NAME",
-        help=f"{', '.join(BACKENDS)}, or package.module:Class (default: by the model)")  # fmt: skip
+        help=f"{', '.join(BACKENDS)}, or your own, file.py:Class or package.module:Class "
+        "(default: by the model)")  # fmt: skip
     add("--revision", help="branch, tag or commit on the Hub (default: main, as it is now)")
     add("--decoding", nargs="+", default=[], metavar="KEY=VALUE",
         help="generation options, such as num_beams=1 max_new_tokens=128")  # fmt: skip

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mm_imagenet_r.archive import open_images
+from mm_imagenet_r.captions import backends
 from mm_imagenet_r.captions.captioner import Caption, Captioner, Request
 from mm_imagenet_r.captions.fault_tolerance import FaultTolerant, samples_of
 from mm_imagenet_r.captions.manifest import Item
@@ -37,7 +38,7 @@ class Actor:
     ) -> None:
         self._fault = ""
         try:
-            captioner = backend(request, identity, device)
+            captioner = backends.load(backend, request, identity, device)
             self._captioner = FaultTolerant(captioner, open_images(images), samples)
         except UserError as error:
             self._fault = str(error)

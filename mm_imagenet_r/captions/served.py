@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import importlib
 import io
-import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -17,10 +15,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from mm_imagenet_r.captions.captioner import Caption, Captioner, Request, join_options
-from mm_imagenet_r.captions.generation import without_reasoning
+from mm_imagenet_r.captions import openai_api
+from mm_imagenet_r.captions.captioner import Caption, Captioner, Request
+from mm_imagenet_r.captions.decoding import NUMBER, WHOLE, Kind, join_options
 from mm_imagenet_r.captions.pace import Pace, backoff, told_to_wait
-from mm_imagenet_r.errors import UserError, did_you_mean
+from mm_imagenet_r.errors import UserError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -30,15 +29,10 @@ MAX_SIDE: Final = 1024
 JPEG_QUALITY: Final = 90
 
 #: Options that the protocol knows; all others go to the server as they are.
-_KNOWN: Final = {
-    "frequency_penalty",
-    "max_completion_tokens",
-    "max_tokens",
-    "presence_penalty",
-    "seed",
-    "stop",
-    "temperature",
-    "top_p",
+_KNOWN: Final[dict[str, Kind]] = {
+    **dict.fromkeys(("max_completion_tokens", "max_tokens", "seed"), WHOLE),
+    **dict.fromkeys(("frequency_penalty", "presence_penalty", "temperature", "top_p"), NUMBER),
+    "stop": Kind("a text or a list of texts", (str, list)),
 }
 #: Fields of a request that are made here; others in their place would be another question.
 _OURS: Final = ("messages", "model", "n", "stream")
@@ -79,11 +73,11 @@ class Served(Captioner):
         for name in _OURS:
             if name in request.decoding:
                 raise UserError(f"--decoding {name}: each request has its own; leave it out")
-        decoding = join_options(DECODING, request.decoding)
+        decoding = join_options(DECODING, request.decoding, _KNOWN)
         if "max_completion_tokens" in decoding and "max_tokens" not in request.decoding:
             del decoding["max_tokens"]  # newer models of OpenAI refuse it
         return {
-            "model": request.served_model or _only_model(request),
+            "model": request.served_model or openai_api.only_model(request.model),
             "revision": None,
             "prompt": request.prompt,
             "style": "chat",
@@ -98,7 +92,7 @@ class Served(Captioner):
         return {"server": (address.hostname or "") + (f":{address.port}" if address.port else "")}
 
     def __init__(self, request: Request, identity: Mapping[str, Any], device: str) -> None:
-        openai = _openai()
+        openai = openai_api.import_openai()
         self.batch_size = request.concurrency
         self._url = request.model
         self._outage = request.outage
@@ -109,8 +103,7 @@ class Served(Captioner):
         self._extra = {key: value for key, value in decoding.items() if key not in _KNOWN}
         self._errors = openai
         self._client = openai.AsyncOpenAI(
-            base_url=_base_url(request.model),
-            api_key=_key(),
+            **openai_api.connection(request.model),
             max_retries=0,  # one place decides what is tried again: `_ask`
             timeout=request.timeout,
         )
@@ -121,7 +114,7 @@ class Served(Captioner):
         self._thread.start()
         self._slots = asyncio.Semaphore(request.concurrency)
         self._pace = Pace(request.concurrency)
-        self._last_answer = 0.0
+        self._last_answer, self._answered = 0.0, ""
 
     def __call__(self, images: Sequence[Image]) -> list[Caption]:  # noqa: D102
         answers = asyncio.run_coroutine_threadsafe(self._ask_all(images), self._loop)
@@ -177,9 +170,15 @@ class Served(Captioner):
                 if answer.may_be_its_fault:
                     tries += 1
                     faults += await self._is_up()  # else it is the server's
-                    if faults >= _ATTEMPTS and self._last_answer > started:
-                        return Caption.failed(answer.problem)  # while others are answered
+                    if faults >= _ATTEMPTS and await self._answers_others(started):
+                        return Caption.failed(answer.problem)
                     await asyncio.sleep(min(backoff(tries), max(self._outage - waited, 0.05)))
+
+    async def _answers_others(self, started: float) -> bool:
+        """Whether an image was answered since then; if none was sent, one is sent again."""
+        if self._last_answer <= started and self._answered:
+            await self._try(self._answered)
+        return self._last_answer > started
 
     async def _try(self, url: str) -> Caption | _Later:
         """Send a request: return what comes of it, or why it is to be sent again."""
@@ -189,7 +188,7 @@ class Served(Captioner):
             except self._errors.APIStatusError as error:
                 problem = f"{error.status_code}: {error.message}"[:500]
                 if error.status_code in _HOPELESS:
-                    raise UserError(_refused(self._url, self._model, error)) from error
+                    raise UserError(openai_api.refusal(self._url, self._model, error)) from error
                 if error.status_code in _BUSY:
                     told = told_to_wait(error.response.headers)
                     if told is not None and told > self._outage:
@@ -210,15 +209,19 @@ class Served(Captioner):
             except self._errors.OpenAIError as error:
                 return Caption.failed(f"{type(error).__name__}: {error}"[:500])
             else:
-                self._last_answer = time.monotonic()
-                self._pace.answered()
-                return _caption(answer)
+                if openai_api.is_completion(answer):
+                    self._last_answer, self._answered = time.monotonic(), url
+                    self._pace.answered()
+                    return openai_api.caption_of(answer)
+                problem = openai_api.no_completion(answer)
+                if not self._last_answer:
+                    raise UserError(openai_api.no_server(self._url, problem))
         return _Later(problem, may_be_its_fault=True)
 
     async def _is_up(self) -> bool:
         """Whether the server is there at all; what it says to this does not matter."""
         try:
-            await self._client.models.list()
+            await self._client.models.with_raw_response.list()
         except self._errors.APIConnectionError:
             return False
         except self._errors.APIStatusError as error:
@@ -230,12 +233,15 @@ class Served(Captioner):
             {"type": "image_url", "image_url": {"url": url}},
             {"type": "text", "text": self._prompt},
         ]
-        return await self._client.chat.completions.create(
-            model=self._model,
-            messages=[{"role": "user", "content": content}],
-            extra_body=self._extra or None,
-            **self._options,
-        )
+        try:
+            return await self._client.chat.completions.create(
+                model=self._model,
+                messages=[{"role": "user", "content": content}],
+                extra_body=self._extra or None,
+                **self._options,
+            )
+        except ValueError as error:  # it says that it sends JSON, and does not
+            return error
 
 
 def data_url(image: Image) -> str:
@@ -243,80 +249,3 @@ def data_url(image: Image) -> str:
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=JPEG_QUALITY)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
-
-
-def _caption(answer: Any) -> Caption:
-    if not getattr(answer, "choices", None):
-        return Caption.failed(f"the server answered without a choice: {answer}"[:500])
-    choice = answer.choices[0]
-    usage = getattr(answer, "usage", None)
-    return Caption(
-        without_reasoning(choice.message.content or ""),
-        choice.finish_reason or "unknown",
-        getattr(usage, "completion_tokens", None),
-        n_prompt_tokens=getattr(usage, "prompt_tokens", None),
-        served_model=getattr(answer, "model", None) or None,
-    )
-
-
-def _only_model(request: Request) -> str:
-    """Ask a server which model it has.
-
-    Raises:
-        UserError: It has several, or cannot be asked.
-    """
-    openai = _openai()
-    try:
-        with openai.OpenAI(
-            base_url=_base_url(request.model), api_key=_key(), max_retries=1, timeout=20
-        ) as client:
-            names = sorted(model.id for model in client.models.list())
-    except openai.APIConnectionError as error:
-        raise UserError(
-            f"the server {request.model} cannot be reached ({error}): start it, or check the "
-            "address; it usually ends in /v1"
-        ) from error
-    except openai.APIError as error:
-        if getattr(error, "status_code", None) in (401, 403):
-            raise UserError(_refused(request.model, "", error)) from error
-        raise UserError(
-            f"the server {request.model} does not say which models it has ({error}): check the "
-            "address, which usually ends in /v1, or name the model with --served-model"
-        ) from error
-    if len(names) != 1:
-        raise UserError(
-            f"the server {request.model} has {len(names)} models: choose one with --served-model "
-            f"({did_you_mean('', names)})"
-        )
-    return str(names[0])
-
-
-def _refused(url: str, model: str, error: Any) -> str:
-    if error.status_code == 404:
-        return (
-            f"the server {url} has no model {model!r} or no such address ({error.message}): "
-            "check --model, which usually ends in /v1, and --served-model"
-        )
-    if error.status_code == 402:
-        return (
-            f"the server {url} wants to be paid ({error.message}): what is done is kept; see to "
-            "the account and give the same command again"
-        )
-    return f"the server {url} refuses access ({error.message}): set OPENAI_API_KEY to a valid key"
-
-
-def _base_url(url: str) -> str:
-    return url.rstrip("/") + "/"
-
-
-def _key() -> str:
-    return os.environ.get("OPENAI_API_KEY") or "none"
-
-
-def _openai() -> Any:
-    try:
-        return importlib.import_module("openai")
-    except ImportError as error:
-        raise UserError(
-            "captions from a server need the package openai: pip install -e '.[serve]'"
-        ) from error

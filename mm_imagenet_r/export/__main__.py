@@ -29,7 +29,9 @@ def _export(arguments: Sequence[str] | None) -> None:
     parser.add_argument("--data-dir", type=Path, help="where the images and caption sets are")
     parser.add_argument("--split-name", help="which cut into train and test")
     parser.add_argument(
-        "--partial", action="store_true", help="go on where images are missing from the data"
+        "--partial",
+        action="store_true",
+        help="go on where images or captions are missing or broken",
     )
     parser.add_argument(
         "--shard-mb", type=int, default=SHARD_BYTES // 10**6, metavar="N",
@@ -66,7 +68,7 @@ def _export(arguments: Sequence[str] | None) -> None:
             captions=read_captions(source.caption_file) if isinstance(source, ImageNetR) else None,
             shard_bytes=given.shard_mb * 10**6,
         )
-    print(f'load_dataset("{given.folder}", "{given.config[0]}") reads it')
+    print(f"load_dataset({str(given.folder)!r}, {given.config[0]!r}) reads it")
 
 
 if __name__ == "__main__":

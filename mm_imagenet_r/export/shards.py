@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.files import open_atomic
@@ -160,8 +161,9 @@ def write(path: Path, tables: Iterable[pa.Table], features: Any, record: Mapping
     leaves = [name for name in schema.names if name != "image"]
     images = ["image.bytes", "image.path"] if "image" in schema.names else []
     with open_atomic(path) as file:
+        sink = _Sink(file)
         writer = pq.ParquetWriter(
-            file,
+            sink,
             schema,
             compression=dict.fromkeys(images, "none") | dict.fromkeys(leaves, "snappy"),
             use_dictionary=leaves,
@@ -172,5 +174,30 @@ def write(path: Path, tables: Iterable[pa.Table], features: Any, record: Mapping
         with writer:
             for table in tables:
                 writer.write_table(table)
+                sink.check()
             # The Hub recognises files written for deduplication by this.
             writer.add_key_value_metadata({"content_defined_chunking": json.dumps(_CHUNKING)})
+        sink.check()
+
+
+class _Sink(io.RawIOBase):
+    """A file whose faults, such as a full disk, are kept: within Parquet's writer one aborts."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._fault: BaseException | None = None
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        if self._fault is None:
+            try:
+                self._file.write(data)
+            except BaseException as fault:  # Ctrl-C too
+                self._fault = fault
+        return len(data)
+
+    def check(self) -> None:
+        if self._fault is not None:
+            raise self._fault

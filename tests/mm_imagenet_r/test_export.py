@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import functools
 import itertools
@@ -260,7 +261,9 @@ def test_what_is_wrong_with_captions_goes_with_them(data: Any, tmp_path: Path) -
     assert figures["flags"]["cut"] == 1
 
 
-def test_command_exports_what_is_wrong_with_captions(tmp_path: Path) -> None:
+def test_command_exports_what_is_wrong_with_captions(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder, rows = tmp_path / "data", []
     for number in range(8):
         name = f"n01443537/art_{number}.jpg"
@@ -272,9 +275,11 @@ def test_command_exports_what_is_wrong_with_captions(tmp_path: Path) -> None:
     rows[4] |= {"caption": "", "error": "refused"}
     (folder / "captions").mkdir()
     (folder / "captions" / "ours.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    out = tmp_path / "out"
+    out = tmp_path / """it's "out\""""
     arguments = [str(out), "--config", "ours", "ours-masked", "--data-dir", str(folder)]
     assert main([*arguments, "--partial"]) == 0
+    call = ast.parse(capsys.readouterr().out.splitlines()[-1].removesuffix(" reads it")).body[0]
+    assert ast.literal_eval(call.value.args[0]) == str(out)  # type: ignore[attr-defined]
     for name, share in (("ours", 1.0), ("ours-masked", 0.0)):
         back = read_captions(out / "captions" / f"{name}.parquet")
         assert back.failed == {rows[4]["file_name"]: "refused"}
@@ -325,3 +330,41 @@ def test_mistakes_end_with_2_and_write_nothing(
     assert message in capsys.readouterr().err
     assert Path("mine/README.md").read_text() == "mine"
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["README.md", "a-file", "mine"]
+
+
+def test_a_full_disk_ends_with_advice_and_nothing_half_written(tmp_path: Path) -> None:
+    """Images of more than a page: their errors in Parquet's writer would abort the process."""
+    program = """if True:
+        import os, resource, signal, sys
+        from pathlib import Path
+        from datasets import ClassLabel, Dataset, Features, Image, Value
+        from mm_imagenet_r.errors import UserError
+        from mm_imagenet_r.export import export
+
+        features = Features(
+            {"image": Image(), "label": ClassLabel(names=["a"]), "file_name": Value("string")}
+        )
+        rows = [
+            {"image": {"bytes": os.urandom(1_200_000), "path": name}, "label": 0, "file_name": name}
+            for name in ("a/1.jpg", "a/2.jpg")
+        ]
+        data = {"train": Dataset.from_list(rows, features=features)}
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
+        try:
+            export(Path("out"), "mine", data, {})
+        except UserError as error:
+            sys.exit(f"refused: {error}")
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1, done.stderr
+    assert "refused: " in done.stderr
+    assert "train-00000-of-00001.parquet could not be written" in done.stderr
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []

@@ -77,8 +77,12 @@ def figure(share: float) -> tuple[str, str]:
 
 
 def percent(share: float) -> str:
-    """A share in a sentence."""
-    return f"{100 * share:.1f} %"
+    r"""A share in a sentence, which does not break it.
+
+    >>> percent(0.5)
+    '50.0\xa0%'
+    """
+    return f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
 
 
 def short(text: str) -> str:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mm_imagenet_r.archive import Images
 
 _SIDE: Final = 420
+_EMPTY: Final = el("p", "(empty)", class_="soft")
 
 
 def figures(found: Audit, names: Iterable[str], images: Images | None) -> list[Html]:
@@ -34,7 +35,7 @@ def figures(found: Audit, names: Iterable[str], images: Images | None) -> list[H
                 "figure",
                 picture,
                 el("h4", readable(wnid), el("small", name)),
-                el("p", marked(caption, wnid)),
+                el("p", marked(caption, wnid)) if caption.strip() else _EMPTY,
             )
         )
     return made

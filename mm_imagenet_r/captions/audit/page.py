@@ -126,28 +126,34 @@ def _leakage(found: Audit) -> Html:
     groups = {"all captions": found.overall}
     groups |= {f"{part} part": group for part, group in found.by_part.items()}
     body: list[Child] = [legend(), grade_bars(groups)]
+    note = f"{percent(found.others / found.overall.count)} of all captions name another class."
     if found.by_style:
         styles = sorted(found.by_style.items(), key=lambda item: -item[1].share)
         body += [el("h3", "By rendition", class_="sub"), grade_bars(dict(styles[:20]))]
     if len(found.by_class) > 1:
         ranked = sorted(found.by_class.items(), key=lambda item: (-item[1].share, item[0]))
-        most = {readable(wnid): group for wnid, group in ranked[:_SHOWN]}
+        most = {readable(wnid): group for wnid, group in ranked[:_SHOWN] if group.share}
         least = {readable(wnid): group for wnid, group in ranked[::-1][:_SHOWN]}
-        body.append(
-            el(
-                "div",
-                el("div", el("h3", "Named most", class_="sub"), grade_bars(most)),
-                el("div", el("h3", "Named least", class_="sub"), grade_bars(least)),
-                class_="columns",
+        if never := sum(not group.share for group in found.by_class.values()):
+            note = (
+                f"{never:,} of {len(ranked):,} classes are named in none of their captions. {note}"
             )
-        )
+        if most:
+            body.append(
+                el(
+                    "div",
+                    el("div", el("h3", "Named most", class_="sub"), grade_bars(most)),
+                    el("div", el("h3", "Named least", class_="sub"), grade_bars(least)),
+                    class_="columns",
+                )
+            )
     return section(
         "Captions that name their class",
         "A caption that names its class turns recognition into reading, also when testing. Names "
         "are those of the class's synset in WordNet, with plurals and hyphens; of names that "
         "overlap the longest counts. The numbers count label and other names, not head nouns.",
         body,
-        f"{percent(found.others / found.overall.count)} name another class of the set.",
+        note,
     )
 
 
@@ -206,9 +212,9 @@ def _lengths(found: Audit) -> Html:
     )  # fmt: skip
     return section(
         "Length",
-        f"Words in a caption: median {found.quantile(0.5)}, 1 % have fewer than "
-        f"{found.quantile(0.01)}, 1 % more than {found.quantile(0.99)}. The last column holds all "
-        "that are longer.",
+        f"Words in a caption: median {found.quantile(0.5)}, 1\N{NO-BREAK SPACE}% have fewer than "
+        f"{found.quantile(0.01)}, 1\N{NO-BREAK SPACE}% more than {found.quantile(0.99)}. The last "
+        "column holds all that are longer.",
         chart,
     )
 

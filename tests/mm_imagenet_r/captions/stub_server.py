@@ -17,6 +17,7 @@ from PIL import Image
 
 #: An image's number is its red divided by this.
 STEP = 6
+PAGE = b"<html>\n<title>Welcome</title></html>"
 
 
 class Stub:
@@ -24,10 +25,11 @@ class Stub:
 
     Attributes:
         plan: What to do with the next requests: a status, or `drop`, `stall`, `empty`, `length`,
-            `nothing`, `filter`, `think`; when it is used up, they are answered.
+            `nothing`, `filter`, `think`, `parts`, `page`, `no JSON`; when it is used up, they are
+            answered.
         always: What to do with images of these numbers.
         asked: Bodies of the requests.
-        models: Names it gives when asked for its models.
+        models: Names it gives when asked for its models; None for a page in place of an answer.
         answers_as: The model that its answers name.
         limit: How many requests it answers in a window of `window` seconds; others are told 429,
             and by `retry_after` when to come back.
@@ -38,7 +40,7 @@ class Stub:
         self.plan: list[str] = []
         self.always: dict[int, str] = {}
         self.asked: list[dict[str, Any]] = []
-        self.models = ["stub"]
+        self.models: list[str] | None = ["stub"]
         self.answers_as = "stub"
         self.limit: int | None = None
         self.window = 0.25
@@ -78,10 +80,10 @@ def serve() -> Iterator[Stub]:
         def log_message(self, *_: Any) -> None:
             pass
 
-        def _send(self, status: int, body: Any) -> None:
-            data = json.dumps(body).encode()
+        def _send(self, status: int, body: Any, kind: str = "application/json") -> None:
+            data = body if isinstance(body, bytes) else json.dumps(body).encode()
             self.send_response(status)
-            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(data)))
             if status == 429 and stub.retry_after is not None:
                 self.send_header("Retry-After", stub.retry_after)
@@ -95,6 +97,8 @@ def serve() -> Iterator[Stub]:
         def do_GET(self) -> None:
             if time.monotonic() < stub.gone_until:
                 return self._drop()
+            if stub.models is None:
+                return self._send(200, PAGE, "text/html")
             self._send(200, {"object": "list", "data": [{"id": name} for name in stub.models]})
 
         def do_POST(self) -> None:
@@ -109,7 +113,14 @@ def serve() -> Iterator[Stub]:
                 stub.stalled.wait(30)
                 self.close_connection = True
                 return
-            texts = {"empty": "", "filter": None, "think": f"<think>Hm.</think>\nis {number}"}
+            if what in ("page", "no JSON"):
+                self._send(200, PAGE, "text/html" if what == "page" else "application/json")
+                return
+            parts = [{"type": "thinking", "thinking": []}, {"type": "text", "text": f"is {number}"}]
+            texts = {
+                "empty": "", "filter": None, "think": f"<think>Hm.</think>\nis {number}",
+                "parts": parts,
+            }  # fmt: skip
             reasons = {"length": "length", "filter": "content_filter"}
             choice = {
                 "index": 0,

@@ -136,6 +136,21 @@ def test_the_page_is_whole_and_loads_nothing(
     assert '<mark class="lemma">polar bear</mark>' in text
 
 
+def test_what_is_not_there_is_said_and_not_left_blank(found: Audit) -> None:
+    text = page(found, None)
+    assert text.count('<p class="soft">(empty)</p>') == 2 * 2  # in samples and in faults
+    assert "in none of their captions" not in text
+    assert "Named most" in text
+    unnamed = {f"{wnid}/art_0.jpg": "A picture." for wnid in (ICE_BEAR, GOLDFISH)}
+    text = page(audit(Captions(unnamed, "0", {}, {})), None)
+    assert "2 of 2 classes are named in none of their captions." in text
+    assert "Named most" not in text
+    text = page(audit(Captions({**unnamed, f"{ICE_BEAR}/art_1.jpg": BEAR[1]}, "0", {}, {})), None)
+    most, least = text.partition("Named most")[2].split("Named least")
+    assert ("ice bear" in most, "goldfish" in most) == (True, False)
+    assert "goldfish" in least
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

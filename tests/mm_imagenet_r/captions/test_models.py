@@ -18,9 +18,9 @@ import transformers
 from PIL import Image
 from tiny_models import MODELS
 
-from mm_imagenet_r.captions import checkpoints
+from mm_imagenet_r.captions import backends, checkpoints
 from mm_imagenet_r.captions.__main__ import main
-from mm_imagenet_r.captions.captioner import Captioner, Request, find_backend
+from mm_imagenet_r.captions.captioner import Captioner, Request
 from mm_imagenet_r.captions.checkpoints import hash_folder
 from mm_imagenet_r.captions.files import read_captions
 from mm_imagenet_r.errors import UserError
@@ -68,7 +68,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def load(folder: Path, **decoding: Any) -> Captioner:
     name = "instructblip" if folder.name.startswith("instructblip") else "transformers"
-    backend = find_backend(name)
+    backend = backends.find(name)
     request = Request(str(folder), PROMPT, decoding={"max_new_tokens": 6, **decoding})
     return backend(request, backend.identify(request), "cpu")
 
@@ -283,7 +283,7 @@ def test_the_place_of_a_model_and_the_machine_are_described_and_decide_nothing(
 
 def test_the_fingerprint_follows_what_decides_the_captions(model: Any) -> None:
     folder = model("instructblip-opt")
-    identify = find_backend("instructblip").identify
+    identify = backends.find("instructblip").identify
     base = identify(Request(str(folder), PROMPT))
     assert base == identify(Request(str(folder), PROMPT, batch_size=3, device="cpu"))
     assert base != identify(Request(str(folder), "Another."))
@@ -296,11 +296,15 @@ def test_the_fingerprint_follows_what_decides_the_captions(model: Any) -> None:
     [
         (["--model", "absent/absent-model"], "--model absent/absent-model cannot be loaded"),
         (["--model", "./absent"], "--model ./absent cannot be loaded"),
+        (["--model", "localhost:80/v1"], "begins with http://: --model http://localhost:80/v1"),
+        (["--model", "my_captions.mine:Slow"], "with --backend my_captions.mine:Slow; --model is"),
         (["--backend", "instructblipp"], "did you mean 'instructblip'"),
         (["--backend", "instructblip"], "is of type llava, not instructblip"),
         (["--device", "cuda:9"], "--device cuda:9 cannot be used"),
         (["--revision", "v1"], "is a folder: leave it out"),
         (["--decoding", "num_beans=3"], "could be captioned"),
+        (["--decoding", "num_beams=abc"], '--decoding num_beams="abc": give a whole number'),
+        (["--decoding", "length_penalty=true"], "length_penalty=true: give a number"),
         (["--decoding", "do_sample=true"], "--decoding do_sample=true is for sampling"),
         (["--decoding", "top_p=0.9"], "--decoding top_p is for sampling"),
         (["--decoding", "max_length=9"], "give max_new_tokens instead"),
@@ -319,6 +323,21 @@ def test_mistakes_are_told(
     base = ["--model", str(model("llava")), "--prompt", PROMPT, "--images", str(folder.parent)]
     assert main([*base, "--output", str(tmp_path / "out"), *arguments]) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("file", "size"),
+    [("model.safetensors", 2000), ("model.safetensors", -10), ("tokenizer.json", 0)],
+)
+def test_files_that_are_cut_off_are_told(
+    file: str, size: int, model: Any, photos: Path, tmp_path: Path, capsys: Any
+) -> None:
+    folder = tmp_path / "llava"
+    shutil.copytree(model("llava"), folder)
+    (folder / file).write_bytes((folder / file).read_bytes()[:size])
+    arguments = ["--model", str(folder), "--prompt", PROMPT, "--images", str(photos)]
+    assert main([*arguments, "--output", str(tmp_path / "out")]) == 2
+    assert "copy or download it anew if a file may be cut off" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(

@@ -61,6 +61,7 @@ def test_every_row_is_accounted_for_whatever_the_server_does(
     random.Random(0).shuffle(plan)
     server.plan = plan
     server.always = {1: "400", 2: "empty", 3: "length", 4: "nothing", 5: "500", 6: "think"}
+    server.always |= {7: "parts", 8: "page", 9: "no JSON"}
     monkeypatch.setattr("mm_imagenet_r.captions.pace._LONGEST_WAIT", 0.1)
     assert caption() == 0
     captions = read_captions(tmp_path / "out")
@@ -70,15 +71,29 @@ def test_every_row_is_accounted_for_whatever_the_server_does(
     assert captions.by_name["cat/02.png"] == ""
     assert captions.failed["cat/05.png"].startswith("500: ")
     assert captions.by_name["cat/06.png"] == "is 6"
+    assert captions.by_name["cat/07.png"] == "is 7"
+    assert captions.failed["cat/08.png"].startswith("no completion but '<html> <title>")
+    assert captions.failed["cat/09.png"].startswith("no completion but ")
     assert captions.by_name["cat/39.png"] == "is 39"
-    assert "37 of 40 images are captioned" in capsys.readouterr().out
+    assert "35 of 40 images are captioned" in capsys.readouterr().out
     assert captions.info["model"] == "stub"
 
     server.always = {}
     asked = len(server.asked)
     assert caption("--retry-errors") == 0
-    assert len(server.asked) == asked + 3
+    assert len(server.asked) == asked + 5
     assert read_captions(tmp_path / "out").failed == {}
+
+
+def test_an_image_that_fails_when_all_others_are_done_is_a_row_too(
+    server: Stub, caption: Any, tmp_path: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr("mm_imagenet_r.captions.pace._LONGEST_WAIT", 0.01)
+    server.always = {39: "500"}
+    assert caption("--concurrency", "1", "--unit-size", "40", "--outage", "5") == 0
+    captions = read_captions(tmp_path / "out")
+    assert captions.failed.keys() == {"cat/39.png"}
+    assert 39 + 8 < len(server.asked) < 39 + 8 + 3, "one that was answered is sent again"
 
 
 @pytest.mark.parametrize("retry_after", ["0.25", "0"])
@@ -202,6 +217,8 @@ def test_a_default_is_left_out_and_what_is_no_option_refused(
     assert body.keys() == {"model", "messages", "max_completion_tokens"}
     assert caption("--decoding", "model=another") == 2
     assert "--decoding model: " in capsys.readouterr().err
+    assert caption("--decoding", "max_tokens=few") == 2
+    assert '--decoding max_tokens="few": give a whole number' in capsys.readouterr().err
 
 
 # The client's sockets may be closed while they connect, of which its library warns.
@@ -228,6 +245,8 @@ def test_a_server_that_goes_midway_loses_nothing(
         (["401"] * 99, "set OPENAI_API_KEY"),
         (["402"] * 99, "wants to be paid"),
         (["404"] * 99, "--served-model"),
+        (["page"] * 99, "with no completion but '<html> <title>Welcome</title></html>': check the"),
+        (["no JSON"] * 99, "check the address, which usually ends in /v1"),
         (["400"] * 99, "images could be captioned: 400"),
     ],
 )
@@ -240,9 +259,14 @@ def test_what_concerns_all_rows_stops_the_run(
     assert not list(tmp_path.glob("out/*/parts/*.parquet"))
 
 
-def test_servers_that_are_down_or_have_several_models(
+def test_servers_that_are_down_or_none_or_have_several_models(
     server: Stub, caption: Any, photos: Path, capsys: Any
 ) -> None:
+    server.models = None
+    assert caption() == 2
+    message = capsys.readouterr().err
+    assert "does not say which models it has (<html>" in message
+    assert "check the address, which usually ends in /v1, or name the model with" in message
     server.models = ["one", "two"]
     assert caption() == 2
     assert "has 2 models: choose one with --served-model" in capsys.readouterr().err

@@ -1,0 +1,218 @@
+"""Back ends by name, one's own too, which are held to what `Captioner` asks of them.
+
+A fault of a class of one's own is told as such, with its line, before it can spoil a caption set.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib
+import inspect
+import json
+import sys
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeGuard
+
+from mm_imagenet_r.captions.captioner import Caption, Captioner, Request
+from mm_imagenet_r.errors import UserError, did_you_mean, some
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+#: Where the back ends are; strings, so that naming one imports nothing.
+BACKENDS: Final[dict[str, str]] = {
+    "instructblip": "mm_imagenet_r.captions.instructblip:InstructBlip",
+    "transformers": "mm_imagenet_r.captions.image_text_to_text:ImageTextToText",
+    "served": "mm_imagenet_r.captions.served:Served",
+}
+_OURS: Final = f"{__name__.partition('.')[0]}."
+#: What decides the captions of any back end.
+_IDENTITY: Final = ("model", "revision", "prompt", "decoding")
+
+
+def find(name: str) -> type[Captioner]:
+    """Import a back end by its name, or as `package.module:Class` or `file.py:Class`.
+
+    Raises:
+        UserError: There is none of this name, or it is no whole `Captioner`.
+    """
+    module_name, colon, class_name = BACKENDS.get(name, name).rpartition(":")
+    if not colon:
+        raise UserError(
+            f"no back end {name!r}: {did_you_mean(name, BACKENDS)}; one of your own is "
+            "package.module:Class or file.py:Class"
+        )
+    module = _load_file(Path(module_name)) if module_name.endswith(".py") else _load(module_name)
+    found = getattr(module, class_name, None)
+    if not _is_captioner(found):
+        own = {key for key, value in vars(module).items() if _is_captioner(value)} - {"Captioner"}
+        derive = (
+            f"write a class in {module_name} that derives from {Captioner.__module__}.Captioner"
+        )
+        raise UserError(
+            f"--backend {name} is no Captioner: {did_you_mean(class_name, own) if own else derive}"
+        )
+    if absent := sorted(found.__abstractmethods__):
+        raise UserError(f"--backend {name} has no {some(absent)}: define what Captioner asks for")
+    return found
+
+
+def identify(backend: type[Captioner], request: Request) -> dict[str, Any]:
+    """Return what decides the captions of a back end, see `Captioner.identify`.
+
+    Returns:
+        Of a class of one's own with its name and a hash of its file: another class makes other
+        captions.
+
+    Raises:
+        UserError: The request does not suit it, or it does not say all that decides.
+    """
+    files = _files(backend)
+    if not files:
+        return backend.identify(request)
+    identity = _json_of(backend, "identify", request)
+    absent = [name for name in _IDENTITY if name not in identity]
+    if absent:
+        raise UserError(
+            f"{name_of(backend)}: identify returns no {some(absent)}; return all that decides the "
+            f"captions, {', '.join(_IDENTITY)} at least: sets that differ must not share a folder"
+        )
+    hashes = [hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in files]
+    source = hashlib.sha256("".join(hashes).encode()).hexdigest()[:16]
+    return {**identity, "backend": name_of(backend), "source_sha256": source}
+
+
+def describe(backend: type[Captioner], request: Request) -> dict[str, Any]:
+    """Return what `Captioner.describe` does.
+
+    Raises:
+        UserError: It fails, or it returns no JSON.
+    """
+    return _json_of(backend, "describe", request)
+
+
+def load(
+    backend: type[Captioner], request: Request, identity: Mapping[str, Any], device: str
+) -> Captioner:
+    """Make a captioner, see `Captioner.__init__`.
+
+    Raises:
+        UserError: It does not load.
+    """
+    with _blaming(backend, "__init__"):
+        return backend(request, identity, device)
+
+
+def caption(captioner: Captioner, images: Sequence[Image]) -> list[Caption]:
+    """Caption images, see `Captioner.__call__`.
+
+    Raises:
+        UserError: Going on makes no sense, as when what comes back are not captions of them.
+    """
+    made: object = captioner(images)
+    if not isinstance(made, Sequence) or isinstance(made, str):
+        wrong = f"a {type(made).__name__}"
+    elif len(made) != len(images):
+        wrong = f"{len(made)} captions for a batch of {len(images)}"
+    elif strange := [each for each in made if not _is_sound(each)]:
+        wrong = f"{strange[0]!r:.80} for a caption"
+    else:
+        return list(made)
+    raise UserError(
+        f"{name_of(type(captioner))} returns {wrong}: return a list with a Caption (text: str, "
+        "finish: str, n_tokens: int or None) for each image, in order"
+    )
+
+
+def name_of(backend: type[Captioner]) -> str:
+    """Return the name of a class as it can be imported."""
+    return f"{backend.__module__}:{backend.__qualname__}"
+
+
+def _is_captioner(found: object) -> TypeGuard[type[Captioner]]:
+    return isinstance(found, type) and issubclass(found, Captioner)
+
+
+def _is_sound(made: object) -> bool:
+    return (
+        isinstance(made, Caption)
+        and all(isinstance(text, str) for text in (made.text, made.finish, made.error))
+        and isinstance(made.n_tokens, int | None)
+    )
+
+
+def _files(backend: type[Captioner]) -> list[str]:
+    """Files of a class of one's own and of those it derives from; none for a class of ours."""
+    kinds = [kind for kind in backend.__mro__ if issubclass(kind, Captioner)]
+    return [inspect.getfile(kind) for kind in kinds if not kind.__module__.startswith(_OURS)]
+
+
+def _json_of(backend: type[Captioner], method: str, request: Request) -> dict[str, Any]:
+    with _blaming(backend, method):
+        found = getattr(backend, method)(request)
+    try:
+        written = json.loads(json.dumps(found, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise UserError(
+            f"{name_of(backend)}: what {method} returns is no JSON ({error}); return texts, "
+            "numbers, lists and dicts of them"
+        ) from error
+    if not isinstance(written, dict):
+        raise UserError(f"{name_of(backend)}: {method} returns {found!r:.80}; return a dict")
+    return written
+
+
+@contextlib.contextmanager
+def _blaming(backend: type[Captioner], method: str) -> Iterator[None]:
+    """Tell an error of a class of one's own as such; one of ours is a fault of the program."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        if not (files := _files(backend)):
+            raise
+        raise UserError(
+            f"{name_of(backend)}: {method} fails with {_told(error, files)}. Mend it"
+        ) from error
+
+
+def _told(error: Exception, files: Sequence[str] = ()) -> str:
+    """Say what an error is, and the last line that led to it, of these files if there are any."""
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [
+        f"{Path(frame.filename).name} line {frame.lineno}"
+        for frame in frames
+        if not files or frame.filename in files
+    ]
+    return ", ".join([f"{type(error).__name__}: {error}", *lines[-1:]])
+
+
+def _load(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and f"{name}.".startswith(f"{error.name}."):
+            raise UserError(
+                f"--backend: {name} cannot be imported, there is no such module: check the name, "
+                "or give the file, path/to/file.py:Class"
+            ) from error
+        raise UserError(f"{name} needs {error.name}: install it") from error
+    except Exception as error:
+        raise UserError(f"{name} cannot be imported ({_told(error)}): mend it") from error
+
+
+def _load_file(path: Path) -> Any:
+    """Import a file under its own name, by which worker processes find it too."""
+    if not path.is_file():
+        raise UserError(f"--backend: there is no file {path}; check the path")
+    folder = str(path.resolve().parent)
+    if folder not in sys.path:
+        sys.path.append(folder)
+    module = _load(path.stem)
+    if Path(module.__file__ or "").resolve() != path.resolve():
+        raise UserError(f"{path} has the name of another module, {module.__file__}: rename it")
+    return module

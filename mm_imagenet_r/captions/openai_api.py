@@ -1,0 +1,138 @@
+"""The protocol of OpenAI as far as it is used here: where a server is, what it has, what it says.
+
+Servers of many makers speak it, each in its own way, and what answers at an address may be none of
+them. So nothing is taken from an answer unseen.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from typing import Any, Final
+
+from mm_imagenet_r.captions.captioner import Caption
+from mm_imagenet_r.captions.generation import without_reasoning
+from mm_imagenet_r.errors import UserError, did_you_mean
+
+_CHECK: Final = "check the address, which usually ends in /v1"
+_SHOWN: Final = 500
+
+
+def import_openai() -> Any:
+    """Return the module `openai`.
+
+    Raises:
+        UserError: It is not installed.
+    """
+    try:
+        return importlib.import_module("openai")
+    except ImportError as error:
+        raise UserError(
+            "captions from a server need the package openai: pip install -e '.[serve]'"
+        ) from error
+
+
+def connection(url: str) -> dict[str, str]:
+    """Return what a client needs to know of a server."""
+    key = os.environ.get("OPENAI_API_KEY") or "none"
+    return {"base_url": url.rstrip("/") + "/", "api_key": key}
+
+
+def only_model(url: str) -> str:
+    """Ask a server which model it has.
+
+    Raises:
+        UserError: It has several, or cannot be asked.
+    """
+    openai = import_openai()
+    try:
+        with openai.OpenAI(**connection(url), max_retries=1, timeout=20) as client:
+            answer = client.models.with_raw_response.list().http_response
+        names = sorted(str(model["id"]) for model in answer.json()["data"])
+    except openai.APIConnectionError as error:
+        raise UserError(
+            f"the server {url} cannot be reached ({error}): start it, or {_CHECK}"
+        ) from error
+    except (openai.APIError, ValueError, KeyError, TypeError) as error:
+        if getattr(error, "status_code", None) in (401, 403):
+            raise UserError(refusal(url, "", error)) from error
+        said = error if isinstance(error, openai.APIError) else _short(answer.text)
+        raise UserError(
+            f"the server {url} does not say which models it has ({said}): {_CHECK}, or name the "
+            "model with --served-model"
+        ) from error
+    if len(names) != 1:
+        raise UserError(
+            f"the server {url} has {len(names)} models: choose one with --served-model "
+            f"({did_you_mean('', names)})"
+        )
+    return names[0]
+
+
+def refusal(url: str, model: str, error: Any) -> str:
+    """Say what a refusal that concerns the whole run means: 401, 402, 403 or 404."""
+    if error.status_code == 404:
+        return (
+            f"the server {url} has no model {model!r} or no such address ({error.message}): "
+            "check --model, which usually ends in /v1, and --served-model"
+        )
+    if error.status_code == 402:
+        return (
+            f"the server {url} wants to be paid ({error.message}): what is done is kept; see to "
+            "the account and give the same command again"
+        )
+    return f"the server {url} refuses access ({error.message}): set OPENAI_API_KEY to a valid key"
+
+
+def is_completion(answer: Any) -> bool:
+    """Tell whether an answer is of the protocol, and not the page of a proxy."""
+    return hasattr(answer, "choices")
+
+
+def no_completion(answer: Any) -> str:
+    """Say what came in place of a completion."""
+    return f"no completion but {_short(answer)!r}"
+
+
+def no_server(url: str, problem: str) -> str:
+    """Say that what is at an address is no server of this protocol."""
+    return f"the server {url} answers with {problem}: {_CHECK}"
+
+
+def caption_of(answer: Any) -> Caption:
+    """Return the caption that a completion holds, or why it holds none."""
+    try:
+        choice = answer.choices[0]
+        text = without_reasoning(_text_of(choice.message.content))
+    except (AttributeError, LookupError, TypeError):
+        return Caption.failed(f"the server answered without a choice: {answer}"[:_SHOWN])
+    usage = getattr(answer, "usage", None)
+    return Caption(
+        text,
+        str(choice.finish_reason or "unknown"),
+        _count(usage, "completion_tokens"),
+        n_prompt_tokens=_count(usage, "prompt_tokens"),
+        served_model=str(getattr(answer, "model", None) or "") or None,
+    )
+
+
+def _text_of(content: Any) -> str:
+    """Return the text of a message, which some servers give in parts.
+
+    >>> _text_of([{"type": "text", "text": "A dog"}, {"type": "text", "text": "."}])
+    'A dog.'
+    """
+    if isinstance(content, list):
+        content = "".join(part["text"] for part in content if part["type"] == "text")
+    if not isinstance(content, str | None):
+        raise TypeError(content)
+    return content or ""
+
+
+def _count(usage: Any, name: str) -> int | None:
+    count = getattr(usage, name, None)
+    return count if isinstance(count, int) else None
+
+
+def _short(answer: Any) -> str:
+    return " ".join(str(answer).split())[:80]

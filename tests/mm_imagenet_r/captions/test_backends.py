@@ -1,0 +1,160 @@
+"""Captioners of one's own: named in two ways, and held to their contract by name and line."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_captioner import draw
+
+from mm_imagenet_r.captions import backends
+from mm_imagenet_r.captions.__main__ import main
+from mm_imagenet_r.captions.captioner import Request
+from mm_imagenet_r.captions.files import read_captions
+from mm_imagenet_r.errors import UserError
+
+DOCS = Path(__file__).resolve().parents[3] / "docs" / "captions.md"
+COUNT = 5
+
+
+@pytest.fixture
+def example() -> str:
+    """The class in the documents."""
+    blocks = re.findall(r"```python\n(.*?)```", DOCS.read_text("utf-8"), re.DOTALL)
+    return next(block for block in blocks if "class SizeOf" in block)
+
+
+@pytest.fixture
+def caption(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Captions images with the class `SizeOf` of a file, under a module name of its own each time.
+
+    The search path is as it was afterwards, and the modules are gone.
+    """
+    for number in range(COUNT):
+        path = tmp_path / "photos" / "cat" / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(draw(number))
+    before, numbers = set(sys.modules), itertools.count()
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.chdir(tmp_path)
+
+    def run(code: str, *arguments: str, name: str = "") -> int:
+        file = Path("own") / (name or f"mine_{next(numbers)}.py")
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(code)
+        base = ["--backend", f"{file}:SizeOf", "--model", "any", "--images", "photos"]
+        return main([*base, "--prompt", "It has", "--output", "out", *arguments])
+
+    yield run
+    for module in set(sys.modules) - before:
+        if module.partition(".")[0] == "own" or module.startswith("mine_"):
+            del sys.modules[module]
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_the_example_of_the_documents_captions(caption: Any, example: str, workers: str) -> None:
+    assert caption(example, "--workers", workers) == 0
+    captions = read_captions(Path("out"))
+    assert captions.by_name["cat/0.png"] == "It has 4 x 4 pixels."
+    assert len(captions.by_name) == COUNT
+    assert captions.info["model"] == "any"
+
+
+def test_an_edited_class_begins_another_set_and_the_same_one_goes_on(
+    caption: Any, example: str
+) -> None:
+    def sets() -> int:
+        return len(list(Path("out").iterdir()))
+
+    assert caption(example, name="mine_same.py") == 0
+    assert caption(example, name="mine_same.py") == 0
+    assert sets() == 1
+    del sys.modules["mine_same"]  # as in a process of its own
+    assert caption(example.replace("pixels", "dots"), name="mine_same.py") == 0
+    assert sets() == 2
+
+
+def test_a_file_and_a_module_are_one(caption: Any, example: str) -> None:
+    assert caption(example, name="mine_both.py") == 0
+    sys.path.append(str(Path("own").resolve()))
+    again = ["--backend", "mine_both:SizeOf", "--model", "any", "--images", "photos"]
+    assert main([*again, "--prompt", "It has", "--output", "out"]) == 0
+    assert len(list(Path("out").iterdir())) == 1
+
+
+MODEL = '"model": request.model'
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("def identify", "def identity", "SizeOf has no identify: define what Captioner asks for"),
+        (MODEL, '"model": {1}', "what identify returns is no JSON"),
+        (MODEL, '"model": float("nan")', "what identify returns is no JSON"),
+        (MODEL, '"model": request.modell', "identify fails with AttributeError: 'Request' object"),
+        ('"prompt": request.prompt,', "", "identify returns no prompt; return all that decides"),
+        ("return {", "return [] and {", "identify returns []; return a dict"),
+        ("self.prompt = ", "self.prompt = 1 / 0 or ", "__init__ fails with ZeroDivisionError"),
+        ("for i in images]", "for i in images[1:]]", "returns 0 captions for a batch of 1: return"),
+        ("return [Caption(", "return [str(", "returns 'It has 4 x 4 pixels.' for a caption"),
+        ("return [Caption(", "return [Caption(0 and ", "returns Caption(text=0, "),
+        ("return [", "return {1: 2} or [", "returns a dict: return a list"),
+        ("class SizeOf", "class Other", "is no Captioner: known: Other"),
+        ("from mm", "import absent_package\nfrom mm", "needs absent_package: install it"),
+        ("class SizeOf", "1 / 0\nclass SizeOf", "cannot be imported (ZeroDivisionError: division"),
+    ],
+)
+def test_a_class_that_breaks_the_contract_is_told_so(
+    caption: Any, example: str, capsys: Any, old: str, new: str, message: str
+) -> None:
+    assert old in example
+    assert caption(example.replace(old, new, 1)) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert "mine_0" in error
+    assert not list(Path().glob("out/*/parts/*"))
+
+
+def test_the_line_of_an_error_is_told(caption: Any, example: str, capsys: Any) -> None:
+    assert caption(example.replace("self.prompt = ", "self.prompt = 1 / 0 or ")) == 2
+    line = 1 + example[: example.index("self.prompt = ")].count("\n")
+    assert f"by zero, mine_0.py line {line}. Mend it" in capsys.readouterr().err
+
+
+def test_what_is_described_must_be_json(caption: Any, example: str, capsys: Any) -> None:
+    described = "\n    @classmethod\n    def describe(cls, request):\n        return {'x': {1}}\n"
+    assert caption(example + described) == 2
+    assert "what describe returns is no JSON" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("servd", "did you mean 'served'"),
+        ("absent.py:SizeOf", "there is no file absent.py; check the path"),
+        ("own/json.py:SizeOf", "own/json.py has the name of another module"),
+        ("own.absent:SizeOf", "own.absent cannot be imported, there is no such module: check"),
+        ("json:SizeOf", "json:SizeOf is no Captioner: write a class in json that derives"),
+    ],
+)
+def test_back_ends_that_are_none(
+    name: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    Path("own").mkdir()
+    Path("own/json.py").write_text("")
+    with pytest.raises(UserError, match=re.escape(message)):
+        backends.find(name)
+
+
+def test_errors_of_back_ends_of_ours_keep_their_traces(monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = backends.find("served")
+    monkeypatch.setattr(backend, "identify", classmethod(lambda cls, request: 1 // 0))
+    with pytest.raises(ZeroDivisionError):
+        backends.identify(backend, Request("http://x", "p"))
