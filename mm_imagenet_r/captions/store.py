@@ -14,10 +14,8 @@ captioned once.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import itertools
 import json
-import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +26,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mm_imagenet_r.captions.captioner import Caption, fingerprint
+from mm_imagenet_r.captions.claims import Claims
 from mm_imagenet_r.captions.files import CAPTIONS, METADATA_KEY
 from mm_imagenet_r.captions.flags import flags
 from mm_imagenet_r.captions.manifest import Item, Manifest, create, parquet
@@ -65,14 +64,12 @@ class Failed:
 class Store:
     """A caption set on disk. Any number of processes, on any machines, may use it at once.
 
-    A process opens it once: its locks are those of the process, and go with the first handle
-    that is closed.
-
     Attributes:
         folder: `<output>/<fingerprint>`.
         identity: What decides the captions.
         about: What was worth knowing when it was begun.
         manifest: Its images. Others may add to them at any time; this is what was last read.
+        claims: Who is at which unit; so a process opens a set once.
     """
 
     def __init__(self, output: Path, identity: Mapping[str, Any], about: Mapping[str, Any]) -> None:
@@ -101,15 +98,11 @@ class Store:
         self.about = self._begin(about)
         self._sweep()
         self.manifest = Manifest(self.folder)
-        claims = self.folder / "claims"
-        try:
-            self._claims = os.open(claims, os.O_RDWR | os.O_CREAT, 0o666)
-        except OSError as error:
-            raise UserError(explain(error, claims)) from error
+        self.claims = Claims(self.folder / "claims")
 
     def close(self) -> None:
         """Give all claims back."""
-        os.close(self._claims)
+        self.claims.close()
 
     @property
     def units(self) -> Sequence[Sequence[Item]]:
@@ -167,25 +160,6 @@ class Store:
     def written(self, unit: int) -> int:
         """Return a number that is another one when a finished unit has been written again."""
         return self._part(unit).stat().st_mtime_ns
-
-    def claim(self, unit: int) -> bool:
-        """Keep other processes from making the same unit: True if none is at it.
-
-        The lock goes when its process does, however it ends. Where a file system has no locks,
-        two workers may make the same unit: that costs time, and the result is the same.
-        """
-        try:
-            fcntl.lockf(self._claims, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, unit)
-        except (BlockingIOError, PermissionError):
-            return False
-        except OSError:
-            return True
-        return True
-
-    def release(self, unit: int) -> None:
-        """Give a claim back."""
-        with contextlib.suppress(OSError):  # there may be no locks
-            fcntl.lockf(self._claims, fcntl.LOCK_UN, 1, unit)
 
     def commit(self, unit: int, captions: Sequence[Caption]) -> None:
         """Write the captions of a unit, in the order of its images.

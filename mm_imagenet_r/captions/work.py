@@ -78,10 +78,10 @@ def caption_units(
 def _failed(store: Store, units: Iterable[int], retry: Mapping[int, Failed]) -> Iterator[_Job]:
     """Claim finished units with errors, but for those that somebody has written again."""
     for unit in units:
-        if not store.claim(unit):
+        if not store.claims.take(unit):
             continue
         if store.written(unit) != retry[unit].written:
-            store.release(unit)
+            store.claims.release(unit)
             continue
         yield _Job(unit, [None if caption.error else caption for caption in store.read(unit)])
 
@@ -89,10 +89,10 @@ def _failed(store: Store, units: Iterable[int], retry: Mapping[int, Failed]) -> 
 def _open(store: Store, units: Iterable[int]) -> Iterator[_Job]:
     """Claim units that are not done and that nobody is at."""
     for unit in units:
-        if not store.claim(unit):
+        if not store.claims.take(unit):
             continue
         if store.is_done(unit):
-            store.release(unit)
+            store.claims.release(unit)
             continue
         yield _Job(unit, [None] * len(store.units[unit]))
 
@@ -146,7 +146,7 @@ def _caption(store: Store, tolerant: FaultTolerant, jobs: Iterator[_Job], thread
                     return
                 tolerant.check()
                 store.commit(job.unit, made)
-                store.release(job.unit)
+                store.claims.release(job.unit)
 
     if threads == 1:
         work()

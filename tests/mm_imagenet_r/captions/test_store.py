@@ -153,7 +153,7 @@ def test_errors_are_rows_without_a_caption(store: Store) -> None:
 
 def _try_to_claim(folder: Path, unit: int, answers: multiprocessing.Queue[bool]) -> None:
     store = Store(folder, IDENTITY, {})
-    answers.put(store.claim(unit))
+    answers.put(store.claims.take(unit))
 
 
 def test_a_claim_keeps_others_out_until_its_process_is_gone(store: Store, tmp_path: Path) -> None:
@@ -167,10 +167,10 @@ def test_a_claim_keeps_others_out_until_its_process_is_gone(store: Store, tmp_pa
         process.join()
         return answer
 
-    assert store.claim(3)
+    assert store.claims.take(3)
     assert not ask(3)
     assert ask(4)
-    store.release(3)
+    store.claims.release(3)
     assert ask(3)
 
 

@@ -131,7 +131,7 @@ def test_the_next_unit_is_read_while_the_last_is_captioned(work: Work, monkeypat
 
 
 def test_a_unit_that_a_dead_worker_left_behind_is_made(work: Work, monkeypatch: Any) -> None:
-    claim, call = work.store.claim, Fake.__call__
+    claims, call = work.store.claims, Fake.__call__
     alive = True
 
     def die(self: Fake, images: Any) -> Any:
@@ -139,7 +139,8 @@ def test_a_unit_that_a_dead_worker_left_behind_is_made(work: Work, monkeypatch: 
         alive = number_of(images[0]) < 12  # all other units have been passed by then
         return call(self, images)
 
-    monkeypatch.setattr(work.store, "claim", lambda unit: claim(unit) and not (unit == 1 and alive))
+    take = claims.take
+    monkeypatch.setattr(claims, "take", lambda unit: take(unit) and not (unit == 1 and alive))
     monkeypatch.setattr(Fake, "__call__", die)
     assert [calls[0] // 4 for calls in work.go()] == [0, 2, 3, 1]
 

@@ -1,0 +1,53 @@
+"""Who is at which unit, told to all processes on all machines by locks in one file."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from pathlib import Path
+
+from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.files import explain
+
+
+class Claims:
+    """Units that are being made: byte n of an empty file is locked by who makes unit n.
+
+    A process opens the file once: its locks are those of the process, and go with the first handle
+    that is closed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open the file, or make it.
+
+        Raises:
+            UserError: It cannot be written.
+        """
+        try:
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as error:
+            raise UserError(explain(error, path)) from error
+
+    def take(self, unit: int) -> bool:
+        """Keep other processes from making the same unit: True if none is at it.
+
+        The lock goes when its process does, however it ends. Where a file system has no locks,
+        two workers may make the same unit: that costs time, and the result is the same.
+        """
+        try:
+            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, unit)
+        except (BlockingIOError, PermissionError):
+            return False
+        except OSError:
+            return True
+        return True
+
+    def release(self, unit: int) -> None:
+        """Give a claim back."""
+        with contextlib.suppress(OSError):  # there may be no locks
+            fcntl.lockf(self._file, fcntl.LOCK_UN, 1, unit)
+
+    def close(self) -> None:
+        """Give all claims back."""
+        os.close(self._file)
