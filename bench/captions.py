@@ -132,7 +132,7 @@ def workers(folder: Path, model: Path, pairs: int, count: int, tokens: int) -> N
         seconds = {}
         for number in (1, 2) if pair % 2 else (2, 1):
             place = folder / f"{pair}-{number}"
-            images = open_images(photos(place / "photos", 8 * count))
+            images = open_images(photos(place / "photos", 16 * count))
             _, identity = captioner_of(model, tokens)
             new_store(place / "out", images, identity, BATCH).close()
             barrier = context.Barrier(number + 1)
@@ -149,7 +149,7 @@ def workers(folder: Path, model: Path, pairs: int, count: int, tokens: int) -> N
             for process in processes:
                 process.join()
         ratios.append(seconds[1] / seconds[2])
-    show(f"captions/s of two workers / of one, {8 * count} images", ratios, "workers")
+    show(f"captions/s of two workers / of one, {16 * count} images", ratios, "workers")
 
 
 def show(name: str, ratios: list[float], target: str) -> None:
