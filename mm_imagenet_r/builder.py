@@ -6,9 +6,11 @@ What the configurations are is said by `sources.py`. (The file must not be calle
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import datasets
@@ -16,6 +18,7 @@ import pyarrow as pa
 from datasets.exceptions import DatasetGenerationError
 
 from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.files import explain
 from mm_imagenet_r.sources import Source, find_source
 
 ROWS_PER_TABLE: Final = 100
@@ -61,7 +64,8 @@ class MMImageNetR(datasets.ArrowBasedBuilder):  # type: ignore[misc]
             **kwargs: For `datasets`.
 
         Raises:
-            UserError: There is no such configuration, or its files are absent or damaged.
+            UserError: There is no such configuration, its files are absent or damaged, or the
+                cache cannot be written.
         """
         # Data files are empty when load_dataset calls (see hub.py). They, the options of the
         # source and `hash` stay off the configuration, so that every route to the same rows finds
@@ -72,13 +76,23 @@ class MMImageNetR(datasets.ArrowBasedBuilder):  # type: ignore[misc]
             raise UserError(f"configuration {name!r} of mm_imagenet_r takes no data_files")
         folder = None if data_dir is None else os.fspath(data_dir)
         self.source = find_source(name, folder, split_name, partial=partial)
-        super().__init__(
-            cache_dir=cache_dir,
-            dataset_name="mm_imagenet_r",
-            config_name=name,
-            hash=self.source.identity(),
-            **kwargs,
-        )
+        with _faults_of_cache(cache_dir or datasets.config.HF_DATASETS_CACHE):
+            super().__init__(
+                cache_dir=cache_dir,
+                dataset_name="mm_imagenet_r",
+                config_name=name,
+                hash=self.source.identity(),
+                **kwargs,
+            )
+
+    def download_and_prepare(self, *args: Any, **kwargs: Any) -> None:
+        """Make the cached copy; see `datasets.DatasetBuilder.download_and_prepare`.
+
+        Raises:
+            UserError: An image cannot be read, or the cache cannot be written.
+        """
+        with _faults_of_cache(self._cache_dir_root):
+            super().download_and_prepare(*args, **kwargs)
 
     def _info(self) -> Any:
         return datasets.DatasetInfo(
@@ -108,6 +122,19 @@ class MMImageNetR(datasets.ArrowBasedBuilder):  # type: ignore[misc]
             # The bytes go in as they are: an image as `datasets` encodes it would lose them when
             # its name happens to exist in the current folder.
             yield number, pa.Table.from_pylist(some, schema=schema)
+
+
+@contextlib.contextmanager
+def _faults_of_cache(folder: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn what the operating system refuses into advice, also where `datasets` has wrapped it."""
+    try:
+        yield
+    except (OSError, DatasetGenerationError) as error:
+        cause = error.__cause__ if isinstance(error, DatasetGenerationError) else error
+        if not isinstance(cause, OSError) or cause.errno is None:
+            raise
+        data = Path(folder) / "mm_imagenet_r"
+        raise UserError(f"{explain(cause, data)} (HF_HOME, cache_dir)") from error
 
 
 class _RefusedError(UserError, DatasetGenerationError):  # type: ignore[misc]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -10,9 +11,11 @@ import sys
 import tomllib
 from pathlib import Path
 
+import datasets
 import pytest
 
 import mm_imagenet_r
+from mm_imagenet_r.builder import MMImageNetR
 from mm_imagenet_r.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -257,3 +260,19 @@ def test_unknown_configuration_lists_the_known() -> None:
 def test_version_is_the_distributions() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert mm_imagenet_r.__version__ == project["version"]
+
+
+def test_a_cache_that_cannot_be_written_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(UserError, match=r"cannot be written .*\(HF_HOME, cache_dir\)"):
+        MMImageNetR(config_name="mini", cache_dir=str(tmp_path / "file"))
+    builder = MMImageNetR(config_name="mini", cache_dir=str(tmp_path / "cache"))
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(datasets.arrow_writer.ArrowWriter, "write_table", full)
+    with pytest.raises(UserError, match="the disk is full"):
+        builder.download_and_prepare()
