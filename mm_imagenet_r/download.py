@@ -8,7 +8,6 @@ program, is completed.
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import hashlib
 import http.client
@@ -16,13 +15,13 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
 from mm_imagenet_r.command_line import Parser, run
 from mm_imagenet_r.errors import UserError
-from mm_imagenet_r.files import explain
+from mm_imagenet_r.files import explained
 
 if TYPE_CHECKING:
     from mm_imagenet_r.archive import Images
@@ -67,7 +66,7 @@ def fetch(
             process downloads the same file, or the content is not what it must be.
     """
     part = _part(path)
-    try:
+    with explained(part):
         path.parent.mkdir(parents=True, exist_ok=True)
         with part.open("ab") as file:
             _lock(file, part)
@@ -77,8 +76,6 @@ def fetch(
                 part.replace(path)
             else:
                 part.unlink()
-    except OSError as error:
-        raise UserError(explain(error, part)) from error
     if wrong is not None:
         raise UserError(
             f"{url} is not what it should be: {wrong}. Nothing was kept: try again, or give "
@@ -99,15 +96,6 @@ def _lock(file: IO[bytes], part: Path) -> None:
         ) from error
     except OSError:
         pass  # a file system without locks: the hash shows whether two were at it
-
-
-@contextlib.contextmanager
-def _writing(file: IO[bytes]) -> Iterator[None]:
-    """Tell errors of the disk from those of the network, which are worth another attempt."""
-    try:
-        yield
-    except OSError as error:
-        raise UserError(explain(error, Path(file.name))) from error
 
 
 def _fill(
@@ -160,19 +148,20 @@ def _request(url: str, file: IO[bytes], size: int | None, progress: Progress | N
         return True
     with answer:
         if here and answer.status != 206:  # the server sends everything again
-            with _writing(file):
+            # Errors of the disk, told here, from those of the network, worth another attempt.
+            with explained(Path(file.name)):
                 file.truncate(0)
                 file.seek(0)
             here = 0
         length = answer.headers.get("Content-Length")
         total = None if length is None else here + int(length)
         while data := answer.read(_CHUNK):
-            with _writing(file):
+            with explained(Path(file.name)):
                 file.write(data)
             here += len(data)
             if progress is not None:
                 progress(here, total)
-        with _writing(file):
+        with explained(Path(file.name)):
             file.flush()
     return total is None or here >= total
 

@@ -49,3 +49,12 @@ def some(names: Sequence[str], most: int = 5) -> str:
     """
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun.
+
+    >>> counted(1200, "image"), counted(1, "image")
+    ('1,200 images', '1 image')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from mm_imagenet_r.errors import UserError, some
+from mm_imagenet_r.errors import UserError, counted, some
 from mm_imagenet_r.images import check_header
 
 
@@ -23,19 +23,17 @@ def find(files: Iterable[tuple[str, bytes]]) -> dict[str, str]:
 def refusal(place: Path, faults: Mapping[str, str]) -> UserError:
     """What a user is told who did not ask to leave such files out."""
     return UserError(
-        f"{_counted(faults)} of {place} cannot be used: {_listed(faults)}. Put the published ones "
-        "there, or leave out what cannot be used (partial=True, --partial)"
+        f"{counted(len(faults), 'file')} of {place} cannot be used: {_listed(faults)}. Put the "
+        "published ones there, or leave out what cannot be used (partial=True, --partial)"
     )
 
 
 def tell_left_out(place: Path, faults: Mapping[str, str]) -> None:
     """Warn of files that were left out, if there are any."""
     if faults:
-        warnings.warn(f"left out: {_counted(faults)} of {place}: {_listed(faults)}", stacklevel=2)
-
-
-def _counted(faults: Mapping[str, str]) -> str:
-    return f"{len(faults):,} file{'' if len(faults) == 1 else 's'}"
+        warnings.warn(
+            f"left out: {counted(len(faults), 'file')} of {place}: {_listed(faults)}", stacklevel=2
+        )
 
 
 def _listed(faults: Mapping[str, str]) -> str:

@@ -32,16 +32,53 @@ def open_atomic(path: Path) -> Iterator[BinaryIO]:
     Raises:
         UserError: The folder cannot be written or the disk is full; the old file is untouched.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with _temporary(path) as temporary:
         with temporary.open("wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
+
+
+def create_atomic(path: Path, data: bytes) -> None:
+    """Write a file whole, unless there is one already: of several writers the first wins.
+
+    Raises:
+        UserError: It cannot be written.
+    """
+    if path.exists():
+        return
+    with _temporary(path) as temporary:
+        write_atomic(temporary, data)
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            pass
+        except OSError:  # mounted buckets have no links: there the last of the writers wins
+            temporary.replace(path)
+
+
+@contextlib.contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Tell what the operating system refuses, while `path` is written, as a user's mistake.
+
+    Raises:
+        UserError: In place of an OSError.
+    """
+    try:
+        yield
     except OSError as error:
         raise UserError(explain(error, path)) from error
+
+
+@contextlib.contextmanager
+def _temporary(path: Path) -> Iterator[Path]:
+    """Give a name in the same folder, which is made, for what is to become a file."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with explained(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
     finally:
         with contextlib.suppress(OSError):  # it is renamed, or could not be made
             temporary.unlink()

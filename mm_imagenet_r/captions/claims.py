@@ -7,8 +7,7 @@ import fcntl
 import os
 from pathlib import Path
 
-from mm_imagenet_r.errors import UserError
-from mm_imagenet_r.files import explain
+from mm_imagenet_r.files import explained
 
 
 class Claims:
@@ -24,10 +23,8 @@ class Claims:
         Raises:
             UserError: It cannot be written.
         """
-        try:
+        with explained(path):
             self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        except OSError as error:
-            raise UserError(explain(error, path)) from error
 
     def take(self, unit: int) -> bool:
         """Keep other processes from making the same unit: True if none is at it.

@@ -7,10 +7,7 @@ knows fewer units and nothing wrong.
 
 from __future__ import annotations
 
-import contextlib
 import io
-import os
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mm_imagenet_r.errors import UserError
-from mm_imagenet_r.files import explain, write_atomic
+from mm_imagenet_r.files import create_atomic
 
 _SCHEMA: Final = pa.schema(
     [("file_name", pa.string()), ("sha256", pa.string()), ("unit", pa.int32())]
@@ -117,7 +114,7 @@ class Manifest:
             ]
             schema = _SCHEMA.with_metadata({_UNIT_SIZE: str(unit_size).encode()})
             path = self._folder / f"manifest-{self._count:04}.parquet"
-            create(path, parquet(pa.Table.from_pylist(rows, schema)))
+            create_atomic(path, parquet(pa.Table.from_pylist(rows, schema)))
             self.refresh()
 
     def _take(self, item: Item, unit: int) -> None:
@@ -128,30 +125,6 @@ class Manifest:
             self.units.append([])
         self.units[unit].append(item)
         self._unit_of[item.sha256] = unit
-
-
-def create(path: Path, data: bytes) -> None:
-    """Write a file whole, unless there is one already: of several writers the first wins.
-
-    Raises:
-        UserError: It cannot be written.
-    """
-    if path.exists():
-        return
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        write_atomic(temporary, data)
-        os.link(temporary, path)
-    except FileExistsError:
-        pass
-    except OSError:  # mounted buckets have no links: there the last of the writers wins
-        try:
-            temporary.replace(path)
-        except OSError as error:
-            raise UserError(explain(error, path)) from error
-    finally:
-        with contextlib.suppress(OSError):  # it is renamed, or could not be made
-            temporary.unlink()
 
 
 def parquet(table: pa.Table) -> bytes:

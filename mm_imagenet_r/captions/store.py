@@ -29,9 +29,9 @@ from mm_imagenet_r.captions.captioner import Caption, fingerprint
 from mm_imagenet_r.captions.claims import Claims
 from mm_imagenet_r.captions.files import CAPTIONS, METADATA_KEY
 from mm_imagenet_r.captions.flags import flags
-from mm_imagenet_r.captions.manifest import Item, Manifest, create, parquet
+from mm_imagenet_r.captions.manifest import Item, Manifest, parquet
 from mm_imagenet_r.errors import UserError
-from mm_imagenet_r.files import explain, write_atomic
+from mm_imagenet_r.files import create_atomic, explained, write_atomic
 
 SCHEMA: Final = pa.schema(
     [
@@ -91,10 +91,8 @@ class Store:
                 f"{output} is itself a caption set: give the folder that holds it, "
                 f"--output {output.parent}"
             )
-        try:
+        with explained(self._parts):
             self._parts.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(explain(error, self._parts)) from error
         self.about = self._begin(about)
         self._sweep()
         self.manifest = Manifest(self.folder)
@@ -263,7 +261,7 @@ class Store:
 
         A server may call it what it likes, an alias or a dated name, but it must not change.
         """
-        create(self.folder / "served_model.json", json.dumps(served_model).encode())
+        create_atomic(self.folder / "served_model.json", json.dumps(served_model).encode())
         began = self._served_model()
         if served_model != began:
             raise UserError(
@@ -278,7 +276,7 @@ class Store:
     def _begin(self, about: Mapping[str, Any]) -> dict[str, Any]:
         path = self.folder / "run.json"
         text = json.dumps({"identity": self.identity, "about": about}, indent=1)
-        create(path, text.encode())
+        create_atomic(path, text.encode())
         try:
             written = json.loads(path.read_text("utf-8"))
             if written["identity"] == self.identity:

@@ -16,10 +16,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.export import captions_file, shards
 from mm_imagenet_r.export.swap import carry, remove, repair, swap
-from mm_imagenet_r.files import explain, remove_temporaries
+from mm_imagenet_r.files import explained, remove_temporaries
 
 if TYPE_CHECKING:
     from mm_imagenet_r.captions.files import Captions
@@ -64,7 +63,7 @@ def export(
         remove_temporaries(folder, file)
     for file in (f"{name}.parquet", f"{name}-audit.json"):
         remove_temporaries(folder / "captions", file)
-    with _writing(place):
+    with explained(place):
         repair(place, work)
     planned: dict[str, str] = {}
     with _progress() as track:
@@ -80,7 +79,7 @@ def export(
                 if _holds(work / "new" / shard.name, shard):
                     pass
                 elif _holds(place / shard.name, shard):
-                    with _writing(place):
+                    with explained(place):
                         carry(place / shard.name, work)
                 else:
                     numbers = track(shard.groups, f"writing {name}/{shard.name}")
@@ -92,13 +91,13 @@ def export(
                     )
                     state = "written"
                 report(f"data/{name}/{shard.name}: {state}")
-    with _writing(place):
+    with explained(place):
         swap(place, work, planned)
     content = shards.content_of(planned.values())
     written = captions_file.write(folder / "captions", name, splits, provenance, content, captions)
     for path in [*written, *card.write(folder)]:
         report(f"{path.relative_to(folder)}: written")
-    with _writing(place):
+    with explained(place):
         remove(work)
         with suppress(OSError):  # another configuration may be waiting there
             work.parent.rmdir()
@@ -106,14 +105,6 @@ def export(
 
 def _holds(path: Path, shard: shards.Shard) -> bool:
     return path.is_file() and shards.record_of(path).get("sha256") == shard.sha256
-
-
-@contextmanager
-def _writing(place: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise UserError(explain(error, place)) from error
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from mm_imagenet_r import faults
-from mm_imagenet_r.errors import UserError, some
+from mm_imagenet_r.errors import UserError, counted, some
 from mm_imagenet_r.food101.titles import Title, read_titles
 from mm_imagenet_r.hashes import file_state, json_sha256
 from mm_imagenet_r.images import check_header
@@ -252,12 +252,3 @@ def _read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read as JSON ({error}): fetch it again") from error
-
-
-def counted(number: int, noun: str) -> str:
-    """Return a number with its noun.
-
-    >>> counted(1200, "image")
-    '1,200 images'
-    """
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mm_imagenet_r.command_line import Parser, run
-from mm_imagenet_r.errors import UserError
-from mm_imagenet_r.food101 import counted, source
+from mm_imagenet_r.errors import UserError, counted
+from mm_imagenet_r.food101 import source
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import datasets
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
@@ -18,6 +19,7 @@ from benchmark import metrics, results, run
 from benchmark.config import RunConfig
 from benchmark.results import records
 from benchmark.results.schema import BudgetInfo, PhaseResult, Result
+from mm_imagenet_r import imagenet_r, tar_index
 from mm_imagenet_r.hashes import json_sha256
 from mm_imagenet_r.phases import class_order
 from mm_imagenet_r.splits import list_sha256
@@ -263,3 +265,11 @@ def call(
         return code, out, err
 
     return run_main
+
+
+@pytest.fixture
+def own_caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Caches of archives and data sets that nobody else has used, and no data folder."""
+    monkeypatch.setattr(tar_index, "cache_folder", lambda: tmp_path / "index")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "hf")
+    monkeypatch.delenv(imagenet_r.ENVIRONMENT, raising=False)

@@ -8,7 +8,6 @@ import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
-import datasets
 import pytest
 from PIL import Image
 from running import Call
@@ -31,11 +30,8 @@ COMPLETE: list[str] = []
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, own_caches: None) -> Path:
     """Two classes of ImageNet-R with captions; caches of its own."""
-    monkeypatch.setattr(tar_index, "cache_folder", lambda: tmp_path / "index")
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "hf")
-    monkeypatch.delenv(imagenet_r.ENVIRONMENT, raising=False)
     place = tmp_path / "data"
     place.mkdir()
     write_tar(place / "imagenet-r.tar", FILES.items())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -15,7 +14,7 @@ from benchmark import results
 from benchmark.data import Archive, open_data
 from benchmark.results.tables import by_budget, table
 from benchmark.results.verify import verify
-from mm_imagenet_r import imagenet_r, splits, tar_index
+from mm_imagenet_r import imagenet_r, splits
 from mm_imagenet_r.archive import open_images
 from mm_imagenet_r.classes import classes, image_names
 from mm_imagenet_r.errors import UserError
@@ -37,11 +36,8 @@ def files() -> dict[str, bytes]:
 
 
 @pytest.fixture
-def folder(files: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(files: dict[str, bytes], tmp_path: Path, own_caches: None) -> Path:
     """ImageNet-R of four classes with two caption sets; caches of its own."""
-    monkeypatch.setattr(tar_index, "cache_folder", lambda: tmp_path / "index")
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "hf")
-    monkeypatch.delenv(imagenet_r.ENVIRONMENT, raising=False)
     place = tmp_path / "data"
     place.mkdir()
     write_tar(place / "imagenet-r.tar", files.items())
