@@ -24,8 +24,8 @@ from baselines.pixels import to_pixels
 from baselines.selection import Array
 from baselines.views import Batch, View
 from benchmark.data import Sample
-from benchmark.memory import Exemplar, Kept, Memory
-from benchmark.method import Phase
+from benchmark.memory import Exemplar, StoredExemplar, Memory
+from benchmark.method import PhaseData
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class MaskingSettings(LearnerSettings):
     tau_image: float = setting(1.0, "patches stay above this times their own mean attention")
     mask_text: bool = setting(False, "drop words too, by the attention of discarded patches")
     tau_text: float = setting(1.0, "words stay above this times their own mean attention")
-    masked_training: float = setting(1.0, "chance that a new sample is masked in training")
-    swap: float = setting(0.5, "chance that an exemplar's text is drawn anew from its class")
+    mask_prob: float = setting(1.0, "chance that a new sample is masked in training")
+    text_swap_prob: float = setting(0.5, "chance that an exemplar's text is drawn anew from its class")
     selection: str = setting("herding", "herding, cosine (to the class mean) or random")
     codec: str = setting("auto", "auto (fewest bytes; raw if bytes are free) or a codec by name")
     quality: int = setting(0, "quality of that codec, 1 to 100; 0: the least that gives min_psnr")
@@ -49,7 +49,7 @@ class MaskingSettings(LearnerSettings):
         check_choice("attention", self.attention, SOURCES)
         check_choice("selection", self.selection, selection.RANKINGS)
         check_choice("codec", self.codec, ("auto", *codecs.available()))
-        for name in ("masked_training", "swap"):
+        for name in ("mask_prob", "text_swap_prob"):
             chance = getattr(self, name)
             require(0 <= chance <= 1, f"{name}={chance}: a chance lies between 0 and 1")
         for name in ("tau_image", "tau_text"):
@@ -80,7 +80,7 @@ class ExemplarMasking(ViltLearner):
     Settings = MaskingSettings
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         # The control for what is won by the codec and not by masking: every patch is kept.
-        "whole": {"tau_image": 0.0, "masked_training": 0.0},
+        "whole": {"tau_image": 0.0, "mask_prob": 0.0},
         # Known: own-mean threshold, words by the discarded patches, cosine selection, augmentation.
         # The last layer and no masking of new samples are the plain reading where it is silent.
         "paper": {
@@ -88,17 +88,17 @@ class ExemplarMasking(ViltLearner):
             "tau_image": 1.0,
             "mask_text": True,
             "tau_text": 1.0,
-            "masked_training": 0.0,
-            "swap": 0.5,
+            "mask_prob": 0.0,
+            "text_swap_prob": 0.5,
             "selection": "cosine",
         },
     }
 
-    def begin_phase(self, phase: Phase, memory: Memory) -> None:
+    def begin_phase(self, phase: PhaseData, memory: Memory) -> None:
         """Mask the new samples as exemplars will be, for training on them masked."""
         super().begin_phase(phase, memory)
         self._masks: dict[str, Masks] = {}
-        if self.settings.masked_training:
+        if self.settings.mask_prob:
             found = self.masks(self.views(phase.train))
             self._masks = dict(zip(phase.train.file_names, found, strict=True))
         self._texts: dict[int, list[View]] = {}
@@ -117,16 +117,16 @@ class ExemplarMasking(ViltLearner):
         for item, draw in zip(items, rng.random(len(items)), strict=True):
             view = self.view(item)
             if isinstance(item, Exemplar):
-                if draw < self.settings.swap:
+                if draw < self.settings.text_swap_prob:
                     partners = self._texts[item.label]
                     view = with_text(view, partners[int(rng.integers(len(partners)))])
-            elif draw < self.settings.masked_training:
+            elif draw < self.settings.mask_prob:
                 masks = self._masks[item.file_name]
                 view = view.keep(masks.patches, masks.words)
             views.append(view)
         return views
 
-    def end_phase(self, phase: Phase, memory: Memory) -> None:
+    def end_phase(self, phase: PhaseData, memory: Memory) -> None:
         """Mask all samples, rank those of each new class, keep the first that fit."""
         whole = self.views(phase.train)
         masks = self.masks(whole)
@@ -138,7 +138,7 @@ class ExemplarMasking(ViltLearner):
         for label in phase.new:
             own = np.flatnonzero(phase.train.labels == label)
             center = selection.unit(centers[own]).mean(0)
-            rng = self.task.rng(3, phase.index, label)
+            rng = self.context.rng(3, phase.index, label)
             order = selection.rank(self.settings.selection, features[own], center, rng)
             ranking = [int(own[i]) for i in order]
             memory.keep(label, self._encode(label, ranking, phase, masked, codec, quality))
@@ -171,9 +171,9 @@ class ExemplarMasking(ViltLearner):
 
         return self.encode(views, read)
 
-    def gallery(self, phase: Phase, memory: Memory) -> list[dict[str, Any]]:
+    def gallery(self, phase: PhaseData, memory: Memory) -> list[dict[str, Any]]:
         """The best exemplars of two new classes: image, attention, what was kept, what it costs."""
-        first = {row["file_name"]: row for row in memory.chosen() if row["rank"] == 0}
+        first = {row["file_name"]: row for row in memory.selected() if row["rank"] == 0}
         names = phase.train.file_names
         chosen = phase.train.select([i for i, name in enumerate(names) if name in first][:2])
         views = [self.view(sample) for sample in chosen]
@@ -213,19 +213,19 @@ class ExemplarMasking(ViltLearner):
         self,
         label: int,
         ranking: Sequence[int],
-        phase: Phase,
+        phase: PhaseData,
         masked: Sequence[View],
         codec: str,
         quality: int,
-    ) -> Iterator[Kept]:
+    ) -> Iterator[StoredExemplar]:
         """Exemplars in order of preference, encoded only as far as the memory asks for them."""
         names = phase.train.file_names
         for i in ranking:
             view = masked[i]
             image = codecs.encode_patches(view, codec, quality)
             kept = len(view.places) / (view.grid[0] * view.grid[1])
-            exemplar = Exemplar(label, image, codecs.encode_words(view), pixels=kept)
-            yield Kept(exemplar, names[i], codec)
+            exemplar = Exemplar(label, image, codecs.encode_words(view), pixel_fraction=kept)
+            yield StoredExemplar(exemplar, names[i], codec)
 
 
 def with_text(view: View, other: View) -> View:

@@ -18,12 +18,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from baselines.selection import Array
-from baselines.ssf import tune
+from baselines.tuning import tune
 from baselines.views import Batch, Preprocessor, View, collate
 from baselines.vilt import Vilt
 from benchmark.data import Sample
 from benchmark.memory import Exemplar, Memory
-from benchmark.method import Method, Phase, Task
+from benchmark.method import Method, PhaseData, MethodContext
 from benchmark.processes import map_batches
 
 _log = logging.getLogger(__name__)
@@ -92,7 +92,7 @@ class Labelled:
 class Classifier(nn.Module):
     """ViLT and a linear head on its pooled class token.
 
-    The head is laid out for all classes; `seen` of its rows take part, so it grows by counting.
+    The head is laid out for all classes; `num_seen` of its rows take part, so it grows by counting.
     """
 
     def __init__(self, vilt: Vilt, num_classes: int, generator: torch.Generator) -> None:
@@ -102,12 +102,12 @@ class Classifier(nn.Module):
             self.head = nn.Linear(vilt.config.hidden_size, num_classes)
         nn.init.normal_(self.head.weight, std=0.02, generator=generator)
         nn.init.zeros_(self.head.bias)
-        self.seen = num_classes
+        self.num_seen = num_classes
 
     def forward(self, batch: Batch) -> Tensor:
-        """Logits (B, seen)."""
+        """Logits (B, num_seen)."""
         pooled = self.vilt.pool(batch)
-        return F.linear(pooled, self.head.weight[: self.seen], self.head.bias[: self.seen])
+        return F.linear(pooled, self.head.weight[: self.num_seen], self.head.bias[: self.num_seen])
 
 
 class ViltLearner(Method):
@@ -116,32 +116,32 @@ class ViltLearner(Method):
     Settings = LearnerSettings
     model: Classifier
 
-    def __init__(self, task: Task, settings: Any) -> None:
-        super().__init__(task, settings)
-        generator = torch.Generator().manual_seed(int(task.rng(0).integers(2**63)))
-        vilt = Vilt.from_pretrained(task.backbone, max_text_length=task.max_text_length)
+    def __init__(self, context: MethodContext, settings: Any) -> None:
+        super().__init__(context, settings)
+        generator = torch.Generator().manual_seed(int(context.rng(0).integers(2**63)))
+        vilt = Vilt.from_pretrained(context.backbone, max_text_length=context.max_text_length)
         # Weights may lie anywhere in a mapped file, and products of unaligned ones differ in their
         # last digits from those of a copy.
         for parameter in vilt.parameters():
             parameter.data = parameter.data.clone()
         self._backbone = dict(sorted(vilt.model.state_dict().items()))
-        tune(vilt, task.tuning, generator)
-        self.model = Classifier(vilt, task.num_classes, generator).to(task.device)
+        tune(vilt, context.tuning, generator)
+        self.model = Classifier(vilt, context.num_classes, generator).to(context.device)
         self.preprocessor = Preprocessor.from_pretrained(
-            task.backbone, max_text_length=task.max_text_length
+            context.backbone, max_text_length=context.max_text_length
         )
         self.teacher: Classifier | None = None
         self._views: dict[Exemplar | str, View] = {}
         self._room = _CACHE_BYTES
 
-    def begin_phase(self, phase: Phase, memory: Memory) -> None:
+    def begin_phase(self, phase: PhaseData, memory: Memory) -> None:
         """Let the head grow, and keep a copy as a teacher if there is distillation."""
-        if phase.index == self.task.rank == 0:
+        if phase.index == self.context.rank == 0:
             self._warn_of_cut_captions(phase.train.captions)
         if self.settings.distillation and phase.index:
             self.teacher = copy.deepcopy(self.model).eval().requires_grad_(False)
-            self.teacher.seen = phase.new.start
-        self.model.seen = phase.seen
+            self.teacher.num_seen = phase.new.start
+        self.model.num_seen = phase.num_seen
 
     def _warn_of_cut_captions(self, captions: Sequence[str]) -> None:
         if cut := self.preprocessor.count_cut(captions):
@@ -200,7 +200,7 @@ class ViltLearner(Method):
         return loss
 
     def predict(self, batch: Labelled) -> Tensor:
-        """Logits of the classes seen (B, seen)."""
+        """Logits of the classes seen (B, num_seen)."""
         scores: Tensor = self.model(batch.views)
         return scores
 
@@ -210,10 +210,10 @@ class ViltLearner(Method):
 
         def work(chosen: Sequence[int]) -> Sequence[Any]:
             with torch.no_grad():
-                return read(collate([views[i] for i in chosen]).to(self.task.device))
+                return read(collate([views[i] for i in chosen]).to(self.context.device))
 
-        task = self.task
-        return map_batches(work, len(views), task.batch_size, task.rank, task.world)
+        context = self.context
+        return map_batches(work, len(views), context.batch_size, context.rank, context.world)
 
     def features(self, views: Sequence[View]) -> Array:
         """Pooled features (N, D) of views."""
@@ -227,7 +227,7 @@ class ViltLearner(Method):
         for tensor in self._backbone.values():
             digest.update(tensor.contiguous().numpy().tobytes())
         count = sum(tensor.numel() for tensor in self._backbone.values())
-        return {"name": self.task.backbone, "sha256": digest.hexdigest(), "parameters": count}
+        return {"name": self.context.backbone, "sha256": digest.hexdigest(), "parameters": count}
 
 
 def distillation(new: Tensor, old: Tensor, temperature: float) -> Tensor:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from baselines import selection
 from baselines.learner import LearnerSettings, ViltLearner, check_choice, setting
 from baselines.selection import Array
-from benchmark.memory import Kept, Memory
-from benchmark.method import Phase
+from benchmark.memory import StoredExemplar, Memory
+from benchmark.method import PhaseData
 
 
 @dataclass(frozen=True)
@@ -28,16 +28,16 @@ class Replay(ViltLearner):
 
     Settings = ReplaySettings
 
-    def end_phase(self, phase: Phase, memory: Memory) -> None:
+    def end_phase(self, phase: PhaseData, memory: Memory) -> None:
         """Rank the samples of each new class and keep the first that fit."""
         features = self.features(self.views(phase.train))
         for label in phase.new:
             own = phase.train.labels == label
             samples = phase.train.of_classes([label]).select(self.rank(features[own], phase, label))
-            memory.keep(label, (Kept.whole(sample) for sample in samples))
+            memory.keep(label, (StoredExemplar.whole(sample) for sample in samples))
 
-    def rank(self, features: Array, phase: Phase, label: int) -> list[int]:
+    def rank(self, features: Array, phase: PhaseData, label: int) -> list[int]:
         """Order of preference of one class's samples, given their features (N, D)."""
         center = selection.unit(features).mean(0)
-        rng = self.task.rng(3, phase.index, label)
+        rng = self.context.rng(3, phase.index, label)
         return selection.rank(self.settings.selection, features, center, rng)

@@ -42,16 +42,16 @@ class Budget:
         """What one exemplar takes of the budget, in bytes, samples or exemplars."""
         if self.currency == "bytes":
             return exemplar.nbytes
-        return exemplar.pixels if self.currency == "samples" else 1.0
+        return exemplar.pixel_fraction if self.currency == "samples" else 1.0
 
-    def room(self, label: int, phase: int, seen: int) -> float:
+    def allowance(self, label: int, phase: int, seen: int) -> float:
         """What class `label` may cost after `phase`, when `seen` classes share.
 
-        >>> Budget(5, "samples", "per-class", 1.0).room(label=0, phase=3, seen=40)
+        >>> Budget(5, "samples", "per-class", 1.0).allowance(label=0, phase=3, seen=40)
         5.0
-        >>> Budget(200, "samples", "total", 1.0).room(label=0, phase=3, seen=80)
+        >>> Budget(200, "samples", "total", 1.0).allowance(label=0, phase=3, seen=80)
         2.5
-        >>> Budget(5, "bytes", "per-class", 1000.5).room(label=0, phase=0, seen=4)
+        >>> Budget(5, "bytes", "per-class", 1000.5).allowance(label=0, phase=0, seen=4)
         5002.5
         """
         if self.currency == "exemplars":

@@ -1,6 +1,6 @@
 """The cells of a grid with their settings in one way of writing, so that equal runs are one run.
 
-`--set swap=0.50`, `--set swap=.5` and, where that is the default, no `--set` at all mean the same
+`--set text_swap_prob=0.50`, `--set text_swap_prob=.5` and, where that is the default, no `--set` at all mean the same
 experiment; a folder and a row of a table belong to what is meant.
 """
 
@@ -36,11 +36,11 @@ def as_text(value: Any) -> str:
 
 
 def _in_one_writing(cell: RunConfig) -> RunConfig:
-    (name,), like = cell.method, cell.like
+    (name,), like = cell.method, cell.match_exemplars_of
     own = _changed(name, cell.settings_of(name))
     if like is None:
         return dataclasses.replace(cell, set=tuple(own))
-    (model_set,) = (cell.model().set,)
+    (model_set,) = (cell.reference_run().set,)
     given = dict(item.split("=", 1) for item in model_set)
     return dataclasses.replace(
         cell, set=(*own, *(f"{like}.{item}" for item in _changed(like, given)))

@@ -27,7 +27,7 @@ _FILES = ("captions", "data_dir")
 
 
 def _option(default: Any, text: str, **extra: Any) -> Any:
-    """A field with its help text; `where=True` marks what cannot change any result."""
+    """A field with its help text; `affects_result=False` marks what cannot change any result."""
     return field(default=default, metadata={"help": text, **extra})
 
 
@@ -47,7 +47,7 @@ class RunConfig:
     set: tuple[str, ...] = _option(
         (),
         "the method's own settings as key=value (--list METHOD shows them); METHOD.key=value "
-        "where several methods run, or for the one of --like",
+        "where several methods run, or for the one of --match-exemplars-of",
     )
     seeds: tuple[int, ...] = _option(
         (0,), "one run of each method per seed (of initial weights, data order, masks)"
@@ -114,7 +114,7 @@ class RunConfig:
         "what is counted: real bytes of all that is kept, or the share of each image's pixels",
         choices=("bytes", "samples"),
     )
-    like: str | None = _option(
+    match_exemplars_of: str | None = _option(
         None,
         "keep as many exemplars as this method did under the same options (run it first)",
     )
@@ -144,17 +144,17 @@ class RunConfig:
         "no", "mixed precision; fp16 needs a GPU", choices=("no", "bf16", "fp16")
     )
 
-    device: str = _option("auto", "where to compute: auto, cpu, cuda or mps", where=True)
-    workers: int = _option(0, "further processes that prepare batches", where=True)
-    checkpoint_seconds: float = _option(60.0, "least seconds between two checkpoints", where=True)
-    output: Path = _option(Path("runs"), "folder of all results", where=True)
-    overwrite: bool = _option(False, "throw away an earlier run of the same kind", where=True)
-    dry_run: bool = _option(False, "print the plan and its cost, train nothing", where=True)
+    device: str = _option("auto", "where to compute: auto, cpu, cuda or mps", affects_result=False)
+    workers: int = _option(0, "further processes that prepare batches", affects_result=False)
+    checkpoint_seconds: float = _option(60.0, "least seconds between two checkpoints", affects_result=False)
+    output: Path = _option(Path("runs"), "folder of all results", affects_result=False)
+    overwrite: bool = _option(False, "throw away an earlier run of the same kind", affects_result=False)
+    dry_run: bool = _option(False, "print the plan and its cost, train nothing", affects_result=False)
     tracker: str = _option(
         "none",
         "where curves of loss and accuracy are sent too",
         choices=("none", "tensorboard", "trackio", "wandb"),
-        where=True,
+        affects_result=False,
     )
 
     def __post_init__(self) -> None:
@@ -189,7 +189,7 @@ class RunConfig:
         if self.class_order is not None:
             check_name(self.class_order, self.class_order_seed, self.dataset)
         for owner, key, _ in self._settings():
-            if owner and owner not in _names(*self.method, self.like):
+            if owner and owner not in _names(*self.method, self.match_exemplars_of):
                 raise UserError(
                     f"--set {owner}.{key}: {owner} is none of the methods that run: "
                     + did_you_mean(owner, self.method)
@@ -203,7 +203,7 @@ class RunConfig:
             alike = [
                 f"{owner}.{key}={value}"
                 for owner, key, value in self._settings()
-                if owner in _names(self.like) and owner not in _names(method)
+                if owner in _names(self.match_exemplars_of) and owner not in _names(method)
             ]
             for seed in self.seeds:
                 cells.append(
@@ -214,24 +214,24 @@ class RunConfig:
     def settings_of(self, method: str) -> dict[str, str]:
         """The `--set` items meant for `method`; one that names the method wins.
 
-        >>> config = RunConfig(method=("ssf", "joint"), set=("tau=1", "ssf.tau=2", "joint.a=3"))
-        >>> config.settings_of("ssf")
+        >>> config = RunConfig(method=("replay", "joint"), set=("tau=1", "replay.tau=2", "joint.a=3"))
+        >>> config.settings_of("replay")
         {'tau': '2'}
         """
         items = sorted(self._settings(), key=lambda item: len(item[0]))
         return {key: value for owner, key, value in items if owner in ("", *_names(method))}
 
-    def model(self) -> RunConfig:
-        """The run whose numbers of exemplars `like` asks for."""
-        assert self.like is not None
-        own = [f"{k}={v}" for owner, k, v in self._settings() if owner in _names(self.like)]
-        return dataclasses.replace(self, method=(self.like,), like=None, set=tuple(own)).cells()[0]
+    def reference_run(self) -> RunConfig:
+        """The run whose numbers of exemplars `match_exemplars_of` asks for."""
+        assert self.match_exemplars_of is not None
+        own = [f"{k}={v}" for owner, k, v in self._settings() if owner in _names(self.match_exemplars_of)]
+        return dataclasses.replace(self, method=(self.match_exemplars_of,), match_exemplars_of=None, set=tuple(own)).cells()[0]
 
     def _written(self) -> dict[str, Any]:
         """The fields that can be written in several ways, in one of them."""
         return {
             "method": tuple(map(_method, self.method)),
-            "like": self.like and _method(self.like),
+            "match_exemplars_of": self.match_exemplars_of and _method(self.match_exemplars_of),
             **{k: (p := getattr(self, k)) and Path(same_path(str(p))) for k in _FILES},
             "split_name": self.split_name and canonical(self.split_name),
             "dataset": same_path(_FULL.get(self.dataset, self.dataset), NAMED["dataset"]),
@@ -244,7 +244,7 @@ class RunConfig:
             name, equals, value = item.partition("=")
             owner, _, key = name.rpartition(".")
             if not equals or not key:
-                raise UserError(f"--set {item}: write key=value, for example --set swap=0")
+                raise UserError(f"--set {item}: write key=value, for example --set text_swap_prob=0")
             yield _method(owner), key, value
 
     def identity(self) -> dict[str, Any]:
@@ -252,7 +252,7 @@ class RunConfig:
         return {
             spec.name: _plain(getattr(self, spec.name))
             for spec in dataclasses.fields(self)
-            if not spec.metadata.get("where")
+            if spec.metadata.get("affects_result", True)
         }
 
     def fingerprint(self) -> str:
@@ -262,7 +262,7 @@ class RunConfig:
 
     def folder(self) -> Path:
         """Where this cell's results lie: readable, and unique through the fingerprint."""
-        budget = f"{self.memory}-{self.currency}" + (f"-like-{self.like}" if self.like else "")
+        budget = f"{self.memory}-{self.currency}" + (f"-like-{self.match_exemplars_of}" if self.match_exemplars_of else "")
         setting = f"{safe_name(last_part(self.dataset))}-{self.phases}phases-{safe_name(budget)}"
         method = safe_name(last_part(self.method[0]).replace(".py:", "-").replace(":", "-"))
         return self.output / setting / method / f"seed{self.seeds[0]}-{self.fingerprint()[:8]}"
@@ -276,7 +276,7 @@ class RunConfig:
         words = ["python -m benchmark.run"]
         for spec in dataclasses.fields(self):
             value = getattr(self, spec.name)
-            if value == spec.default or spec.metadata.get("where"):
+            if value == spec.default or not spec.metadata.get("affects_result", True):
                 continue
             if isinstance(value, bool):
                 words.append(f"--{'' if value else 'no-'}{dashed(spec.name)}")

@@ -47,8 +47,8 @@ class Display:
         self._plan, self._phases, self._accuracy = plan, len(plan.sizes), ""
         if plan.method.sees_all_data:
             memory = "no memory but all data"
-        elif config.like:
-            memory = f"as many exemplars as {config.like}"
+        elif config.match_exemplars_of:
+            memory = f"as many exemplars as {config.match_exemplars_of}"
         else:
             memory = f"memory {config.memory} in {config.currency}, {config.growth}"
         self.console.print(

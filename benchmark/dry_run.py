@@ -75,7 +75,7 @@ def phase_table(plan: Plan) -> Table:
 
 def _whole(plan: Plan, label: int, phase: int, seen: int) -> int:
     """How many samples of mean size a class can keep whole: no more than it has."""
-    fitting = int(plan.budget.room(label, phase, seen) / plan.budget.unit)
+    fitting = int(plan.budget.allowance(label, phase, seen) / plan.budget.unit)
     return min(fitting, len(plan.data.train.of_classes([label])))
 
 
@@ -99,20 +99,20 @@ def _model_words(plan: Plan) -> str:
     Raises:
         UserError: It is.
     """
-    task = plan.task(torch.device("cpu"))
-    with seeded(task.rng()):
-        model = plan.method(task, plan.settings).provenance()
+    context = plan.context(torch.device("cpu"))
+    with seeded(context.rng()):
+        model = plan.method(context, plan.settings).provenance()
     return f"model: {model['parameters']:,} parameters, backbone {model['name']}"
 
 
 def _memory_words(plan: Plan) -> str:
     config, budget, classes = plan.config, plan.budget, plan.data.num_classes
-    room = budget.room(0, len(plan.sizes) - 1, classes)
+    room = budget.allowance(0, len(plan.sizes) - 1, classes)
     if plan.method.sees_all_data:
         return "memory: none, it sees all data of the phases so far at once"
-    if config.like is not None:
+    if config.match_exemplars_of is not None:
         count = sum(budget.counts[-1].values())
-        return f"memory at the end: {count} exemplars, as {config.like} keeps"
+        return f"memory at the end: {count} exemplars, as {config.match_exemplars_of} keeps"
     if budget.currency == "bytes":
         return (
             f"memory at the end: {bytes_words(room * classes)} ({bytes_words(room)} a class; an "

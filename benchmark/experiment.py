@@ -18,7 +18,7 @@ from benchmark.data import Samples
 from benchmark.devices import make_accelerator, same_digits, tracking
 from benchmark.display import Display
 from benchmark.memory import Memory
-from benchmark.method import Method, Phase
+from benchmark.method import Method, PhaseData
 from benchmark.outcome import write_outcome
 from benchmark.plan import Plan
 from benchmark.randomness import seeded
@@ -77,7 +77,7 @@ class Experiment:
         self.folder = folder
         self.accelerator = accelerator
         self.display = display
-        self.task = plan.task(
+        self.context = plan.context(
             accelerator.device, accelerator.process_index, accelerator.num_processes
         )
         self._agreed = False
@@ -89,7 +89,7 @@ class Experiment:
         method = self._method(index)
         memory = self.folder.memory(self.plan.budget)
         phase = self._phase(index)
-        with seeded(self.task.rng(_BEGIN, index)):
+        with seeded(self.context.rng(_BEGIN, index)):
             method.begin_phase(phase, memory)
         clock.lap("prepare")
 
@@ -98,25 +98,25 @@ class Experiment:
 
         self.display.stage(index, "choosing exemplars")
         method.model.eval()
-        memory.open_phase(index, phase.seen, set(phase.train.file_names))
+        memory.open_phase(index, phase.num_seen, set(phase.train.file_names))
         if not method.sees_all_data:
-            with seeded(self.task.rng(_END, index)):
+            with seeded(self.context.rng(_END, index)):
                 method.end_phase(phase, memory)
         state = method.state()  # before any test sample is looked at
         self.accelerator.wait_for_everyone()  # the main process has written the exemplars
         clock.lap("select")
 
         self.display.stage(index, "evaluating")
-        test = self.plan.data.test.of_classes(range(phase.seen))
-        predictions = predict(method, test, phase.seen, self.accelerator)
+        test = self.plan.data.test.of_classes(range(phase.num_seen))
+        predictions = predict(method, test, phase.num_seen, self.accelerator)
         clock.lap("evaluate")
 
-        with seeded(self.task.rng(_SHOW, index)):
+        with seeded(self.context.rng(_SHOW, index)):
             gallery = method.gallery(phase, memory)
         record = PhaseRecord(
             result=self._result(phase, memory, test, predictions, steps, clock.laps, resumed),
             predictions=predictions,
-            stored=memory.chosen(),
+            stored=memory.selected(),
             memory=memory.manifest(),
             outside_memory={k: t.numel() * t.element_size() for k, t in state.items()},
             trainable_parameters=sum(
@@ -131,8 +131,8 @@ class Experiment:
         self.display.phase_done(index, self.folder.done[index])
 
     def _method(self, index: int) -> Method:
-        with seeded(self.task.rng(_MAKE)):
-            method = self.plan.method(self.task, self.plan.settings)
+        with seeded(self.context.rng(_MAKE)):
+            method = self.plan.method(self.context, self.plan.settings)
         if not self._agreed:
             self.folder.agree(backbone=method.provenance())
             self._agreed = True
@@ -140,12 +140,12 @@ class Experiment:
             method.load_state(self.folder.tensors())
         return method
 
-    def _phase(self, index: int) -> Phase:
+    def _phase(self, index: int) -> PhaseData:
         new = self.plan.classes(index)
         wanted = range(new.stop) if self.plan.method.sees_all_data else new
-        return Phase(index, new, new.stop, self.plan.data.train.of_classes(wanted))
+        return PhaseData(index, new, new.stop, self.plan.data.train.of_classes(wanted))
 
-    def _train(self, method: Method, phase: Phase, memory: Memory) -> int:
+    def _train(self, method: Method, phase: PhaseData, memory: Memory) -> int:
         """Train and return the number of steps."""
         index, before = phase.index, self._steps()
 
@@ -170,7 +170,7 @@ class Experiment:
 
     def _result(
         self,
-        phase: Phase,
+        phase: PhaseData,
         memory: Memory,
         test: Samples,
         predictions: list[int],

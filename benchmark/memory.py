@@ -33,26 +33,26 @@ class BudgetError(RuntimeError):
 class Exemplar:
     """What is kept of one sample, as bytes; only the method that wrote it knows how to read it.
 
-    `pixels` is the share of the image's pixels that is kept, in (0, 1], to 1/65535.
+    `pixel_fraction` is the share of the image's pixels that is kept, in (0, 1], to 1/65535.
     """
 
     label: int
     image: bytes
     text: bytes
     extra: bytes = b""
-    pixels: float = 1.0
+    pixel_fraction: float = 1.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.pixels <= 1 or not 0 <= self.label < 65536:
-            raise ValueError(f"label {self.label} or pixels {self.pixels} out of range")
+        if not 0 < self.pixel_fraction <= 1 or not 0 <= self.label < 65536:
+            raise ValueError(f"label {self.label} or pixel_fraction {self.pixel_fraction} out of range")
         # Rounded up, so that the share is never understated and survives writing and reading.
-        steps = max(1, math.ceil(self.pixels * 65535 - 1e-6))
-        object.__setattr__(self, "pixels", steps / 65535)
+        steps = max(1, math.ceil(self.pixel_fraction * 65535 - 1e-6))
+        object.__setattr__(self, "pixel_fraction", steps / 65535)
 
     def to_bytes(self) -> bytes:
         """The record as it lies on disk."""
         parts = (self.image, self.text, self.extra)
-        head = _HEAD.pack(self.label, round(self.pixels * 65535))
+        head = _HEAD.pack(self.label, round(self.pixel_fraction * 65535))
         return head + b"".join(_varint(len(part)) for part in parts) + b"".join(parts)
 
     @property
@@ -68,7 +68,7 @@ def read_records(data: bytes) -> list[Exemplar]:
     Raises:
         ValueError: The data ends inside a record.
 
-    >>> kept = Exemplar(3, b"pixels", b"words", pixels=0.5)
+    >>> kept = Exemplar(3, b"pixels", b"words", pixel_fraction=0.5)
     >>> read_records(kept.to_bytes() * 2) == [kept, kept]
     True
     """
@@ -94,7 +94,7 @@ def read_records(data: bytes) -> list[Exemplar]:
 
 
 @dataclass(frozen=True)
-class Kept:
+class StoredExemplar:
     """One exemplar as a method hands it over, with what the audit wants to know of it.
 
     Both are for people and not charged; so they must not carry anything else.
@@ -110,7 +110,7 @@ class Kept:
     codec: str = "native"
 
     @classmethod
-    def whole(cls, sample: Sample) -> Kept:
+    def whole(cls, sample: Sample) -> StoredExemplar:
         """A sample as it is: its image file and its caption."""
         exemplar = Exemplar(sample.label, sample.image, sample.caption.encode())
         return cls(exemplar, sample.file_name)
@@ -145,9 +145,9 @@ class Memory:
         self.folder = folder
         self.budget = budget
         self.phase = 0
-        self.seen = 0
+        self.num_seen = 0
         self._writes = writes
-        self._classes: dict[int, list[Kept]] = {}
+        self._classes: dict[int, list[StoredExemplar]] = {}
         self._files: dict[int, str] = {}
         self._chosen: set[int] = set()
         self._names: Set[str] | None = None  # None: not checked
@@ -164,20 +164,20 @@ class Memory:
             seen: Classes seen with it.
             names: Samples that may be kept now, beside those that are kept already; None for any.
         """
-        self.phase, self.seen, self._names = phase, seen, names
+        self.phase, self.num_seen, self._names = phase, seen, names
         self._chosen.clear()
         for label, kept in self._classes.items():
             stay = len(kept)
-            while stay and self._cost(kept[:stay]) > self.room(label):
+            while stay and self._cost(kept[:stay]) > self.allowance(label):
                 stay -= 1
             if stay < len(kept):
                 self._write(label, kept[:stay])
 
-    def room(self, label: int) -> float:
+    def allowance(self, label: int) -> float:
         """What a class may cost now, in the budget's currency; nothing before it is seen."""
-        return self.budget.room(label, self.phase, self.seen) if label < self.seen else 0.0
+        return self.budget.allowance(label, self.phase, self.num_seen) if label < self.num_seen else 0.0
 
-    def keep(self, label: int, ranking: Iterable[Kept]) -> list[Kept]:
+    def keep(self, label: int, ranking: Iterable[StoredExemplar]) -> list[StoredExemplar]:
         """Store of a ranking what fits in the class's room; return what was stored.
 
         It takes the place of what was kept of the class before.
@@ -186,9 +186,9 @@ class Memory:
             ValueError: The class is not seen yet, or an exemplar is of another one; a file name is
                 no sample's, or a codec no single word.
         """
-        if not 0 <= label < self.seen:
-            raise ValueError(f"class {label} is none of the {self.seen} seen")
-        kept = fill(ranking, lambda one: self.budget.cost(one.exemplar), self.room(label))
+        if not 0 <= label < self.num_seen:
+            raise ValueError(f"class {label} is none of the {self.num_seen} seen")
+        kept = fill(ranking, lambda one: self.budget.cost(one.exemplar), self.allowance(label))
         if any(one.exemplar.label != label for one in kept):
             raise ValueError(f"exemplars of another class were handed in for class {label}")
         known = {one.file_name for one in self._classes.get(label, ())}
@@ -205,7 +205,7 @@ class Memory:
         """All that is kept, by class, best first."""
         return [one.exemplar for label in sorted(self._classes) for one in self._classes[label]]
 
-    def of(self, label: int) -> list[Kept]:
+    def of(self, label: int) -> list[StoredExemplar]:
         """What is kept of one class, best first."""
         return list(self._classes.get(label, ()))
 
@@ -229,7 +229,7 @@ class Memory:
         """
         per_class: dict[str, dict[str, float]] = {}
         for label, kept in sorted(self._classes.items()):
-            cost, room = self._cost(kept), self.room(label)
+            cost, room = self._cost(kept), self.allowance(label)
             size = sum(one.exemplar.nbytes for one in kept)
             if cost > room:
                 raise BudgetError(f"class {label} costs {cost} of {room}")
@@ -241,7 +241,7 @@ class Memory:
             "exemplars": sum(int(entry["exemplars"]) for entry in per_class.values()),
             "bytes": sum(int(entry["bytes"]) for entry in per_class.values()),
             "cost": math.fsum(entry["cost"] for entry in per_class.values()),
-            "budget": math.fsum(map(self.room, range(self.seen))),
+            "budget": math.fsum(map(self.allowance, range(self.num_seen))),
             "per_class": per_class,
         }
 
@@ -260,10 +260,10 @@ class Memory:
             for rank, one in enumerate(self._classes[label])
         ]
 
-    def _cost(self, kept: Iterable[Kept]) -> float:
+    def _cost(self, kept: Iterable[StoredExemplar]) -> float:
         return math.fsum(self.budget.cost(one.exemplar) for one in kept)
 
-    def _write(self, label: int, kept: Sequence[Kept]) -> None:
+    def _write(self, label: int, kept: Sequence[StoredExemplar]) -> None:
         data = b"".join(one.exemplar.to_bytes() for one in kept)
         digest = hashlib.sha256(data).hexdigest()[:16]
         self._files[label] = f"class-{label:04d}-{digest}.bin"
@@ -286,7 +286,7 @@ class Memory:
             )
         self._files[label] = entry["file"]
         self._classes[label] = [
-            Kept(exemplar, *source)
+            StoredExemplar(exemplar, *source)
             for exemplar, source in zip(read_records(data), entry["sources"], strict=True)
         ]
 

@@ -33,7 +33,7 @@ REGISTRY: dict[str, tuple[str, str]] = {
 
 
 @dataclass(frozen=True)
-class Task:
+class MethodContext:
     """What a method is told once.
 
     Attributes:
@@ -42,7 +42,7 @@ class Task:
         tuning: `ssf`, `full` or `head`.
         max_text_length: Text tokens a sample may have; None for the backbone's own limit.
         batch_size: Batch for passes without gradient.
-        seed: The run's seed; derive all randomness from it by `Task.rng`.
+        seed: The run's seed; derive all randomness from it by `MethodContext.rng`.
         device: Where to compute.
         rank, world: This process among several; all of them make the same decisions.
     """
@@ -66,7 +66,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Phase:
+class PhaseData:
     """The samples of one phase; labels count 0..seen-1 in the order classes appear.
 
     Attributes:
@@ -93,7 +93,7 @@ class Method:
 
     The harness owns data order, memory, evaluation and checkpoints. Every phase begins with a fresh
     object whose state is loaded from disk, so nothing but `state()` and the memory can pass from a
-    phase to the next. Draw from `Task.rng` and the generators you are given. The global ones of
+    phase to the next. Draw from `MethodContext.rng` and the generators you are given. The global ones of
     Python, NumPy and torch are seeded around every hook, so they do no harm either.
 
     A complete method, a linear classifier of mean colours that replays whole samples at random::
@@ -101,15 +101,15 @@ class Method:
         import numpy as np
         import torch
 
-        from benchmark.memory import Kept
+        from benchmark.memory import StoredExemplar
         from benchmark.method import Method
         from mm_imagenet_r.images import rgb
 
 
         class MeanColour(Method):
-            def __init__(self, task, settings):
-                super().__init__(task, settings)
-                self.model = torch.nn.Linear(3, task.num_classes)
+            def __init__(self, context, settings):
+                super().__init__(context, settings)
+                self.model = torch.nn.Linear(3, context.num_classes)
 
             def collate(self, items, rng=None):
                 colours = [np.asarray(rgb(item.image)).mean((0, 1)) / 255 for item in items]
@@ -126,8 +126,8 @@ class Method:
             def end_phase(self, phase, memory):
                 for label in phase.new:
                     samples = phase.train.of_classes([label])
-                    order = self.task.rng(phase.index, label).permutation(len(samples))
-                    memory.keep(label, (Kept.whole(samples[int(i)]) for i in order))
+                    order = self.context.rng(phase.index, label).permutation(len(samples))
+                    memory.keep(label, (StoredExemplar.whole(samples[int(i)]) for i in order))
     """
 
     #: A frozen dataclass; its fields are what `--set key=value` accepts.
@@ -140,11 +140,11 @@ class Method:
     #: What is trained; set it in `__init__`.
     model: torch.nn.Module
 
-    def __init__(self, task: Task, settings: Any) -> None:
-        self.task = task
+    def __init__(self, context: MethodContext, settings: Any) -> None:
+        self.context = task
         self.settings = settings
 
-    def begin_phase(self, phase: Phase, memory: Memory) -> None:
+    def begin_phase(self, phase: PhaseData, memory: Memory) -> None:
         """Get ready: grow a head, add parameters, look at the new samples.
 
         The memory is as the phase before left it; it makes room for new classes after training.
@@ -162,7 +162,7 @@ class Method:
         """Mean loss over a training batch."""
         raise NotImplementedError
 
-    def end_phase(self, phase: Phase, memory: Memory) -> None:
+    def end_phase(self, phase: PhaseData, memory: Memory) -> None:
         """Choose exemplars: call `memory.keep` once for each new class (or any seen)."""
 
     def predict(self, batch: Any) -> torch.Tensor:
@@ -210,8 +210,8 @@ class Method:
     def provenance(self) -> dict[str, Any]:
         """Name, hash and size of the pretrained model, asked for before anything is trained."""
         count = sum(p.numel() for p in self.model.parameters())
-        return {"name": self.task.backbone, "sha256": "", "parameters": count}
+        return {"name": self.context.backbone, "sha256": "", "parameters": count}
 
-    def gallery(self, phase: Phase, memory: Memory) -> list[dict[str, Any]]:
+    def gallery(self, phase: PhaseData, memory: Memory) -> list[dict[str, Any]]:
         """Pictures of some exemplars for the report; see `benchmark.report`."""
         return []

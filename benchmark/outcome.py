@@ -93,28 +93,28 @@ def _result(plan: Plan, folder: RunFolder) -> Result:
 def _budget(plan: Plan) -> BudgetInfo:
     config, budget = plan.config, plan.budget
     asked = config.memory
-    if config.like is not None:
-        asked = f"as {last_part(config.like)} with memory {config.memory} in {config.currency}"
+    if config.match_exemplars_of is not None:
+        asked = f"as {last_part(config.match_exemplars_of)} with memory {config.memory} in {config.currency}"
     return {
         "currency": budget.currency,
         "growth": config.growth,
         "memory": asked,
         "unit": budget.unit,
         "unit_meaning": _UNITS[budget.currency],
-        "amount": budget.amount if config.like is None else None,
+        "amount": budget.amount if config.match_exemplars_of is None else None,
     }
 
 
 def _like(plan: Plan) -> Like | None:
     config, model = plan.config, plan.model
-    if config.like is None or model is None:
+    if config.match_exemplars_of is None or model is None:
         return None
     return {
-        "method": last_part(config.like),
+        "method": last_part(config.match_exemplars_of),
         "method_settings": model["method_settings"],
         "method_sha256": model["method_sha256"],
         "seed": model["seed"],
-        "fingerprint": config.model().fingerprint(),
+        "fingerprint": config.reference_run().fingerprint(),
         "counts_sha256": json_sha256(plan.budget.counts),
     }
 

@@ -16,8 +16,8 @@ from benchmark.class_order import class_order
 from benchmark.config import RunConfig, dashed
 from benchmark.data import Archive, ColumnNames, Data, open_data
 from benchmark.find_method import find, make_settings, source_sha256
-from benchmark.memory import Kept
-from benchmark.method import Method, Task
+from benchmark.memory import StoredExemplar
+from benchmark.method import Method, MethodContext
 from benchmark.results.schema import Result
 from benchmark.wording import amount_words
 from mm_imagenet_r.errors import UserError
@@ -44,7 +44,7 @@ class Plan:
         data: Labels are positions in the class order.
         sizes: Number of new classes of each phase.
         budget: What the memory may hold.
-        model: The result whose numbers of exemplars are copied (`--like`), None without.
+        model: The result whose numbers of exemplars are copied (`--match-exemplars-of`), None without.
         notes: What a user should know before it runs.
     """
 
@@ -63,9 +63,9 @@ class Plan:
         start = sum(self.sizes[:phase])
         return range(start, start + self.sizes[phase])
 
-    def task(self, device: torch.device, rank: int = 0, world: int = 1) -> Task:
+    def context(self, device: torch.device, rank: int = 0, world: int = 1) -> MethodContext:
         """What the method is told once."""
-        return Task(
+        return MethodContext(
             num_classes=self.data.num_classes,
             backbone=self.config.backbone,
             tuning=self.config.tuning,
@@ -109,7 +109,7 @@ def check(config: RunConfig) -> None:
         mean_sample_bytes=1.0,
     )
     for cell in cells(config):
-        if cell.like is not None:
+        if cell.match_exemplars_of is not None:
             read_model(cell)
     check_writable(config.output)
 
@@ -134,7 +134,7 @@ def make_plans(config: RunConfig) -> list[Plan]:
     )
     sizes = tuple(phase_sizes(data.num_classes, config.phases, config.base_classes))
     data = data.in_order(class_order(data.num_classes, config.class_order_seed, config.class_order))
-    costs = whole_costs(data, "exemplars" if config.like else config.currency)
+    costs = whole_costs(data, "exemplars" if config.match_exemplars_of else config.currency)
     budget = make_budget(
         config.memory,
         currency=config.currency,
@@ -143,12 +143,12 @@ def make_plans(config: RunConfig) -> list[Plan]:
         mean_sample_bytes=sum(costs) / len(costs),
     )
     notes = data.notes
-    if config.like is None and not all(find(name)[0].sees_all_data for name in config.method):
+    if config.match_exemplars_of is None and not all(find(name)[0].sees_all_data for name in config.method):
         notes += too_small(config.memory, budget, data, costs)
     plans = []
     for cell in cells(config):
         model = None
-        if cell.like is not None:
+        if cell.match_exemplars_of is not None:
             model = read_model(cell)
             budget = Budget(0, "exemplars", cell.growth, 1.0, counts_of(model))
         method, preset = find(cell.method[0])
@@ -161,7 +161,7 @@ def whole_costs(data: Data, currency: str) -> Sequence[int]:
     """Cost of each training sample if it is kept untouched: file, caption, label, framing."""
     if currency != "bytes":
         return [1] * len(data.train)
-    return [Kept.whole(sample).exemplar.nbytes for sample in data.train]
+    return [StoredExemplar.whole(sample).exemplar.nbytes for sample in data.train]
 
 
 def too_small(memory: str, budget: Budget, data: Data, costs: Sequence[int]) -> tuple[str, ...]:
@@ -176,7 +176,7 @@ def too_small(memory: str, budget: Budget, data: Data, costs: Sequence[int]) -> 
     smallest: dict[int, int] = {}
     for label, cost in zip(data.train.labels.tolist(), costs, strict=True):
         smallest[label] = min(cost, smallest.get(label, cost))
-    room = budget.room(0, 0, data.num_classes)
+    room = budget.allowance(0, 0, data.num_classes)
     without = sum(cost > room for cost in smallest.values())
     if not without or not room:  # no memory at all is meant so
         return ()
@@ -193,7 +193,7 @@ def command(config: RunConfig) -> str:
     words = [config.command()]
     for spec in dataclasses.fields(config):
         value = getattr(config, spec.name)
-        if spec.metadata.get("where") and value != spec.default and spec.name != "dry_run":
+        if not spec.metadata.get("affects_result", True) and value != spec.default and spec.name != "dry_run":
             text = "" if value is True else f" {shlex.quote(str(value))}"
             words.append(f"--{dashed(spec.name)}{text}")
     return " ".join(words)
@@ -205,11 +205,11 @@ def read_model(config: RunConfig) -> Result:
     Raises:
         UserError: That run is not finished.
     """
-    model = config.model()
+    model = config.reference_run()
     path = model.folder() / results.RESULT
     if not path.exists():
         raise UserError(
-            f"--like {config.like}: its result {path} is not there. Run it first: "
+            f"--match-exemplars-of {config.match_exemplars_of}: its result {path} is not there. Run it first: "
             + command(dataclasses.replace(model, overwrite=False))
         )
     return results.read(path)

@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader, Dataset
 from benchmark.config import RunConfig
 from benchmark.data import Sample
 from benchmark.memory import Exemplar
-from benchmark.method import Method, Phase
+from benchmark.method import Method, PhaseData
 from benchmark.processes import map_batches
 from benchmark.randomness import seeded
 from benchmark.run_folder import load_tensors
@@ -52,7 +52,7 @@ class _Steps(Dataset[list[Part]]):
     def __init__(
         self,
         method: Method,
-        phase: Phase,
+        phase: PhaseData,
         exemplars: Sequence[Exemplar],
         config: RunConfig,
         accelerator: Accelerator,
@@ -71,8 +71,8 @@ class _Steps(Dataset[list[Part]]):
 
     def __getitem__(self, step: int) -> list[Part]:
         epoch, within = divmod(step, self.per_epoch)
-        task = self.method.task
-        order = task.rng(_ORDER, self.phase, epoch).permutation(self.count)
+        context = self.method.context
+        order = context.rng(_ORDER, self.phase, epoch).permutation(self.count)
         size = self.config.batch_size
         batch = order[within * size : (within + 1) * size]
         parts = []
@@ -80,8 +80,8 @@ class _Steps(Dataset[list[Part]]):
             if number % self.world == self.rank and len(chosen):
                 where = (self.phase, epoch, within, number)
                 items = [self._item(int(i)) for i in chosen]
-                with seeded(task.rng(_COLLATE, *where)):
-                    collated = self.method.collate(items, task.rng(_AUGMENT, *where))
+                with seeded(context.rng(_COLLATE, *where)):
+                    collated = self.method.collate(items, context.rng(_AUGMENT, *where))
                 parts.append(Part(collated, len(chosen) / len(batch)))
         return parts
 
@@ -92,7 +92,7 @@ class _Steps(Dataset[list[Part]]):
 
 def train_phase(
     method: Method,
-    phase: Phase,
+    phase: PhaseData,
     exemplars: Sequence[Exemplar],
     config: RunConfig,
     accelerator: Accelerator,
@@ -129,7 +129,7 @@ def train_phase(
     for step, parts in enumerate(loader, start):
         for group, rate in zip(optimizer.param_groups, peaks, strict=True):
             group["lr"] = rate * learning_rate_factor(step, len(steps))
-        with seeded(method.task.rng(_STEP, phase.index, step)):
+        with seeded(method.context.rng(_STEP, phase.index, step)):
             loss = sum((_backward(method, part, accelerator) for part in parts), torch.zeros(()))
         loss = reduce_gradients(parameters, loss, accelerator)
         optimizer.step()
@@ -184,14 +184,14 @@ def predict(
     method.model.eval()
 
     def work(chosen: Sequence[int]) -> list[int]:
-        with seeded(method.task.rng(_PREDICT)), accelerator.autocast():
+        with seeded(method.context.rng(_PREDICT)), accelerator.autocast():
             batch = method.collate([_unanswered(samples[i], i) for i in chosen], None)
             scores = method.predict(send_to_device(batch, accelerator.device))
         labels: list[int] = scores[:, :seen].argmax(1).tolist()
         return labels
 
-    task = method.task
-    return map_batches(work, len(samples), task.batch_size, task.rank, task.world)
+    context = method.context
+    return map_batches(work, len(samples), context.batch_size, context.rank, context.world)
 
 
 def _unanswered(sample: Sample, number: int) -> Sample:

@@ -20,13 +20,13 @@ from studies import grid
 PAGE = Path("docs/ablation.md")
 CHANGES: dict[str, tuple[str, ...]] = {
     "masked training of new samples": (
-        "masked_training=0", "masked_training=0.5", "masked_training=0.75", "masked_training=1",
+        "mask_prob=0", "mask_prob=0.5", "mask_prob=0.75", "mask_prob=1",
     ),
     "text mask": ("mask_text=false", "mask_text=true"),
     "attention source": ("attention=last", "attention=mean", "attention=rollout"),
     "rate": ("tau_image=0", "tau_image=0.7", "tau_image=1", "tau_image=1.3", "tau_image=1.6"),
     "selection": ("selection=cosine", "selection=herding", "selection=random"),
-    "augmentation": ("swap=0", "swap=0.5", "swap=1"),
+    "augmentation": ("text_swap_prob=0", "text_swap_prob=0.5", "text_swap_prob=1"),
     "codec": ("codec=auto", "codec=raw", "codec=jpeg", "codec=webp"),
     "fidelity": ("min_psnr=26", "min_psnr=28", "min_psnr=30", "min_psnr=34"),
 }  # fmt: skip
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for change in changes
         if not _is_default(change)
     }
-    whole = dataclasses.replace(base, method=("ssf",))
+    whole = dataclasses.replace(base, method=("replay",))
     replay = {"default": grid.with_seeds(whole, given.seeds)}
     for what, field, value in REPLAY:
         differing: dict[str, Any] = {field: (value,) if field == "set" else value}

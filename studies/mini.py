@@ -17,7 +17,7 @@ from mm_imagenet_r.files import replace_section
 from studies import grid
 
 FREE = ("finetune", "joint")  # no memory: the same in every setting
-UNDER_BUDGET = ("ssf", "random_patches", "exemplar_masking@paper", "exemplar_masking")
+UNDER_BUDGET = ("replay", "random_patches", "exemplar_masking@paper", "exemplar_masking")
 CODEC_ONLY = "exemplar_masking@whole"  # all patches through the same codec; no use without bytes
 SEEDS = (0, 1, 2)
 PAGE = Path("docs/results.md")
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         (currency, memory): {
             **{m: _cells(base, m, memory=memory, currency=currency) for m in _methods(currency)},
             "oracle": _cells(
-                base, "ssf", memory=memory, currency=currency, like="exemplar_masking"
+                base, "replay", memory=memory, currency=currency, match_exemplars_of="exemplar_masking"
             ),
         }
         for currency in ("bytes", "samples")
@@ -72,8 +72,8 @@ def _setting(key: tuple[str, str], cells: dict[str, list[RunConfig]]) -> str:
     currency, memory = key
     found = {method: grid.load(group) for method, group in cells.items()}
     order = ["finetune", *_methods(currency), "oracle", "joint"]
-    low, high = grid.average(found["ssf"]).mean, grid.average(found["oracle"]).mean
-    low_last, high_last = grid.last(found["ssf"]).mean, grid.last(found["oracle"]).mean
+    low, high = grid.average(found["replay"]).mean, grid.average(found["oracle"]).mean
+    low_last, high_last = grid.last(found["replay"]).mean, grid.last(found["oracle"]).mean
     rows = []
     for method in order:
         group = found[method]

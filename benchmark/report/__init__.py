@@ -123,7 +123,7 @@ def _again(result: Result) -> Html:
         "captions (fingerprint of the set, hash of the texts)": data["captions_id"],
         "class order (sha256)": order["sha256"],
         f"backbone {backbone['name']} (sha256)": backbone["sha256"],
-        **({f"like: {k}": v for k, v in result["like"].items()} if result["like"] else {}),
+        **({f"like: {k}": v for k, v in result["match_exemplars_of"].items()} if result["match_exemplars_of"] else {}),
         **{f"hardware: {k}": v for k, v in result["hardware"].items()},
         **{f"version: {k}": v for k, v in result["versions"].items()},
     }

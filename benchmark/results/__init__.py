@@ -57,7 +57,7 @@ def build(
     class_order: ClassOrder,
     phases: Sequence[PhaseResult],
     budget: BudgetInfo,
-    like: Like | None,
+    match_exemplars_of: Like | None,
     outside_memory: OutsideMemory,
     backbone: BackboneInfo,
     seed: int,

@@ -46,16 +46,16 @@ def _identity(result: Result, config: RunConfig) -> Iterator[str]:
     for key, text in config.settings_of(config.method[0]).items():
         said = result["method_settings"].get(key)
         yield from _differ(f"method_settings.{key}", as_text(said), text)
-    like = result["like"]
-    model = config.like and last_part(config.like)
+    like = result["match_exemplars_of"]
+    model = config.match_exemplars_of and last_part(config.match_exemplars_of)
     yield from _differ("like.method", like and like["method"], model)
-    if like and config.like:
+    if like and config.match_exemplars_of:
         yield from _differ("like.seed", like["seed"], result["seed"])
-        yield from _differ("like.fingerprint", like["fingerprint"], config.model().fingerprint())
+        yield from _differ("like.fingerprint", like["fingerprint"], config.reference_run().fingerprint())
 
 
 def _hashes(result: Result) -> Iterator[str]:
-    data, order, like = result["dataset"], result["class_order"], result["like"]
+    data, order, like = result["dataset"], result["class_order"], result["match_exemplars_of"]
     hashes = {
         "method_sha256": result["method_sha256"],
         "dataset.data_sha256": data["data_sha256"],
@@ -122,9 +122,9 @@ def _budget(result: Result, config: RunConfig) -> Iterator[str]:
         num_classes=result["dataset"]["num_classes"],
         mean_sample_bytes=unit or 1.0,
     )
-    asked, amount = config.memory, budget.amount if config.like is None else None
-    if config.like is not None:
-        asked = f"as {last_part(config.like)} with memory {config.memory} in {config.currency}"
+    asked, amount = config.memory, budget.amount if config.match_exemplars_of is None else None
+    if config.match_exemplars_of is not None:
+        asked = f"as {last_part(config.match_exemplars_of)} with memory {config.memory} in {config.currency}"
         budget = Budget(0, "exemplars", config.growth, 1.0)
     yield from _differ("budget.currency", said["currency"], budget.currency)
     yield from _differ("budget.growth", said["growth"], config.growth)
@@ -136,7 +136,7 @@ def _budget(result: Result, config: RunConfig) -> Iterator[str]:
     seen = 0
     for t, phase in enumerate(result["phases"]):
         seen += len(phase["classes"])
-        rooms = [budget.room(label, t, seen) for label in range(seen)]
+        rooms = [budget.allowance(label, t, seen) for label in range(seen)]
         where = f"phases[{t}].memory"
         yield from _differ(f"{where}.budget", phase["memory"]["budget"], math.fsum(rooms))
         for label, ledger in phase["memory"]["per_class"].items():

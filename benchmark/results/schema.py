@@ -113,7 +113,7 @@ class BudgetInfo(TypedDict):
 
 
 class Like(TypedDict):
-    """The run whose numbers of exemplars were copied (`--like`).
+    """The run whose numbers of exemplars were copied (`--match-exemplars-of`).
 
     `counts_sha256` is the hash of these numbers, after each phase and of each class;
     `fingerprint` that of the run's configuration.
@@ -164,7 +164,7 @@ class Result(TypedDict):
     test_sizes: list[int]
     metrics: Metrics
     budget: BudgetInfo
-    like: Like | None
+    match_exemplars_of: Like | None
     outside_memory: OutsideMemory
     backbone: BackboneInfo
     seed: int

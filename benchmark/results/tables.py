@@ -33,7 +33,7 @@ _SAID_ELSEWHERE = {
     "class_order_seed", "class_order", "memory", "growth", "currency", "backbone", "evaluate_on",
 }  # fmt: skip
 _CODE = "code sha256"  # no setting can be called so
-_NO_EFFECT = {spec.name for spec in dataclasses.fields(RunConfig) if spec.metadata.get("where")}
+_NO_EFFECT = {spec.name for spec in dataclasses.fields(RunConfig) if not spec.metadata.get("affects_result", True)}
 
 
 @dataclass(frozen=True)
@@ -253,7 +253,7 @@ def _training(result: Result) -> dict[str, Any]:
 def _own(result: Result) -> dict[str, Any]:
     """What makes a method's row besides its name; a preset is no more than its settings."""
     own = {**_training(result), **result["method_settings"], _CODE: result["method_sha256"][:8]}
-    if like := result["like"]:
+    if like := result["match_exemplars_of"]:
         copied = {**like["method_settings"], _CODE: like["method_sha256"][:8]}
         own |= {f"{like['method']}.{key}": value for key, value in copied.items()}
     return own

@@ -19,7 +19,7 @@ from benchmark.budget import Budget
 from benchmark.data import Samples, open_data
 from benchmark.find_method import make_settings
 from benchmark.memory import Exemplar, Memory
-from benchmark.method import Phase, Task
+from benchmark.method import PhaseData, MethodContext
 from mm_imagenet_r.errors import UserError
 
 Make = Callable[..., ExemplarMasking]
@@ -36,15 +36,15 @@ def make(vilt_folder: Path) -> Make:
         kind: type[ExemplarMasking] = ExemplarMasking, preset: str = "", **settings: object
     ) -> ExemplarMasking:
         given = {"codec": "raw"} | {name: str(value) for name, value in settings.items()}
-        task = Task(6, str(vilt_folder), "ssf", None, 4, 0, torch.device("cpu"))
-        return kind(task, make_settings(kind, preset, given))
+        context = MethodContext(6, str(vilt_folder), "ssf", None, 4, 0, torch.device("cpu"))
+        return kind(context, make_settings(kind, preset, given))
 
     return method
 
 
 @pytest.fixture
-def phase(samples: Samples) -> Phase:
-    return Phase(0, range(2), 2, samples.of_classes(range(2)))
+def phase(samples: Samples) -> PhaseData:
+    return PhaseData(0, range(2), 2, samples.of_classes(range(2)))
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def test_random_patches_keep_as_many_as_attention_does(make: Make, samples: Samp
 
 @pytest.mark.parametrize("kind", ["cosine", "herding", "random"])
 def test_the_memory_holds_masked_samples_best_first(
-    make: Make, phase: Phase, memory: Memory, kind: str
+    make: Make, phase: PhaseData, memory: Memory, kind: str
 ) -> None:
     method = make(selection=kind, mask_text=True)
     method.begin_phase(phase, memory)
@@ -127,23 +127,23 @@ def test_the_memory_holds_masked_samples_best_first(
         order = {
             "cosine": selection.by_cosine(method.features(masked), center),
             "herding": selection.herding(method.features(masked)),
-            "random": selection.at_random(len(own), method.task.rng(3, 0, label)),
+            "random": selection.at_random(len(own), method.context.rng(3, 0, label)),
         }[kind]
-        kept = memory.of(label)
+        kept = memory.of_class(label)
         assert [one.file_name for one in kept] == [own.file_names[i] for i in order]
         for one, i in zip(kept, order, strict=True):
             assert same(method.view(one.exemplar), masked[i])
             share = len(masked[i].places) / (masked[i].grid[0] * masked[i].grid[1])
-            assert one.exemplar.pixels == pytest.approx(share, abs=1 / 65535)
+            assert one.exemplar.pixel_fraction == pytest.approx(share, abs=1 / 65535)
 
 
 def test_what_is_stored_is_what_training_gets_back(
-    make: Make, phase: Phase, memory: Memory
+    make: Make, phase: PhaseData, memory: Memory
 ) -> None:
     """Compressed pixels, not the originals: the decoded record and nothing else."""
     method = make(codec="jpeg", quality=30)
     method.end_phase(phase, memory)
-    (one, *_) = memory.of(0)
+    (one, *_) = memory.of_class(0)
     assert one.codec == "jpeg"
     seen = make(codec="jpeg", quality=30).view(one.exemplar)
     patches, places, grid = codecs.decode_patches(one.exemplar.image, 16)
@@ -156,11 +156,11 @@ def test_what_is_stored_is_what_training_gets_back(
 
 
 def test_the_codec_is_the_smallest_that_is_true_enough(
-    make: Make, phase: Phase, memory: Memory
+    make: Make, phase: PhaseData, memory: Memory
 ) -> None:
     make(codec="auto", min_psnr=20).end_phase(phase, memory)
     auto = memory.ledger()["bytes"]
-    codec = memory.of(0)[0].codec
+    codec = memory.of_class(0)[0].codec
     assert codec in codecs.available()
     for named in ({"codec": "raw"}, {"codec": "jpeg", "min_psnr": 20}):
         make(**named).end_phase(phase, memory)
@@ -169,9 +169,9 @@ def test_the_codec_is_the_smallest_that_is_true_enough(
 
 @pytest.mark.parametrize(("chance", "masked"), [(0.0, 0), (1.0, 12)])
 def test_new_samples_are_masked_by_chance(
-    make: Make, phase: Phase, memory: Memory, chance: float, masked: int
+    make: Make, phase: PhaseData, memory: Memory, chance: float, masked: int
 ) -> None:
-    method = make(masked_training=chance)
+    method = make(mask_prob=chance)
     method.begin_phase(phase, memory)
     views = method.augment(list(phase.train), np.random.default_rng(0))
     assert sum(len(v.places) < v.grid[0] * v.grid[1] for v in views) == masked
@@ -179,14 +179,14 @@ def test_new_samples_are_masked_by_chance(
     assert len(whole.views.patches) == sum(v.grid[0] * v.grid[1] for v in views)
 
 
-@pytest.mark.parametrize("swap", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("text_swap_prob", [0.0, 0.5, 1.0])
 def test_exemplars_swap_texts_within_their_class(
-    make: Make, phase: Phase, memory: Memory, swap: float
+    make: Make, phase: PhaseData, memory: Memory, text_swap_prob: float
 ) -> None:
     for label in phase.new:
         ids = [4 + label * 3 + n for n in range(3)]
         memory.keep(label, [_kept(make(), phase, label, n, ids[n]) for n in range(3)])
-    method = make(swap=swap, masked_training=0)
+    method = make(text_swap_prob=text_swap_prob, mask_prob=0)
     method.begin_phase(phase, memory)
     exemplars = memory.exemplars() * 8
     views = method.augment(exemplars, np.random.default_rng(1))
@@ -198,21 +198,21 @@ def test_exemplars_swap_texts_within_their_class(
         assert np.array_equal(view.patches, own.patches)
         assert int(view.words[0]) in [4 + exemplar.label * 3 + n for n in range(3)]
         swapped += not np.array_equal(view.words, own.words)
-    assert (swapped > 0) == (swap > 0)
+    assert (swapped > 0) == (text_swap_prob > 0)
     assert swapped < len(exemplars)
 
 
-def _kept(method: ExemplarMasking, phase: Phase, label: int, number: int, word: int) -> Any:
-    from benchmark.memory import Kept
+def _kept(method: ExemplarMasking, phase: PhaseData, label: int, number: int, word: int) -> Any:
+    from benchmark.memory import StoredExemplar
 
     view = method.view(phase.train.of_classes([label])[number])
     view = dataclasses.replace(view, words=np.array([word]), positions=np.array([0]), text_length=1)
     image = codecs.encode_patches(view, "raw")
-    return Kept(Exemplar(label, image, codecs.encode_words(view)), f"{label}/{number}")
+    return StoredExemplar(Exemplar(label, image, codecs.encode_words(view)), f"{label}/{number}")
 
 
 def test_pictures_for_the_report_show_what_is_stored(
-    make: Make, phase: Phase, memory: Memory
+    make: Make, phase: PhaseData, memory: Memory
 ) -> None:
     for kind in (ExemplarMasking, RandomPatches):
         method = make(kind)
@@ -221,7 +221,7 @@ def test_pictures_for_the_report_show_what_is_stored(
         pictures = method.gallery(phase, memory)
         assert len(pictures) == 2
         for picture in pictures:
-            first = memory.of(picture["label"])[0]
+            first = memory.of_class(picture["label"])[0]
             assert first.file_name == picture["file_name"]
             stored = method.view(first.exemplar)
             assert np.flatnonzero(picture["kept"]).tolist() == stored.places.tolist()
@@ -230,7 +230,7 @@ def test_pictures_for_the_report_show_what_is_stored(
 
 def test_the_papers_settings_have_a_name(make: Make) -> None:
     settings = make(preset="paper").settings
-    assert (settings.attention, settings.mask_text, settings.masked_training) == ("last", True, 0)
+    assert (settings.attention, settings.mask_text, settings.mask_prob) == ("last", True, 0)
 
 
 @pytest.mark.parametrize(
@@ -239,8 +239,8 @@ def test_the_papers_settings_have_a_name(make: Make) -> None:
         ({"attention": "first"}, "attention=first: choose one of last, mean, rollout"),
         ({"selection": "best"}, "selection=best: choose one of herding, cosine, random"),
         ({"codec": "gif"}, "codec=gif: choose one of auto, raw"),
-        ({"masked_training": "1.5"}, "masked_training=1.5: a chance lies between 0 and 1"),
-        ({"swap": "-1"}, "swap=-1.0: a chance lies between 0 and 1"),
+        ({"mask_prob": "1.5"}, "mask_prob=1.5: a chance lies between 0 and 1"),
+        ({"text_swap_prob": "-1"}, "text_swap_prob=-1.0: a chance lies between 0 and 1"),
         ({"tau_text": "2"}, "tau_text has no effect without mask_text=true"),
         ({"temperature": "3"}, "temperature has no effect without distillation"),
         ({"tau_image": "-1"}, "tau_image=-1.0: cannot be negative"),

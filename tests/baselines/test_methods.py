@@ -15,7 +15,7 @@ from benchmark import results
 from benchmark.config import RunConfig
 from benchmark.find_method import find
 from benchmark.memory import read_records
-from benchmark.method import REGISTRY, Method, Phase, Task
+from benchmark.method import REGISTRY, Method, PhaseData, MethodContext
 from benchmark.plan import Plan, make_plans
 from benchmark.results.records import EXEMPLARS, PREDICTIONS, read_exemplars, read_predictions
 from benchmark.results.verify import verify
@@ -70,7 +70,7 @@ def test_the_budget_is_kept_and_the_files_agree(
         path = folder / "memory" / entry["file"]
         sizes[label] = path.stat().st_size
         records = read_records(path.read_bytes())
-        cost = sum(1.0 if currency == "bytes" else record.pixels for record in records)
+        cost = sum(1.0 if currency == "bytes" else record.pixel_fraction for record in records)
         if currency == "samples":
             assert ledger["per_class"][label]["cost"] == pytest.approx(cost)
     assert sizes == {label: entry["bytes"] for label, entry in ledger["per_class"].items()}
@@ -108,14 +108,14 @@ def taken_up(config: RunConfig) -> tuple[Plan, Method]:
     (plan,) = make_plans(config)
     folder = RunFolder(path)
     folder.reload()
-    task = Task(
+    context = MethodContext(
         num_classes=plan.data.num_classes, backbone=config.backbone, tuning=config.tuning,
         max_text_length=None, batch_size=5, seed=0, device=torch.device("cpu"),
     )  # fmt: skip
-    method = plan.method(task, plan.settings)
+    method = plan.method(context, plan.settings)
     new = plan.classes(len(plan.sizes) - 1)
     train = plan.data.train if method.sees_all_data else plan.data.train.of_classes(new)
-    phase = Phase(len(plan.sizes) - 1, new, new.stop, train)
+    phase = PhaseData(len(plan.sizes) - 1, new, new.stop, train)
     method.begin_phase(phase, folder.memory(plan.budget))
     method.load_state(folder.tensors())
     method.model.eval()

@@ -18,7 +18,7 @@ from benchmark.budget import Budget
 from benchmark.data import Samples, open_data
 from benchmark.find_method import make_settings
 from benchmark.memory import Exemplar, Memory
-from benchmark.method import Phase, Task
+from benchmark.method import PhaseData, MethodContext
 from mm_imagenet_r.errors import UserError
 
 Make = Callable[..., Replay]
@@ -32,8 +32,8 @@ def samples(coloured: Path) -> Samples:
 @pytest.fixture
 def make(vilt_folder: Path) -> Make:
     def method(seed: int = 0, tuning: str = "ssf", **settings: str) -> Replay:
-        task = Task(6, str(vilt_folder), tuning, None, 4, seed, torch.device("cpu"))
-        return Replay(task, make_settings(Replay, "", settings))
+        context = MethodContext(6, str(vilt_folder), tuning, None, 4, seed, torch.device("cpu"))
+        return Replay(context, make_settings(Replay, "", settings))
 
     return method
 
@@ -44,8 +44,8 @@ def memory_of(tmp_path: Path, room: float = 1e9, seen: int = 2) -> Memory:
     return memory
 
 
-def first_phase(samples: Samples) -> Phase:
-    return Phase(0, range(2), 2, samples.of_classes(range(2)))
+def first_phase(samples: Samples) -> PhaseData:
+    return PhaseData(0, range(2), 2, samples.of_classes(range(2)))
 
 
 def test_exemplars_are_the_native_files_and_are_seen_like_the_samples(
@@ -54,12 +54,12 @@ def test_exemplars_are_the_native_files_and_are_seen_like_the_samples(
     method, memory, phase = make(), memory_of(tmp_path), first_phase(samples)
     method.end_phase(phase, memory)
     by_name = {sample.file_name: sample for sample in phase.train}
-    kept = [one for label in phase.new for one in memory.of(label)]
+    kept = [one for label in phase.new for one in memory.of_class(label)]
     assert {one.file_name for one in kept} == by_name.keys()
     for one in kept:
         sample, exemplar = by_name[one.file_name], one.exemplar
         assert (exemplar.image, exemplar.text) == (sample.image, sample.caption.encode())
-        assert (exemplar.pixels, exemplar.extra, one.codec) == (1, b"", "native")
+        assert (exemplar.pixel_fraction, exemplar.extra, one.codec) == (1, b"", "native")
         old, new = method.view(exemplar), method.view(sample)
         assert np.array_equal(old.patches, new.patches)
         assert np.array_equal(old.words, new.words)
@@ -77,10 +77,10 @@ def test_the_best_of_each_class_come_first(
         order = {
             "herding": selection.herding(features),
             "cosine": selection.by_cosine(features, selection.unit(features).mean(0)),
-            "random": selection.at_random(len(own), method.task.rng(3, 0, label)),
+            "random": selection.at_random(len(own), method.context.rng(3, 0, label)),
         }[kind]
         names = own.file_names
-        assert [one.file_name for one in memory.of(label)] == [names[i] for i in order]
+        assert [one.file_name for one in memory.of_class(label)] == [names[i] for i in order]
 
 
 def test_unknown_selection_is_refused(make: Make) -> None:
@@ -125,7 +125,7 @@ def test_the_head_grows_by_counting(make: Make, samples: Samples, tmp_path: Path
     method.begin_phase(first_phase(samples), memory_of(tmp_path))
     batch = method.collate(list(samples[:3]), None)
     assert method.predict(batch).shape == (3, 2)
-    method.begin_phase(Phase(1, range(2, 5), 5, samples), memory_of(tmp_path))
+    method.begin_phase(PhaseData(1, range(2, 5), 5, samples), memory_of(tmp_path))
     scores = method.predict(batch)
     assert scores.shape == (3, 5)
     method.loss(batch).backward()
@@ -143,7 +143,7 @@ def test_loss_is_cross_entropy_and_distillation_by_the_former_model(
     method.begin_phase(first_phase(samples), memory_of(tmp_path))
     assert method.teacher is None
     before = method.predict(batch).detach()
-    method.begin_phase(Phase(1, range(2, 4), 4, samples), memory_of(tmp_path))
+    method.begin_phase(PhaseData(1, range(2, 4), 4, samples), memory_of(tmp_path))
     with torch.no_grad():
         for parameter in method.model.parameters():
             if parameter.requires_grad:
@@ -189,7 +189,7 @@ def test_provenance_is_of_the_pretrained_weights_alone(make: Make) -> None:
     one, other, full = make(0).provenance(), make(1).provenance(), make(0, "full").provenance()
     assert one == other == full
     count = sum(
-        p.numel() for p in ViltLearner(make().task, make().settings).model.vilt.parameters()
+        p.numel() for p in ViltLearner(make().context, make().settings).model.vilt.parameters()
     )
     assert one["parameters"] < count  # scales and shifts are not among them
 
@@ -204,7 +204,7 @@ def test_captions_that_lose_their_end_are_counted_once(
     method.begin_phase(phase, memory_of(tmp_path))
     cut = sum(len(caption.split()) > 1 for caption in phase.train.captions)
     assert f"note: {cut} of the {len(phase.train)} captions" in caplog.messages[0]
-    method.begin_phase(Phase(1, range(2, 4), 4, samples), memory_of(tmp_path))
+    method.begin_phase(PhaseData(1, range(2, 4), 4, samples), memory_of(tmp_path))
     assert len(caplog.messages) == 1
 
 

@@ -171,7 +171,7 @@ def make_run(
             unit_meaning="mean bytes of an untouched training sample",
             amount=memory,
         ),
-        like=None,
+        match_exemplars_of=None,
         outside_memory={
             "trainable_parameters": 27_432,
             "bytes": 109_728,

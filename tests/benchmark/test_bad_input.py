@@ -35,23 +35,23 @@ def refused(answer: tuple[int, str, str], *parts: str) -> None:
     ("options", "parts"),
     [
         (("--method", "exemplar_maskin"), ("unknown method", "did you mean 'exemplar_masking'")),
-        (("--method", "ssf@paper"), ("ssf has no preset 'paper'",)),
+        (("--method", "replay@paper"), ("replay has no preset 'paper'",)),
         (("--method", "mine.py"), ("name its class too",)),
         (("--set", "speed=1"), ("mean_colour.py:MeanColour has no setting 'speed'", "it has none")),
-        (("--method", "ssf", "--set", "foo=1"), ("error: ssf has no setting 'foo': known: ",)),
+        (("--method", "replay", "--set", "foo=1"), ("error: replay has no setting 'foo': known: ",)),
         (("--epoch", "3"), ("unknown option --epoch: did you mean --epochs?",)),
         (("--memmory=1",), ("unknown option --memmory: did you mean --memory?",)),
         (("--nonsense",), ("unknown option --nonsense: --help shows all",)),
-        (("--phases", "3", "ssf"), ("'ssf' belongs to no option: write --method ssf",)),
+        (("--phases", "3", "replay"), ("'ssf' belongs to no option: write --method replay",)),
         (("--seeds",), ("--seeds: expected at least one argument", "--help")),
         (("--class-order-seed", "abc"), ("--class-order-seed: 'abc' is no whole number",)),
-        (("--method", "ssf", "--set", "selektion=random"), ("did you mean 'selection'",)),
+        (("--method", "replay", "--set", "selektion=random"), ("did you mean 'selection'",)),
         (
-            ("--method", "ssf", "--set", "selection=best"),
+            ("--method", "replay", "--set", "selection=best"),
             ("choose one of herding, cosine, random",),
         ),
-        (("--method", "ssf", "--set", "distillation=much"), ("'much' is no number",)),
-        (("--set", "ssf.selection=random"), ("ssf is none of the methods that run",)),
+        (("--method", "replay", "--set", "distillation=much"), ("'much' is no number",)),
+        (("--set", "replay.selection=random"), ("ssf is none of the methods that run",)),
         (("--memory", "5x"), ("--memory 5x: write a number of untouched samples",)),
         (("--memory", "-5"), ("--memory -5: write a number",)),
         (("--memory", "20MB", "--currency", "samples"), ("or --currency bytes",)),
@@ -63,8 +63,8 @@ def refused(answer: tuple[int, str, str], *parts: str) -> None:
         (("--device", "tpu"), ("--device tpu: this machine has cpu",)),
         (("--precision", "fp16"), ("needs a GPU: give --precision bf16 or no",)),
         (("--config", "nowhere.toml"), ("nowhere.toml cannot be read", "check the path")),
-        (("--like", "ssf"), ("Run it first: python -m benchmark.run --method ssf",)),
-        (("--like", "sff"), ("unknown method 'sff': did you mean 'ssf'",)),
+        (("--match-exemplars-of", "replay"), ("Run it first: python -m benchmark.run --method replay",)),
+        (("--match-exemplars-of", "sff"), ("unknown method 'sff': did you mean 'ssf'",)),
         (("--list", "sff"), ("unknown method 'sff': did you mean 'ssf'",)),
     ],
 )
@@ -93,11 +93,11 @@ def test_a_backbone_without_weights(tmp_path: Path, call: Call, vilt_folder: Pat
     shutil.copytree(vilt_folder, backbone)
     (backbone / "model.safetensors").unlink()
     refused(
-        call("--method", "ssf", "--backbone", backbone),
+        call("--method", "replay", "--backbone", backbone),
         f"the weights of backbone '{backbone}' cannot be read", "copy the whole folder again",
     )  # fmt: skip
     shutil.copy(vilt_folder / "model.safetensors", backbone)
-    assert call("--method", "ssf", "--backbone", backbone, "--epochs", 1)[0] == 0
+    assert call("--method", "replay", "--backbone", backbone, "--epochs", 1)[0] == 0
 
 
 def test_an_output_below_a_file(tmp_path: Path, call: Call) -> None:
@@ -114,10 +114,10 @@ def test_a_dry_run_stops_where_the_run_would(
     shutil.copytree(coloured, data)
     shutil.copytree(vilt_folder, backbone)
     (backbone / "model.safetensors").unlink()
-    options = ("--method", "ssf", "--backbone", backbone, "--dry-run")
+    options = ("--method", "replay", "--backbone", backbone, "--dry-run")
     refused(call(*options), f"the weights of backbone '{backbone}' cannot be read")
     refused(
-        call("--method", "ssf", "--backbone", tmp_path / "none", "--dry-run"), "there is no folder"
+        call("--method", "replay", "--backbone", tmp_path / "none", "--dry-run"), "there is no folder"
     )
     assert call("--dataset", data)[0] == 0
     shutil.copy(data / "class0" / "1.jpg", data / "class0" / "0.jpg")
@@ -245,7 +245,7 @@ def test_a_backbone_that_changed_since_the_run_began(
 
     backbone = tmp_path / "vilt"
     shutil.copytree(vilt_folder, backbone)
-    options = ("--method", "ssf", "--backbone", backbone, "--epochs", 1)
+    options = ("--method", "replay", "--backbone", backbone, "--epochs", 1)
     with monkeypatch.context() as patch:
         fail_in_phase(patch, 1, KeyboardInterrupt())
         call(*options)

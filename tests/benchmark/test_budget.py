@@ -35,8 +35,8 @@ def test_what_a_class_may_cost(
     memory: str, currency: str, growth: str, room_early: float, room_late: float
 ) -> None:
     budget = make_budget(memory, currency=currency, growth=growth, **SETTING)
-    assert budget.room(0, phase=0, seen=4) == pytest.approx(room_early)
-    assert budget.room(3, phase=9, seen=40) == pytest.approx(room_late)
+    assert budget.allowance(0, phase=0, seen=4) == pytest.approx(room_early)
+    assert budget.allowance(3, phase=9, seen=40) == pytest.approx(room_late)
 
 
 @pytest.mark.parametrize("memory", ["5x", "-1", "", "nan", "1e3", "MB", "5 5", "1,5", "0x10"])
@@ -51,7 +51,7 @@ def test_a_size_in_bytes_is_no_number_of_samples() -> None:
 
 
 def test_each_currency_charges_something_else() -> None:
-    exemplar = Exemplar(3, bytes(100), b"text", pixels=0.25)
+    exemplar = Exemplar(3, bytes(100), b"text", pixel_fraction=0.25)
     prices = {c: Budget(1, c, "total", 1).cost(exemplar) for c in ("bytes", "samples", "exemplars")}
     assert prices["bytes"] == exemplar.nbytes == 4 + 3 + 104
     assert prices["samples"] == pytest.approx(0.25, abs=1 / 65535)
@@ -60,8 +60,8 @@ def test_each_currency_charges_something_else() -> None:
 
 def test_counts_are_those_of_the_phase() -> None:
     budget = Budget(0, "exemplars", "total", 1, ({0: 7}, {0: 4, 1: 5}))
-    assert [budget.room(0, 0, 1), budget.room(0, 1, 2), budget.room(1, 1, 2)] == [7, 4, 5]
-    assert budget.room(1, 0, 2) == 0
+    assert [budget.allowance(0, 0, 1), budget.allowance(0, 1, 2), budget.allowance(1, 1, 2)] == [7, 4, 5]
+    assert budget.allowance(1, 0, 2) == 0
 
 
 costs = st.one_of(
@@ -87,7 +87,7 @@ def test_fill_takes_in_order_what_fits_and_never_more(prices: list[float], room:
 @given(st.integers(1, 300))
 def test_equal_shares_fill_a_sample_to_the_last(parts: int) -> None:
     """Sums of shares like a tenth are exact: no exemplar is lost to rounding, none sneaks in."""
-    pixels = Exemplar(0, b"", b"", pixels=1 / parts).pixels
+    pixels = Exemplar(0, b"", b"", pixel_fraction=1 / parts).pixel_fraction
     taken = fill([pixels] * (parts + 2), float, room=1.0)
     assert len(taken) == int(1 / Fraction(round(pixels * 65535), 65535))
 

@@ -37,7 +37,7 @@ def test_every_field_is_an_option_with_help() -> None:
 
 def test_the_command_gives_the_configuration_again() -> None:
     config = RunConfig(
-        method=("ssf", "my file.py:M@two"), set=("ssf.note=a b'c", "x=1"), seeds=(3, 1),
+        method=("replay", "my file.py:M@two"), set=("replay.note=a b'c", "x=1"), seeds=(3, 1),
         dataset="some where/photos", captions=Path("a b.csv"), class_order_seed=None,
         learning_rate=1e-4, phases=7,
     )  # fmt: skip
@@ -48,23 +48,23 @@ def test_the_command_gives_the_configuration_again() -> None:
 
 
 def test_json_gives_the_configuration_again() -> None:
-    config = RunConfig(method=("ssf",), base_classes=4, workers=2, captions=Path("c.csv"))
+    config = RunConfig(method=("replay",), base_classes=4, workers=2, captions=Path("c.csv"))
     read = from_mapping(json.loads(json.dumps(config.to_json())), source="file")
     assert RunConfig(**read) == config
 
 
 def test_options_override_the_file_which_overrides_defaults(tmp_path: Path) -> None:
     path = tmp_path / "run.toml"
-    path.write_text('method = "ssf"\nseeds = [1, 2]\nepochs = 3\ncaptions = "c.csv"\nmemory = 2\n')
+    path.write_text('method = "replay"\nseeds = [1, 2]\nepochs = 3\ncaptions = "c.csv"\nmemory = 2\n')
     config = given(f"--config {path} --epochs 4")
-    assert (config.method, config.seeds, config.epochs) == (("ssf",), (1, 2), 4)
+    assert (config.method, config.seeds, config.epochs) == (("replay",), (1, 2), 4)
     assert (config.captions, config.memory, config.phases) == (Path("c.csv"), "2", 10)
 
 
 def test_a_result_is_a_configuration(tmp_path: Path, synthetic_run: Callable[..., Result]) -> None:
-    synthetic_run(tmp_path, config=RunConfig(method=("ssf",), epochs=3, overwrite=True).identity())
+    synthetic_run(tmp_path, config=RunConfig(method=("replay",), epochs=3, overwrite=True).identity())
     config = given(f"--config {tmp_path / 'result.json'}")
-    assert config == RunConfig(method=("ssf",), epochs=3)
+    assert config == RunConfig(method=("replay",), epochs=3)
     text = (tmp_path / "result.json").read_text()
     (tmp_path / "new.json").write_text(
         text.replace('"schema_version": 1', '"schema_version": 2', 1)
@@ -122,15 +122,15 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         ("--test-fraction 1", "--test-fraction lies between 0 and 1"),
         ("--seeds -1", "--seeds cannot be negative"),
         ("--seeds 0 1 0", "--seeds 0 1 0: give each one once"),
-        ("--method ssf ssf", "--method ssf ssf: give each one once"),
+        ("--method replay ssf", "--method replay ssf: give each one once"),
         ("--currency euros", "--currency euros: known: bytes, samples"),
         ("--growth totl", "did you mean 'total'"),
         ("--precision fp8", "--precision fp8: did you mean"),
         ("--tuning lora", "--tuning lora: known: full, head, ssf"),
         ("--set tau", "--set tau: write key=value"),
         ("--set =3", "--set =3: write key=value"),
-        ("--method ssf --set joint.a=1", "joint is none of the methods that run: known: ssf"),
-        ("--method ssf --set ss.a=1", "did you mean 'ssf'"),
+        ("--method replay --set joint.a=1", "joint is none of the methods that run: known: ssf"),
+        ("--method replay --set ss.a=1", "did you mean 'ssf'"),
     ],
 )
 def test_impossible_values_are_refused(line: str, message: str) -> None:
@@ -145,14 +145,14 @@ def test_unknown_options_are_mistakes_like_others(line: str) -> None:
 
 
 def test_cells_hold_their_own_settings_in_one_writing() -> None:
-    config = given("--method ssf em@paper --seeds 0 1 --set b=1 a=1 ssf.b=2 em.c=3 em@paper.c=4")
+    config = given("--method replay em@paper --seeds 0 1 --set b=1 a=1 ssf.b=2 em.c=3 em@paper.c=4")
     cells = config.cells()
     assert [(cell.method, cell.seeds) for cell in cells] == [
-        (("ssf",), (0,)), (("ssf",), (1,)), (("em@paper",), (0,)), (("em@paper",), (1,)),
+        (("replay",), (0,)), (("replay",), (1,)), (("em@paper",), (0,)), (("em@paper",), (1,)),
     ]  # fmt: skip
     assert cells[0].set == ("a=1", "b=2")
     assert cells[2].set == ("a=1", "b=1", "c=4")
-    alone = given("--method ssf --set ssf.a=1 b=2")
+    alone = given("--method replay --set ssf.a=1 b=2")
     assert (
         alone.folder()
         == cells[0].folder()
@@ -165,8 +165,8 @@ def test_only_what_changes_results_changes_the_folder() -> None:
     same = RunConfig(device="cpu", workers=3, checkpoint_seconds=0, overwrite=True, tracker="wandb")
     assert same.folder() == base.folder()
     changed: list[dict[str, Any]] = [
-        {"epochs": 3}, {"seeds": (1,)}, {"memory": "6"}, {"growth": "total"}, {"like": "ssf"},
-        {"set": ("a=1",)}, {"dataset": "other"}, {"precision": "bf16"}, {"method": ("ssf",)},
+        {"epochs": 3}, {"seeds": (1,)}, {"memory": "6"}, {"growth": "total"}, {"match_exemplars_of": "replay"},
+        {"set": ("a=1",)}, {"dataset": "other"}, {"precision": "bf16"}, {"method": ("replay",)},
     ]  # fmt: skip
     folders = {RunConfig(**change).folder() for change in changed}
     assert len(folders | {base.folder()}) == len(changed) + 1
@@ -189,8 +189,8 @@ def test_a_place_is_one_experiment_however_it_is_written(
     one, other = given("--method ./m.py:A --set ./m.py:A.x=1"), given("--method m.py:A --set x=1")
     assert one.folder() == other.folder()
     assert one.set == ("./m.py:A.x=1",)
-    liked = given(f"--like {tmp_path}/a/m.py:A@b --set a/m.py:A.x=1")
-    assert liked.like == "a/m.py:A@b"
+    liked = given(f"--match-exemplars-of {tmp_path}/a/m.py:A@b --set a/m.py:A.x=1")
+    assert liked.match_exemplars_of == "a/m.py:A@b"
     assert liked.model().set == ("x=1",)
     with pytest.raises(UserError, match=r"--method m.py:A m.py:A: give each one once"):
         given("--method m.py:A ./m.py:A")
@@ -221,19 +221,19 @@ def test_settings_that_mean_the_same_are_one_cell() -> None:
         (found,) = cells(given(line))
         return found
 
-    plain = cell("--method ssf")
-    assert plain == given("--method ssf")
-    assert cell("--method ssf --set distillation=0.00 selection=herding") == plain
-    same = [cell(f"--method ssf --set distillation={text}") for text in ("1", "1.0", "1e0", "+1.")]
+    plain = cell("--method replay")
+    assert plain == given("--method replay")
+    assert cell("--method replay --set distillation=0.00 selection=herding") == plain
+    same = [cell(f"--method replay --set distillation={text}") for text in ("1", "1.0", "1e0", "+1.")]
     assert {found.set for found in same} == {("distillation=1",)}
     paper = cell("--method exemplar_masking@paper --set attention=last mask_text=YES")
     assert paper.set == ()
     assert cell("--method exemplar_masking@paper --set attention=mean").set == ("attention=mean",)
-    liked = cell("--like ssf --set ssf.distillation=2.0 swap=0.25 ssf.selection=herding")
-    assert liked.set == ("swap=0.25", "ssf.distillation=2")
-    assert liked.model() == cell("--method ssf --set distillation=2")
+    liked = cell("--match-exemplars-of replay --set replay.distillation=2.0 text_swap_prob=0.25 replay.selection=herding")
+    assert liked.set == ("text_swap_prob=0.25", "replay.distillation=2")
+    assert liked.model() == cell("--method replay --set distillation=2")
     with pytest.raises(UserError, match="no setting 'a'"):
-        cells(given("--method ssf --set a=1"))
+        cells(given("--method replay --set a=1"))
 
 
 def test_folders_have_readable_names() -> None:
@@ -241,12 +241,12 @@ def test_folders_have_readable_names() -> None:
     setting, method, run = config.folder().parts[1:]
     assert (setting, method) == ("my_photos-5phases-20MB-bytes", "mine-My")
     assert run.startswith("seed0-")
-    liked = RunConfig(method=("ssf",), like="em@paper", memory="1", currency="samples")
-    assert liked.folder().parts[1] == "mini-10phases-1-samples-like-em@paper"
+    liked = RunConfig(method=("replay",), match_exemplars_of="em@paper", memory="1", currency="samples")
+    assert liked.folder().parts[1] == "mini-10phases-1-samples-matching-em@paper"
 
 
 def test_the_model_of_like_is_the_run_with_its_own_settings() -> None:
-    config = given("--method ssf --like em --memory 1 --seeds 4 --set a=1 em.tau=0.5")
+    config = given("--method replay --match-exemplars-of em --memory 1 --seeds 4 --set a=1 em.tau=0.5")
     (cell,) = config.cells()
     assert cell.set == ("a=1", "em.tau=0.5")
-    assert cell.model() == given("--method em --memory 1 --seeds 4 --set tau=0.5")
+    assert cell.reference_run() == given("--method em --memory 1 --seeds 4 --set tau=0.5")

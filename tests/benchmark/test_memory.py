@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmark.budget import Budget
-from benchmark.memory import BudgetError, Exemplar, Kept, Memory, read_records
+from benchmark.memory import BudgetError, Exemplar, StoredExemplar, Memory, read_records
 from mm_imagenet_r.errors import UserError
 
 exemplars = st.builds(
@@ -26,10 +26,10 @@ exemplars = st.builds(
 )
 
 
-def kept(label: int, sizes: Sequence[int], pixels: float = 1.0) -> list[Kept]:
+def kept(label: int, sizes: Sequence[int], pixels: float = 1.0) -> list[StoredExemplar]:
     """Exemplars whose images have these sizes."""
     return [
-        Kept(Exemplar(label, bytes([n % 256]) * size, b"", pixels=pixels), f"{label}/{n}.jpg")
+        StoredExemplar(Exemplar(label, bytes([n % 256]) * size, b"", pixel_fraction=pixels), f"{label}/{n}.jpg")
         for n, size in enumerate(sizes)
     ]
 
@@ -55,16 +55,16 @@ def test_a_cut_record_is_noticed(record: Exemplar, data: st.DataObject) -> None:
 
 @given(st.floats(0, 1, exclude_min=True))
 def test_the_share_of_pixels_is_never_understated(pixels: float) -> None:
-    stored = Exemplar(0, b"", b"", pixels=pixels).pixels
+    stored = Exemplar(0, b"", b"", pixel_fraction=pixels).pixel_fraction
     assert stored > 0
     assert pixels - 1e-10 <= stored <= pixels + 1 / 65535 + 1e-10
-    assert Exemplar(0, b"", b"", pixels=stored).pixels == stored
+    assert Exemplar(0, b"", b"", pixel_fraction=stored).pixel_fraction == stored
 
 
 @pytest.mark.parametrize(("label", "pixels"), [(-1, 1.0), (65536, 1.0), (0, 0.0), (0, 1.01)])
 def test_impossible_exemplars_are_refused(label: int, pixels: float) -> None:
     with pytest.raises(ValueError, match="out of range"):
-        Exemplar(label, b"", b"", pixels=pixels)
+        Exemplar(label, b"", b"", pixel_fraction=pixels)
 
 
 phases_strategy = st.lists(  # of each phase: sizes of the images of each of its classes
@@ -103,21 +103,21 @@ def test_the_budget_is_kept_and_the_ledger_is_the_files(
         folder, manifest, seen = Path(name) / "memory", {}, 0
         for phase, classes in enumerate(phases):
             memory = Memory(folder, budget, manifest)
-            before = {label: memory.of(label) for label in range(seen)}
+            before = {label: memory.of_class(label) for label in range(seen)}
             seen += len(classes)
             memory.open_phase(phase, seen)
             for label, old in before.items():
-                assert memory.of(label) == old[: len(memory.of(label))]
+                assert memory.of_class(label) == old[: len(memory.of_class(label))]
             for label, sizes in enumerate(classes, seen - len(classes)):
                 memory.keep(label, kept(label, sizes, pixels))
             if data.draw(st.booleans()):
                 again = data.draw(st.integers(0, seen - 1))
-                memory.keep(again, reversed(memory.of(again)))
+                memory.keep(again, reversed(memory.of_class(again)))
             ledger, manifest = memory.ledger(), memory.manifest()
             files = {key: folder / entry["file"] for key, entry in manifest.items()}
             for key, entry in ledger["per_class"].items():
                 assert entry["bytes"] == files[key].stat().st_size == manifest[key]["bytes"]
-                assert entry["cost"] <= entry["budget"] == budget.room(int(key), phase, seen)
+                assert entry["cost"] <= entry["budget"] == budget.allowance(int(key), phase, seen)
                 costs = [budget.cost(one) for one in read_records(files[key].read_bytes())]
                 assert math.fsum(costs) == entry["cost"]
             assert ledger["bytes"] == sum(path.stat().st_size for path in files.values())
@@ -134,9 +134,9 @@ def test_a_shrinking_memory_keeps_its_first_exemplars(tmp_path: Path) -> None:
     first = memory.keep(0, kept(0, [60, 10, 90, 20, 5, 5]))
     assert len(first) == 6
     memory.open_phase(1, 4)  # 100 bytes a class
-    assert memory.of(0) == first[:2]
+    assert memory.of_class(0) == first[:2]
     memory.open_phase(2, 400)
-    assert memory.of(0) == []
+    assert memory.of_class(0) == []
     assert memory.ledger()["per_class"]["0"] == {
         "exemplars": 0, "bytes": 0, "cost": 0, "budget": 1,
     }  # fmt: skip
@@ -165,13 +165,13 @@ def test_only_what_was_chosen_in_a_phase_is_reported_for_it(tmp_path: Path) -> N
     memory.open_phase(0, 2)
     memory.keep(0, kept(0, [5, 6]))
     memory.keep(1, kept(1, [7]))
-    assert [(row["label"], row["rank"], row["file_name"]) for row in memory.chosen()] == [
+    assert [(row["label"], row["rank"], row["file_name"]) for row in memory.selected()] == [
         (0, 0, "0/0.jpg"), (0, 1, "0/1.jpg"), (1, 0, "1/0.jpg"),
     ]  # fmt: skip
     memory.open_phase(1, 3)
     memory.keep(2, [])
     memory.keep(1, kept(1, [8, 9]))
-    assert [row["bytes"] for row in memory.chosen()] == [7 + 8, 7 + 9]
+    assert [row["bytes"] for row in memory.selected()] == [7 + 8, 7 + 9]
 
 
 def test_classes_not_seen_and_foreign_exemplars_are_refused(tmp_path: Path) -> None:
@@ -184,7 +184,7 @@ def test_classes_not_seen_and_foreign_exemplars_are_refused(tmp_path: Path) -> N
             memory.keep(label, [])
     with pytest.raises(ValueError, match="of another class"):
         memory.keep(1, kept(0, [5]))
-    assert memory.room(2) == 0
+    assert memory.allowance(2) == 0
 
 
 def test_what_is_not_charged_cannot_carry_anything(tmp_path: Path) -> None:

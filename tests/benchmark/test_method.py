@@ -19,7 +19,7 @@ from benchmark.find_method import (
     make_settings,
     source_sha256,
 )
-from benchmark.method import REGISTRY, Method, NoSettings, Task
+from benchmark.method import REGISTRY, Method, NoSettings, MethodContext
 from mm_imagenet_r.errors import UserError
 
 
@@ -92,7 +92,7 @@ BROKEN = {
     [
         ("exemplar_maskin", r"unknown method 'exemplar_maskin': did you mean 'exemplar_masking'"),
         ("zzz", r"unknown method 'zzz': known: .*exemplar_masking"),
-        ("ssf@paper", r"ssf has no preset 'paper': it has none"),
+        ("replay@paper", r"replay has no preset 'paper': it has none"),
         ("exemplar_masking@papr", r"no preset 'papr': did you mean 'paper'"),
         ("nowhere.py:M", r"there is no file nowhere.py: give the path"),
         ("mine.py", r"name its class too, mine.py:MyMethod"),
@@ -166,39 +166,39 @@ def test_a_method_without_settings_takes_none() -> None:
         make_settings(Method, "", {"a": "1"})
 
 
-def make_task(**changes: Any) -> Task:
+def make_context(**changes: Any) -> MethodContext:
     options: dict[str, Any] = {
         "num_classes": 3, "backbone": "tiny", "tuning": "ssf", "max_text_length": None,
         "batch_size": 4, "seed": 0, "device": torch.device("cpu"),
     }  # fmt: skip
-    return Task(**options | changes)
+    return MethodContext(**options | changes)
 
 
 def test_every_purpose_has_a_random_stream_of_its_own() -> None:
     streams = [(), (0,), (0, 0), (0, 0, 0), (1,), (1, 0), (0, 1), (0, 0, 0, 0, 0)]
     drawn = {
-        int(make_task(seed=s).rng(*stream).integers(2**63)) for s in (0, 1) for stream in streams
+        int(make_context(seed=s).rng(*stream).integers(2**63)) for s in (0, 1) for stream in streams
     }
     assert len(drawn) == 2 * len(streams)
-    first, again = (make_task(rank=rank, world=2).rng(3).random(4) for rank in (0, 1))
+    first, again = (make_context(rank=rank, world=2).rng(3).random(4) for rank in (0, 1))
     assert np.array_equal(first, again)
 
 
 class Small(Method):
-    def __init__(self, task: Task, settings: Any) -> None:
-        super().__init__(task, settings)
+    def __init__(self, context: MethodContext, settings: Any) -> None:
+        super().__init__(context, settings)
         self.model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 3))
         self.model[0].requires_grad_(False)
 
 
 def test_defaults_of_the_contract() -> None:
-    method = Small(make_task(), NoSettings())
+    method = Small(make_context(), NoSettings())
     assert method.state().keys() == {"1.weight", "1.bias"}
     decayed, other = method.parameter_groups(0.3)
     assert [p.shape for p in decayed["params"]] == [(3, 2)]
     assert [p.shape for p in other["params"]] == [(3,)]
     assert (decayed["weight_decay"], other["weight_decay"]) == (0.3, 0)
-    another = Small(make_task(), NoSettings())
+    another = Small(make_context(), NoSettings())
     another.load_state(method.state())
     assert torch.equal(another.model[1].weight, method.model[1].weight)
     assert method.provenance()["parameters"] == 6 + 9

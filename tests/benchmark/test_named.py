@@ -98,7 +98,7 @@ def test_one_of_several_caption_sets(folder: Path, tmp_path: Path, call: Call) -
         table = pa.table({"file_name": NAMES, "caption": [text] * len(NAMES)})
         metadata = {"mm_imagenet_r": json.dumps({"fingerprint": fingerprint})}
         pq.write_table(table.replace_schema_metadata(metadata), place / "captions.parquet")
-    options = ("--data-dir", folder, "--partial", "--method", "ssf", "--backbone", "tiny")
+    options = ("--data-dir", folder, "--partial", "--method", "replay", "--backbone", "tiny")
     several = ("--phases", 2, "--epochs", 1, "--dataset", "mm_imagenet_r:several")
     code, _, err = call(*options, *several)
     assert code == 2
@@ -115,7 +115,7 @@ def test_a_run_from_the_archive(
 ) -> None:
     monkeypatch.setenv(imagenet_r.ENVIRONMENT, str(folder))
     options = ("--dataset", "mm_imagenet_r", "--partial", "--phases", 2, "--epochs", 1)
-    code, out, err = call(*options, "--method", "ssf", "--backbone", "tiny")
+    code, out, err = call(*options, "--method", "replay", "--backbone", "tiny")
     assert (code, err) == (0, "")
     assert "split seed42; split_sha256 " in out
     (run,) = folders(tmp_path)
@@ -129,7 +129,7 @@ def test_a_run_from_the_archive(
     assert "great white shark" in (run / "report.html").read_text()
     ((heading, _),) = by_budget(table([result]))
     assert "split seed42, 29952 images left out;" in heading
-    again = call(*options, "--method", "ssf", "--dataset", "mm_imagenet_r:instructblip")
+    again = call(*options, "--method", "replay", "--dataset", "mm_imagenet_r:instructblip")
     assert (again[0], folders(tmp_path)) == (0, [run])
 
 
@@ -161,7 +161,7 @@ def test_images_that_cannot_be_used_are_left_out_and_named(
     assert refused[0] == 2
     assert "--bad-images skip is not for --dataset mm_imagenet_r:short: --partial" in refused[2]
     write_folder(folder, [(page, b"<html>")])
-    run = (*options, "--partial", "--phases", 2, "--epochs", 1, "--method", "ssf")
+    run = (*options, "--partial", "--phases", 2, "--epochs", 1, "--method", "replay")
     for _ in range(2):  # the second time from the cache
         code, out, err = call(*run, "--backbone", "tiny")
         assert (code, err) == (0, "")

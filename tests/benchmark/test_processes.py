@@ -77,7 +77,7 @@ def test_two_processes_give_what_one_gives(
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
     options = [
-        "--method", "ssf", "exemplar_masking", "--backbone", str(vilt_folder), "--dataset",
+        "--method", "replay", "exemplar_masking", "--backbone", str(vilt_folder), "--dataset",
         str(coloured), "--phases", "2", "--epochs", "2", "--batch-size", "8", "--memory", "2",
         "--checkpoint-seconds", "0", "--set", "exemplar_masking.codec=jpeg",
         "exemplar_masking.quality=60", "distillation=1",

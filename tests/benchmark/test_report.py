@@ -229,7 +229,7 @@ def test_comparison_never_mixes_currencies(tmp_path: Path, synthetic_run: Make) 
         for memory in (1, 5):
             kept = {"seed": seed, "memory": memory, **SMALL}
             synthetic_run(tmp_path / f"em{memory}{seed}", **kept)
-            synthetic_run(tmp_path / f"ssf{memory}{seed}", **kept, method="ssf", share=1.0)
+            synthetic_run(tmp_path / f"ssf{memory}{seed}", **kept, method="replay", share=1.0)
         synthetic_run(tmp_path / f"samples{seed}", **SMALL, seed=seed, currency="samples")
     path = write_comparison(sorted(tmp_path.iterdir()), tmp_path / "all.html")
     page = Page(path)
@@ -292,5 +292,5 @@ def test_line_ends_do_not_overlap() -> None:
 
 
 def test_repeated_command(tmp_path: Path) -> None:
-    config = {"method": ["ssf"], "seeds": [3], "dataset": "mini", "memory": "1", "output": "/x"}
-    assert report.command(config) == "python -m benchmark.run --method ssf --seeds 3 --memory 1"
+    config = {"method": ["replay"], "seeds": [3], "dataset": "mini", "memory": "1", "output": "/x"}
+    assert report.command(config) == "python -m benchmark.run --method replay --seeds 3 --memory 1"

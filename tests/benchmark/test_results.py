@@ -31,7 +31,7 @@ SMALL: dict[str, Any] = {"sizes": (3, 2, 2), "test": 4}
 
 
 LIKE = {
-    "method": "ssf", "method_settings": {}, "method_sha256": "1a" * 32, "seed": 0,
+    "method": "replay", "method_settings": {}, "method_sha256": "1a" * 32, "seed": 0,
     "fingerprint": "2b" * 32, "counts_sha256": "3c" * 32,
 }  # fmt: skip
 
@@ -156,7 +156,7 @@ def test_metrics_follow_from_predictions(tmp_path: Path, synthetic_run: Make) ->
             "class 0: cost .* exceeds the budget 9.0",
         ),
         (lambda v: v["phases"][1]["memory"].update(budget=9.0), "phase 1: cost .* exceeds"),
-        (lambda v: v.update(method="ssf"), "^method is ssf, but exemplar_masking follows"),
+        (lambda v: v.update(method="replay"), "^method is ssf, but exemplar_masking follows"),
         (lambda v: v.update(preset="paper"), "^preset is paper, but None"),
         (lambda v: v.update(seed=3), r"^seed is \[3\], but \[0\]"),
         (lambda v: v["config"].update(set=["tau=0.5"]), "^method_settings.tau is none, but 0.5"),
@@ -178,8 +178,8 @@ def test_metrics_follow_from_predictions(tmp_path: Path, synthetic_run: Make) ->
         (lambda v: v["budget"].update(unit=10.0), "per_class.0.budget is 17062.5, but 50"),
         (lambda v: v["outside_memory"]["what"].update(head=1), "^outside_memory.bytes is 109728"),
         (lambda v: v.update(sees_all_data=True), "^sees_all_data, but there are exemplars"),
-        (lambda v: v.update(like=LIKE), "^like.method is ssf, but None"),
-        (lambda v: v["config"].update(like="ssf"), "^like.method is None, but ssf"),
+        (lambda v: v.update(like=LIKE), "^match_exemplars_of.method is ssf, but None"),
+        (lambda v: v["config"].update(like="replay"), "^match_exemplars_of.method is None, but ssf"),
     ],
 )
 def test_verify_finds_figures_that_do_not_follow(
@@ -326,9 +326,9 @@ def test_provenance_names_no_machine() -> None:
 def test_table_groups_by_everything_but_the_seed(tmp_path: Path, synthetic_run: Make) -> None:
     em = [synthetic_run(tmp_path, **SMALL, seed=s, settings={"tau": 1.0}) for s in (2, 0, 1)]
     other = synthetic_run(tmp_path, **SMALL, settings={"tau": 0.6})
-    ssf = synthetic_run(tmp_path, **SMALL, method="ssf", share=1.0)
-    long = synthetic_run(tmp_path, **SMALL, method="ssf", share=1.0, config={"epochs": 20})
-    there = synthetic_run(tmp_path, **SMALL, method="ssf", seed=5, config={"output": "elsewhere"})
+    ssf = synthetic_run(tmp_path, **SMALL, method="replay", share=1.0)
+    long = synthetic_run(tmp_path, **SMALL, method="replay", share=1.0, config={"epochs": 20})
+    there = synthetic_run(tmp_path, **SMALL, method="replay", seed=5, config={"output": "elsewhere"})
     big = synthetic_run(tmp_path, **SMALL, memory=10)
     samples = synthetic_run(tmp_path, **SMALL, currency="samples")
     long["config"]["dataset"] = "elsewhere/mini"
@@ -379,7 +379,7 @@ def test_rows_are_told_apart_by_what_made_them(tmp_path: Path, synthetic_run: Ma
     assert [row.label for row in result_tables.table([run, variant])] == [
         "Exemplar masking", "Exemplar masking @paper",
     ]  # fmt: skip
-    longer: Any = {**run, "method": "ssf", "config": {**run["config"], "method": ["ssf"]}}
+    longer: Any = {**run, "method": "replay", "config": {**run["config"], "method": ["replay"]}}
     longer["config"]["epochs"] = run["config"]["epochs"] + 1
     labels = {row.label for row in result_tables.table([run, longer])}
     assert {label.partition("(")[2] for label in labels} == {
@@ -392,8 +392,8 @@ def test_rows_are_told_apart_by_what_made_them(tmp_path: Path, synthetic_run: Ma
     ]
     rows = result_tables.table(likes)
     assert {row.label: row.seeds for row in rows} == {
-        "Exemplar masking (ssf.tau=1.0)": (0, 1),
-        "Exemplar masking (ssf.tau=0.5)": (0, 1),
+        "Exemplar masking (replay.tau=1.0)": (0, 1),
+        "Exemplar masking (replay.tau=0.5)": (0, 1),
     }
 
 

@@ -198,14 +198,14 @@ def test_one_phase_and_no_memory(tmp_path: Path, call: Call) -> None:
 def test_as_many_exemplars_as_another_run(tmp_path: Path, call: Call, mean_colour: Path) -> None:
     (tmp_path / "model.py").write_text(mean_colour.read_text())
     model, like = f"{tmp_path / 'model.py'}:MeanColour", ("--memory", "3", "--growth", "total")
-    code, _, err = call("--like", model, *like, "--seeds", 0, 1)
+    code, _, err = call("--match-exemplars-of", model, *like, "--seeds", 0, 1)
     assert code == 2
-    assert f"--like {model}: its result" in err
+    assert f"--match-exemplars-of {model}: its result" in err
     command = err.partition("Run it first: ")[2]
     assert f"--method {model}" in command
     assert "--memory 3" in command
     assert call("--method", model, *like, "--seeds", 0, 1)[0] == 0
-    assert call("--like", model, *like, "--seeds", 0, 1)[0] == 0
+    assert call("--match-exemplars-of", model, *like, "--seeds", 0, 1)[0] == 0
     found = {(f.parent.parent.name, f.name[:5]): results.read(f) for f in folders(tmp_path)}
     assert len(found) == 4
     for seed in ("seed0", "seed1"):
@@ -229,13 +229,13 @@ def test_an_oracle_is_bound_to_the_run_it_is_like(
 ) -> None:
     (tmp_path / "model.py").write_text(mean_colour.read_text())
     model = f"{tmp_path / 'model.py'}:MeanColour"
-    assert call("--method", model)[0] == call("--like", model)[0] == 0
-    assert "done before" in call("--like", model)[1]
+    assert call("--method", model)[0] == call("--match-exemplars-of", model)[0] == 0
+    assert "done before" in call("--match-exemplars-of", model)[1]
     path = next(tmp_path.glob("runs/*-bytes/model-*/*/result.json"))
     value = json.loads(path.read_text())
     value["phases"][0]["memory"]["per_class"]["0"]["exemplars"] += 1
     path.write_text(json.dumps(value))
-    code, _, err = call("--like", model)
+    code, _, err = call("--match-exemplars-of", model)
     assert code == 2
     assert "begun with other numbers of exemplars of the run it is like: give --overwrite" in err
 
@@ -243,9 +243,9 @@ def test_an_oracle_is_bound_to_the_run_it_is_like(
 def test_a_default_given_by_name_is_no_other_run(
     tmp_path: Path, call: Call, vilt_folder: Path
 ) -> None:
-    options = ("--method", "ssf", "--backbone", vilt_folder, "--phases", 2, "--epochs", 1)
+    options = ("--method", "replay", "--backbone", vilt_folder, "--phases", 2, "--epochs", 1)
     assert call(*options)[0] == 0
-    code, out, _ = call(*options, "--set", "distillation=0.0", "ssf.selection=herding")
+    code, out, _ = call(*options, "--set", "distillation=0.0", "replay.selection=herding")
     assert code == 0
     assert "done before" in out
     (folder,) = folders(tmp_path)
@@ -277,7 +277,7 @@ def test_a_method_is_described(call: Call, mean_colour: Path) -> None:
     assert ["attention", "last"] in [row[:2] for row in rows]
     _, out, _ = call("--list", f"{mean_colour}:MeanColour")
     assert out.endswith("It has no settings.\n")
-    assert "ssf" in call("--list")[1]
+    assert "replay" in call("--list")[1]
 
 
 def test_images_that_are_left_out_are_named_beside_the_result(
@@ -307,7 +307,7 @@ def test_workers_give_the_same_result(tmp_path: Path, call: Call) -> None:
 
 @pytest.mark.filterwarnings("ignore:.*find_unused_parameters:UserWarning")
 def test_mixed_precision_on_a_cpu(tmp_path: Path, call: Call, vilt_folder: Path) -> None:
-    options = ("--method", "ssf", "--backbone", vilt_folder, "--phases", 2, "--epochs", 1)
+    options = ("--method", "replay", "--backbone", vilt_folder, "--phases", 2, "--epochs", 1)
     assert call(*options)[0] == call(*options, "--precision", "bf16")[0] == 0
     states = [next(folder.glob("state/*.pt")).read_bytes() for folder in folders(tmp_path)]
     assert len(states) == 2
@@ -316,8 +316,8 @@ def test_mixed_precision_on_a_cpu(tmp_path: Path, call: Call, vilt_folder: Path)
 
 def test_settings_reach_their_method(tmp_path: Path, call: Call, vilt_folder: Path) -> None:
     code, out, _ = call(
-        "--method", "ssf", "finetune", "--backbone", vilt_folder, "--dry-run",
-        "--set", "distillation=1", "ssf.distillation=2", "ssf.selection=random",
+        "--method", "replay", "finetune", "--backbone", vilt_folder, "--dry-run",
+        "--set", "distillation=1", "replay.distillation=2", "replay.selection=random",
     )  # fmt: skip
     assert code == 0
     assert "settings: distillation=2.0, selection=random" in out

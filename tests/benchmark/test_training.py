@@ -18,7 +18,7 @@ from benchmark.data import Sample, Samples, open_data
 from benchmark.devices import join_processes, make_accelerator
 from benchmark.find_method import find
 from benchmark.memory import Exemplar
-from benchmark.method import Method, NoSettings, Phase, Task
+from benchmark.method import Method, NoSettings, PhaseData, MethodContext
 from benchmark.training import (
     _Steps,
     learning_rate_factor,
@@ -46,8 +46,8 @@ def samples(coloured: Path) -> Samples:
 
 
 @pytest.fixture
-def phase(samples: Samples) -> Phase:
-    return Phase(1, range(6), 6, samples)
+def phase(samples: Samples) -> PhaseData:
+    return PhaseData(1, range(6), 6, samples)
 
 
 @pytest.fixture
@@ -74,15 +74,15 @@ def make_method(mean_colour: Path) -> Callable[[], Method]:
             return scores + 1e-9 * torch.rand(()) + 1e-9 * random.random()
 
     def make() -> Method:
-        task = Task(6, "", "ssf", None, 4, 0, torch.device("cpu"))
+        context = MethodContext(6, "", "ssf", None, 4, 0, torch.device("cpu"))
         torch.manual_seed(5)
-        return Careless(task, NoSettings())
+        return Careless(context, NoSettings())
 
     return make
 
 
 def train(
-    method: Method, phase: Phase, accelerator: Accelerator, checkpoint: Path, **options: Any
+    method: Method, phase: PhaseData, accelerator: Accelerator, checkpoint: Path, **options: Any
 ) -> list[float]:
     """Losses; `stop_after` steps it breaks off."""
     stop_after = options.pop("stop_after", None)
@@ -101,7 +101,7 @@ def train(
 
 
 def test_each_epoch_has_every_item_once_in_an_order_of_its_own(
-    phase: Phase, make_method: Callable[[], Method]
+    phase: PhaseData, make_method: Callable[[], Method]
 ) -> None:
     orders = []
     method = make_method()
@@ -124,7 +124,7 @@ def test_each_epoch_has_every_item_once_in_an_order_of_its_own(
 
 @pytest.mark.parametrize("world", [2, 4])
 def test_processes_share_the_micro_batches_of_one(
-    phase: Phase, make_method: Callable[[], Method], world: int
+    phase: PhaseData, make_method: Callable[[], Method], world: int
 ) -> None:
     def parts(rank: int, world: int, step: int) -> list[Any]:
         place: Any = SimpleNamespace(process_index=rank, num_processes=world)
@@ -142,7 +142,7 @@ def test_processes_share_the_micro_batches_of_one(
 @pytest.mark.parametrize(("stop_after", "scaled"), [(1, False), (5, False), (14, False), (6, True)])
 def test_a_phase_that_was_stopped_goes_on_to_the_same_weights(
     tmp_path: Path,
-    phase: Phase,
+    phase: PhaseData,
     make_method: Callable[[], Method],
     accelerator: Accelerator,
     stop_after: int,
@@ -167,7 +167,7 @@ def test_a_phase_that_was_stopped_goes_on_to_the_same_weights(
 
 
 def test_workers_change_nothing(
-    tmp_path: Path, phase: Phase, make_method: Callable[[], Method], accelerator: Accelerator
+    tmp_path: Path, phase: PhaseData, make_method: Callable[[], Method], accelerator: Accelerator
 ) -> None:
     alone = train(make_method(), phase, accelerator, tmp_path / "a.pt", checkpoint_seconds=9)
     shared = train(
@@ -178,7 +178,7 @@ def test_workers_change_nothing(
 
 
 def test_nothing_outside_notices_what_a_method_draws(
-    tmp_path: Path, phase: Phase, make_method: Callable[[], Method], accelerator: Accelerator
+    tmp_path: Path, phase: PhaseData, make_method: Callable[[], Method], accelerator: Accelerator
 ) -> None:
     def draws() -> list[Any]:
         return [
@@ -198,7 +198,7 @@ def test_nothing_outside_notices_what_a_method_draws(
 
 
 def test_optimizers_of_former_phases_are_let_go(
-    tmp_path: Path, phase: Phase, make_method: Callable[[], Method], accelerator: Accelerator
+    tmp_path: Path, phase: PhaseData, make_method: Callable[[], Method], accelerator: Accelerator
 ) -> None:
     for number in range(3):
         train(make_method(), phase, accelerator, tmp_path / f"{number}.pt")
@@ -206,11 +206,11 @@ def test_optimizers_of_former_phases_are_let_go(
 
 
 def test_nothing_to_train_is_no_step(
-    tmp_path: Path, phase: Phase, make_method: Callable[[], Method], accelerator: Accelerator
+    tmp_path: Path, phase: PhaseData, make_method: Callable[[], Method], accelerator: Accelerator
 ) -> None:
     frozen = make_method()
     frozen.model.requires_grad_(False)
-    none = Phase(0, range(6), 6, phase.train.of_classes([]))
+    none = PhaseData(0, range(6), 6, phase.train.of_classes([]))
     for method, of, epochs in (
         (frozen, phase, 1),
         (make_method(), none, 1),
@@ -222,7 +222,7 @@ def test_nothing_to_train_is_no_step(
 
 
 def test_predictions_are_of_classes_seen_and_do_not_depend_on_the_batch(
-    phase: Phase, make_method: Callable[[], Method], accelerator: Accelerator
+    phase: PhaseData, make_method: Callable[[], Method], accelerator: Accelerator
 ) -> None:
     method = make_method()
     everything = predict(method, phase.train, 6, accelerator)

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from transformers import ViltConfig, ViltModel
 
-from baselines.ssf import ScaleShift, merge, tune
+from baselines.tuning import ScaleShift, merge, tune
 from baselines.views import Batch, Preprocessor, collate
 from baselines.vilt import PatchProjection, Vilt
 from mm_imagenet_r.errors import UserError
