@@ -223,10 +223,9 @@ class Vilt(nn.Module):
         """Return (B, 1, D), [CLS] after the final layer norm."""
         layout = Layout(batch, _count(prompts))
         x = self._embed(batch, layout, prompts)
-        *layers, (last, prefix, adapter) = self._layers(prefixes, adapters)
-        for layer, *inserted in layers:
-            x = block(layer, x, layout, prefix=inserted[0], adapter=inserted[1])
-        x = block(last, x, layout, prefix=prefix, adapter=adapter, cls_only=True)
+        last = len(self.model.encoder.layer) - 1
+        for i, (layer, prefix, adapter) in enumerate(self._layers(prefixes, adapters)):
+            x = block(layer, x, layout, prefix=prefix, adapter=adapter, cls_only=i == last)
         return cast(Tensor, self.model.layernorm(x))
 
     def _layers(
