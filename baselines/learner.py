@@ -222,8 +222,11 @@ class ViltLearner(ViltMethod):
 
     def __init__(self, context: MethodContext, settings: Any) -> None:
         super().__init__(context, settings)
-        classifier = Classifier(self.vilt, context.num_classes, self.generator)
-        self.model = classifier.to(context.device)
+        self.model = self.build().to(context.device)
+
+    def build(self) -> Classifier:
+        """The model before any training."""
+        return Classifier(self.vilt, self.context.num_classes, self.generator)
 
     def begin_phase(self, phase: PhaseData, memory: Memory) -> None:
         """Let the head grow."""
