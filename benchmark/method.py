@@ -32,6 +32,11 @@ REGISTRY: dict[str, tuple[str, str]] = {
         "baselines.random_patches:RandomPatches",
         "exemplar masking with patches drawn at random: the control for 'which patches'",
     ),
+    "icarl": ("baselines.icarl:ICaRL", "herding, distillation, nearest mean of exemplars"),
+    "derpp": ("baselines.derpp:DERpp", "DER++: a reservoir of samples with their logits"),
+    "l2p": ("baselines.l2p:L2P", "prompts chosen from a pool, on a frozen backbone"),
+    "ease": ("baselines.ease:EASE", "adapters for each phase, prototypes in all their subspaces"),
+    "ranpac": ("baselines.ranpac:RanPAC", "ridge regression on random features, adapted once"),
     "finetune": ("baselines.finetune:Finetune", "no memory: the lower bound"),
     "joint": ("baselines.joint:Joint", "all data of all phases at once: the upper bound"),
 }
