@@ -22,7 +22,7 @@ from baselines.distillation import DistillationSettings, DistillingLearner
 from baselines.learner import check_choice, require, setting
 from baselines.selection import Array
 from benchmark.memory import Memory, StoredExemplar
-from benchmark.method import PhaseData
+from benchmark.method import Method, PhaseData
 
 _log = logging.getLogger(__name__)
 #: Score of a class without exemplars: below that of any other, which is at least -4.
@@ -48,6 +48,7 @@ class ICaRL(DistillingLearner):
     """Herding, distillation, nearest mean of exemplars."""
 
     Settings = ICaRLSettings
+    save_pretrained = Method.save_pretrained  # class means are no linear head on the pooled token
     about: ClassVar[Mapping[str, str]] = {
         "paper": "Rebuffi et al. 2017",
         "link": "https://arxiv.org/abs/1611.07725",

@@ -25,7 +25,7 @@ from baselines.learner import Classifier, Labelled, ViltLearner, require, settin
 from baselines.views import Batch
 from benchmark.data import Sample
 from benchmark.memory import Exemplar, Memory
-from benchmark.method import Kind, PhaseData
+from benchmark.method import Kind, Method, PhaseData
 
 
 @dataclass(frozen=True)
@@ -104,6 +104,7 @@ class L2P(ViltLearner):
         "link": "https://arxiv.org/abs/2112.08654",
     }
     model: Prompted
+    save_pretrained = Method.save_pretrained  # prompts have no place in a ViltModel
     _first = 0
     _queries: Mapping[str, Tensor] = {}
 

@@ -91,7 +91,7 @@ class RanPAC(AdapterMethod):
 
     def _project(self, features: Tensor) -> Tensor:
         """(N, D) -> h (N, M), double precision on the CPU."""
-        return (features.double().cpu() @ self._projection).relu()
+        return (features.cpu().double() @ self._projection).relu()
 
     def state(self) -> dict[str, Tensor]:
         """Adapters, the upper half of G, Q and lambda."""
