@@ -137,5 +137,5 @@ def reweighted(
     )
     phases = cosines.shape[2]
     weights = torch.full_like(cosines[0], alpha / max(1, phases - 1 if divide else 1))
-    weights[torch.arange(len(own)), own] = 1
+    weights[torch.arange(len(own), device=own.device), own] = 1
     return (cosines * weights).sum(2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import random
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -170,4 +171,6 @@ def test_what_a_method_says_of_itself(name: str) -> None:
     assert kind.recipe.keys() <= {"tuning", "epochs", "learning_rate", "weight_decay"}
     assert kind.about.keys() <= {"paper", "authors", "link", "licence"}
     assert kind.Settings()  # has defaults
+    for module in kind.imports:
+        importlib.import_module(module)
     assert kind.sees_all_data == (name == "joint")
