@@ -15,7 +15,7 @@ from benchmark import results
 from benchmark.config import RunConfig
 from benchmark.find_method import find
 from benchmark.memory import read_records
-from benchmark.method import REGISTRY, Method, PhaseData, MethodContext
+from benchmark.method import REGISTRY, Method, MethodContext, PhaseData
 from benchmark.plan import Plan, make_plans
 from benchmark.results.records import EXEMPLARS, PREDICTIONS, read_exemplars, read_predictions
 from benchmark.results.verify import verify
