@@ -14,7 +14,8 @@ import pickle
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Sequence
+import types
+from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Any, TypeVar
 
@@ -79,7 +80,8 @@ def isolated(
     # Not a daemon: it may have to start workers that load data.
     process = context.Process(target=_child, args=(there, work, job))
     _flush()
-    process.start()
+    with _without_main():
+        process.start()
     there.close()
     try:
         while True:
@@ -135,6 +137,17 @@ def _follow_parent() -> None:
     if parent is not None:
         wait([parent.sentinel])
         os._exit(1)
+
+
+@contextlib.contextmanager
+def _without_main() -> Iterator[None]:
+    """Hide the program that calls: a process that is not forked would run its file once more."""
+    program = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = program
 
 
 def _flush() -> None:

@@ -130,7 +130,12 @@ class MemoryStore:
             self._read(int(key), entry)
 
     def open_phase(
-        self, phase: int, num_seen: int, samples: Mapping[str, RawSize] | None = None
+        self,
+        phase: int,
+        num_seen: int,
+        samples: Mapping[str, RawSize] | None = None,
+        *,
+        may_keep: bool = True,
     ) -> None:
         """Make room after training: with a total budget, old classes give up their surplus.
 
@@ -141,8 +146,9 @@ class MemoryStore:
             num_seen: Classes seen with it.
             samples: Samples that may be kept now, beside those that are kept already, and how much
                 of them there is; None for any, unmeasured.
+            may_keep: Whether the method is one that keeps anything.
         """
-        self.phase, self.num_seen, self._raw, self._open = phase, num_seen, samples, True
+        self.phase, self.num_seen, self._raw, self._open = phase, num_seen, samples, may_keep
         self._chosen.clear()
         for label, kept in () if self._shared else list(self._classes.items()):
             stay = len(kept)
@@ -165,7 +171,10 @@ class MemoryStore:
     ) -> list[StoredExemplar]:
         """See `Memory.keep`."""
         if not self._open:
-            raise ContractError("nothing can be kept here: call memory.keep in end_phase")
+            raise ContractError(
+                "nothing can be kept here: call memory.keep in end_phase, of a method whose `kind` "
+                "is 'replay'"
+            )
         if not 0 <= label < self.num_seen:
             raise ContractError(f"class {label} is none of the {self.num_seen} seen")
         held = {one.exemplar: one for one in self._classes.get(label, ())}

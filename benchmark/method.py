@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     import torch
 
     from benchmark.data import Sample, Samples
-    from benchmark.memory import Exemplar, Memory
+    from benchmark.exemplar import Exemplar
+from benchmark.memory import Memory
 
 #: Name -> where the class is, and one line about it.
 REGISTRY: dict[str, tuple[str, str]] = {
@@ -168,7 +169,7 @@ class Method:
         import numpy as np
         import torch
 
-        from benchmark.memory import StoredExemplar
+        from benchmark.exemplar import StoredExemplar
         from benchmark.method import Method
         from mm_imagenet_r.images import rgb
 

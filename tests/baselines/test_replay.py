@@ -14,7 +14,7 @@ from memories import ListMemory
 from baselines import selection
 from baselines.replay import Replay
 from benchmark.data import Samples
-from benchmark.memory import Exemplar
+from benchmark.exemplar import Exemplar
 from benchmark.method import PhaseData
 from mm_imagenet_r.errors import UserError
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmark.budget import Budget, fill, make_budget
-from benchmark.memory import Exemplar
+from benchmark.exemplar import Exemplar
 from mm_imagenet_r.errors import UserError
 
 SETTING = {"num_classes": 40, "mean_sample_bytes": 3412.5}

@@ -17,7 +17,7 @@ from benchmark.config import RunConfig
 from benchmark.data import Sample, Samples, open_data
 from benchmark.devices import join_processes, make_accelerator
 from benchmark.find_method import find
-from benchmark.memory import Exemplar
+from benchmark.exemplar import Exemplar
 from benchmark.method import Method, NoSettings, PhaseData, MethodContext
 from benchmark.training import (
     _Steps,
