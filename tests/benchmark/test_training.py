@@ -15,17 +15,13 @@ from accelerate import Accelerator
 
 from benchmark.config import RunConfig
 from benchmark.data import Sample, Samples, open_data
-from benchmark.devices import join_processes, make_accelerator
+from benchmark.devices import find_place, join
+from benchmark.evaluation import evaluate
+from benchmark.exemplar import Exemplar, StoredExemplar
 from benchmark.find_method import find
-from benchmark.exemplar import Exemplar
-from benchmark.method import Method, NoSettings, PhaseData, MethodContext
-from benchmark.training import (
-    _Steps,
-    learning_rate_factor,
-    predict,
-    reduce_gradients,
-    train_phase,
-)
+from benchmark.memory import ContractError, Memory, MemoryStore
+from benchmark.method import Method, MethodContext, NoSettings, PhaseData, Stage
+from benchmark.training import StageSteps, learning_rate_factor, reduce_gradients, train_phase
 
 CONFIG = RunConfig(device="cpu", epochs=3, batch_size=8, micro_batches=4, checkpoint_seconds=0)
 
@@ -36,8 +32,7 @@ class StoppedError(Exception):
 
 @pytest.fixture
 def accelerator() -> Accelerator:
-    join_processes(CONFIG)
-    return make_accelerator(CONFIG)
+    return join(CONFIG, find_place(CONFIG), "test")
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +69,7 @@ def make_method(mean_colour: Path) -> Callable[[], Method]:
             return scores + 1e-9 * torch.rand(()) + 1e-9 * random.random()
 
     def make() -> Method:
-        context = MethodContext(6, "", "ssf", None, 4, 0, torch.device("cpu"))
+        context = MethodContext(6, 3, "", "ssf", None, 4, 0, torch.device("cpu"))
         torch.manual_seed(5)
         return Careless(context, NoSettings())
 
