@@ -237,7 +237,8 @@ class RunConfig:
     def settings_of(self, method: str) -> dict[str, str]:
         """The `--set` items meant for `method`; one that names the method wins.
 
-        >>> config = RunConfig(method=("replay", "joint"), set=("tau=1", "replay.tau=2", "joint.a=3"))
+        >>> names, items = ("replay", "joint"), ("tau=1", "replay.tau=2", "joint.a=3")
+        >>> config = RunConfig(method=names, set=items)
         >>> config.settings_of("replay")
         {'tau': '2'}
         """

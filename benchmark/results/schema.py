@@ -277,38 +277,6 @@ class Result(ResultBase):
     metrics: Metrics
 
 
-def problems(value: object) -> list[str]:
-    """Say what keeps a parsed JSON value from being a `Result`; an empty list means nothing does.
-
-    >>> problems({})[0]
-    'schema_version is missing'
-    """
-    found = list(mismatches(value, Result, ""))
-    if found:
-        return found
-    result = typing.cast(Result, value)
-    phases, matrix = result["phases"], result["accuracy_matrix"]
-    if not phases:
-        return ["phases is empty"]
-    if not len(phases) == len(matrix) == len(result["test_sizes"]):
-        found.append("phases, accuracy_matrix and test_sizes differ in length")
-    for t, row in enumerate(matrix):
-        if len(row) != t + 1:
-            found.append(f"accuracy_matrix[{t}] has {len(row)} numbers instead of {t + 1}")
-        if not all(0 <= accuracy <= 100 for accuracy in row):
-            found.append(f"accuracy_matrix[{t}] holds a number that is no percentage")
-    classes = len(result["class_order"]["order"])
-    if len(result["class_order"]["names"]) != classes:
-        found.append("class_order.names and class_order.order differ in length")
-    named = {c for phase in phases for c in phase["classes"]}
-    named |= {int(c) for phase in phases for c in phase["memory"]["per_class"] if c.isdecimal()}
-    if not named <= set(range(classes)):
-        found.append("phases name classes that class_order does not have")
-    if any(not c.isdecimal() for phase in phases for c in phase["memory"]["per_class"]):
-        found.append("a key of memory.per_class is no class number")
-    return found
-
-
 def mismatches(value: object, hint: Any, where: str) -> typing.Iterator[str]:
     """Compare a JSON value with a type made of TypedDicts, lists, dicts, unions and scalars.
 
@@ -321,14 +289,14 @@ def mismatches(value: object, hint: Any, where: str) -> typing.Iterator[str]:
         One sentence per mismatch.
 
     >>> list(mismatches([1, "a"], list[int], "numbers"))
-    ['numbers[1] is no integer']
+    ['numbers[1] is not an integer']
     """
     origin = typing.get_origin(hint)
     if hint is Any:
         return
     if typing.is_typeddict(hint):
         if not isinstance(value, Mapping):
-            yield f"{where or 'the file'} is no object"
+            yield f"{where or 'the file'} is not an object"
             return
         for key, inner in typing.get_type_hints(hint).items():
             path = f"{where}.{key}" if where else key
@@ -338,13 +306,13 @@ def mismatches(value: object, hint: Any, where: str) -> typing.Iterator[str]:
                 yield from mismatches(value[key], inner, path)
     elif origin is list:
         if not isinstance(value, list):
-            yield f"{where} is no list"
+            yield f"{where} is not a list"
             return
         for index, item in enumerate(value):
             yield from mismatches(item, typing.get_args(hint)[0], f"{where}[{index}]")
     elif origin is dict:
         if not isinstance(value, Mapping):
-            yield f"{where} is no object"
+            yield f"{where} is not an object"
             return
         for key, item in value.items():
             yield from mismatches(item, typing.get_args(hint)[1], f"{where}.{key}")
@@ -353,7 +321,7 @@ def mismatches(value: object, hint: Any, where: str) -> typing.Iterator[str]:
         if all(any(mismatches(value, kind, where)) for kind in kinds):
             yield f"{where} is neither {' nor '.join(_name(kind) for kind in kinds)}"
     elif not _is_a(value, hint):
-        yield f"{where} is no {_name(hint)}"
+        yield f"{where} is not {_name(hint)}"
 
 
 def _is_a(value: object, kind: type) -> bool:
@@ -364,5 +332,5 @@ def _is_a(value: object, kind: type) -> bool:
 
 
 def _name(kind: Any) -> str:
-    plain = {int: "integer", float: "number", str: "text", bool: "true or false"}
+    plain = {int: "an integer", float: "a number", str: "text", bool: "true or false"}
     return "null" if kind is types.NoneType else plain.get(kind, str(kind))

@@ -142,11 +142,11 @@ def test_settings_are_defaults_then_preset_then_what_is_given() -> None:
     ("given", "message"),
     [
         ({"rat": "1"}, r"Adjustable has no setting 'rat': did you mean 'rate'.*METHOD.rat=..."),
-        ({"rate": "much"}, r"--set rate: 'much' is no number"),
-        ({"rate": "nan"}, r"'nan' is no number"),
+        ({"rate": "much"}, r"--set rate: 'much' is not a number"),
+        ({"rate": "nan"}, r"'nan' is not a number"),
         ({"rate": "2"}, r"Adjustable: rate=2.0: at most 1"),
-        ({"flag": "perhaps"}, r"'perhaps' is no true or false"),
-        ({"steps": "1.5"}, r"'1.5' is no whole number"),
+        ({"flag": "perhaps"}, r"'perhaps' is not a true or false"),
+        ({"steps": "1.5"}, r"'1.5' is not a whole number"),
     ],
 )
 def test_impossible_settings_are_refused(given: dict[str, str], message: str) -> None:
