@@ -15,12 +15,13 @@ from benchmark import metrics, report
 from benchmark.devices import Log, Place, tracking
 from benchmark.display import Display
 from benchmark.isolation import isolated
+from benchmark.older_runs import age, finished_elsewhere
 from benchmark.phase import LearnJob, TestJob, learn, meet, test
 from benchmark.plan import Plan
 from benchmark.randomness import stream
 from benchmark.results.schema import MemoryLedger, PhaseRecord
 from benchmark.run_folder import Learnt, RunFolder
-from benchmark.write_results import finished_elsewhere, write_results
+from benchmark.write_results import write_results
 
 _LOGGED = 10  # steps from one loss that a tracker is told to the next
 
@@ -33,7 +34,7 @@ def run_cell(plan: Plan, place: Place, display: Display) -> Path:
     """
     config = plan.config
     if not config.overwrite and (older := finished_elsewhere(config)):
-        display.already_done(older, "by an older version")
+        display.already_done(older, age(older, plan))
         return older
     folder = RunFolder(config.folder(), writes=place.main)
     with folder.locked(), tracking(config, place) as log:
@@ -43,7 +44,7 @@ def run_cell(plan: Plan, place: Place, display: Display) -> Path:
             isolated(meet, (config, place), display.report)
         folder.check_identity(**plan.facts(place))
         if folder.is_complete():
-            display.already_done(folder.path, plan.age(folder))
+            display.already_done(folder.path, age(folder.path, plan))
         else:
             folder.reload()
             experiment = Experiment(plan, folder, place, display, log)

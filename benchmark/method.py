@@ -154,12 +154,11 @@ class Method:
     The harness owns data order, memory, evaluation and checkpoints. Each phase is learnt in a
     process of its own by a fresh object whose state is loaded from disk, and tested in another one,
     so nothing but `state()` and the memory passes from a phase to the next, or from training to
-    testing. The hooks are called in this order::
+    testing. The hooks are called in this order:
 
-        learning    __init__, load_state, begin_phase,
-                    stages -> for each stage: collate, loss, before_step for every step,
-                    end_phase, state
-        testing     __init__, load_state, begin_test, collate, predict
+    * learning: `__init__`, `load_state`, `begin_phase`, `stages`, for every step of each stage
+      `collate`, `loss` and `before_step`, then `end_phase` and `state`;
+    * testing: `__init__`, `load_state`, `begin_test`, then `collate` and `predict`.
 
     Draw from `MethodContext.rng` and the generators you are given. The global ones of Python, NumPy
     and torch are seeded around every hook, so they do no harm either.

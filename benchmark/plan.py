@@ -15,10 +15,11 @@ from benchmark.cells import cells
 from benchmark.class_order import class_order
 from benchmark.config import Recipe, RunConfig, dashed, resolve_recipe
 from benchmark.data import Archive, ColumnNames, Data, open_data
-from benchmark.find_method import find, harness_sha256, make_settings, source_sha256
+from benchmark.find_method import find, make_settings
 from benchmark.exemplar import StoredExemplar
 from benchmark.method import Method, MethodContext
 from benchmark.results.schema import Result
+from benchmark.source_hash import harness_sha256, method_sha256
 from benchmark.wording import amount_words
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.files import check_writable
@@ -119,7 +120,7 @@ class Plan(Cell):
             "config": self.config.identity(),
             "data": self.data.data_sha256,
             "split": self.data.split_sha256,
-            "method": source_sha256(self.method),
+            "method": method_sha256(self.method),
             "harness": harness_sha256(),
             "counts": json_sha256(self.budget.counts),
         }
