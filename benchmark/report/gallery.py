@@ -99,7 +99,7 @@ def gallery(items: Sequence[Item]) -> Html:
 
 
 def caption(words: Sequence[Word]) -> Html:
-    """StoredExemplar words strong, discarded ones light and struck through; pieces stick to their word.
+    """Kept words strong, discarded ones light and struck through; pieces stick to their word.
 
     >>> caption([{"text": "ant", "kept": True}, {"text": "##ler", "kept": False},
     ...          {"text": ",", "kept": False}, {"text": "bear", "kept": True}])
