@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import pickle
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -82,14 +81,16 @@ class Checkpoint:
         self.path = path
         self._method = method
         self._parts: dict[str, Any] = {}
-        saved: dict[str, Any] = {"finished": [], "step": 0, "amid": None, "training": {}}
+        saved: dict[str, Any] = {"finished": [], "step": 0, "amid": {}, "training": {}}
         if path.exists():
             saved = _read(path)
         try:
             self.finished: list[dict[str, Any]] = list(saved["finished"])
             self.step = int(saved["step"])
             self.training = Training(**saved["training"])
-            self._amid: dict[str, Any] | None = saved["amid"]
+            self._amid: dict[str, Any] = saved["amid"]
+            if len(self.training.losses) != self.step or bool(self._amid) != bool(self.step):
+                raise ValueError(f"{self.step} steps")
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(_damaged(path)) from error
 
@@ -110,17 +111,17 @@ class Checkpoint:
             fresh = torch.amp.GradScaler(accelerator.device.type)
             accelerator.scaler.load_state_dict(fresh.state_dict())
             self._parts["scaler"] = accelerator.scaler
-        if self._amid is None:
+        if not self._amid:
             return
         try:
-            if not 0 < self.step < steps or len(self.training.losses) != self.step:
+            if not 0 < self.step < steps:
                 raise ValueError(f"step {self.step} of {steps}")
             _load(self._method, self._amid)
             for name, part in self._parts.items():
                 part.load_state_dict(self._amid[name])
         except (KeyError, ValueError, RuntimeError) as error:
             raise UserError(_damaged(self.path)) from error
-        self._amid = None
+        self._amid = {}
 
     def step_done(self, loss: float) -> None:
         """Count a step of the stage under way."""
@@ -135,7 +136,7 @@ class Checkpoint:
 
     def write(self) -> None:
         """Save atomically."""
-        amid: dict[str, Any] | None = None
+        amid: dict[str, Any] = {}
         if self.step:
             amid = _tensors(self._method)
             amid |= {name: part.state_dict() for name, part in self._parts.items()}
@@ -168,7 +169,7 @@ def _read(path: Path) -> dict[str, Any]:
     """
     try:
         found: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError, OSError) as error:
+    except Exception as error:  # damaged bytes raise whatever they lead the reader into
         raise UserError(_damaged(path)) from error
     return found
 
