@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -102,7 +103,7 @@ class RunFolder:
             lock = (self.path / ".lock").open("w")
         except OSError as error:
             raise UserError(f"{explain(error, self.path / '.lock')} (--output)") from error
-        with lock:
+        with lock, _of_this_process(lock):
             deadline = time.monotonic() + _PATIENCE
             while not _try_lock(lock):
                 if time.monotonic() > deadline:
@@ -241,6 +242,28 @@ class RunFolder:
 
     def _begun(self, index: int) -> Path:
         return self.path / "state" / f"phase-{index:02d}.begun"
+
+
+_locks: set[Any] = set()
+
+
+@contextlib.contextmanager
+def _of_this_process(lock: Any) -> Iterator[None]:
+    """Keep the lock from processes that are forked: one that is left over would hold it too."""
+    _locks.add(lock)
+    try:
+        yield
+    finally:
+        _locks.discard(lock)
+
+
+def _close_locks() -> None:
+    for lock in _locks:
+        os.close(lock.fileno())
+    _locks.clear()
+
+
+os.register_at_fork(after_in_child=_close_locks)
 
 
 def _try_lock(file: Any) -> bool:

@@ -172,7 +172,7 @@ def test_a_run_that_stops_goes_on_after_its_last_finished_phase(
     assert not (folder / "result.json").exists()
     code, out, _ = call()
     assert code == 0
-    assert "going on after phase 2 of 3" in out
+    assert "resuming after phase 2 of 3" in out
     assert out.count("\nphase ") == 1
     assert outcome(folder) == outcome(undisturbed)
 
