@@ -70,7 +70,7 @@ def test_page_of_a_run_has_every_part(
     page = Page(report.write_report(tmp_path))
     for words in (
         "Exemplar masking",
-        "7 classes of mini learnt in 3 phases, 3 classes first, then 2 each",
+        "7 classes of shapes learnt in 3 phases, 3 classes first, then 2 each",
         "5 samples a class = 17.1 kB, in bytes",
         "the memory grows with the classes",
         "Accuracy matrix",
@@ -79,6 +79,9 @@ def test_page_of_a_run_has_every_part(
         "Beside the memory",
         "What is mistaken",
         "Phases and time",
+        "Every stage",
+        "192 predictions were repeated among other samples: none differed.",
+        "scales and shifts, 10 epochs, learning rate 0.01, weight decay 0.01",
         "backward_transfer",
         "python -m benchmark.run --config result.json",
         "812 B of",
@@ -208,8 +211,8 @@ def test_a_large_gallery_is_folded_not_cut(
         ({"grid": [80]}, "grid is not"),
         ({"image": "not base64!"}, "no base64 of a JPEG"),
         ({"image": "aGVsbG8="}, "no base64 of a JPEG"),
-        ({"words": ["a"]}, r"words\[0\] is no object"),
-        ({"bytes": "many"}, "bytes is no integer"),
+        ({"words": ["a"]}, r"words\[0\] is not an object"),
+        ({"bytes": "many"}, "bytes is not an integer"),
     ],
 )
 def test_broken_galleries_are_refused(
