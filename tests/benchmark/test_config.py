@@ -132,7 +132,10 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         ("--tuning lora", "--tuning lora: known: full, head, ssf"),
         ("--set tau", "--set tau: write key=value"),
         ("--set =3", "--set =3: write key=value"),
-        ("--method replay --set joint.a=1", "joint is not among the methods that run: known: replay"),
+        (
+            "--method replay --set joint.a=1",
+            "joint is not among the methods that run: known: replay",
+        ),
         ("--method replay --set repla.a=1", "did you mean 'replay'"),
         ("--like replay", "--like is now called --match-exemplars-of: write that instead"),
     ],
@@ -229,12 +232,17 @@ def test_settings_that_mean_the_same_are_one_cell() -> None:
     plain = cell("--method replay")
     assert plain == given("--method replay")
     assert cell("--method replay --set distillation=0.00 selection=herding") == plain
-    same = [cell(f"--method replay --set distillation={text}") for text in ("1", "1.0", "1e0", "+1.")]
+    same = [
+        cell(f"--method replay --set distillation={text}") for text in ("1", "1.0", "1e0", "+1.")
+    ]
     assert {found.set for found in same} == {("distillation=1",)}
     paper = cell("--method exemplar_masking@paper --set attention=last mask_text=YES")
     assert paper.set == ()
     assert cell("--method exemplar_masking@paper --set attention=mean").set == ("attention=mean",)
-    liked = cell("--match-exemplars-of replay --set replay.distillation=2.0 text_swap_prob=0.25 replay.selection=herding")
+    liked = cell(
+        "--match-exemplars-of replay --set replay.distillation=2.0 text_swap_prob=0.25 "
+        "replay.selection=herding"
+    )
     assert liked.set == ("text_swap_prob=0.25", "replay.distillation=2")
     assert reference_run(liked) == cell("--method replay --set distillation=2")
     with pytest.raises(UserError, match="no setting 'a'"):
@@ -246,12 +254,16 @@ def test_folders_have_readable_names() -> None:
     setting, method, run = config.folder().parts[1:]
     assert (setting, method) == ("my_photos-5phases-20MB-bytes", "mine-My")
     assert run.startswith("seed0-")
-    liked = RunConfig(method=("replay",), match_exemplars_of="em@paper", memory="1", currency="samples")
+    liked = RunConfig(
+        method=("replay",), match_exemplars_of="em@paper", memory="1", currency="samples"
+    )
     assert liked.folder().parts[1] == "mini-10phases-1-samples-matching-em@paper"
 
 
 def test_the_model_of_like_is_the_run_with_its_own_settings() -> None:
-    config = given("--method replay --match-exemplars-of em --memory 1 --seeds 4 --set a=1 em.tau=0.5")
+    config = given(
+        "--method replay --match-exemplars-of em --memory 1 --seeds 4 --set a=1 em.tau=0.5"
+    )
     (cell,) = config.cells()
     assert cell.set == ("a=1", "em.tau=0.5")
     assert cell.reference_run() == given("--method em --memory 1 --seeds 4 --set tau=0.5")

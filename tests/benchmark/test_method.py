@@ -19,7 +19,7 @@ from benchmark.find_method import (
     make_settings,
     source_sha256,
 )
-from benchmark.method import REGISTRY, Method, NoSettings, MethodContext
+from benchmark.method import REGISTRY, Method, MethodContext, NoSettings
 from mm_imagenet_r.errors import UserError
 
 
@@ -168,8 +168,8 @@ def test_a_method_without_settings_takes_none() -> None:
 
 def make_context(**changes: Any) -> MethodContext:
     options: dict[str, Any] = {
-        "num_classes": 3, "num_phases": 2, "backbone": "tiny", "tuning": "ssf", "max_text_length": None,
-        "batch_size": 4, "seed": 0, "device": torch.device("cpu"),
+        "num_classes": 3, "num_phases": 2, "backbone": "tiny", "tuning": "ssf",
+        "max_text_length": None, "batch_size": 4, "seed": 0, "device": torch.device("cpu"),
     }  # fmt: skip
     return MethodContext(**options | changes)
 

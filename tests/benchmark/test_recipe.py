@@ -1,4 +1,4 @@
-"""Defaults that depend on the method, options without effect on it, and names of former versions."""
+"""Defaults that depend on the method, options without effect on it, and former names."""
 
 from __future__ import annotations
 
@@ -104,7 +104,9 @@ def test_the_reference_run_has_its_own_recipe() -> None:
 
 @pytest.mark.usefixtures("own")
 def test_a_recipe_of_other_options_is_a_fault_of_the_program() -> None:
-    with pytest.raises(ValueError, match=r"Wrong.recipe has 'momentum'; it may hold tuning, epochs"):
+    with pytest.raises(
+        ValueError, match=r"Wrong.recipe has 'momentum'; it may hold tuning, epochs"
+    ):
         recipe("--method own.py:Wrong")
 
 

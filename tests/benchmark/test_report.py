@@ -94,6 +94,19 @@ def test_page_of_a_run_has_every_part(
     assert page.count("section") + page.count("section", class_="open") >= 9
 
 
+def test_page_shows_further_classifiers_and_the_loss(tmp_path: Path, synthetic_run: Make) -> None:
+    synthetic_run(tmp_path / "one", **SMALL)
+    alone = Page(report.write_report(tmp_path / "one"))
+    assert "Its classifiers" not in alone.text
+    synthetic_run(tmp_path / "two", **SMALL, others=("linear",))
+    page = Page(report.write_report(tmp_path / "two"))
+    assert "Its classifiers" in page.text
+    assert "linear" in page.text
+    assert page.text.count("training loss") == 2
+    assert "110 kB" in page.text
+    assert "112 kB" in page.text  # outside the memory, by phase
+
+
 def test_page_needs_nothing_from_outside(
     tmp_path: Path, synthetic_run: Make, gallery_item: Item
 ) -> None:
@@ -209,8 +222,8 @@ def test_a_large_gallery_is_folded_not_cut(
     [
         ({"kept": [True]}, r"gallery\[0\] needs 80 numbers"),
         ({"grid": [80]}, "grid is not"),
-        ({"image": "not base64!"}, "no base64 of a JPEG"),
-        ({"image": "aGVsbG8="}, "no base64 of a JPEG"),
+        ({"image": "not base64!"}, "not base64 of a JPEG"),
+        ({"image": "aGVsbG8="}, "not base64 of a JPEG"),
         ({"words": ["a"]}, r"words\[0\] is not an object"),
         ({"bytes": "many"}, "bytes is not an integer"),
     ],

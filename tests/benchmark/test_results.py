@@ -22,8 +22,8 @@ from benchmark import metrics, results
 from benchmark.results import formats as table_formats
 from benchmark.results import records
 from benchmark.results import tables as result_tables
-from benchmark.results.schema import Result
 from benchmark.results.prediction_check import matrix_of
+from benchmark.results.schema import Result
 from benchmark.results.verify import verify
 from mm_imagenet_r.errors import UserError
 
@@ -86,6 +86,60 @@ def test_parquet_round_trip(tmp_path: Path) -> None:
     assert records.read_exemplars(tmp_path / "e.parquet") == kept
     records.write_exemplars(tmp_path / "none.parquet", [])
     assert records.read_exemplars(tmp_path / "none.parquet") == []
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "kind"),
+    [
+        ("label", [1, None], "int32"),
+        ("label", ["a", "b"], "string"),
+        ("prediction", [[1], [2]], "list"),
+        ("phase", [0, 10**18], "int64"),
+    ],
+)
+def test_columns_of_another_kind_are_refused(
+    tmp_path: Path, name: str, values: list[Any], kind: str
+) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    kinds = {"list": pa.list_(pa.int32())}
+    columns = {
+        "phase": pa.array([0, 0], pa.int16()),
+        "file_name": pa.array(["a", "b"]),
+        "label": pa.array([0, 0], pa.int32()),
+        "prediction": pa.array([0, 0], pa.int32()),
+    }
+    path = tmp_path / "p.parquet"
+    pq.write_table(pa.table(columns), path)
+    assert records.read_predictions(path)[0] == records.Prediction(0, "a", 0, 0, "")
+    columns[name] = pa.array(values, kinds.get(kind) or pa.type_for_alias(kind))
+    pq.write_table(pa.table(columns), path)
+    with pytest.raises(UserError, match=rf"p.parquet cannot be read .*column {name} is not"):
+        records.read_predictions(path)
+
+
+def test_rows_of_further_classifiers(tmp_path: Path, synthetic_run: Make) -> None:
+    run = synthetic_run(tmp_path, **SMALL, others=("linear", "nearest"))
+    assert verify(tmp_path) == []
+    rows = result_tables.table([run])
+    assert rows[0].label == "Exemplar masking"
+    assert {row.label for row in rows[1:]} == {
+        "Exemplar masking · linear", "Exemplar masking · nearest",
+    }  # fmt: skip
+    assert rows[0].average.mean > rows[1].average.mean
+    assert rows[0].bytes == rows[1].bytes
+    parsed = list(csv.DictReader(io.StringIO(table_formats.csv_text(rows))))
+    assert sorted(row["classifier"] for row in parsed) == ["linear", "nearest", "own"]
+    assert {row["kind"] for row in parsed} == {"replay"}
+
+
+def test_a_result_older_than_an_option_stands_beside_newer_ones(
+    tmp_path: Path, synthetic_run: Make
+) -> None:
+    older, newer = (synthetic_run(tmp_path, **SMALL, seed=seed) for seed in (0, 1))
+    del older["config"]["precision"]
+    assert [row.seeds for row in result_tables.table([older, newer])] == [(0, 1)]
 
 
 def test_newer_schema_says_upgrade(tmp_path: Path, synthetic_run: Make) -> None:
@@ -353,7 +407,9 @@ def test_table_groups_by_everything_but_the_seed(tmp_path: Path, synthetic_run: 
     other = synthetic_run(tmp_path, **SMALL, settings={"tau": 0.6})
     ssf = synthetic_run(tmp_path, **SMALL, method="replay", share=1.0)
     long = synthetic_run(tmp_path, **SMALL, method="replay", share=1.0, config={"epochs": 20})
-    there = synthetic_run(tmp_path, **SMALL, method="replay", seed=5, config={"output": "elsewhere"})
+    there = synthetic_run(
+        tmp_path, **SMALL, method="replay", seed=5, config={"output": "elsewhere"}
+    )
     big = synthetic_run(tmp_path, **SMALL, memory=10)
     samples = synthetic_run(tmp_path, **SMALL, currency="samples")
     long["config"]["dataset"] = "elsewhere/mini"
@@ -411,7 +467,11 @@ def test_rows_are_told_apart_by_what_made_them(tmp_path: Path, synthetic_run: Ma
         f"epochs={epochs})" for epochs in (run["config"]["epochs"], longer["config"]["epochs"])
     }
     likes: list[Any] = [
-        {**run, "match_exemplars_of": {**REFERENCE, "method_settings": {"tau": tau}, "seed": seed}, "seed": seed}
+        {
+            **run,
+            "match_exemplars_of": {**REFERENCE, "method_settings": {"tau": tau}, "seed": seed},
+            "seed": seed,
+        }
         for seed in (0, 1)
         for tau in (1.0, 0.5)
     ]

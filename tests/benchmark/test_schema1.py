@@ -152,9 +152,7 @@ def test_the_command_says_what_they_are_too_old_for(capsys: pytest.CaptureFixtur
     assert "schema 1, too old to check: hashes of predictions" in out
 
 
-def test_a_new_metric_breaks_no_old_result(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_new_metric_breaks_no_old_result(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     worst = metrics.Metric(lambda matrix, _: min(matrix[-1]), "lowest accuracy of a phase")
     monkeypatch.setitem(metrics.METRICS, "worst_phase", worst)
     assert verify(FINISHED[0]) == []
