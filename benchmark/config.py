@@ -77,7 +77,7 @@ class RunConfig:
     )
     partial: bool = _option(
         False,
-        "go on where images or captions of mm_imagenet_r or upmc_food101 are absent or broken",
+        "continue where images or captions of mm_imagenet_r or upmc_food101 are absent or broken",
     )
     captions: Path | None = _option(
         None, "csv, tsv, jsonl or Parquet with the columns file_name and caption"

@@ -178,4 +178,5 @@ class Experiment:
             "memory": learnt["memory"],
             "gallery": learnt["gallery"],
             "state": learnt["state"],
+            "hardware": learnt["hardware"],
         }

@@ -27,6 +27,7 @@ from benchmark.memory import ContractError, Memory, MemoryStore, RawSize
 from benchmark.method import Method, PhaseData
 from benchmark.plan import Cell
 from benchmark.randomness import seeded, stream
+from benchmark.results.provenance import hardware
 from benchmark.results.schema import PhaseRecord, StateInfo
 from benchmark.run_folder import Learnt, RunFolder
 from benchmark.training import train_phase
@@ -150,6 +151,9 @@ def learn(job: LearnJob, tell: Report) -> Learnt:
             ),
             "gallery": gallery,
             "state": info,
+            "hardware": hardware(
+                accelerator.device.type, accelerator.num_processes, _accelerator_name(accelerator)
+            ),
         }
         folder.write_learnt(index, learnt, tensors)
         accelerator.wait_for_everyone()
@@ -177,6 +181,12 @@ def restored(job: TestJob, accelerator: Accelerator) -> Method:
     with seeded(stream(job.cell.config.seeds[0], "harness/begin test", job.index)):
         method.begin_test(job.num_seen, Memory(store))
     return method
+
+
+def _accelerator_name(accelerator: Accelerator) -> str:
+    if accelerator.device.type != "cuda":
+        return ""
+    return str(torch.cuda.get_device_name(accelerator.device))
 
 
 @contextlib.contextmanager

@@ -59,6 +59,7 @@ class Learnt(TypedDict):
         trainable_parameters: Their number.
         gallery: Pictures for the report.
         state: Hash and length of the file of the method's tensors.
+        hardware: What it was learnt on.
     """
 
     stages: list[StageResult]
@@ -72,6 +73,7 @@ class Learnt(TypedDict):
     trainable_parameters: int
     gallery: list[dict[str, Any]]
     state: StateInfo
+    hardware: dict[str, Any]
 
 
 class RunFolder:

@@ -80,7 +80,7 @@ def read_gallery(folder: Path) -> list[Item]:
             elif not len(item["attention"]) == len(item["kept"]) == size:
                 found.append(f"gallery[{index}] needs {size} numbers in attention and kept")
             if _data_url(item["image"]) is None:
-                found.append(f"gallery[{index}].image is no base64 of a JPEG, PNG, WebP or GIF")
+                found.append(f"gallery[{index}].image is not base64 of a JPEG, PNG, WebP or GIF")
     if found:
         raise UserError(f"{path}: {'; '.join(found[:3])}. Repeat the run, or remove the file")
     return cast(list[Item], items)

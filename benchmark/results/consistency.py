@@ -25,6 +25,9 @@ from mm_imagenet_r.phases import phase_sizes
 
 def contradictions(result: Result) -> Iterator[str]:
     """Say in words what cannot all be true of one run."""
+    if unknown := sorted(set(result["from_recipe"]) - set(RECIPE)):
+        yield f"from_recipe names {', '.join(unknown)}"
+        return
     try:
         config = RunConfig(**from_mapping(given_config(result), source="config"))
     except UserError as error:
@@ -48,8 +51,6 @@ def _identity(result: Result, config: RunConfig) -> Iterator[str]:
     for key, text in config.settings_of(config.method[0]).items():
         said = result["method_settings"].get(key)
         yield from _differ(f"method_settings.{key}", as_text(said), text)
-    if strange := sorted(set(result["from_recipe"]) - set(RECIPE)):
-        yield f"from_recipe names {', '.join(strange)}"
     if result["kind"] not in typing.get_args(Kind):
         yield f"kind is {result['kind']!r}"
     if result["sees_all_data"] and result["kind"] != "bound":
@@ -98,7 +99,8 @@ def _data(result: Result) -> Iterator[str]:
         outside = phase["outside_memory"]
         if outside and outside["bytes"] < sum(outside["what"].values()):
             yield f"{where}.outside_memory.bytes is {outside['bytes']}, less than its parts"
-        if result["kind"] != "replay" and phase["memory"]["exemplars"]:
+        no_memory = result["sees_all_data"] or result["kind"] != "replay"
+        if no_memory and phase["memory"]["exemplars"]:
             what = "sees_all_data" if result["sees_all_data"] else f"kind is {result['kind']}"
             yield f"{what}, but there are exemplars after phase {phase['index']}"
         checked = phase["invariance"]

@@ -38,16 +38,13 @@ def read(path: Path) -> Result:
     Raises:
         UserError: It is absent, broken, incomplete in its keys or of a newer schema.
     """
-    return load(read_raw(path), path)
+    path = result_file(path)
+    return load(strict_json.read(path), path)
 
 
-def read_raw(path: Path) -> Any:
-    """The JSON value of a result.json (or the one in a run's folder).
-
-    Raises:
-        UserError: It is absent or not JSON.
-    """
-    return strict_json.read(path / RESULT if path.is_dir() else path)
+def result_file(path: Path) -> Path:
+    """A result.json itself, or the one in a run's folder."""
+    return path / RESULT if path.is_dir() else path
 
 
 def load(value: Any, path: Path) -> Result:

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmark.results import schema1
+from benchmark.results import schema1, strict_json
 from benchmark.results.consistency import contradictions
 from benchmark.results.file_check import hash_faults, missing_files, source_faults
-from benchmark.results.io import load, read_raw
+from benchmark.results.io import load, result_file
 from benchmark.results.known_check import known_faults
 from benchmark.results.memory_check import file_faults, ledger_faults
 from benchmark.results.prediction_check import accuracy_faults, prediction_faults
@@ -92,8 +92,9 @@ def verify_all(folders: Sequence[Path]) -> Iterator[Verdict]:
 
 
 def _examine(folder: Path) -> Verdict:
-    raw = read_raw(folder)
-    result = load(raw, folder)
+    path = result_file(folder)
+    raw = strict_json.read(path)
+    result = load(raw, path)
     verdict = Verdict(folder, result=result, notes=_notes(folder, result))
     if result["schema_version"] == 1:
         verdict.found += schema1.repetitions(raw, result)
