@@ -7,19 +7,22 @@ dataclass of its own, if it has any.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from baselines.selection import Array
-from baselines.tuning import tune
+from baselines.tuning import merge, tune
 from baselines.views import Batch, Preprocessor, View, collate
 from baselines.vilt import Vilt
 from benchmark.data import Sample
@@ -223,8 +226,11 @@ class ViltLearner(ViltMethod):
 
     def __init__(self, context: MethodContext, settings: Any) -> None:
         super().__init__(context, settings)
-        classifier = Classifier(self.vilt, context.num_classes, self.generator)
-        self.model = classifier.to(context.device)
+        self.model = self.build().to(context.device)
+
+    def build(self) -> Classifier:
+        """The model before any training."""
+        return Classifier(self.vilt, self.context.num_classes, self.generator)
 
     def begin_phase(self, phase: PhaseData, memory: Memory) -> None:
         """Let the head grow."""
@@ -243,3 +249,20 @@ class ViltLearner(ViltMethod):
         """Logits of the classes seen (B, num_seen)."""
         scores: Tensor = self.model(batch.views)
         return scores
+
+    def save_pretrained(self, folder: Path, class_names: Sequence[str]) -> None:
+        """Write a `ViltModel`, its `ViltProcessor`, and the head in `classifier.safetensors`.
+
+        Scales and shifts are merged into the weights. Logits are `weight @ pooler_output + bias`;
+        the names of the classes are the `id2label` of the config.
+        """
+        vilt = copy.deepcopy(self.vilt).cpu()
+        merge(vilt)
+        vilt.config.id2label = dict(enumerate(class_names))
+        vilt.config.label2id = {name: i for i, name in enumerate(class_names)}
+        vilt.save_pretrained(folder)
+        self.preprocessor.save_pretrained(folder)
+        seen, head = slice(len(class_names)), self.model.head
+        tensors = {"weight": head.weight[seen], "bias": head.bias[seen]}
+        tensors = {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
+        save_file(tensors, folder / "classifier.safetensors")

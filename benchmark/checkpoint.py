@@ -55,9 +55,7 @@ def curve(losses: list[float], before: int) -> list[list[float]]:
     every = -(-len(losses) // _POINTS)
     parts = [losses[at : at + every] for at in range(0, len(losses), every)] if losses else []
     ends = (before + min((n + 1) * every, len(losses)) for n in range(len(parts)))
-    return [
-        [end, round(sum(part) / len(part), 5)] for end, part in zip(ends, parts, strict=True)
-    ]
+    return [[end, round(sum(part) / len(part), 5)] for end, part in zip(ends, parts, strict=True)]
 
 
 class Checkpoint:

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.class_order import DEFAULT_SEED, check_name
-from benchmark.method import RENAMED
 from benchmark.paths import last_part, safe_name, same_path
+from benchmark.registry import RENAMED
 from mm_imagenet_r.errors import UserError, did_you_mean
 from mm_imagenet_r.hashes import json_sha256
 from mm_imagenet_r.splits import canonical

@@ -17,6 +17,7 @@ import torch
 from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
 from accelerate.utils import GradientAccumulationPlugin, clear_environment
+from torch._C._distributed_c10d import PrefixStore, TCPStore
 
 from benchmark.config import RunConfig
 from mm_imagenet_r.errors import UserError
@@ -87,7 +88,7 @@ def join(config: RunConfig, place: Place, meeting: str) -> Accelerator:
     if place.world > 1 and not torch.distributed.is_initialized():
         # torchrun keeps the store for all phases, so that each needs names of its own in it.
         served = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
-        store = torch.distributed.TCPStore(
+        store = TCPStore(
             os.environ["MASTER_ADDR"],
             int(os.environ["MASTER_PORT"]),
             place.world,
@@ -95,7 +96,7 @@ def join(config: RunConfig, place: Place, meeting: str) -> Accelerator:
         )
         torch.distributed.init_process_group(
             "nccl" if place.device == "cuda" else "gloo",
-            store=torch.distributed.PrefixStore(meeting, store),
+            store=PrefixStore(meeting, store),
             rank=place.rank,
             world_size=place.world,
         )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -90,7 +90,8 @@ class Display:
 
     def report(self, event: str, *what: Any) -> None:
         """What the process of a phase tells: `stage` or `step`."""
-        {"stage": self.stage, "step": self.step}[event](*what)
+        events: dict[str, Callable[..., None]] = {"stage": self.stage, "step": self.step}
+        events[event](*what)
 
     def phase_done(self, index: int, record: PhaseRecord, accuracy: float) -> None:
         """One line per phase: classes seen, accuracy, exemplars a class, what they cost, time."""

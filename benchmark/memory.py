@@ -40,6 +40,7 @@ class Memory:
     """The memory as a method sees it: what is kept, what may be kept, and `keep`."""
 
     __slots__ = ("__store",)
+    __store: MemoryStore
 
     def __init__(self, store: MemoryStore) -> None:
         object.__setattr__(self, "_Memory__store", store)

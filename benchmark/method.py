@@ -1,7 +1,4 @@
-"""The contract between the harness and a method, and the names of the methods there are.
-
-Importing this module costs nothing: a method's own file is imported when it is run.
-"""
+"""The contract between the harness and a method. Importing it costs nothing."""
 
 from __future__ import annotations
 
@@ -18,26 +15,6 @@ if TYPE_CHECKING:
     from benchmark.data import Sample, Samples
     from benchmark.exemplar import Exemplar
 from benchmark.memory import Memory
-
-#: Name -> where the class is, and one line about it.
-REGISTRY: dict[str, tuple[str, str]] = {
-    "exemplar_masking": (
-        "baselines.exemplar_masking:ExemplarMasking",
-        "keep attended patches and words, so that more exemplars fit (arXiv 2412.09549)",
-    ),
-    "replay": (
-        "baselines.replay:Replay",
-        "replay of whole samples in their native bytes, herding: the paper's SSF row",
-    ),
-    "random_patches": (
-        "baselines.random_patches:RandomPatches",
-        "exemplar masking with patches drawn at random: the control for 'which patches'",
-    ),
-    "finetune": ("baselines.finetune:Finetune", "no memory: the lower bound"),
-    "joint": ("baselines.joint:Joint", "all data of all phases at once: the upper bound"),
-}
-#: Former name -> name today; the former ones are still understood.
-RENAMED = {"ssf": "replay"}
 
 #: `replay` keeps exemplars, `memory-free` none, `bound` is what methods are measured against.
 Kind = Literal["replay", "memory-free", "bound"]

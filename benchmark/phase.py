@@ -211,9 +211,7 @@ def _process(job: LearnJob | TestJob, doing: str) -> Iterator[Accelerator]:
 
 def _method(job: LearnJob | TestJob, accelerator: Accelerator) -> Method:
     cell = job.cell
-    context = cell.context(
-        accelerator.device, accelerator.process_index, accelerator.num_processes
-    )
+    context = cell.context(accelerator.device, accelerator.process_index, accelerator.num_processes)
     with seeded(stream(context.seed, "harness/make")):
         return cell.method(context, cell.settings)
 

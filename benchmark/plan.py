@@ -15,8 +15,8 @@ from benchmark.cells import cells
 from benchmark.class_order import class_order
 from benchmark.config import Recipe, RunConfig, dashed, resolve_recipe
 from benchmark.data import Archive, ColumnNames, Data, open_data
-from benchmark.find_method import find, make_settings
 from benchmark.exemplar import StoredExemplar
+from benchmark.find_method import find, make_settings
 from benchmark.method import Method, MethodContext
 from benchmark.results.schema import Result
 from benchmark.source_hash import harness_sha256, method_sha256
@@ -180,7 +180,8 @@ def make_plans(config: RunConfig) -> list[Plan]:
         mean_sample_bytes=sum(costs) / len(costs),
     )
     notes = data.notes
-    if config.match_exemplars_of is None and not all(find(name)[0].sees_all_data for name in config.method):
+    keeps = any(find(name)[0].kind == "replay" for name in config.method)
+    if keeps and config.match_exemplars_of is None:
         notes += too_small(config.memory, budget, data, costs)
     plans = []
     for one in cells(config):
@@ -229,7 +230,8 @@ def command(config: RunConfig) -> str:
     words = [config.command()]
     for spec in dataclasses.fields(config):
         value = getattr(config, spec.name)
-        if not spec.metadata.get("affects_result", True) and value != spec.default and spec.name != "dry_run":
+        hidden = spec.metadata.get("affects_result", True) or spec.name == "dry_run"
+        if not hidden and value != spec.default:
             text = "" if value is True else f" {shlex.quote(str(value))}"
             words.append(f"--{dashed(spec.name)}{text}")
     return " ".join(words)
@@ -245,8 +247,8 @@ def read_reference(config: RunConfig) -> Result:
     path = model.folder() / results.RESULT
     if not path.exists():
         raise UserError(
-            f"--match-exemplars-of {config.match_exemplars_of}: its result {path} is not there. Run it first: "
-            + command(dataclasses.replace(model, overwrite=False))
+            f"--match-exemplars-of {config.match_exemplars_of}: its result {path} is not there. "
+            "Run it first: " + command(dataclasses.replace(model, overwrite=False))
         )
     return results.read(path)
 

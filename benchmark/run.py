@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from benchmark import isolation
 from benchmark.config import RunConfig
 from benchmark.find_method import describe_settings, find
-from benchmark.method import REGISTRY
 from benchmark.options import parse
+from benchmark.registry import REGISTRY
 from mm_imagenet_r import command_line
 from mm_imagenet_r.files import remove_temporaries, write_atomic
 

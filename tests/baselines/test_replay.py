@@ -5,18 +5,25 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from memories import ListMemory
+from safetensors.torch import load_file
+from transformers import AutoTokenizer, ViltModel, ViltProcessor
+from transformers.models.vilt.image_processing_pil_vilt import ViltImageProcessorPil
 
 from baselines import selection
+from baselines.icarl import ICaRL
+from baselines.l2p import L2P
 from baselines.replay import Replay
 from benchmark.data import Samples
 from benchmark.exemplar import Exemplar
-from benchmark.method import PhaseData
+from benchmark.method import Method, PhaseData
 from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.images import rgb
 
 Make = Callable[..., Replay]
 
@@ -165,3 +172,32 @@ def test_a_test_sample_is_never_answered_from_a_training_sample_of_its_name(
     unknown = dataclasses.replace(other, file_name="test/0", label=-1)
     seen = method.collate([unknown], None).views
     assert torch.equal(seen.patches, torch.from_numpy(method.see(other).patches))
+
+
+def test_transformers_reads_what_is_saved(make: Make, samples: Samples, tmp_path: Path) -> None:
+    method = make()
+    method.begin_test(4, ListMemory())
+    before = method.state()
+    method.save_pretrained(tmp_path, ["ant", "bee", "cat", "dog"])
+    model = ViltModel.from_pretrained(tmp_path)
+    processor = ViltProcessor(
+        ViltImageProcessorPil.from_pretrained(tmp_path), AutoTokenizer.from_pretrained(tmp_path)
+    )
+    head = load_file(tmp_path / "classifier.safetensors")
+    assert model.config.id2label[2] == "cat"
+    for sample in samples[:3]:
+        inputs = processor(rgb(sample.image), sample.caption, return_tensors="pt")
+        with torch.no_grad():
+            pooled = model(**inputs).pooler_output
+            own = method.predict(method.collate([sample], None))
+        theirs = pooled @ head["weight"].T + head["bias"]
+        torch.testing.assert_close(theirs, own, atol=1e-4, rtol=1e-4)
+    assert all(torch.equal(value, before[name]) for name, value in method.state().items())
+
+
+@pytest.mark.parametrize("kind", [ICaRL, L2P])
+def test_who_is_no_vilt_with_a_linear_head(
+    build: Callable[..., Method], kind: type[Method], tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match="cannot be saved as a model"):
+        build(kind).save_pretrained(tmp_path, ["ant"])

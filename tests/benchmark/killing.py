@@ -103,4 +103,3 @@ def _watch(at: int) -> Any:
     pathlib.Path.replace = around("rename", replace)  # type: ignore[method-assign]
     pathlib.Path.unlink = around("removal", unlink)  # type: ignore[method-assign]
     return moments
-

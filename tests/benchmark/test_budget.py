@@ -60,7 +60,11 @@ def test_each_currency_charges_something_else() -> None:
 
 def test_counts_are_those_of_the_phase() -> None:
     budget = Budget(0, "exemplars", "total", 1, counts=({0: 7}, {0: 4, 1: 5}))
-    assert [budget.allowance(0, 0, 1), budget.allowance(0, 1, 2), budget.allowance(1, 1, 2)] == [7, 4, 5]
+    assert [budget.allowance(0, 0, 1), budget.allowance(0, 1, 2), budget.allowance(1, 1, 2)] == [
+        7,
+        4,
+        5,
+    ]
     assert budget.allowance(1, 0, 2) == 0
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
 from running import Call, folders, outcome
+from safetensors.torch import load_file
 
 from benchmark import processes, results
 from benchmark.results.records import PREDICTIONS, read_predictions

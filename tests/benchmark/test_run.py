@@ -220,7 +220,9 @@ def test_as_many_exemplars_as_another_run(tmp_path: Path, call: Call, mean_colou
         assert second["match_exemplars_of"]["method"] == first["method"] == "model.py:MeanColour"
         assert second["match_exemplars_of"]["seed"] == first["seed"]
         assert second["match_exemplars_of"]["method_sha256"] == first["method_sha256"] != ""
-        assert second["match_exemplars_of"]["fingerprint"][:8] in {f.name[6:] for f in folders(tmp_path)}
+        assert second["match_exemplars_of"]["fingerprint"][:8] in {
+            f.name[6:] for f in folders(tmp_path)
+        }
     assert all(verify(folder) == [] for folder in folders(tmp_path))
 
 
@@ -237,7 +239,9 @@ def test_an_oracle_is_bound_to_the_run_it_is_like(
     path.write_text(json.dumps(value))
     code, _, err = call("--match-exemplars-of", model)
     assert code == 2
-    assert "begun with other numbers of exemplars of the run that is matched: give --overwrite" in err
+    assert (
+        "begun with other numbers of exemplars of the run that is matched: give --overwrite" in err
+    )
 
 
 def test_a_default_given_by_name_is_no_other_run(
