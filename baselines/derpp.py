@@ -26,7 +26,8 @@ from baselines.learner import Labelled, ViltLearner, require, setting
 from baselines.reservoir import reservoir
 from baselines.views import Batch, collate
 from benchmark.data import Sample
-from benchmark.memory import Exemplar, Memory, StoredExemplar
+from benchmark.exemplar import Exemplar, StoredExemplar
+from benchmark.memory import Memory
 from benchmark.method import PhaseData, Stage
 
 _SEEN = "samples_seen"

@@ -28,7 +28,8 @@ from baselines.pixels import to_pixels
 from baselines.selection import Array
 from baselines.views import Batch, View
 from benchmark.data import Sample
-from benchmark.memory import Exemplar, Memory, StoredExemplar
+from benchmark.exemplar import Exemplar, StoredExemplar
+from benchmark.memory import Memory
 from benchmark.method import PhaseData
 
 

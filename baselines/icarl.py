@@ -21,7 +21,8 @@ from baselines import selection
 from baselines.distillation import DistillationSettings, DistillingLearner
 from baselines.learner import check_choice, require, setting
 from baselines.selection import Array
-from benchmark.memory import Memory, StoredExemplar
+from benchmark.exemplar import StoredExemplar
+from benchmark.memory import Memory
 from benchmark.method import Method, PhaseData
 
 _log = logging.getLogger(__name__)

@@ -24,7 +24,8 @@ from torch import Tensor, nn
 from baselines.learner import Classifier, Labelled, ViltLearner, require, setting
 from baselines.views import Batch
 from benchmark.data import Sample
-from benchmark.memory import Exemplar, Memory
+from benchmark.exemplar import Exemplar
+from benchmark.memory import Memory
 from benchmark.method import Kind, Method, PhaseData
 
 

@@ -26,7 +26,8 @@ from baselines.tuning import merge, tune
 from baselines.views import Batch, Preprocessor, View, collate
 from baselines.vilt import Vilt
 from benchmark.data import Sample
-from benchmark.memory import Exemplar, Memory
+from benchmark.exemplar import Exemplar
+from benchmark.memory import Memory
 from benchmark.method import Method, MethodContext, PhaseData
 from benchmark.processes import map_batches
 

@@ -1,7 +1,8 @@
-"""The cells of a grid with their settings in one way of writing, so that equal runs are one run.
+"""The cells of a grid with their options in one way of writing, so that equal runs are one run.
 
-`--set text_swap_prob=0.50`, `--set text_swap_prob=.5` and, where that is the default, no `--set` at all mean the same
-experiment; a folder and a row of a table belong to what is meant.
+`--set text_swap_prob=0.50`, `--set text_swap_prob=.5` and, where that is the default, no `--set` at
+all mean the same experiment, and so do `--epochs 4` and no `--epochs` where the method's recipe or
+the project says 4. A folder and a row of a table belong to what is meant.
 """
 
 from __future__ import annotations
@@ -9,17 +10,40 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from benchmark.config import RunConfig
+from benchmark.config import RECIPE, RunConfig, dashed, resolve_recipe
 from benchmark.find_method import find, make_settings
+from benchmark.method import Method
+from mm_imagenet_r.errors import UserError
 
 
 def cells(config: RunConfig) -> list[RunConfig]:
-    """One configuration per method and seed whose `set` holds only what differs from the default.
+    """One configuration per method and seed that holds only what differs from the defaults.
 
     Raises:
-        UserError: An unknown method or setting, or a value that does not convert.
+        UserError: An unknown method or setting, a value that does not convert, or an option that
+            has no effect on the method.
     """
-    return [_in_one_writing(cell) for cell in config.cells()]
+    found = config.cells()
+    for cell in found:
+        _refuse_unused(cell)
+    return [_in_one_writing(cell) for cell in found]
+
+
+def reference_run(cell: RunConfig) -> RunConfig:
+    """The cell whose numbers of exemplars `match_exemplars_of` asks for, in one way of writing.
+
+    Options without effect on its method are left out: they are meant for the other one.
+
+    Raises:
+        UserError: As `cells`.
+    """
+    reference = cell.reference_run()
+    unused = find(reference.method[0])[0].unused
+    changes: dict[str, Any] = {
+        spec.name: spec.default for spec in dataclasses.fields(RunConfig) if spec.name in unused
+    }
+    (found,) = cells(dataclasses.replace(reference, **changes))
+    return found
 
 
 def as_text(value: Any) -> str:
@@ -35,16 +59,37 @@ def as_text(value: Any) -> str:
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
+def _refuse_unused(cell: RunConfig) -> None:
+    (name,) = cell.method
+    for spec in dataclasses.fields(cell):
+        if spec.name in find(name)[0].unused and getattr(cell, spec.name) != spec.default:
+            raise UserError(
+                f"--{dashed(spec.name)} has no effect on {name}: leave it out, or run it in a "
+                "command of its own"
+            )
+
+
 def _in_one_writing(cell: RunConfig) -> RunConfig:
-    (name,), like = cell.method, cell.match_exemplars_of
-    own = _changed(name, cell.settings_of(name))
-    if like is None:
-        return dataclasses.replace(cell, set=tuple(own))
-    (model_set,) = (cell.reference_run().set,)
-    given = dict(item.split("=", 1) for item in model_set)
-    return dataclasses.replace(
-        cell, set=(*own, *(f"{like}.{item}" for item in _changed(like, given)))
-    )
+    (name,), reference = cell.method, cell.match_exemplars_of
+    changed = _changed(name, cell.settings_of(name))
+    methods = [find(name)[0]]
+    if reference is not None:
+        # A recipe holds for both runs: what one of them would do by default, the other may not.
+        methods.append(find(reference)[0])
+        given = dict(item.split("=", 1) for item in cell.reference_run().set)
+        changed += [f"{reference}.{item}" for item in _changed(reference, given)]
+    return _without_defaults(dataclasses.replace(cell, set=tuple(changed)), methods)
+
+
+def _without_defaults(cell: RunConfig, methods: list[type[Method]]) -> RunConfig:
+    """Leave open what every one of the methods would do anyway."""
+    for name in RECIPE:
+        left_open: dict[str, Any] = {name: None}
+        without = dataclasses.replace(cell, **left_open)
+        value = getattr(cell, name)
+        if all(getattr(resolve_recipe(without, method), name) == value for method in methods):
+            cell = without
+    return cell
 
 
 def _changed(name: str, given: dict[str, str]) -> list[str]:

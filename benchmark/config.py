@@ -8,22 +8,32 @@ from __future__ import annotations
 import dataclasses
 import math
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmark.class_order import DEFAULT_SEED, check_name
 from benchmark.paths import last_part, safe_name, same_path
+from benchmark.registry import RENAMED
 from mm_imagenet_r.errors import UserError, did_you_mean
 from mm_imagenet_r.hashes import json_sha256
 from mm_imagenet_r.splits import canonical
+
+if TYPE_CHECKING:
+    from benchmark.method import Method
 
 #: Names that mean no folder, even where there is one: `./mini` is the folder.
 NAMED = {"dataset": {"mini", "mm_imagenet_r", "upmc_food101"}, "backbone": {"tiny"}}
 #: What short names stand for.
 _FULL = {"mm_imagenet_r": "mm_imagenet_r:instructblip"}
 _FILES = ("captions", "data_dir")
+
+#: Goes up whenever a default below or in `RunConfig` changes; every fingerprint changes with it.
+DEFAULTS_VERSION = 2
+#: What holds where neither the user nor the method's recipe says otherwise.
+DEFAULTS: Mapping[str, Any] = {"tuning": "ssf", "epochs": 4, "weight_decay": 0.01}
+LEARNING_RATES: Mapping[str, float] = {"ssf": 1e-2, "head": 1e-2, "full": 1e-3}
 
 
 def _option(default: Any, text: str, **extra: Any) -> Any:
@@ -67,7 +77,7 @@ class RunConfig:
     )
     partial: bool = _option(
         False,
-        "go on where images or captions of mm_imagenet_r or upmc_food101 are absent or broken",
+        "continue where images or captions of mm_imagenet_r or upmc_food101 are absent or broken",
     )
     captions: Path | None = _option(
         None, "csv, tsv, jsonl or Parquet with the columns file_name and caption"
@@ -122,34 +132,47 @@ class RunConfig:
     backbone: str = _option(
         "tiny", "pretrained ViLT: tiny, a folder, or a Hub id such as dandelin/vilt-b32-mlm"
     )
-    tuning: str = _option(
-        "ssf",
-        "what is trained beside the head: scales and shifts, everything, or nothing",
+    tuning: str | None = _option(
+        None,
+        "what is trained beside the head: scales and shifts, everything, or nothing (default: the "
+        "method's recipe, else ssf)",
         choices=("ssf", "full", "head"),
     )
     max_text_length: int | None = _option(
         None, "longest text in tokens, the rest is cut off (default: the backbone's own)"
     )
-    epochs: int = _option(4, "epochs a phase")
+    epochs: int | None = _option(None, "epochs a phase (default: the method's recipe, else 4)")
     batch_size: int = _option(32, "global batch, over all processes")
     micro_batches: int = _option(
         2,
         "parts a batch is computed in; any number of processes gives the same, but for rounding",
     )
     learning_rate: float | None = _option(
-        None, "peak learning rate (default: 1e-2 if tuning is ssf or head, 1e-3 if full)"
+        None,
+        "peak learning rate (default: the method's recipe, else 1e-2 if tuning is ssf or head, "
+        "1e-3 if full)",
     )
-    weight_decay: float = _option(0.01, "of matrices; scales, shifts and biases have none")
+    weight_decay: float | None = _option(
+        None,
+        "of matrices; scales, shifts and biases have none (default: the method's recipe, else "
+        "0.01)",
+    )
     precision: str = _option(
         "no", "mixed precision; fp16 needs a GPU", choices=("no", "bf16", "fp16")
     )
 
     device: str = _option("auto", "where to compute: auto, cpu, cuda or mps", affects_result=False)
     workers: int = _option(0, "further processes that prepare batches", affects_result=False)
-    checkpoint_seconds: float = _option(60.0, "least seconds between two checkpoints", affects_result=False)
+    checkpoint_seconds: float = _option(
+        60.0, "least seconds between two checkpoints", affects_result=False
+    )
     output: Path = _option(Path("runs"), "folder of all results", affects_result=False)
-    overwrite: bool = _option(False, "throw away an earlier run of the same kind", affects_result=False)
-    dry_run: bool = _option(False, "print the plan and its cost, train nothing", affects_result=False)
+    overwrite: bool = _option(
+        False, "throw away an earlier run of the same kind", affects_result=False
+    )
+    dry_run: bool = _option(
+        False, "print the plan and its cost, train nothing", affects_result=False
+    )
     tracker: str = _option(
         "none",
         "where curves of loss and accuracy are sent too",
@@ -164,7 +187,7 @@ class RunConfig:
         for spec in dataclasses.fields(self):
             choices = spec.metadata.get("choices")
             value = getattr(self, spec.name)
-            if choices and value not in choices:
+            if choices and value is not None and value not in choices:
                 raise UserError(
                     f"--{dashed(spec.name)} {value}: {did_you_mean(str(value), choices)}"
                 )
@@ -189,9 +212,9 @@ class RunConfig:
         if self.class_order is not None:
             check_name(self.class_order, self.class_order_seed, self.dataset)
         for owner, key, _ in self._settings():
-            if owner and owner not in _names(*self.method, self.match_exemplars_of):
+            if owner and owner not in names_of(*self.method, self.match_exemplars_of):
                 raise UserError(
-                    f"--set {owner}.{key}: {owner} is none of the methods that run: "
+                    f"--set {owner}.{key}: {owner} is not among the methods that run: "
                     + did_you_mean(owner, self.method)
                 )
 
@@ -203,7 +226,7 @@ class RunConfig:
             alike = [
                 f"{owner}.{key}={value}"
                 for owner, key, value in self._settings()
-                if owner in _names(self.match_exemplars_of) and owner not in _names(method)
+                if owner in names_of(self.match_exemplars_of) and owner not in names_of(method)
             ]
             for seed in self.seeds:
                 cells.append(
@@ -214,24 +237,30 @@ class RunConfig:
     def settings_of(self, method: str) -> dict[str, str]:
         """The `--set` items meant for `method`; one that names the method wins.
 
-        >>> config = RunConfig(method=("replay", "joint"), set=("tau=1", "replay.tau=2", "joint.a=3"))
+        >>> names, items = ("replay", "joint"), ("tau=1", "replay.tau=2", "joint.a=3")
+        >>> config = RunConfig(method=names, set=items)
         >>> config.settings_of("replay")
         {'tau': '2'}
         """
         items = sorted(self._settings(), key=lambda item: len(item[0]))
-        return {key: value for owner, key, value in items if owner in ("", *_names(method))}
+        return {key: value for owner, key, value in items if owner in ("", *names_of(method))}
 
     def reference_run(self) -> RunConfig:
-        """The run whose numbers of exemplars `match_exemplars_of` asks for."""
-        assert self.match_exemplars_of is not None
-        own = [f"{k}={v}" for owner, k, v in self._settings() if owner in _names(self.match_exemplars_of)]
-        return dataclasses.replace(self, method=(self.match_exemplars_of,), match_exemplars_of=None, set=tuple(own)).cells()[0]
+        """The run whose numbers of exemplars `match_exemplars_of` asks for, as it is written.
+
+        `benchmark.cells.reference_run` writes it as every cell is written.
+        """
+        name = self.match_exemplars_of
+        assert name is not None
+        own = tuple(f"{k}={v}" for owner, k, v in self._settings() if owner in names_of(name))
+        changed = dataclasses.replace(self, method=(name,), match_exemplars_of=None, set=own)
+        return changed.cells()[0]
 
     def _written(self) -> dict[str, Any]:
         """The fields that can be written in several ways, in one of them."""
         return {
-            "method": tuple(map(_method, self.method)),
-            "match_exemplars_of": self.match_exemplars_of and _method(self.match_exemplars_of),
+            "method": tuple(map(method_name, self.method)),
+            "match_exemplars_of": self.match_exemplars_of and method_name(self.match_exemplars_of),
             **{k: (p := getattr(self, k)) and Path(same_path(str(p))) for k in _FILES},
             "split_name": self.split_name and canonical(self.split_name),
             "dataset": same_path(_FULL.get(self.dataset, self.dataset), NAMED["dataset"]),
@@ -244,8 +273,10 @@ class RunConfig:
             name, equals, value = item.partition("=")
             owner, _, key = name.rpartition(".")
             if not equals or not key:
-                raise UserError(f"--set {item}: write key=value, for example --set text_swap_prob=0")
-            yield _method(owner), key, value
+                raise UserError(
+                    f"--set {item}: write key=value, for example --set text_swap_prob=0"
+                )
+            yield method_name(owner), key, value
 
     def identity(self) -> dict[str, Any]:
         """All that may change a result, as plain types: the `config` of a result.json."""
@@ -256,13 +287,21 @@ class RunConfig:
         }
 
     def fingerprint(self) -> str:
-        """Hash of everything that may change a result; two equal ones are the same experiment."""
+        """Hash of everything that may change a result; two equal ones are the same experiment.
+
+        Only what differs from the defaults takes part, so an option that is added later with a
+        neutral default changes no fingerprint.
+        """
         (cell,) = self.cells()  # in which settings stand in one order and one way of writing
-        return json_sha256(cell.identity())
+        default = RunConfig().identity()
+        changed = {k: v for k, v in cell.identity().items() if v != default[k]}
+        return json_sha256({"defaults": DEFAULTS_VERSION, **changed})
 
     def folder(self) -> Path:
         """Where this cell's results lie: readable, and unique through the fingerprint."""
-        budget = f"{self.memory}-{self.currency}" + (f"-like-{self.match_exemplars_of}" if self.match_exemplars_of else "")
+        budget = f"{self.memory}-{self.currency}"
+        if self.match_exemplars_of:
+            budget += f"-matching-{self.match_exemplars_of}"
         setting = f"{safe_name(last_part(self.dataset))}-{self.phases}phases-{safe_name(budget)}"
         method = safe_name(last_part(self.method[0]).replace(".py:", "-").replace(":", "-"))
         return self.output / setting / method / f"seed{self.seeds[0]}-{self.fingerprint()[:8]}"
@@ -297,12 +336,52 @@ def dashed(name: str) -> str:
     return name.replace("_", "-")
 
 
-def _method(name: str) -> str:
-    """A method's name, the path of its file in one way of writing."""
+def method_name(name: str) -> str:
+    """A method's name today, the path of its file in one way of writing.
+
+    >>> method_name("ssf"), method_name("ssf@fast"), method_name("mine.py:Ssf")
+    ('replay', 'replay@fast', 'mine.py:Ssf')
+    """
     file, mark, rest = name.partition(".py:")
-    return f"{same_path(file + '.py')}:{rest}" if mark else name
+    if mark:
+        return f"{same_path(file + '.py')}:{rest}"
+    address, at, preset = name.partition("@")
+    return RENAMED.get(address, address) + at + preset
 
 
-def _names(*methods: str | None) -> set[str]:
+def names_of(*methods: str | None) -> set[str]:
     """What may stand before the dot of `--set`: a method with or without its preset."""
     return {name for method in methods if method for name in (method, method.partition("@")[0])}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a method is trained, after its own defaults and those of the project."""
+
+    tuning: str
+    epochs: int
+    learning_rate: float
+    weight_decay: float
+
+
+#: Options whose default depends on the method.
+RECIPE = tuple(spec.name for spec in dataclasses.fields(Recipe))
+
+
+def resolve_recipe(config: RunConfig, method: type[Method]) -> Recipe:
+    """What was given, else the method's recipe, else the project's defaults.
+
+    Raises:
+        ValueError: The method's `recipe` has other keys than these four.
+    """
+    if wrong := sorted(set(method.recipe) - set(RECIPE)):
+        raise ValueError(
+            f"{method.__name__}.recipe has {', '.join(map(repr, wrong))}; it may hold "
+            f"{', '.join(RECIPE)}"
+        )
+    chosen = dict(DEFAULTS) | dict(method.recipe)
+    given = {name: value for name in RECIPE if (value := getattr(config, name)) is not None}
+    chosen |= given
+    rate = chosen.get("learning_rate")
+    chosen["learning_rate"] = LEARNING_RATES[chosen["tuning"]] if rate is None else rate
+    return Recipe(**chosen)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import dataclasses
 import hashlib
 import importlib
@@ -10,15 +9,22 @@ import importlib.util
 import sys
 import typing
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmark.method import REGISTRY, Method
+from benchmark.config import method_name
+from benchmark.legacy import RENAMED_SETTINGS
+from benchmark.method import Method
 from benchmark.options import convert
+from benchmark.registry import REGISTRY
+from benchmark.source_hash import harness_sha256, method_sha256, method_sources
 from mm_imagenet_r.errors import UserError, did_you_mean
 
-# What trains and counts for every method.
-_HARNESS = ["benchmark.training", "benchmark.randomness", "benchmark.memory", "benchmark.budget"]
+__all__ = [
+    "Description", "describe", "describe_settings", "find", "harness_sha256", "make_settings",
+    "method_sha256", "method_sources", "setting_name", "source_sha256",
+]  # fmt: skip
 _DERIVE = "write a class in it that derives from benchmark.method.Method"
 
 
@@ -31,7 +37,7 @@ def find(name: str) -> tuple[type[Method], str]:
     Raises:
         UserError: There is no such method, module, class or preset.
     """
-    address, _, preset = name.partition("@")
+    address, _, preset = method_name(name).partition("@")
     if ":" not in address:
         if address.endswith(".py"):
             raise UserError(f"--method {address}: name its class too, {address}:MyMethod")
@@ -47,7 +53,7 @@ def find(name: str) -> tuple[type[Method], str]:
             + (did_you_mean(class_name, own) if (own := _own_methods(module)) else _DERIVE)
         )
     if not (isinstance(found, type) and issubclass(found, Method)):
-        raise UserError(f"{address} is no method: {_DERIVE}")
+        raise UserError(f"{address} is not a method: {_DERIVE}")
     if preset and preset not in found.presets:
         raise UserError(
             f"{name.partition('@')[0]} has no preset {preset!r}: "
@@ -72,18 +78,30 @@ def make_settings(
     """
     hints = typing.get_type_hints(method.Settings)
     values: dict[str, Any] = dict(method.presets[preset]) if preset else {}
-    for key, text in given.items():
+    written: dict[str, str] = {}
+    for former, text in given.items():
+        key = setting_name(method, former)
         if key not in hints:
             known = did_you_mean(key, hints) if hints else "it has none"
             raise UserError(
                 f"{name or method.__name__} has no setting {key!r}: {known}. Where several methods "
                 f"run, --set METHOD.{key}=... sets it for one"
             )
-        values[key] = convert(text, hints[key], f"--set {key}")
+        if key in written:
+            raise UserError(f"--set {former} and {written[key]} are one setting: give it once")
+        written[key] = former
+        values[key] = convert(text, hints[key], f"--set {former}")
     try:
         return method.Settings(**values)
     except ValueError as error:
         raise UserError(f"{name or method.__name__}: {error}") from None
+
+
+def setting_name(method: type[Method], key: str) -> str:
+    """The name today of a setting of a method."""
+    hints = typing.get_type_hints(method.Settings)
+    today = {**RENAMED_SETTINGS, **method.renamed_settings}.get(key, key)
+    return today if key not in hints and today in hints else key
 
 
 def describe_settings(method: type[Method]) -> Iterator[tuple[str, str, str]]:
@@ -92,32 +110,52 @@ def describe_settings(method: type[Method]) -> Iterator[tuple[str, str, str]]:
         yield spec.name, str(spec.default), spec.metadata.get("help", "")
 
 
-def source_sha256(method: type[Method]) -> str:
-    """Hash of the code that a method's figures follow from.
+@dataclass(frozen=True)
+class Description:
+    """What `--list METHOD` shows.
 
-    That is its file, those of the classes it derives from, what they import of their own packages,
-    and how the harness trains and counts. It changes while a method is being developed, and results
-    of before are then none of it.
+    Attributes:
+        summary: First line of the docstring.
+        kind: See `benchmark.method.Kind`.
+        recipe: Its own defaults of tuning, epochs, learning rate and weight decay.
+        unused: Options without effect on it.
+        about: Paper, authors, link, licence, as far as they are given.
+        settings: Name, default and help text of each; a preset's values are the defaults.
+        presets: Settings by name of the preset.
     """
-    todo = [kind.__module__ for kind in method.__mro__ if issubclass(kind, Method)]
-    packages = {name.partition(".")[0] for name in todo} | {"baselines"}
-    todo += _HARNESS
-    found: dict[str, bytes] = {}
-    while todo:
-        name = todo.pop()
-        if name in found:
-            continue
-        module = sys.modules.get(name)
-        spec = None if module else importlib.util.find_spec(name)
-        path = module.__file__ if module else spec and spec.origin
-        found[name] = Path(path).read_bytes() if path else b""
-        for node in ast.walk(ast.parse(found[name])):
-            if isinstance(node, ast.ImportFrom) and node.module:
-                names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-                inside = (n for n in names if n.partition(".")[0] in packages - {"benchmark"})
-                todo += [n for n in inside if n in sys.modules]
-    hashes = sorted(hashlib.sha256(code).hexdigest() for code in found.values())
-    return hashlib.sha256("".join(hashes).encode()).hexdigest()
+
+    summary: str
+    kind: str
+    recipe: Mapping[str, Any]
+    unused: tuple[str, ...]
+    about: Mapping[str, str]
+    settings: tuple[tuple[str, str, str], ...]
+    presets: Mapping[str, Mapping[str, Any]]
+
+
+def describe(name: str) -> Description:
+    """Describe a method.
+
+    Raises:
+        UserError: As `find`.
+    """
+    method, preset = find(name)
+    chosen = method.presets.get(preset, {})
+    return Description(
+        summary=(method.__doc__ or "a method without a docstring").strip().splitlines()[0],
+        kind=method.kind,
+        recipe=dict(method.recipe),
+        unused=tuple(sorted(method.unused)),
+        about=dict(method.about),
+        settings=tuple(
+            (key, str(chosen.get(key, default)), text)
+            for key, default, text in describe_settings(method)
+        ),
+        presets=method.presets,
+    )
+
+
+source_sha256 = method_sha256
 
 
 def _own_methods(module: Any) -> list[str]:
@@ -133,7 +171,7 @@ def _own_methods(module: Any) -> list[str]:
 
 def _load(name: str) -> Any:
     if not all(part.isidentifier() for part in name.split(".")):
-        raise UserError(f"{name!r} is no module: write package.module:Class or file.py:Class")
+        raise UserError(f"{name!r} is not a module: write package.module:Class or file.py:Class")
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
@@ -161,7 +199,7 @@ def _load_file(path: Path) -> Any:
     except BaseException as error:
         del sys.modules[name]
         if isinstance(error, SyntaxError):
-            raise UserError(f"{path} line {error.lineno}: {error.msg}. Mend it") from None
+            raise UserError(f"{path} line {error.lineno}: {error.msg}. Fix it") from None
         if isinstance(error, ModuleNotFoundError):
             raise UserError(f"{path} needs {error.name}: install it") from error
         raise

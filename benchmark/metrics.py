@@ -15,7 +15,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, TypedDict
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -24,19 +24,15 @@ Row = Sequence[float]
 Matrix = Sequence[Row]
 
 
-class Metrics(TypedDict):
-    """All figures of one run, in percent or percentage points; None where undefined."""
+#: All figures of one run by name, in percent or percentage points; None where undefined.
+Metrics: TypeAlias = dict[str, float | None]
 
-    last_accuracy: float
-    average_incremental_accuracy: float
-    last_accuracy_phase_weighted: float
-    average_incremental_accuracy_phase_weighted: float
-    learning_accuracy: float
-    forgetting: float | None
-    forgetting_chaudhry: float | None
-    forgetting_avalanche: float | None
-    forgetting_coda: float | None
-    backward_transfer: float | None
+
+class Metric(NamedTuple):
+    """One figure: how it follows from matrix and sizes, and what it is."""
+
+    compute: Callable[[Matrix, Sequence[int]], float]
+    definition: str
 
 
 class Spread(NamedTuple):
@@ -226,18 +222,7 @@ def summary(matrix: Matrix, sizes: Sequence[int]) -> Metrics:
     """
     if len(sizes) != len(matrix):
         raise ValueError(f"{len(matrix)} rows, but {len(sizes)} test sizes")
-    return Metrics(
-        last_accuracy=last_accuracy(matrix, sizes),
-        average_incremental_accuracy=average_incremental_accuracy(matrix, sizes),
-        last_accuracy_phase_weighted=last_accuracy(matrix),
-        average_incremental_accuracy_phase_weighted=average_incremental_accuracy(matrix),
-        learning_accuracy=learning_accuracy(matrix),
-        forgetting=_defined(forgetting(matrix)),
-        forgetting_chaudhry=_defined(forgetting_chaudhry(matrix)),
-        forgetting_avalanche=_defined(forgetting_avalanche(matrix)),
-        forgetting_coda=_defined(forgetting_coda(matrix)),
-        backward_transfer=_defined(backward_transfer(matrix)),
-    )
+    return {name: _defined(metric.compute(matrix, sizes)) for name, metric in METRICS.items()}
 
 
 def mean_std(values: Sequence[float]) -> Spread:
@@ -274,3 +259,50 @@ def _check(matrix: Matrix) -> None:
 
 def _defined(value: float) -> float | None:
     return None if math.isnan(value) else value
+
+
+#: Every metric there is. Tables, CSV, pages and checks follow this table: a new one is a new row.
+METRICS: dict[str, Metric] = {
+    "average_incremental_accuracy": Metric(
+        average_incremental_accuracy,
+        "mean over phases of the accuracy on all test samples of the classes seen by then (PILOT, "
+        "PyCIL)",
+    ),
+    "last_accuracy": Metric(
+        last_accuracy, "accuracy on all test samples after the last phase (PILOT, PyCIL)"
+    ),
+    "average_incremental_accuracy_phase_weighted": Metric(
+        lambda matrix, _: average_incremental_accuracy(matrix),
+        "as the first, with equal weight for each phase's test data however many samples it has",
+    ),
+    "last_accuracy_phase_weighted": Metric(
+        lambda matrix, _: last_accuracy(matrix),
+        "mean over phases of the last row of the matrix (L2P, DualPrompt, CODA-Prompt, Mammoth)",
+    ),
+    "learning_accuracy": Metric(
+        lambda matrix, _: learning_accuracy(matrix),
+        "mean accuracy on a phase's classes right after they were learnt: the diagonal. Low "
+        "forgetting means little where this is low",
+    ),
+    "forgetting": Metric(
+        lambda matrix, _: forgetting(matrix),
+        "mean over old phases of best accuracy ever less final accuracy (PILOT, L2P, Mammoth); "
+        "never negative",
+    ),
+    "forgetting_chaudhry": Metric(
+        lambda matrix, _: forgetting_chaudhry(matrix),
+        "the same, with the best accuracy before the final phase (Chaudhry et al. 2018)",
+    ),
+    "forgetting_avalanche": Metric(
+        lambda matrix, _: forgetting_avalanche(matrix),
+        "mean over old phases of first accuracy less final accuracy (Avalanche)",
+    ),
+    "forgetting_coda": Metric(
+        lambda matrix, _: forgetting_coda(matrix),
+        "mean loss on old phases from each phase to the next (CODA-Prompt)",
+    ),
+    "backward_transfer": Metric(
+        lambda matrix, _: backward_transfer(matrix),
+        "mean over old phases of final accuracy less first accuracy (Lopez-Paz and Ranzato 2017)",
+    ),
+}

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.config import RunConfig, dashed
+from benchmark.legacy import RENAMED_FIELDS
 from mm_imagenet_r.command_line import Parser
 from mm_imagenet_r.errors import UserError, did_you_mean
 
@@ -38,15 +39,18 @@ def from_mapping(values: Mapping[str, Any], *, source: str) -> dict[str, Any]:
     """
     hints = typing.get_type_hints(RunConfig)
     converted: dict[str, Any] = {}
-    for name, value in values.items():
-        if name not in hints:
-            raise UserError(f"{source}: unknown option {name!r}: {did_you_mean(name, hints)}")
-        converted[name] = convert(value, hints[name], f"{source}: {name}")
+    for former, value in values.items():
+        name = RENAMED_FIELDS.get(former, former)
+        if name not in hints or (name != former and name in values):
+            raise UserError(f"{source}: unknown option {former!r}: {did_you_mean(former, hints)}")
+        converted[name] = convert(value, hints[name], f"{source}: {former}")
     return converted
 
 
 def read_file(path: Path) -> dict[str, Any]:
     """Read a TOML or JSON configuration; a result.json serves too (its `config` is taken)."""
+    if path.exists() and not path.is_file():
+        raise UserError(f"--config {path} is not a regular file: name a TOML or JSON file")
     try:
         text = path.read_text(encoding="utf-8")
         values = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
@@ -54,9 +58,10 @@ def read_file(path: Path) -> dict[str, Any]:
         raise UserError(
             f"--config {path} cannot be read ({error.strerror}): check the path"
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         kind = "JSON" if path.suffix == ".json" else "TOML"
-        raise UserError(f"--config {path} is not valid {kind}: {error}. Mend it") from error
+        why = "it is nested too deeply" if isinstance(error, RecursionError) else error
+        raise UserError(f"--config {path} is not valid {kind}: {why}. Fix it") from error
     if isinstance(values, dict) and "schema_version" in values:
         from benchmark.results import read  # only here: it refuses what is damaged or newer
 
@@ -75,10 +80,10 @@ def parser() -> argparse.ArgumentParser:
         epilog=(
             "examples:\n"
             "  python -m benchmark.run --method exemplar_masking\n"
-            "  python -m benchmark.run --method ssf exemplar_masking --memory 1 --seeds 0 1 2\n"
+            "  python -m benchmark.run --method replay exemplar_masking --memory 1 --seeds 0 1 2\n"
             "  python -m benchmark.run --method exemplar_masking@paper --currency samples\n"
             "  python -m benchmark.run --method mine.py:MyMethod --dataset photos/ --phases 5\n"
-            "A run that was stopped goes on when the same command is given again."
+            "A run that was stopped resumes when the same command is given again."
         ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         argument_default=argparse.SUPPRESS,
@@ -98,7 +103,7 @@ def parser() -> argparse.ArgumentParser:
         many = typing.get_origin(hints[spec.name]) is tuple
         default: Any = spec.default
         shown = " ".join(map(str, default)) if many else default
-        if default not in (None, ()) and default is not False:
+        if default not in (None, ()) and default is not False and "default: " not in text:
             text += f" (default: {shown})"
         kind: dict[str, Any]
         if hints[spec.name] is bool:
@@ -132,6 +137,9 @@ def _unknown(rest: Sequence[str], names: Sequence[str]) -> str:
     if not word.startswith("-"):
         return f"{word!r} belongs to no option: write --method {word} if it is a method's name"
     options = [f"--{dashed(name)}" for name in names]
+    today = {f"--{dashed(old)}": dashed(new) for old, new in RENAMED_FIELDS.items()}
+    if word in today:
+        return f"{word} is now called --{today[word]}: write that instead"
     close = difflib.get_close_matches(word, options, n=2, cutoff=0.7)
     meant = f"did you mean {' or '.join(close)}? " if close else ""
     return f"unknown option {word}: {meant}--help shows all options"
@@ -167,8 +175,8 @@ def convert(value: Any, hint: Any, where: str) -> Any:
             raise ValueError
         return converted
     except (ValueError, TypeError, KeyError, AttributeError):
-        wanted = {int: "whole number", float: "number", bool: "true or false", Path: "path"}
-        raise UserError(f"{where}: {value!r} is no {wanted.get(hint, hint.__name__)}") from None
+        wanted = {int: "whole number", float: "number", bool: "truth value", Path: "path"}
+        raise UserError(f"{where}: {value!r} is not a {wanted.get(hint, hint.__name__)}") from None
 
 
 def _metavar(spec: dataclasses.Field[Any], hint: Any) -> str:

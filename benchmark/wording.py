@@ -72,9 +72,9 @@ def memory_words(budget: BudgetInfo) -> str:
     '5 samples a class, in samples'
     >>> memory_words({**budget, "memory": "0", "amount": 0})
     'no memory'
-    >>> memory_words({**budget, "memory": "as ssf with memory 5 in bytes", "currency": "exemplars",
-    ...               "amount": None})
-    'as ssf with memory 5 in bytes, in exemplars'
+    >>> copied = {"memory": "as replay with memory 5 in bytes", "currency": "exemplars"}
+    >>> memory_words({**budget, **copied, "amount": None})
+    'as replay with memory 5 in bytes, in exemplars'
     """
     amount, currency = budget["amount"], budget["currency"]
     if amount is None:
@@ -96,15 +96,19 @@ def budget_sentence(budget: BudgetInfo, *, sees_all_data: bool = False) -> str:
     >>> budget_sentence(budget)
     'The memory may hold 200 samples in total, in samples. An exemplar is charged the share of its
     image that is kept, and the total is fixed however many classes there are.'
-    >>> like = {"memory": "as ssf with memory 5 in bytes", "currency": "exemplars", "amount": None}
-    >>> budget_sentence({**budget, **like})
-    'The memory holds as many exemplars of each class as ssf keeps with memory 5 in
+    >>> copied = {"memory": "as replay with memory 5 in bytes", "currency": "exemplars"}
+    >>> budget_sentence({**budget, **copied, "amount": None})
+    'The memory holds as many exemplars of each class as replay keeps with memory 5 in
     bytes, whatever they weigh.'
     >>> budget_sentence(budget, sees_all_data=True)
-    'Every phase trains anew on the data of all phases so far: an upper bound.'
+    'Every phase trains again from the backbone on the data of all phases so far: an upper
+    bound.'
     """
     if sees_all_data:
-        return "Every phase trains anew on the data of all phases so far: an upper bound."
+        return (
+            "Every phase trains again from the backbone on the data of all phases so far: an upper "
+            "bound."
+        )
     if budget["amount"] is None:
         model, _, setting = budget["memory"].removeprefix("as ").partition(" with ")
         return (
@@ -142,8 +146,8 @@ def spread_words(spread: Spread | None, digits: int = 1, plus_minus: str = "±")
 def title_words(name: str) -> str:
     """A registered name as a title.
 
-    >>> title_words("exemplar_masking"), title_words("ssf"), title_words("mine.py:My_Method")
-    ('Exemplar masking', 'SSF', 'My Method')
+    >>> title_words("exemplar_masking"), title_words("ease"), title_words("mine.py:My_Method")
+    ('Exemplar masking', 'EASE', 'My Method')
     """
     words = name.rpartition(":")[2].replace("_", " ").strip()
     return words.upper() if len(words) <= 4 else words[:1].upper() + words[1:]

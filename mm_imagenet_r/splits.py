@@ -131,6 +131,18 @@ def canonical(name: str) -> str:
     return f"{rule}:{int(seed)}" if int(seed or 0) else rule
 
 
+def published_test(name: str) -> set[str] | None:
+    """Keys of the test images of a split of all published images; None if it takes a file or more.
+
+    >>> len(published_test("seed42")), published_test("coda")
+    (6000, None)
+    """
+    rule, _, seed = name.partition(":")
+    if rule == "seed42":
+        return _seed42()
+    return _seeded(int(seed or 0)) if rule == "seeded" and (seed or "0").isdecimal() else None
+
+
 def _require_published(images: Images, rule: str, partial: bool) -> None:
     if wrong := strangers(images.names):
         raise UserError(

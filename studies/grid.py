@@ -21,9 +21,10 @@ from benchmark.results.schema import Result
 
 
 def run_all(cells: Sequence[RunConfig], jobs: int) -> None:
-    """Run cells in `jobs` processes of one thread each; those with `like` wait for the others."""
+    """Run cells in `jobs` processes of one thread each; those that match another wait for it."""
     todo = [cell for cell in cells if not (cell.folder() / results.RESULT).exists()]
-    for group in ([c for c in todo if c.like is None], [c for c in todo if c.like is not None]):
+    alone = [cell for cell in todo if cell.match_exemplars_of is None]
+    for group in (alone, [cell for cell in todo if cell.match_exemplars_of is not None]):
         with ThreadPoolExecutor(jobs) as pool:
             for number, cell in enumerate(pool.map(_run, group), 1):
                 print(f"{number}/{len(group)} {cell.command()}", flush=True)
@@ -55,12 +56,16 @@ def load(cells: Iterable[RunConfig]) -> list[Result]:
 
 def average(found: Sequence[Result]) -> Spread:
     """Average incremental accuracy over runs."""
-    return mean_std([r["metrics"]["average_incremental_accuracy"] for r in found])
+    return _figure(found, "average_incremental_accuracy")
 
 
 def last(found: Sequence[Result]) -> Spread:
     """Last accuracy over runs."""
-    return mean_std([r["metrics"]["last_accuracy"] for r in found])
+    return _figure(found, "last_accuracy")
+
+
+def _figure(found: Sequence[Result], name: str) -> Spread:
+    return mean_std([value for run in found if (value := run["metrics"][name]) is not None])
 
 
 def exemplars(found: Sequence[Result]) -> float:

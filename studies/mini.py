@@ -36,7 +36,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         (currency, memory): {
             **{m: _cells(base, m, memory=memory, currency=currency) for m in _methods(currency)},
             "oracle": _cells(
-                base, "replay", memory=memory, currency=currency, match_exemplars_of="exemplar_masking"
+                base,
+                "replay",
+                memory=memory,
+                currency=currency,
+                match_exemplars_of="exemplar_masking",
             ),
         }
         for currency in ("bytes", "samples")

@@ -116,7 +116,7 @@ def mean_colour(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from benchmark.method import Method
 
     assert Method.__doc__ is not None
-    code = Method.__doc__.partition("::\n")[2]
+    code = Method.__doc__.rpartition("::\n")[2]
     path = tmp_path_factory.mktemp("methods") / "mean_colour.py"
     path.write_text(textwrap.dedent(code))
     return path

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from benchmark.memory import Exemplar, StoredExemplar
+from benchmark.exemplar import Exemplar, StoredExemplar
 
 
 class ListMemory:

@@ -15,19 +15,32 @@ from typing import Any
 
 from benchmark.config import RunConfig
 from benchmark.options import from_mapping
-from benchmark.report import ledger_sections, sections
+from benchmark.report import ledger_sections, sections, training_sections
 from benchmark.report.comparison import write_comparison
 from benchmark.report.gallery import gallery, read_gallery
 from benchmark.report.page import page
 from benchmark.results import RESULT, find, read
+from benchmark.results.derive import given_config
 from benchmark.results.records import PREDICTIONS, read_predictions
 from benchmark.results.schema import Result
-from benchmark.wording import budget_sentence, counted, order_words, phases_words, title_words
+from benchmark.wording import (
+    MISSING,
+    budget_sentence,
+    counted,
+    order_words,
+    phases_words,
+    title_words,
+)
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.files import write_atomic
 from mm_imagenet_r.markup import Child, Html, el, join
 
 REPORT = "report.html"
+_KINDS = {
+    "replay": "replay of exemplars",
+    "memory-free": "no exemplars",
+    "bound": "a bound that methods are measured against",
+}
 
 __all__ = ["REPORT", "command", "main", "write_comparison", "write_report"]
 
@@ -56,6 +69,7 @@ def write_report(folder: Path, path: Path | None = None) -> Path:
             sections.cards(result),
             _opened(sections.accuracy(result)),
             sections.accuracy_matrix(result),
+            training_sections.classifiers(result),
             sections.section(
                 "What an exemplar is",
                 "Image, attention of the class token, and what is kept; of the caption, the words "
@@ -68,6 +82,7 @@ def write_report(folder: Path, path: Path | None = None) -> Path:
             ledger_sections.outside(result),
             sections.mistakes(result, predictions),
             ledger_sections.phases(result),
+            training_sections.training(result),
             sections.figures(result),
             _again(result),
         ),
@@ -84,6 +99,8 @@ def _header(result: Result) -> Html:
         "data": f"{data['name']}, {data['train']:,} training and {data['test']:,} test samples",
         "backbone": f"{backbone['name']}, {backbone['parameters']:,} parameters",
         "class order": order_words(result["class_order"]),
+        "kind": _KINDS.get(result["kind"], result["kind"]),
+        "training": training_sections.recipe_words(result),
         "run": f"seed {result['seed']}",
     }
     preset = f"@{result['preset']}" if result["preset"] not in (None, "", "default") else ""
@@ -104,8 +121,7 @@ def _header(result: Result) -> Html:
         if result["complete"]
         else el(
             "p",
-            f"Not finished: {counted(len(sizes), 'phase')} so far. "
-            "The same command goes on from here.",
+            f"Not finished: {counted(len(sizes), 'phase')} so far. The same command resumes it.",
             class_="warning",
         ),
     )
@@ -115,7 +131,10 @@ def _again(result: Result) -> Html:
     """How to reproduce the run, its configuration and where everything came from."""
     data, order, backbone = result["dataset"], result["class_order"], result["backbone"]
     origin = {
-        "method's files (sha256)": result["method_sha256"],
+        **{f"method: {k}": v for k, v in result["about"].items()},
+        "method's code (sha256)": result["method_sha256"],
+        "harness's code (sha256)": result["harness_sha256"] or MISSING,
+        **{f"{k} (sha256)": v for k, v in result["files"].items()},
         "data set (sha256)": data["data_sha256"],
         "split": data["split"],
         "split (sha256 of the file names evaluated on)": data["split_sha256"],
@@ -123,22 +142,22 @@ def _again(result: Result) -> Html:
         "captions (fingerprint of the set, hash of the texts)": data["captions_id"],
         "class order (sha256)": order["sha256"],
         f"backbone {backbone['name']} (sha256)": backbone["sha256"],
-        **({f"like: {k}": v for k, v in result["match_exemplars_of"].items()} if result["match_exemplars_of"] else {}),
+        **{f"exemplars of: {k}": v for k, v in (result["match_exemplars_of"] or {}).items()},
         **{f"hardware: {k}": v for k, v in result["hardware"].items()},
         **{f"version: {k}": v for k, v in result["versions"].items()},
     }
     return sections.section(
         "The same again",
-        "On the same machine and versions the same digits come out.",
+        "The same machine and versions give identical results.",
         el(
             "div",
-            el("pre", command(result["config"])),
+            el("pre", command(given_config(result))),
             el("button", "Copy", type="button"),
             class_="command",
         ),
         el(
             "p",
-            "Should a later version have other defaults: ",
+            "With a later version that has other defaults: ",
             el("code", f"python -m benchmark.run --config {RESULT}"),
             class_="note",
         ),
@@ -156,8 +175,8 @@ def command(config: Mapping[str, Any]) -> str:
     A configuration of another version may have options this one does not know; the result file
     itself then serves as configuration.
 
-    >>> command({"method": ["ssf"], "memory": "1"})
-    'python -m benchmark.run --method ssf --memory 1'
+    >>> command({"method": ["replay"], "memory": "1"})
+    'python -m benchmark.run --method replay --memory 1'
     >>> command({"an_old_option": 1})
     'python -m benchmark.run --config result.json'
     """

@@ -40,6 +40,7 @@ def line_chart(
     ticks_at: Sequence[float] | None = None,
     ends: bool = True,
     keyed: bool = True,
+    percent: bool = True,
 ) -> Html:
     """A figure with a legend, lines with bands, and the last values written at the right.
 
@@ -51,10 +52,11 @@ def line_chart(
         ticks_at: Where the x axis has marks; by default at round numbers.
         ends: Whether to write each line's last value beside its end.
         keyed: Whether to set a legend above where there are several lines.
+        percent: Whether heights are percentages, drawn with a mark at each; else any from 0 on.
     """
 
     def draw(width: float, height: float) -> Html:
-        return _lines(lines, x_label, y_label, ticks_at, ends, width, height)
+        return _lines(lines, x_label, y_label, ticks_at, ends, percent, width, height)
 
     label = f"{y_label} over {x_label}: " + ", ".join(line.label for line in lines)
     return el(
@@ -157,6 +159,7 @@ def _lines(
     y_label: str,
     ticks_at: Sequence[float] | None,
     ends: bool,
+    percent: bool,
     width: float,
     height: float,
 ) -> Html:
@@ -168,8 +171,10 @@ def _lines(
         for sign in (-1, 1)
     )  # fmt: skip
     low, high = max(0.0, min(lows) - 3), min(100.0, max(highs) + 3)
+    if not percent:
+        low, high = 0.0, max(highs) * 1.05 or 1.0
     marks = list(ticks_at) if ticks_at is not None else ticks(min(0, *xs), max(xs), 6)
-    scale_y = _scale(low, max(high, low + 1), height - _BOTTOM, _TOP)
+    scale_y = _scale(low, max(high, low + 1) if percent else high, height - _BOTTOM, _TOP)
     scale_x = _scale(min([*xs, *marks]), max([*xs, *marks]), _LEFT + 8, width - _RIGHT)
     parts: list[Html] = _rules(ticks(low, high, 5), scale_y, width - _RIGHT + 8)
     parts.append(el("text", y_label, x=0, y=11, class_="axis"))
@@ -190,7 +195,7 @@ def _lines(
         points = [(scale_x(x), scale_y(y)) for x, y in zip(line.x, line.y, strict=True)]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
         parts.append(el("polyline", points=path, class_=f"line {style}"))
-        for i, (x, y) in enumerate(points):
+        for i, (x, y) in enumerate(points if percent else ()):
             note = f" ({line.notes[i]})" if line.notes else ""
             title = el("title", f"{line.label}: {line.y[i]:.1f} at {line.x[i]:.4g}{note}")
             radius = 2.2 if line.quiet else 3.2

@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmark.metrics import mean_std
+from benchmark.metrics import METRICS, mean_std
 from benchmark.report import sections
 from benchmark.report.charts import Line, legend, line_chart
 from benchmark.report.page import page
@@ -87,7 +87,7 @@ def finished(rows: list[Row]) -> list[Row]:
         UserError: There is none.
     """
     if not rows:
-        raise UserError("none of these runs is finished: give their commands again, they go on")
+        raise UserError("none of these runs is finished: give their commands again to resume them")
     return rows
 
 
@@ -196,10 +196,10 @@ def _every_figure(rows: Sequence[Row]) -> Html:
     """All metrics, both weightings among them: a row each, a column for each method."""
     body: list[Sequence[Child]] = [
         (
-            el("span", name.replace("_", " "), title=text),
+            el("span", name.replace("_", " "), title=metric.definition),
             *(spread_words(row.figures[name], digits=2) for row in rows),
         )
-        for name, text in sections.DEFINITIONS.items()
+        for name, metric in METRICS.items()
     ]
     heads = ("% or points", *(row.label for row in rows))
     table = sections.plain_table(heads, body, numbers=range(1, len(heads)))

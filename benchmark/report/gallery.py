@@ -80,7 +80,7 @@ def read_gallery(folder: Path) -> list[Item]:
             elif not len(item["attention"]) == len(item["kept"]) == size:
                 found.append(f"gallery[{index}] needs {size} numbers in attention and kept")
             if _data_url(item["image"]) is None:
-                found.append(f"gallery[{index}].image is no base64 of a JPEG, PNG, WebP or GIF")
+                found.append(f"gallery[{index}].image is not base64 of a JPEG, PNG, WebP or GIF")
     if found:
         raise UserError(f"{path}: {'; '.join(found[:3])}. Repeat the run, or remove the file")
     return cast(list[Item], items)
@@ -99,7 +99,7 @@ def gallery(items: Sequence[Item]) -> Html:
 
 
 def caption(words: Sequence[Word]) -> Html:
-    """StoredExemplar words strong, discarded ones light and struck through; pieces stick to their word.
+    """Kept words strong, discarded ones light and struck through; pieces stick to their word.
 
     >>> caption([{"text": "ant", "kept": True}, {"text": "##ler", "kept": False},
     ...          {"text": ",", "kept": False}, {"text": "bear", "kept": True}])

@@ -7,8 +7,8 @@ from typing import cast
 
 from benchmark.report.charts import COLOURS, column_chart
 from benchmark.report.sections import plain_table, section
-from benchmark.results.schema import ClassLedger, PhaseResult, Result
-from benchmark.wording import amount_words, bytes_words, class_share, seconds_words
+from benchmark.results.schema import ClassLedger, LoadedPhase, Result
+from benchmark.wording import MISSING, amount_words, bytes_words, class_share, seconds_words
 from mm_imagenet_r.markup import Child, Html, el
 
 
@@ -71,17 +71,19 @@ def memory(result: Result) -> Html | None:
 
 
 def outside(result: Result) -> Html | None:
-    """What is carried on beside the memory."""
-    what = result["outside_memory"]["what"]
-    if not what:
+    """What passes on beside the memory, after the last phase; `phases` tells it of each."""
+    carried = result["phases"][-1]["outside_memory"]
+    if carried is None or not carried["bytes"]:
         return None
-    rows: list[Sequence[Child]] = [(name, bytes_words(size)) for name, size in what.items()]
-    if len(what) > 1:
-        rows.append((el("b", "all"), el("b", bytes_words(result["outside_memory"]["bytes"]))))
+    rows: list[Sequence[Child]] = [
+        (name, bytes_words(size)) for name, size in carried["what"].items()
+    ]
+    whole = "the state file" if result["schema_version"] > 1 else "all"
+    rows.append((el("b", whole), el("b", bytes_words(carried["bytes"]))))
     return section(
         "Beside the memory",
-        "What passes from phase to phase without being charged to the budget. It is not free: "
-        "compare it with the memory.",
+        "What passes from phase to phase without being charged to the budget, after the last "
+        "phase. It is not free: compare it with the memory.",
         plain_table(("What", "Size"), rows, numbers={1}, small=True),
     )
 
@@ -104,24 +106,28 @@ def phases(result: Result) -> Html:
             f"{phase['test']:,}",
             f"{phase['memory']['exemplars']:,}",
             bytes_words(phase["memory"]["bytes"]),
+            MISSING if (o := phase["outside_memory"]) is None else bytes_words(o["bytes"]),
             f"{phase['steps']:,}",
             seconds_words(total) + "*" * bool(phase["resumed"]),
             _bar(phase, kinds, longest),
         )
         for phase, total in zip(result["phases"], totals, strict=True)
     ]
-    heads = ("Phase", "Classes", "Train", "Test", "Exemplars", "Memory", "Steps", "Time", "")
+    heads = (
+        *("Phase", "Classes", "Train", "Test", "Exemplars", "Memory", "Outside it"),
+        *("Steps", "Time", ""),
+    )
     device = result["hardware"].get("accelerator") or f"{result['hardware'].get('cores')} CPU cores"
     steps = sum(phase["steps"] for phase in result["phases"])
     note = f"{steps:,} training steps and {seconds_words(sum(totals))} in all on {device}. "
     note += "Train and test: samples the phase adds."
     if any(phase["resumed"] for phase in result["phases"]):
-        note += " * Interrupted: the time since the phase was last taken up."
+        note += " * Interrupted: the time since the phase was last resumed."
     return section(
         "Phases and time",
         note,
         legend,
-        plain_table(heads, rows, numbers=range(8)),
+        plain_table(heads, rows, numbers=range(9)),
     )
 
 
@@ -140,7 +146,7 @@ def _used(ledger: ClassLedger, currency: str) -> str:
     return words if share is None else f"{words} ({100 * share:.0f} %)"
 
 
-def _bar(phase: PhaseResult, kinds: Sequence[str], longest: float) -> Html:
+def _bar(phase: LoadedPhase, kinds: Sequence[str], longest: float) -> Html:
     parts = [
         el(
             "i",

@@ -4,35 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Sequence
-from typing import Any, cast
 
-from benchmark.metrics import sample_weighted_accuracy
+from benchmark.metrics import METRICS, sample_weighted_accuracy
 from benchmark.report.charts import Line, line_chart
 from benchmark.results.records import Prediction
 from benchmark.results.schema import Result
 from benchmark.wording import MISSING, amount_words, bytes_words, exemplars_per_class
 from mm_imagenet_r.markup import Child, Html, el, join
 
-#: What each figure of result.json is, for the page that shows it.
-DEFINITIONS = {
-    "average_incremental_accuracy": "mean over phases of the accuracy on all test samples of the "
-    "classes seen by then (PILOT, PyCIL)",
-    "last_accuracy": "accuracy on all test samples after the last phase (PILOT, PyCIL)",
-    "average_incremental_accuracy_phase_weighted": "as the first, each phase's test data counting "
-    "alike however many samples it has",
-    "last_accuracy_phase_weighted": "mean over phases of the last row of the matrix (L2P, "
-    "DualPrompt, CODA-Prompt, Mammoth)",
-    "learning_accuracy": "mean accuracy on a phase's classes right after they were learnt: the "
-    "diagonal. Low forgetting means little where this is low",
-    "forgetting": "mean over old phases of best accuracy ever less final accuracy (PILOT, L2P, "
-    "Mammoth); never negative",
-    "forgetting_chaudhry": "the same, the best taken before the final phase (Chaudhry et al. 2018)",
-    "forgetting_avalanche": "mean over old phases of first accuracy less final accuracy "
-    "(Avalanche)",
-    "forgetting_coda": "mean loss on old phases from each phase to the next (CODA-Prompt)",
-    "backward_transfer": "mean over old phases of final accuracy less first accuracy "
-    "(Lopez-Paz and Ranzato 2017)",
-}
 _SHOWN = 8  # hardest classes, and confused pairs
 _DENSE = 12  # phases from which on the matrix drops its decimals
 
@@ -64,30 +43,30 @@ def plain_table(
 
 def cards(result: Result) -> Html:
     """The key figures."""
-    m, last = result["metrics"], result["phases"][-1]["memory"]
-    forgetting, outside = m["forgetting"], result["outside_memory"]
+    figure, last = result["metrics"].__getitem__, result["phases"][-1]["memory"]
+    forgetting = figure("forgetting")
     seen = sum(len(phase["classes"]) for phase in result["phases"])
     return el(
         "div",
         _card(
             "Average incremental accuracy",
-            f"{m['average_incremental_accuracy']:.1f} %",
+            _percent(figure("average_incremental_accuracy")),
             f"over {len(result['phases'])} phases; "
-            f"phase-weighted {_percent(m['average_incremental_accuracy_phase_weighted'])}",
+            f"phase-weighted {_percent(figure('average_incremental_accuracy_phase_weighted'))}",
             first=True,
         ),
         _card(
             "Last accuracy",
-            f"{m['last_accuracy']:.1f} %",
+            _percent(figure("last_accuracy")),
             f"on {sum(result['test_sizes']):,} test samples of {seen} classes; "
-            f"phase-weighted {_percent(m['last_accuracy_phase_weighted'])}",
+            f"phase-weighted {_percent(figure('last_accuracy_phase_weighted'))}",
         ),
         _card(
             "Forgetting",
             MISSING if forgetting is None else f"{forgetting:.1f} points",
             "one phase only: nothing to forget"
             if forgetting is None
-            else f"learning accuracy {_percent(m['learning_accuracy'])}",
+            else f"learning accuracy {_percent(figure('learning_accuracy'))}",
         ),
         _card(
             "Exemplars a class",
@@ -95,11 +74,7 @@ def cards(result: Result) -> Html:
             f"{last['exemplars']:,} in all, after the last phase",
         ),
         _memory_card(result),
-        _card(
-            "Outside the memory",
-            bytes_words(outside["bytes"]),
-            f"{outside['trainable_parameters']:,} trained parameters; not charged to the budget",
-        ),
+        _outside_card(result),
         class_="cards",
     )
 
@@ -123,9 +98,22 @@ def accuracy(result: Result) -> Html:
         "Accuracy as classes arrive",
         "Measured on the whole test data of the classes seen so far, without saying which phase a "
         "sample belongs to. The gap between newest and older classes is what learning costs the "
-        "old ones.",
+        f"old ones.{_invariance(result)}",
         line_chart(lines, x_label="classes seen", ticks_at=seen),
     )
+
+
+def _invariance(result: Result) -> str:
+    """Whether predictions depend on what stands beside a sample."""
+    checks = [c for phase in result["phases"] if (c := phase["invariance"]) is not None]
+    if not checks:
+        return ""
+    checked, differing = (
+        sum(check["checked"] for check in checks),
+        sum(check["differing"] for check in checks),
+    )
+    words = "none differed" if not differing else f"{differing:,} differed"
+    return f" {checked:,} predictions were repeated among other samples: {words}."
 
 
 def accuracy_matrix(result: Result) -> Html:
@@ -164,7 +152,8 @@ def accuracy_matrix(result: Result) -> Html:
 
 def mistakes(result: Result, predictions: Sequence[Prediction]) -> Html | None:
     """Classes and pairs of classes that the final model gets wrong most."""
-    final = [row for row in predictions if row.phase == len(result["phases"]) - 1]
+    last, own = len(result["phases"]) - 1, result["classifier"]
+    final = [row for row in predictions if row.phase == last and row.classifier == own]
     total = Counter(row.label for row in final)
     right = Counter(row.label for row in final if row.label == row.prediction)
     wrong = Counter((row.label, row.prediction) for row in final if row.label != row.prediction)
@@ -207,13 +196,13 @@ def mistakes(result: Result, predictions: Sequence[Prediction]) -> Html | None:
 
 def figures(result: Result) -> Html:
     """Every metric with its definition."""
-    values = cast(dict[str, Any], result["metrics"])
+    values = result["metrics"]
     rows: list[Sequence[Child]] = [
         (
-            join(el("code", name), el("br"), el("span", text, class_="soft")),
-            MISSING if values[name] is None else f"{values[name]:.2f}",
+            join(el("code", name), el("br"), el("span", metric.definition, class_="soft")),
+            MISSING if (value := values[name]) is None else f"{value:.2f}",
         )
-        for name, text in DEFINITIONS.items()
+        for name, metric in METRICS.items()
     ]
     return section(
         "All figures, defined",
@@ -223,7 +212,7 @@ def figures(result: Result) -> Html:
 
 
 def _card(title: str, figure: str, under: Child, *, first: bool = False) -> Html:
-    number, _, unit = figure.partition(" ")
+    number, _, unit = figure.replace("\N{NO-BREAK SPACE}", " ").partition(" ")
     return el(
         "div",
         el("h3", title),
@@ -233,9 +222,22 @@ def _card(title: str, figure: str, under: Child, *, first: bool = False) -> Html
     )
 
 
-def _percent(value: float) -> str:
+def _percent(value: float | None) -> str:
     """With a space that no line ends at."""
-    return f"{value:.1f}\N{NO-BREAK SPACE}%"
+    return MISSING if value is None else f"{value:.1f}\N{NO-BREAK SPACE}%"
+
+
+def _outside_card(result: Result) -> Html:
+    """What the last phase leaves behind beside the memory."""
+    last = result["phases"][-1]
+    outside, trained = last["outside_memory"], last["trainable_parameters"]
+    size = MISSING if outside is None else bytes_words(outside["bytes"])
+    words = "not charged to the budget"
+    return _card(
+        "Outside the memory",
+        size,
+        words if trained is None else f"{trained:,} trained parameters; {words}",
+    )
 
 
 def _memory_card(result: Result) -> Html:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 import re
+import typing
 from collections.abc import Iterator
 from typing import Any
 
 from benchmark.budget import Budget, make_budget
 from benchmark.cells import as_text
 from benchmark.class_order import class_order
-from benchmark.config import RunConfig
+from benchmark.config import RECIPE, RunConfig
+from benchmark.method import Kind
 from benchmark.options import from_mapping
 from benchmark.paths import last_part
-from benchmark.results.schema import Result
+from benchmark.results.derive import given_config
+from benchmark.results.schema import LoadedPhase, Result
 from benchmark.wording import order_words
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.hashes import json_sha256
@@ -22,10 +25,16 @@ from mm_imagenet_r.phases import phase_sizes
 
 def contradictions(result: Result) -> Iterator[str]:
     """Say in words what cannot all be true of one run."""
+    if unknown := sorted(set(result["from_recipe"]) - set(RECIPE)):
+        yield f"from_recipe names {', '.join(unknown)}"
+        return
     try:
-        config = RunConfig(**from_mapping(result["config"], source="config"))
+        config = RunConfig(**from_mapping(given_config(result), source="config"))
     except UserError as error:
-        yield f"config is none of this version: {error}"
+        yield f"config is not of this version: {error}"
+        return
+    if len(config.method) != 1 or len(config.seeds) != 1:
+        yield "config is not of one method and one seed"
         return
     yield from _identity(result, config)
     yield from _hashes(result)
@@ -38,49 +47,70 @@ def contradictions(result: Result) -> Iterator[str]:
 
 
 def _identity(result: Result, config: RunConfig) -> Iterator[str]:
-    """Method, preset, settings and seed; the run that is copied."""
-    name, _, preset = last_part(config.method[0]).partition("@")
-    yield from _differ("method", result["method"], name)
-    yield from _differ("preset", result["preset"], preset or None)
-    yield from _differ("seed", [result["seed"]], list(config.seeds))
+    """Settings, kind, what was left to the recipe; the run whose exemplars are matched."""
     for key, text in config.settings_of(config.method[0]).items():
         said = result["method_settings"].get(key)
         yield from _differ(f"method_settings.{key}", as_text(said), text)
-    like = result["match_exemplars_of"]
-    model = config.match_exemplars_of and last_part(config.match_exemplars_of)
-    yield from _differ("like.method", like and like["method"], model)
-    if like and config.match_exemplars_of:
-        yield from _differ("like.seed", like["seed"], result["seed"])
-        yield from _differ("like.fingerprint", like["fingerprint"], config.reference_run().fingerprint())
+    if result["kind"] not in typing.get_args(Kind):
+        yield f"kind is {result['kind']!r}"
+    if result["sees_all_data"] and result["kind"] != "bound":
+        yield f"sees_all_data, but kind is {result['kind']}"
+    reference = result["match_exemplars_of"]
+    name = config.match_exemplars_of and last_part(config.match_exemplars_of)
+    yield from _differ("match_exemplars_of.method", reference and reference["method"], name)
+    if reference and config.match_exemplars_of:
+        yield from _differ("match_exemplars_of.seed", reference["seed"], result["seed"])
+        if result["schema_version"] > 1 and set(result["from_recipe"]) == set(RECIPE):
+            follows = config.reference_run().fingerprint()
+            said = reference["fingerprint"]
+            yield from _differ("match_exemplars_of.fingerprint", said, follows)
 
 
 def _hashes(result: Result) -> Iterator[str]:
-    data, order, like = result["dataset"], result["class_order"], result["match_exemplars_of"]
+    data, order = result["dataset"], result["class_order"]
+    reference = result["match_exemplars_of"]
     hashes = {
         "method_sha256": result["method_sha256"],
         "dataset.data_sha256": data["data_sha256"],
         "dataset.split_sha256": data["split_sha256"],
         "class_order.sha256": order["sha256"],
+        **{f"files.{name}": value for name, value in result["files"].items()},
     }
-    if like:
-        hashes["like.method_sha256"] = like["method_sha256"]
-        hashes["like.counts_sha256"] = like["counts_sha256"]
+    if result["schema_version"] > 1:
+        hashes["harness_sha256"] = result["harness_sha256"]
+    if reference:
+        hashes["match_exemplars_of.method_sha256"] = reference["method_sha256"]
+        hashes["match_exemplars_of.counts_sha256"] = reference["counts_sha256"]
     if result["backbone"]["sha256"]:  # a method without a pretrained network has none
         hashes["backbone.sha256"] = result["backbone"]["sha256"]
     for name, value in hashes.items():
         if not re.fullmatch("[0-9a-f]{64}", value):
-            yield f"{name} {value!r} is no hash"
+            yield f"{name} {value!r} is not a valid hash"
     yield from _differ("class_order.sha256", order["sha256"], json_sha256(order["order"]))
 
 
 def _data(result: Result) -> Iterator[str]:
-    data, outside = result["dataset"], result["outside_memory"]
+    data = result["dataset"]
     name = result["config"].get("dataset")
     if isinstance(name, str) and data["name"] not in (name, last_part(name)):
         yield f"dataset.name is {data['name']!r}, but config.dataset {name!r}"
-    yield from _differ("outside_memory.bytes", outside["bytes"], sum(outside["what"].values()))
-    if result["sees_all_data"] and any(p["memory"]["exemplars"] for p in result["phases"]):
-        yield "sees_all_data, but there are exemplars"
+    for phase in result["phases"]:
+        where = f"phases[{phase['index']}]"
+        outside = phase["outside_memory"]
+        if outside and outside["bytes"] < sum(outside["what"].values()):
+            yield f"{where}.outside_memory.bytes is {outside['bytes']}, less than its parts"
+        no_memory = result["sees_all_data"] or result["kind"] != "replay"
+        if no_memory and phase["memory"]["exemplars"]:
+            what = "sees_all_data" if result["sees_all_data"] else f"kind is {result['kind']}"
+            yield f"{what}, but there are exemplars after phase {phase['index']}"
+        checked = phase["invariance"]
+        if checked and not 0 <= checked["differing"] <= checked["checked"]:
+            yield f"{where}.invariance: {checked['differing']} of {checked['checked']} differ"
+        elif checked and checked["differing"]:
+            yield (
+                f"{where}.invariance: {checked['differing']} of {checked['checked']} samples were "
+                "predicted differently among others"
+            )
 
 
 def _phases(result: Result, config: RunConfig) -> Iterator[str]:
@@ -94,25 +124,33 @@ def _phases(result: Result, config: RunConfig) -> Iterator[str]:
         yield f"class_order.order is not that of {order_words(order)}"
     sizes = phase_sizes(count, config.phases, config.base_classes)
     yield from _differ("complete", result["complete"], len(phases) == len(sizes))
-    start, exemplars, trained = 0, 0, 0
+    start, trained = 0, 0
     for t, (phase, size) in enumerate(zip(phases, sizes, strict=False)):
         where = f"phases[{t}]"
-        yield from _differ(f"{where}.index", phase["index"], t)
         yield from _differ(f"{where}.classes", phase["classes"], [*range(start, start + size)])
-        yield from _differ(f"{where}.test", phase["test"], result["test_sizes"][t])
         start, trained = start + size, trained + phase["train"]
-        samples = trained if result["sees_all_data"] else phase["train"] + exemplars
-        steps = config.epochs * math.ceil(samples / config.batch_size)
-        if phase["steps"]:  # none where nothing can be trained
-            yield from _differ(f"{where}.steps", phase["steps"], steps)
-        exemplars = phase["memory"]["exemplars"]
+        if result["schema_version"] > 1 or phase["steps"]:
+            yield from _steps(where, phase, config.batch_size)
+    if result["schema_version"] == 1 and phases[-1]["trainable_parameters"]:
+        for phase in phases:
+            if config.epochs and not phase["steps"]:
+                yield f"phases[{phase['index']}].steps is 0, but there is something to train"
     if result["complete"]:
         yield from _differ("dataset.train", data["train"], trained)
         yield from _differ("dataset.test", data["test"], sum(result["test_sizes"]))
 
 
+def _steps(where: str, phase: LoadedPhase, batch_size: int) -> Iterator[str]:
+    """Steps of each stage follow from its items; losses lie within them."""
+    for number, stage in enumerate(phase["stages"]):
+        steps = stage["epochs"] * math.ceil(stage["items"] / batch_size)
+        yield from _differ(f"{where}.stages[{number}].steps", stage["steps"], steps)
+    if phase["loss"] and not 1 <= phase["loss"][-1][0] <= phase["steps"]:
+        yield f"{where}.loss ends at step {phase['loss'][-1][0]:g} of {phase['steps']}"
+
+
 def _budget(result: Result, config: RunConfig) -> Iterator[str]:
-    """The budget against the command, and each ledger's room against the budget."""
+    """The budget against the command, and each ledger's allowance against the budget."""
     said = result["budget"]
     unit = said["unit"] or 0.0
     budget = make_budget(
@@ -124,23 +162,25 @@ def _budget(result: Result, config: RunConfig) -> Iterator[str]:
     )
     asked, amount = config.memory, budget.amount if config.match_exemplars_of is None else None
     if config.match_exemplars_of is not None:
-        asked = f"as {last_part(config.match_exemplars_of)} with memory {config.memory} in {config.currency}"
+        reference = last_part(config.match_exemplars_of)
+        asked = f"as {reference} with memory {config.memory} in {config.currency}"
         budget = Budget(0, "exemplars", config.growth, 1.0)
     yield from _differ("budget.currency", said["currency"], budget.currency)
     yield from _differ("budget.growth", said["growth"], config.growth)
     yield from _differ("budget.memory", said["memory"], asked)
     yield from _differ("budget.unit", said["unit"], budget.unit)
     yield from _differ("budget.amount", said["amount"], amount)
-    if amount is None:
-        return  # the room of each class is what another run kept
+    if amount is None or (result["schema_version"] > 1 and result["kind"] != "replay"):
+        return  # the allowance of a class is what another run kept, or there is no memory
     seen = 0
     for t, phase in enumerate(result["phases"]):
         seen += len(phase["classes"])
-        rooms = [budget.allowance(label, t, seen) for label in range(seen)]
+        allowances = [budget.allowance(label, t, seen) for label in range(seen)]
         where = f"phases[{t}].memory"
-        yield from _differ(f"{where}.budget", phase["memory"]["budget"], math.fsum(rooms))
+        yield from _differ(f"{where}.budget", phase["memory"]["budget"], math.fsum(allowances))
+        own = None if result["shares_allowance"] else allowances[0]
         for label, ledger in phase["memory"]["per_class"].items():
-            yield from _differ(f"{where}.per_class.{label}.budget", ledger["budget"], rooms[0])
+            yield from _differ(f"{where}.per_class.{label}.budget", ledger["budget"], own)
 
 
 def _differ(name: str, said: Any, follows: Any) -> Iterator[str]:

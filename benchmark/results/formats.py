@@ -8,7 +8,7 @@ import io
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from benchmark.metrics import Metrics
+from benchmark.metrics import METRICS
 from benchmark.results.tables import Row, best, by_budget, cells
 from benchmark.wording import MISSING
 
@@ -56,11 +56,13 @@ def csv_text(rows: Sequence[Row]) -> str:
         "memory_amount": lambda r: r.budget["amount"],
         "memory_unit": lambda r: r.budget["unit"],
         "method": lambda r: r.method,
+        "kind": lambda r: r.runs[0]["kind"],
+        "classifier": lambda r: r.classifier,
         "label": lambda r: r.label,
         "n": lambda r: r.average.n,
         "seeds": lambda r: " ".join(map(str, r.seeds)),
     }
-    for name in Metrics.__annotations__:
+    for name in METRICS:
         columns[name] = functools.partial(_mean, name)
         columns[f"{name}_std"] = functools.partial(_std, name)
     columns |= {
@@ -92,7 +94,7 @@ def print_terminal(rows: Sequence[Row], console: Console) -> None:
         console.print(shown)
     if rows:
         console.print("Accuracy in %, sample-weighted; mean ± standard deviation over n seeds.")
-        console.print("Forgetting: best accuracy on each phase less the last, in the mean (PILOT).")
+        console.print("Forgetting: best accuracy on each phase less the last, on average (PILOT).")
         console.print("Steps: all training steps; more exemplars take more of them.")
 
 

@@ -5,6 +5,7 @@ The same rows give the same bytes. A class is a position in the class order, as 
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,12 +19,16 @@ EXEMPLARS = "exemplars.parquet"
 
 
 class Prediction(NamedTuple):
-    """What was predicted for one test sample after training `phase`."""
+    """What a classifier predicted for one test sample after training `phase`.
+
+    `classifier` is "" for the only one of a method.
+    """
 
     phase: int
     file_name: str
     label: int
     prediction: int
+    classifier: str = ""
 
 
 class Stored(NamedTuple):
@@ -31,7 +36,7 @@ class Stored(NamedTuple):
 
     The memory of a class after phase t is a beginning, by `rank`, of its rows of the latest phase
     up to t: a memory that shrinks drops the highest ranks, and a method that chooses the exemplars
-    of an old class anew writes all of them again under the new phase.
+    of an old class again writes all of them again under the new phase.
     """
 
     phase: int
@@ -44,7 +49,13 @@ class Stored(NamedTuple):
 
 
 _COLUMNS: dict[type, dict[str, str]] = {
-    Prediction: {"phase": "int16", "file_name": "string", "label": "int32", "prediction": "int32"},
+    Prediction: {
+        "phase": "int16",
+        "file_name": "string",
+        "label": "int32",
+        "prediction": "int32",
+        "classifier": "string",
+    },
     Stored: {
         "phase": "int16",
         "label": "int32",
@@ -55,12 +66,18 @@ _COLUMNS: dict[type, dict[str, str]] = {
         "codec": "string",
     },
 }
+#: Columns that files of former versions lack, and what they mean there.
+_LATER: dict[str, Any] = {"classifier": ""}
 _Record = TypeVar("_Record", Prediction, Stored)
 
 
-def write_predictions(path: Path, rows: Iterable[Prediction]) -> None:
-    """Write predictions.parquet atomically: one row per test sample of seen classes and phase."""
-    write_atomic(path, _encode(Prediction, rows))
+def write_predictions(path: Path, rows: Iterable[Prediction]) -> str:
+    """Write predictions.parquet atomically: a row per test sample of seen classes and phase.
+
+    Returns:
+        The file's sha256.
+    """
+    return _write(path, _encode(Prediction, rows))
 
 
 def read_predictions(path: Path) -> list[Prediction]:
@@ -72,9 +89,13 @@ def read_predictions(path: Path) -> list[Prediction]:
     return _decode(Prediction, path)
 
 
-def write_exemplars(path: Path, rows: Iterable[Stored]) -> None:
-    """Write exemplars.parquet atomically: one row per exemplar that ever entered the memory."""
-    write_atomic(path, _encode(Stored, rows))
+def write_exemplars(path: Path, rows: Iterable[Stored]) -> str:
+    """Write exemplars.parquet atomically: one row per exemplar that ever entered the memory.
+
+    Returns:
+        The file's sha256.
+    """
+    return _write(path, _encode(Stored, rows))
 
 
 def read_exemplars(path: Path) -> list[Stored]:
@@ -84,6 +105,11 @@ def read_exemplars(path: Path) -> list[Stored]:
         UserError: The file is absent, broken or lacks a column.
     """
     return _decode(Stored, path)
+
+
+def _write(path: Path, data: bytes) -> str:
+    write_atomic(path, data)
+    return hashlib.sha256(data).hexdigest()
 
 
 def _encode(kind: type[_Record], rows: Iterable[_Record]) -> bytes:
@@ -103,17 +129,27 @@ def _decode(kind: type[_Record], path: Path) -> list[_Record]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    columns: list[list[Any]]
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path} is not a regular file: copy the run's folder again")
     try:
         # One thread: starting pools for so little costs more, and can abort at exit.
         file = pq.ParquetFile(io.BytesIO(path.read_bytes()))
-        table = file.read(columns=list(_COLUMNS[kind]), use_threads=False)
-        columns = [table[name].to_pylist() for name in _COLUMNS[kind]]
+        there = set(file.schema_arrow.names)
+        wanted = [name for name in _COLUMNS[kind] if name in there or name not in _LATER]
+        table = file.read(columns=wanted, use_threads=False)
+        for name in wanted:
+            column, alias = table[name], _COLUMNS[kind][name]
+            if column.null_count or column.type != pa.type_for_alias(alias):
+                raise ValueError(f"column {name} is not {alias} throughout")
+        columns = [
+            table[name].to_pylist() if name in wanted else [_LATER[name]] * table.num_rows
+            for name in _COLUMNS[kind]
+        ]
     except FileNotFoundError as error:
         raise UserError(
             f"{path} does not exist: a run writes it beside result.json; copy the whole folder"
         ) from error
-    except (OSError, pa.ArrowException, KeyError) as error:
+    except (OSError, pa.ArrowException, KeyError, ValueError) as error:
         raise UserError(
             f"{path} cannot be read as the Parquet file of a run ({error}): "
             "copy it again, or repeat the run with --overwrite"

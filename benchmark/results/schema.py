@@ -14,15 +14,29 @@ from typing import Any, TypedDict
 
 from benchmark.metrics import Metrics
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
-class Accuracy(TypedDict):
-    """One row of the accuracy matrix and its two averages."""
+class RowAccuracy(TypedDict):
+    """One row of the accuracy matrix."""
 
     per_phase: list[float]
+
+
+class Accuracy(RowAccuracy):
+    """One row of the accuracy matrix and its two averages, which follow from it."""
+
     sample_weighted: float
     phase_weighted: float
+
+
+class StageResult(TypedDict):
+    """One training within a phase: `steps` follow from items, epochs and the batch size."""
+
+    name: str
+    items: int
+    epochs: int
+    steps: int
 
 
 class ClassLedger(TypedDict):
@@ -44,22 +58,97 @@ class MemoryLedger(TypedDict):
     budget: float | None
 
 
-class PhaseResult(TypedDict):
-    """One phase: its classes, numbers of new training and test samples, effort.
+class OutsideMemory(TypedDict):
+    """What a method carries to the next phase beside its memory.
 
-    `steps` counts the optimizer's steps: the more exemplars, the more there are. `seconds` by
-    activity are those since the phase was last taken up; it was interrupted `resumed` times before.
+    `bytes` is the length of the committed state file, `what` the bytes of its tensors by part.
+    """
+
+    bytes: int
+    what: dict[str, int]
+
+
+class Invariance(TypedDict):
+    """How many samples were predicted a second time among others, and how many then differed."""
+
+    checked: int
+    differing: int
+
+
+class PhaseBase(TypedDict):
+    """What the file and the loaded form of a phase share.
+
+    `train` and `test` count the samples that the phase adds. `seconds` by activity are those since
+    the phase was last resumed; it was interrupted `resumed` times before. `loss` holds pairs of a
+    step of the phase and the training loss there, about twenty a stage.
     """
 
     index: int
     classes: list[int]
     train: int
     test: int
-    steps: int
+    stages: list[StageResult]
+    loss: list[list[float]]
     seconds: dict[str, float]
     resumed: int
-    accuracy: Accuracy
     memory: MemoryLedger
+    invariance: Invariance | None
+
+
+class PhaseResult(PhaseBase):
+    """One phase as it stands in a result.json.
+
+    `accuracy` is that of the method's own classifier; a method may have `other_classifiers`.
+    """
+
+    accuracy: RowAccuracy
+    other_classifiers: dict[str, RowAccuracy]
+    outside_memory: OutsideMemory
+    trainable_parameters: int
+
+
+class LoadedPhase(PhaseBase):
+    """One phase as `results.read` returns it: averages and steps are derived.
+
+    Results of schema 1 tell `outside_memory` and `trainable_parameters` of the last phase only.
+    """
+
+    accuracy: Accuracy
+    other_classifiers: dict[str, Accuracy]
+    outside_memory: OutsideMemory | None
+    trainable_parameters: int | None
+    steps: int
+
+
+class PhaseRecord(TypedDict):
+    """What the run loop hands over of a finished phase; see `benchmark.write_results`.
+
+    Attributes:
+        result: Its part of result.json.
+        predictions: Predicted label of each test sample of the classes seen, in the order of
+            `data.test.of_classes(range(num_seen))`, for each classifier: the method's own one
+            under "" or its name, and those that `result` names as others.
+        stored: One row (label, rank, file_name, bytes, cost, codec) for each exemplar selected.
+        memory: Which files hold the exemplars of all classes seen.
+        gallery: Pictures for the report.
+        state: Hash and length of the file that the method's state was committed to.
+        hardware: What it was learnt on.
+    """
+
+    result: PhaseResult
+    predictions: dict[str, list[int]]
+    stored: list[dict[str, Any]]
+    memory: dict[str, Any]
+    gallery: list[dict[str, Any]]
+    state: StateInfo
+    hardware: dict[str, Any]
+
+
+class StateInfo(TypedDict):
+    """A committed state file."""
+
+    sha256: str
+    bytes: int
 
 
 class DatasetInfo(TypedDict):
@@ -112,7 +201,7 @@ class BudgetInfo(TypedDict):
     amount: float | None
 
 
-class Like(TypedDict):
+class ReferenceRun(TypedDict):
     """The run whose numbers of exemplars were copied (`--match-exemplars-of`).
 
     `counts_sha256` is the hash of these numbers, after each phase and of each class;
@@ -127,14 +216,6 @@ class Like(TypedDict):
     counts_sha256: str
 
 
-class OutsideMemory(TypedDict):
-    """What a method carries from phase to phase beside its memory, in bytes by name."""
-
-    trainable_parameters: int
-    bytes: int
-    what: dict[str, int]
-
-
 class BackboneInfo(TypedDict):
     """The pretrained network a run starts from."""
 
@@ -143,66 +224,59 @@ class BackboneInfo(TypedDict):
     parameters: int
 
 
-class Result(TypedDict):
-    """A whole result.json. Unknown keys are kept and ignored, missing ones refused.
+class ResultBase(TypedDict):
+    """What the file and the loaded form of a result share. Unknown keys are kept and ignored.
 
-    `method_sha256` is the hash of the files the method is written in. `sees_all_data` marks an
-    upper bound: it is not bound by the memory whose budget is named.
+    `config` holds the options with the recipe that was resolved; `from_recipe` names those of
+    tuning, epochs, learning_rate and weight_decay that the user had left open, and an option
+    without effect on the method is null. `classifier` is the name of the method's own classifier
+    ("" if it has only one). `method_sha256` and `harness_sha256` are hashes of source code,
+    `files` those of the files beside the result, `state` the one of the last phase.
+    `sees_all_data` marks an upper bound: it is not bound by the memory whose budget is named.
     """
 
     schema_version: int
-    method: str
-    preset: str | None
+    kind: str
+    sees_all_data: bool
+    shares_allowance: bool
+    about: dict[str, str]
+    config: dict[str, Any]
+    from_recipe: list[str]
     method_settings: dict[str, Any]
     method_sha256: str
-    sees_all_data: bool
-    config: dict[str, Any]
+    harness_sha256: str
+    files: dict[str, str]
     dataset: DatasetInfo
     class_order: ClassOrder
-    phases: list[PhaseResult]
-    accuracy_matrix: list[list[float]]
-    test_sizes: list[int]
-    metrics: Metrics
+    classifier: str
     budget: BudgetInfo
-    match_exemplars_of: Like | None
-    outside_memory: OutsideMemory
+    match_exemplars_of: ReferenceRun | None
     backbone: BackboneInfo
-    seed: int
     hardware: dict[str, Any]
     versions: dict[str, str]
     complete: bool
 
 
-def problems(value: object) -> list[str]:
-    """Say what keeps a parsed JSON value from being a `Result`; an empty list means nothing does.
+class ResultFile(ResultBase):
+    """A whole result.json of schema 2: every fact once."""
 
-    >>> problems({})[0]
-    'schema_version is missing'
+    phases: list[PhaseResult]
+
+
+class Result(ResultBase):
+    """A result as `results.read` returns it, whatever the schema of its file.
+
+    What follows from the rest is derived: `method`, `preset` and `seed` from the configuration,
+    matrix, sizes and metrics from the phases. `schema_version` is that of the file.
     """
-    found = list(mismatches(value, Result, ""))
-    if found:
-        return found
-    result = typing.cast(Result, value)
-    phases, matrix = result["phases"], result["accuracy_matrix"]
-    if not phases:
-        return ["phases is empty"]
-    if not len(phases) == len(matrix) == len(result["test_sizes"]):
-        found.append("phases, accuracy_matrix and test_sizes differ in length")
-    for t, row in enumerate(matrix):
-        if len(row) != t + 1:
-            found.append(f"accuracy_matrix[{t}] has {len(row)} numbers instead of {t + 1}")
-        if not all(0 <= accuracy <= 100 for accuracy in row):
-            found.append(f"accuracy_matrix[{t}] holds a number that is no percentage")
-    classes = len(result["class_order"]["order"])
-    if len(result["class_order"]["names"]) != classes:
-        found.append("class_order.names and class_order.order differ in length")
-    named = {c for phase in phases for c in phase["classes"]}
-    named |= {int(c) for phase in phases for c in phase["memory"]["per_class"] if c.isdecimal()}
-    if not named <= set(range(classes)):
-        found.append("phases name classes that class_order does not have")
-    if any(not c.isdecimal() for phase in phases for c in phase["memory"]["per_class"]):
-        found.append("a key of memory.per_class is no class number")
-    return found
+
+    phases: list[LoadedPhase]
+    method: str
+    preset: str | None
+    seed: int
+    accuracy_matrix: list[list[float]]
+    test_sizes: list[int]
+    metrics: Metrics
 
 
 def mismatches(value: object, hint: Any, where: str) -> typing.Iterator[str]:
@@ -217,14 +291,14 @@ def mismatches(value: object, hint: Any, where: str) -> typing.Iterator[str]:
         One sentence per mismatch.
 
     >>> list(mismatches([1, "a"], list[int], "numbers"))
-    ['numbers[1] is no integer']
+    ['numbers[1] is not an integer']
     """
     origin = typing.get_origin(hint)
     if hint is Any:
         return
     if typing.is_typeddict(hint):
         if not isinstance(value, Mapping):
-            yield f"{where or 'the file'} is no object"
+            yield f"{where or 'the file'} is not an object"
             return
         for key, inner in typing.get_type_hints(hint).items():
             path = f"{where}.{key}" if where else key
@@ -234,13 +308,13 @@ def mismatches(value: object, hint: Any, where: str) -> typing.Iterator[str]:
                 yield from mismatches(value[key], inner, path)
     elif origin is list:
         if not isinstance(value, list):
-            yield f"{where} is no list"
+            yield f"{where} is not a list"
             return
         for index, item in enumerate(value):
             yield from mismatches(item, typing.get_args(hint)[0], f"{where}[{index}]")
     elif origin is dict:
         if not isinstance(value, Mapping):
-            yield f"{where} is no object"
+            yield f"{where} is not an object"
             return
         for key, item in value.items():
             yield from mismatches(item, typing.get_args(hint)[1], f"{where}.{key}")
@@ -249,7 +323,7 @@ def mismatches(value: object, hint: Any, where: str) -> typing.Iterator[str]:
         if all(any(mismatches(value, kind, where)) for kind in kinds):
             yield f"{where} is neither {' nor '.join(_name(kind) for kind in kinds)}"
     elif not _is_a(value, hint):
-        yield f"{where} is no {_name(hint)}"
+        yield f"{where} is not {_name(hint)}"
 
 
 def _is_a(value: object, kind: type) -> bool:
@@ -260,5 +334,5 @@ def _is_a(value: object, kind: type) -> bool:
 
 
 def _name(kind: Any) -> str:
-    plain = {int: "integer", float: "number", str: "text", bool: "true or false"}
+    plain = {int: "an integer", float: "a number", str: "text", bool: "true or false"}
     return "null" if kind is types.NoneType else plain.get(kind, str(kind))

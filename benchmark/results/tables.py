@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from benchmark.config import RunConfig
-from benchmark.metrics import Metrics, Spread, mean_std
+from benchmark.metrics import METRICS, Spread, mean_std
+from benchmark.results.derive import as_classifier, classifiers
 from benchmark.results.schema import BudgetInfo, Result
 from benchmark.wording import (
     MISSING,
@@ -32,8 +33,13 @@ _SAID_ELSEWHERE = {
     "image_column", "caption_column", "label_column", "phases", "base_classes",
     "class_order_seed", "class_order", "memory", "growth", "currency", "backbone", "evaluate_on",
 }  # fmt: skip
+_DEFAULTS = RunConfig().identity()
 _CODE = "code sha256"  # no setting can be called so
-_NO_EFFECT = {spec.name for spec in dataclasses.fields(RunConfig) if not spec.metadata.get("affects_result", True)}
+_NO_EFFECT = {
+    spec.name
+    for spec in dataclasses.fields(RunConfig)
+    if not spec.metadata.get("affects_result", True)
+}
 
 
 @dataclass(frozen=True)
@@ -47,10 +53,11 @@ class Row:
         budget: How much memory, in that currency.
         label: Method and preset, with the settings in which they differ from their namesakes.
         seeds: The runs' seeds.
-        figures: Mean and deviation of each of `metrics.Metrics`; None where undefined.
+        classifier: Whose figures these are, where a method has several; else "".
+        figures: Mean and deviation of each of `metrics.METRICS`; None where undefined.
         steps: The optimizer's steps of all phases, mean over runs.
         exemplars, bytes: Exemplars a class and bytes in all of the final memory, mean over runs.
-        outside: Bytes carried on outside the memory, mean over runs.
+        outside: Bytes carried from phase to phase outside the memory, mean over runs.
         runs: The results themselves, by seed.
     """
 
@@ -58,6 +65,7 @@ class Row:
     heading: str
     budget: BudgetInfo
     method: str
+    classifier: str
     label: str
     seeds: tuple[int, ...]
     figures: Mapping[str, Spread | None]
@@ -97,8 +105,9 @@ def table(results: Sequence[Result]) -> list[Row]:
         heading = min(map(_heading, runs))
         headings[key[0]] = min(heading, headings.get(key[0], heading))
     rows = [
-        _row(key[0], headings[key[0]], labels[(key[0], *key[2:])], runs)
+        _row(key[0], headings[key[0]], labels[(key[0], *key[2:])], runs, name)
         for key, runs in groups.items()
+        for name in classifiers(runs[0])
     ]
     return sorted(
         rows,
@@ -150,7 +159,7 @@ def best(rows: Sequence[Row], column: int) -> set[int]:
     means = {
         index: cells(row)[column].partition(" ")[0]
         for index, row in enumerate(rows)
-        if not row.runs[0]["sees_all_data"]
+        if row.runs[0]["kind"] != "bound"
     }
     highest = max(map(float, means.values()), default=None)
     return {i for i, mean in means.items() if float(mean) == highest} if len(means) > 1 else set()
@@ -181,27 +190,39 @@ def _once(runs: Sequence[Result]) -> list[Result]:
 
 
 def _figures(run: Result) -> Any:
-    return run["accuracy_matrix"], [phase["memory"] for phase in run["phases"]]
+    others = [phase["other_classifiers"] for phase in run["phases"]]
+    return run["accuracy_matrix"], others, [phase["memory"] for phase in run["phases"]]
 
 
-def _row(scenario: str, heading: str, label: str, runs: Sequence[Result]) -> Row:
+def _row(scenario: str, heading: str, label: str, runs: Sequence[Result], name: str) -> Row:
+    """The row of one classifier; all but the method's own one are named in the label."""
     first = runs[0]
-    values = [cast(Mapping[str, float | None], run["metrics"]) for run in runs]
+    if name != first["classifier"]:
+        label = f"{label} · {name}"
+        runs = [as_classifier(run, name) for run in runs]
+    values = [run["metrics"] for run in runs]
     steps = [sum(phase["steps"] for phase in run["phases"]) for run in runs]
     return Row(
         scenario=scenario,
         heading=heading,
         budget=first["budget"],
         method=first["method"],
+        classifier=name,
         label=label,
         seeds=tuple(run["seed"] for run in runs),
-        figures={name: _spread([of[name] for of in values]) for name in Metrics.__annotations__},
+        figures={name: _spread([of[name] for of in values]) for name in METRICS},
         steps=mean_std(steps).mean,
         exemplars=mean_std([exemplars_per_class(run) for run in runs]).mean,
         bytes=mean_std([run["phases"][-1]["memory"]["bytes"] for run in runs]).mean,
-        outside=mean_std([run["outside_memory"]["bytes"] for run in runs]).mean,
+        outside=mean_std([outside_bytes(run) for run in runs]).mean,
         runs=tuple(runs),
     )
+
+
+def outside_bytes(result: Result) -> int:
+    """What a run carried on outside its memory after the last phase."""
+    outside = result["phases"][-1]["outside_memory"]
+    return outside["bytes"] if outside else 0
 
 
 def _spread(values: Sequence[float | None]) -> Spread | None:
@@ -247,15 +268,17 @@ def _amount(budget: BudgetInfo) -> float:
 
 def _training(result: Result) -> dict[str, Any]:
     hidden = _SAID_ELSEWHERE | _NO_EFFECT
-    return {key: value for key, value in result["config"].items() if key not in hidden}
+    config = {**_DEFAULTS, **result["config"]}  # a result may be older than an option
+    return {key: value for key, value in config.items() if key not in hidden}
 
 
 def _own(result: Result) -> dict[str, Any]:
     """What makes a method's row besides its name; a preset is no more than its settings."""
     own = {**_training(result), **result["method_settings"], _CODE: result["method_sha256"][:8]}
-    if like := result["match_exemplars_of"]:
-        copied = {**like["method_settings"], _CODE: like["method_sha256"][:8]}
-        own |= {f"{like['method']}.{key}": value for key, value in copied.items()}
+    own |= {f"classifier {name}": True for name in classifiers(result)[1:]}
+    if reference := result["match_exemplars_of"]:
+        copied = {**reference["method_settings"], _CODE: reference["method_sha256"][:8]}
+        own |= {f"{reference['method']}.{key}": value for key, value in copied.items()}
     return own
 
 

@@ -5,15 +5,19 @@ Anyone who has a run's folder can check it: `python -m benchmark.results FOLDER 
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import Any
 
-from benchmark import metrics
-from benchmark.results import read
+from benchmark.results import schema1, strict_json
 from benchmark.results.consistency import contradictions
+from benchmark.results.file_check import hash_faults, missing_files, source_faults
+from benchmark.results.io import load, result_file
+from benchmark.results.known_check import known_faults
 from benchmark.results.memory_check import file_faults, ledger_faults
+from benchmark.results.prediction_check import accuracy_faults, prediction_faults
 from benchmark.results.records import (
     EXEMPLARS,
     PREDICTIONS,
@@ -24,136 +28,136 @@ from benchmark.results.records import (
 )
 from benchmark.results.schema import Result
 from mm_imagenet_r.errors import UserError
-from mm_imagenet_r.splits import list_sha256
 
 #: What a folder cannot show, for whoever reads that it is verified.
 UNCHECKED = (
     "Not checked, for it takes the data, the backbone or a repetition of the run: that the model "
-    "made these predictions, the hashes of data, captions, backbone and method, the mean size of a "
-    "sample, that exemplars are training samples, what is outside the memory, settings that are "
-    "defaults, names, hardware, seconds and versions."
+    "made these predictions (predictions that were edited together with their hash, their rows in "
+    "result.json and its figures are not found), that the configuration, the method and its "
+    "settings are those that ran (another learning rate, a method under another's name), the "
+    "hashes of backbone and harness, what lies behind the sizes of state and exemplars "
+    "once their files are deleted, the outcome of the invariance check, losses, hardware, seconds "
+    "and versions. Of data sets that are not shipped with this program also: hashes of data and "
+    "captions, labels, the mean size of a sample, and that exemplars are training samples."
 )
 
 
-def matrix_of(
-    result: Result, predictions: Iterable[Prediction]
-) -> tuple[list[list[float]], list[int]]:
-    """Return the accuracy matrix and the test sizes that follow from the predictions alone.
+@dataclass
+class Verdict:
+    """What was found in one folder.
 
-    Raises:
-        ValueError: The predictions do not cover every phase, or name classes not yet seen.
+    Attributes:
+        folder: Where.
+        found: Discrepancies in words.
+        notes: What a reader should know besides.
+        result: The result; None where it cannot be read.
+        predictions: Hash of all predictions of the own classifier; "" where there are none.
     """
-    phase_of = {c: phase["index"] for phase in result["phases"] for c in phase["classes"]}
-    after: list[list[Prediction]] = [[] for _ in result["phases"]]
-    for row in predictions:
-        if row.label not in phase_of or not 0 <= row.phase < len(after):
-            raise ValueError(f"{row.file_name}: phase {row.phase}, class {row.label} are unknown")
-        after[row.phase].append(row)
-    introduced = [phase_of.get(c, -1) for c in range(max(phase_of) + 1)]
-    matrix = [
-        metrics.phase_accuracies(
-            [row.label for row in rows], [row.prediction for row in rows], introduced, t + 1
-        )
-        for t, rows in enumerate(after)
-    ]
-    sizes = [0] * len(after)
-    for row in after[-1]:
-        sizes[phase_of[row.label]] += 1
-    return matrix, sizes
+
+    folder: Path
+    found: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    result: Result | None = None
+    predictions: str = ""
 
 
 def verify(folder: Path) -> list[str]:
     """Recompute everything in a run's result.json that follows from itself or the files beside it.
 
     Returns:
-        Discrepancies in words: facts that contradict each other or the configuration, predictions
-        that cannot be, figures that do not follow from the predictions, ledgers that are not the
-        sum of the exemplars, exemplars that are not those of the memory's files, budgets exceeded.
+        Discrepancies in words: facts that contradict each other, the configuration or the data set
+        as it is shipped, predictions that cannot be, figures that do not follow from the
+        predictions, ledgers that are not the sum of the exemplars, files with another hash,
+        budgets exceeded.
 
     Raises:
         UserError: result.json itself cannot be read.
     """
-    result = read(folder)
-    found = list(contradictions(result))
+    return _examine(folder).found
+
+
+def verify_all(folders: Sequence[Path]) -> Iterator[Verdict]:
+    """`verify` each folder, and compare their predictions with each other.
+
+    A folder whose result.json cannot be read is a discrepancy like others.
+    """
+    verdicts = []
+    for folder in folders:
+        try:
+            verdicts.append(_examine(folder))
+        except UserError as error:
+            verdicts.append(Verdict(folder, [str(error)]))
+    _compare(verdicts)
+    yield from verdicts
+
+
+def _examine(folder: Path) -> Verdict:
+    path = result_file(folder)
+    raw = strict_json.read(path)
+    result = load(raw, path)
+    verdict = Verdict(folder, result=result, notes=_notes(folder, result))
+    if result["schema_version"] == 1:
+        verdict.found += schema1.repetitions(raw, result)
+    verdict.found += contradictions(result)
+    verdict.found += hash_faults(folder, result)
+    verdict.found += source_faults(folder, result)
     predictions: list[Prediction] = []
     try:
         predictions = read_predictions(folder / PREDICTIONS)
-        found += _check_predictions(result, predictions) or _check_metrics(result, predictions)
+        verdict.found += prediction_faults(result, predictions) or accuracy_faults(
+            result, predictions
+        )
+        verdict.predictions = _digest(result, predictions)
     except UserError as error:
-        found.append(str(error))
+        verdict.found.append(str(error))
     exemplars: list[Stored] = []
     if (folder / EXEMPLARS).exists() or any(p["memory"]["exemplars"] for p in result["phases"]):
         try:
             exemplars = read_exemplars(folder / EXEMPLARS)
         except UserError as error:
-            return [*found, str(error)]
+            verdict.found.append(str(error))
+            return verdict
     tested = {row.file_name for row in predictions}
-    found += [
+    verdict.found += [
         f"{row.file_name} is an exemplar and a test sample"
         for row in exemplars
         if row.file_name in tested
     ]
-    found += ledger_faults(result, exemplars)
-    found += file_faults(folder, result, exemplars)
-    return found
+    verdict.found += known_faults(result, predictions, exemplars)
+    verdict.found += ledger_faults(result, exemplars)
+    verdict.found += file_faults(folder, result, exemplars)
+    return verdict
 
 
-def _check_predictions(result: Result, predictions: Sequence[Prediction]) -> list[str]:
-    """Each test sample of a seen class once per phase, always with one label, no future class."""
-    found: list[str] = []
-    seen: set[int] = set()
-    label_of: dict[str, int] = {}
-    for t, phase in enumerate(result["phases"]):
-        seen.update(phase["classes"])
-        rows = [row for row in predictions if row.phase == t]
-        names = {row.file_name for row in rows}
-        wanted = sum(result["test_sizes"][: t + 1])
-        if len(names) != len(rows) or len(rows) != wanted:
-            found.append(
-                f"after phase {t}: {len(rows)} predictions of {len(names)} samples, not {wanted}"
-            )
-        if any(row.label not in seen or row.prediction not in seen for row in rows):
-            found.append(f"after phase {t}: predictions name classes not seen by then")
-        if any(label_of.setdefault(row.file_name, row.label) != row.label for row in rows):
-            found.append(f"after phase {t}: a sample has another label than before")
-    if any(not 0 <= row.phase < len(result["phases"]) for row in predictions):
-        found.append("predictions of phases that result.json does not have")
-    return found
+def _notes(folder: Path, result: Result) -> list[str]:
+    notes = []
+    if not result["complete"]:
+        notes.append(f"unfinished after {len(result['phases'])} of its phases")
+    if (evaluated := result["config"].get("evaluate_on", "test")) != "test":
+        notes.append(f"evaluated on {evaluated} data")
+    if missing := missing_files(folder, result):
+        notes.append(f"without the files of the {' and the '.join(missing)}")
+    if result["schema_version"] == 1:
+        notes.append(f"schema 1, too old to check: {schema1.TOO_OLD}")
+    return notes
 
 
-def _check_metrics(result: Result, predictions: Sequence[Prediction]) -> list[str]:
-    try:
-        matrix, sizes = matrix_of(result, predictions)
-    except ValueError as error:
-        return [str(error)]
-    found: list[str] = []
-    split = list_sha256(row.file_name for row in predictions if row.phase == len(matrix) - 1)
-    if result["complete"] and split != result["dataset"]["split_sha256"]:
-        found.append(f"dataset.split_sha256 is {split} by the predictions")
-    if sizes != result["test_sizes"]:
-        found.append(f"test_sizes are {sizes} by the predictions")
-    for t, (row, phase) in enumerate(zip(matrix, result["phases"], strict=True)):
-        pairs = zip(row, result["accuracy_matrix"][t], phase["accuracy"]["per_phase"], strict=True)
-        found += [
-            f"accuracy after phase {t} on phase {i} is {true:.4f} by the predictions"
-            for i, (true, *said) in enumerate(pairs)
-            if not all(_close(true, value) for value in said)
-        ]
-        weighted = metrics.sample_weighted_accuracy(row, sizes)
-        plain = metrics.phase_weighted_accuracy(row)
-        accuracy = phase["accuracy"]
-        if not _close(weighted, accuracy["sample_weighted"]):
-            found.append(f"sample_weighted after phase {t} is {weighted:.4f} by the predictions")
-        if not _close(plain, accuracy["phase_weighted"]):
-            found.append(f"phase_weighted after phase {t} is {plain:.4f} by the predictions")
-    said_metrics = cast(Mapping[str, float | None], result["metrics"])
-    for name, value in cast(Mapping[str, float | None], metrics.summary(matrix, sizes)).items():
-        if not _close(value, said_metrics[name]):
-            found.append(f"metrics.{name} is {value} by the predictions, not {said_metrics[name]}")
-    return found
+def _digest(result: Result, predictions: Sequence[Prediction]) -> str:
+    """Hash of what the own classifier said."""
+    own = sorted(row[:4] for row in predictions if row.classifier == result["classifier"])
+    return hashlib.sha256(repr(own).encode()).hexdigest()
 
 
-def _close(one: float | None, other: float | None) -> bool:
-    if one is None or other is None:
-        return one is other
-    return math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-6)
+def _compare(verdicts: Sequence[Verdict]) -> None:
+    """Say where runs with different seeds predict the same although something was trained."""
+    first: dict[Any, Verdict] = {}
+    for verdict in verdicts:
+        result = verdict.result
+        if result is None or not verdict.predictions:
+            continue
+        other = first.setdefault(verdict.predictions, verdict)
+        if other.result is None or other.result["seed"] == result["seed"]:
+            continue
+        words = f"the predictions are those of {other.folder}, which has another seed"
+        trained = sum(phase["steps"] for phase in result["phases"])
+        (verdict.found if trained else verdict.notes).append(words)

@@ -14,7 +14,8 @@ from memories import ListMemory
 
 from benchmark.data import Samples
 from benchmark.find_method import find
-from benchmark.method import REGISTRY, PhaseData
+from benchmark.method import PhaseData
+from benchmark.registry import REGISTRY
 
 Build = Callable[..., Any]
 #: Settings that save time where a method has them.

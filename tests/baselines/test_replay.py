@@ -20,7 +20,7 @@ from baselines.icarl import ICaRL
 from baselines.l2p import L2P
 from baselines.replay import Replay
 from benchmark.data import Samples
-from benchmark.memory import Exemplar
+from benchmark.exemplar import Exemplar
 from benchmark.method import Method, PhaseData
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.images import rgb

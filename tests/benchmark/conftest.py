@@ -42,12 +42,14 @@ def make_run(
     config: dict[str, Any] | None = None,
     names: list[str] | None = None,
     complete: bool = True,
+    others: tuple[str, ...] = (),
 ) -> Result:
     """Write a consistent run: the better it remembers, the more exemplars a class it kept.
 
     Args:
         share: Cost of an exemplar in untouched samples; the memory holds memory / share of them.
         skill: Added to the chance of a right prediction.
+        others: Names of further classifiers, which guess at random.
     """
     random = np.random.default_rng([seed, len(method), round(memory * 100)])
     classes, starts = sum(sizes), [0, *itertools.accumulate(sizes)]
@@ -81,6 +83,7 @@ def make_run(
                 "cost": sum(row.cost for row in rows),
                 "budget": budget,
             }
+        guessed: dict[str, list[int]] = {name: [] for name in others}
         right, phase_of = [], np.repeat(np.arange(len(sizes)), sizes)
         for label in range(seen):
             age = t - int(phase_of[label])
@@ -92,18 +95,25 @@ def make_run(
                 guess = label if hit else near
                 right.append((label, guess))
                 file_name = f"{names[label]}/misc_{900 + number}.jpg"
-                predictions.append(records.Prediction(t, file_name, label, guess))
+                own = "own" if others else ""
+                predictions.append(records.Prediction(t, file_name, label, guess, own))
+                for name in others:
+                    guessed[name].append(int(random.integers(seen)))
+                    row_of = (t, file_name, label, guessed[name][-1], name)
+                    predictions.append(records.Prediction(*row_of))
         row = metrics.phase_accuracies(
             [a for a, _ in right], [b for _, b in right], phase_of.tolist(), t + 1
         )
-        test_sizes = [s * test for s in sizes]
+        samples = starts[t + 1] * 50 if joint else size * 50 + before
+        steps = 10 * math.ceil(samples / 32)
         phases.append(
             PhaseResult(
                 index=t,
                 classes=new,
                 train=size * 50,
                 test=size * test,
-                steps=10 * math.ceil((starts[t + 1] * 50 if joint else size * 50 + before) / 32),
+                stages=[{"name": "train", "items": samples, "epochs": 10, "steps": steps}],
+                loss=[[step, 2.0 / step] for step in range(1, steps + 1, 5)],
                 resumed=0,
                 seconds={
                     "prepare": 1.5 + 0.1 * t,
@@ -111,11 +121,21 @@ def make_run(
                     "select": 4.0 if kept else 0.0,
                     "evaluate": 1.2 * (t + 1),
                 },
-                accuracy={
-                    "per_phase": row,
-                    "sample_weighted": metrics.sample_weighted_accuracy(row, test_sizes),
-                    "phase_weighted": metrics.phase_weighted_accuracy(row),
+                accuracy={"per_phase": row},
+                other_classifiers={
+                    name: {
+                        "per_phase": metrics.phase_accuracies(
+                            [a for a, _ in right], guesses, phase_of.tolist(), t + 1
+                        )
+                    }
+                    for name, guesses in guessed.items()
                 },
+                outside_memory={
+                    "bytes": 110_000 + 1000 * t,
+                    "what": {"scales and shifts": 68_768, "head": 40_960},
+                },
+                trainable_parameters=27_432,
+                invariance={"checked": 64, "differing": 0},
                 memory={
                     "exemplars": sum(entry["exemplars"] for entry in ledger.values()),
                     "per_class": dict(ledger),
@@ -133,26 +153,40 @@ def make_run(
         base_classes=sizes[0] if len(sizes) > 1 else None,
         memory=f"{memory:g}",
         currency=currency,
-        epochs=10,
+        dataset="shapes",
+        backbone="some/vilt",
     )
+    recipe = {"tuning": "ssf", "epochs": 10, "learning_rate": 0.01, "weight_decay": 0.01}
     order = class_order(classes, asked.class_order_seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {
+        records.PREDICTIONS: records.write_predictions(folder / records.PREDICTIONS, predictions),
+        records.EXEMPLARS: records.write_exemplars(folder / records.EXEMPLARS, stored),
+        "state": "d4" * 32,
+    }
+    bound = method in ("joint", "finetune")
     result = results.build(
-        method=method,
-        preset=None,
+        kind="bound" if bound else "replay",
+        sees_all_data=joint,
+        shares_allowance=False,
+        about={},
         method_settings=settings or {},
         method_sha256="3e" * 32,
-        sees_all_data=joint,
-        config={**asked.identity(), **(config or {})},
+        harness_sha256="4f" * 32,
+        files=files,
+        config={**asked.identity(), **recipe, **(config or {})},
+        from_recipe=list(recipe),
+        classifier="own" if others else "",
         dataset={
-            "name": "mini",
+            "name": "shapes",
             "num_classes": classes,
             "train": 50 * classes,
             "test": test * classes,
             "left_out": 0,
             "data_sha256": "5f" * 32,
-            "split": "mini",
-            "split_sha256": list_sha256(p.file_name for p in predictions if p.phase == t),
-            "captions": "mini",
+            "split": "as given",
+            "split_sha256": list_sha256({p.file_name for p in predictions if p.phase == t}),
+            "captions": "",
             "captions_id": "a7" * 32,
         },
         class_order={
@@ -172,19 +206,11 @@ def make_run(
             amount=memory,
         ),
         match_exemplars_of=None,
-        outside_memory={
-            "trainable_parameters": 27_432,
-            "bytes": 109_728,
-            "what": {"scales and shifts": 68_768, "head": 40_960},
-        },
-        backbone={"name": "tiny", "sha256": "c0" * 32, "parameters": 512_345},
-        seed=seed,
+        backbone={"name": "some/vilt", "sha256": "c0" * 32, "parameters": 512_345},
         complete=complete,
     )
     results.write(folder / results.RESULT, result)
-    records.write_predictions(folder / records.PREDICTIONS, predictions)
-    records.write_exemplars(folder / records.EXEMPLARS, stored)
-    return result
+    return results.read(folder)
 
 
 def make_picture(width: int = 160, height: int = 128) -> bytes:

@@ -19,7 +19,8 @@ from benchmark.find_method import (
     make_settings,
     source_sha256,
 )
-from benchmark.method import REGISTRY, Method, NoSettings, MethodContext
+from benchmark.method import Method, MethodContext, NoSettings
+from benchmark.registry import REGISTRY
 from mm_imagenet_r.errors import UserError
 
 
@@ -96,17 +97,17 @@ BROKEN = {
         ("exemplar_masking@papr", r"no preset 'papr': did you mean 'paper'"),
         ("nowhere.py:M", r"there is no file nowhere.py: give the path"),
         ("mine.py", r"name its class too, mine.py:MyMethod"),
-        ("syntax.py:M", r"syntax.py line 1: .*Mend it"),
+        ("syntax.py:M", r"syntax.py line 1: .*Fix it"),
         ("needs.py:M", r"needs.py needs no_such_package: install it"),
-        ("other.py:M", r"other.py:M is no method: .*derives from benchmark.method.Method"),
-        ("other.py:N", r"is no method"),
+        ("other.py:M", r"other.py:M is not a method: .*derives from benchmark.method.Method"),
+        ("other.py:N", r"is not a method"),
         ("other.py:m", r"has no 'm': write a class in it that derives from"),
         ("derived.py:Mine", r"has no 'Mine': did you mean 'Mines'\? Known: Mines$"),
         ("baselines.replay:Reply", r"did you mean 'Replay'\? Known: Replay$"),
         ("no_such.module:M", r"there is no module 'no_such.module': check the spelling"),
         ("benchmark.nothing:M", r"there is no module 'benchmark.nothing'"),
-        ("..a:M", r"'..a' is no module: write package.module:Class"),
-        (":M", r"'' is no module"),
+        ("..a:M", r"'..a' is not a module: write package.module:Class"),
+        (":M", r"'' is not a module"),
     ],
 )
 def test_what_is_not_found_says_what_to_do(
@@ -142,11 +143,11 @@ def test_settings_are_defaults_then_preset_then_what_is_given() -> None:
     ("given", "message"),
     [
         ({"rat": "1"}, r"Adjustable has no setting 'rat': did you mean 'rate'.*METHOD.rat=..."),
-        ({"rate": "much"}, r"--set rate: 'much' is no number"),
-        ({"rate": "nan"}, r"'nan' is no number"),
+        ({"rate": "much"}, r"--set rate: 'much' is not a number"),
+        ({"rate": "nan"}, r"'nan' is not a number"),
         ({"rate": "2"}, r"Adjustable: rate=2.0: at most 1"),
-        ({"flag": "perhaps"}, r"'perhaps' is no true or false"),
-        ({"steps": "1.5"}, r"'1.5' is no whole number"),
+        ({"flag": "perhaps"}, r"'perhaps' is not a truth value"),
+        ({"steps": "1.5"}, r"'1.5' is not a whole number"),
     ],
 )
 def test_impossible_settings_are_refused(given: dict[str, str], message: str) -> None:
@@ -168,19 +169,20 @@ def test_a_method_without_settings_takes_none() -> None:
 
 def make_context(**changes: Any) -> MethodContext:
     options: dict[str, Any] = {
-        "num_classes": 3, "backbone": "tiny", "tuning": "ssf", "max_text_length": None,
-        "batch_size": 4, "seed": 0, "device": torch.device("cpu"),
+        "num_classes": 3, "num_phases": 2, "backbone": "tiny", "tuning": "ssf",
+        "max_text_length": None, "batch_size": 4, "seed": 0, "device": torch.device("cpu"),
     }  # fmt: skip
     return MethodContext(**options | changes)
 
 
 def test_every_purpose_has_a_random_stream_of_its_own() -> None:
-    streams = [(), (0,), (0, 0), (0, 0, 0), (1,), (1, 0), (0, 1), (0, 0, 0, 0, 0)]
+    numbers = [(), (0,), (0, 0), (0, 0, 0), (1,), (1, 0), (0, 1), (0, 0, 0, 0, 0)]
+    streams = [(purpose, *rest) for purpose in ("a", "b") for rest in numbers]
     drawn = {
         int(make_context(seed=s).rng(*stream).integers(2**63)) for s in (0, 1) for stream in streams
     }
     assert len(drawn) == 2 * len(streams)
-    first, again = (make_context(rank=rank, world=2).rng(3).random(4) for rank in (0, 1))
+    first, again = (make_context(rank=rank, world=2).rng("a", 3).random(4) for rank in (0, 1))
     assert np.array_equal(first, again)
 
 

@@ -70,7 +70,7 @@ def test_page_of_a_run_has_every_part(
     page = Page(report.write_report(tmp_path))
     for words in (
         "Exemplar masking",
-        "7 classes of mini learnt in 3 phases, 3 classes first, then 2 each",
+        "7 classes of shapes learnt in 3 phases, 3 classes first, then 2 each",
         "5 samples a class = 17.1 kB, in bytes",
         "the memory grows with the classes",
         "Accuracy matrix",
@@ -79,6 +79,9 @@ def test_page_of_a_run_has_every_part(
         "Beside the memory",
         "What is mistaken",
         "Phases and time",
+        "Every stage",
+        "192 predictions were repeated among other samples: none differed.",
+        "scales and shifts, 10 epochs, learning rate 0.01, weight decay 0.01",
         "backward_transfer",
         "python -m benchmark.run --config result.json",
         "812 B of",
@@ -89,6 +92,19 @@ def test_page_of_a_run_has_every_part(
     assert f"{made['metrics']['forgetting']:.2f}" in page.text
     assert page.count("td", class_="new") == 3
     assert page.count("section") + page.count("section", class_="open") >= 9
+
+
+def test_page_shows_further_classifiers_and_the_loss(tmp_path: Path, synthetic_run: Make) -> None:
+    synthetic_run(tmp_path / "one", **SMALL)
+    alone = Page(report.write_report(tmp_path / "one"))
+    assert "Its classifiers" not in alone.text
+    synthetic_run(tmp_path / "two", **SMALL, others=("linear",))
+    page = Page(report.write_report(tmp_path / "two"))
+    assert "Its classifiers" in page.text
+    assert "linear" in page.text
+    assert page.text.count("training loss") == 2
+    assert "110 kB" in page.text
+    assert "112 kB" in page.text  # outside the memory, by phase
 
 
 def test_page_needs_nothing_from_outside(
@@ -206,10 +222,10 @@ def test_a_large_gallery_is_folded_not_cut(
     [
         ({"kept": [True]}, r"gallery\[0\] needs 80 numbers"),
         ({"grid": [80]}, "grid is not"),
-        ({"image": "not base64!"}, "no base64 of a JPEG"),
-        ({"image": "aGVsbG8="}, "no base64 of a JPEG"),
-        ({"words": ["a"]}, r"words\[0\] is no object"),
-        ({"bytes": "many"}, "bytes is no integer"),
+        ({"image": "not base64!"}, "not base64 of a JPEG"),
+        ({"image": "aGVsbG8="}, "not base64 of a JPEG"),
+        ({"words": ["a"]}, r"words\[0\] is not an object"),
+        ({"bytes": "many"}, "bytes is not an integer"),
     ],
 )
 def test_broken_galleries_are_refused(

@@ -1,0 +1,202 @@
+"""What is known of published data sets without having them: hashes, counts, labels by file name.
+
+`known.json` is written by `python -m benchmark.data.known`. Results are verified against it, so
+that their labels, sizes and hashes need not be believed.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from benchmark.data import Data
+
+MM_IMAGENET_R: Final = "mm_imagenet_r"
+_FILE: Final = "known.json"
+#: Frozen: what an untouched sample of `mini` weighed on average for results of schema 1.
+_UNIT_SCHEMA_1: Final = 4154.4295
+#: Of the list that CODA-Prompt publishes; it is not shipped here.
+_CODA_SHA256: Final = "9e7f6243e605e2223739b158f26e442480eb940f9e24508bf6c02c939efdcc26"
+#: Of the weights that are shipped, as `Method.provenance` tells them.
+_BACKBONES: Final = {"tiny": "fe776856cede325d7a61f93344d563b4dc0f18508d0bc11ab1f5434c748813b7"}
+
+
+@dataclass(frozen=True)
+class Part:
+    """One way of dividing a data set: which split, and evaluated on `test` or `validation`.
+
+    Attributes:
+        split_sha256: Hash of the file names evaluated on.
+        train: Training samples of each class, in the order of the data set's labels; () if unknown.
+        test: Samples evaluated on, likewise.
+        units: Mean bytes of an untouched training sample, by schema of the result file.
+    """
+
+    split_sha256: str
+    train: tuple[int, ...] = ()
+    test: tuple[int, ...] = ()
+    units: tuple[tuple[int, float], ...] = ()
+
+    def unit(self, schema: int) -> float | None:
+        """Mean bytes of an untouched training sample; None if unknown."""
+        known = [value for least, value in self.units if least <= schema]
+        return known[-1] if known else None
+
+
+@dataclass(frozen=True)
+class Known:
+    """A data set.
+
+    Attributes:
+        name: As `--dataset` names it.
+        folders: Folder that the images of each class lie in, in the order of labels.
+        class_names: Name of each class, likewise.
+        data_sha256: Hash of all data; "" if unknown, as it depends on images or captions.
+        captions_id: Identity of the captions; "" if unknown.
+        part: The division in question; None if that is unknown.
+    """
+
+    name: str
+    folders: tuple[str, ...]
+    class_names: tuple[str, ...]
+    data_sha256: str
+    captions_id: str
+    part: Part | None
+
+    def label(self, file_name: str) -> int | None:
+        """The data set's label of an image; None if it has no such folder."""
+        folder = file_name.partition("/")[0]
+        return self.folders.index(folder) if folder in self.folders else None
+
+
+def known(name: str, split: str, evaluated: str, split_seed: int = 0) -> Known | None:
+    """What is known of a data set.
+
+    Args:
+        name: As `--dataset` names it.
+        split: Name of its division, as a result has it.
+        evaluated: `test` or `validation`.
+        split_seed: Seed of the validation cut.
+
+    Returns:
+        None where nothing is.
+    """
+    if name.partition(":")[0] == MM_IMAGENET_R:
+        return _imagenet_r(name, split, evaluated, split_seed)
+    facts = json.loads(resources.files("benchmark.data").joinpath(_FILE).read_text("utf-8"))
+    if name not in facts:
+        return None
+    found = facts[name]
+    part = found["parts"].get(evaluated) if evaluated == "test" or split_seed == 0 else None
+    return Known(
+        name=name,
+        folders=tuple(found["folders"]),
+        class_names=tuple(found["class_names"]),
+        data_sha256=found["data_sha256"],
+        captions_id=found["captions_id"],
+        part=part and _part(part),
+    )
+
+
+def backbone_sha256(name: str) -> str | None:
+    """Hash of a pretrained model that is part of this program; None for any other."""
+    return _BACKBONES.get(name)
+
+
+def _part(facts: dict[str, Any]) -> Part:
+    return Part(
+        facts["split_sha256"],
+        tuple(facts["train"]),
+        tuple(facts["test"]),
+        tuple((int(schema), unit) for schema, unit in sorted(facts["units"].items())),
+    )
+
+
+def _imagenet_r(name: str, split: str, evaluated: str, split_seed: int) -> Known:
+    """MM-ImageNet-R, whose file names and seeded splits follow from the table of its classes."""
+    from mm_imagenet_r.classes import classes, image_names
+    from mm_imagenet_r.splits import list_sha256, published_test, stratified_cut
+
+    names, table = image_names(), classes()
+    folders = tuple(one.wnid for one in table)
+    part = None
+    test = published_test(split)
+    if test is None and split == "coda" and evaluated == "test":
+        part = Part(_CODA_SHA256)
+    elif test is not None:
+        train = [key for key in names if key not in test]
+        if evaluated == "validation":
+            from benchmark.data import VALIDATION_FRACTION
+
+            owners = [key.partition("/")[0] for key in train]
+            held = stratified_cut(owners, train, VALIDATION_FRACTION, split_seed)
+            test = {key for key, out in zip(train, held, strict=True) if out}
+            train = [key for key in train if key not in test]
+        part = Part(list_sha256(test), _counts(train, folders), _counts(test, folders))
+    return Known(name, folders, tuple(one.name.replace("_", " ") for one in table), "", "", part)
+
+
+def _counts(names: Iterable[str], folders: Sequence[str]) -> tuple[int, ...]:
+    counts = dict.fromkeys(folders, 0)
+    for name in names:
+        counts[name.partition("/")[0]] += 1
+    return tuple(counts.values())
+
+
+def measure(name: str) -> dict[str, Any]:
+    """The facts of a data set that needs no files, as `known.json` holds them."""
+    from benchmark.data import open_data
+    from benchmark.results.schema import SCHEMA_VERSION
+
+    parts: dict[str, Any] = {}
+    for evaluated in ("test", "validation"):
+        data = open_data(name, validation=evaluated == "validation")
+        units = {str(SCHEMA_VERSION): _mean_bytes(data)}
+        if evaluated == "test":
+            units["1"] = _UNIT_SCHEMA_1
+        parts[evaluated] = {
+            "split_sha256": data.split_sha256,
+            "train": _label_counts(data, data.train.labels.tolist()),
+            "test": _label_counts(data, data.test.labels.tolist()),
+            "units": dict(sorted(units.items())),
+        }
+    folders: dict[int, str] = {}
+    for key, label in zip(data.train.file_names, data.train.labels.tolist(), strict=True):
+        folders[label] = key.partition("/")[0]
+    return {
+        "data_sha256": data.data_sha256,
+        "captions_id": data.captions_id,
+        "class_names": list(data.class_names),
+        "folders": [folders[label] for label in sorted(folders)],
+        "parts": parts,
+    }
+
+
+def _mean_bytes(data: Data) -> float:
+    from benchmark.plan import whole_costs
+
+    costs = whole_costs(data, "bytes")
+    return sum(costs) / len(costs)
+
+
+def _label_counts(data: Data, labels: Sequence[int]) -> list[int]:
+    return [labels.count(label) for label in range(len(data.class_names))]
+
+
+def main() -> int:
+    """Write known.json."""
+    from mm_imagenet_r.files import write_atomic
+
+    text = json.dumps({"mini": measure("mini")}, ensure_ascii=False) + "\n"
+    write_atomic(Path(__file__).with_name(_FILE), text.encode())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,73 @@
+"""Finished runs of older versions of this program, which need not be repeated."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmark.config import RunConfig, resolve_recipe
+from benchmark.find_method import find
+from benchmark.legacy import legacy_folders
+from benchmark.results.io import RESULT, read
+from benchmark.source_hash import harness_sha256, method_sha256
+from mm_imagenet_r.errors import UserError
+
+if TYPE_CHECKING:
+    from benchmark.plan import Plan
+
+
+def finished_elsewhere(cell: RunConfig) -> Path | None:
+    """The folder in which an older version finished the same experiment.
+
+    Args:
+        cell: As `benchmark.cells.cells` writes it.
+
+    Returns:
+        None if there is no complete and readable result. The code of method and harness is another
+        one in any case; `changed_settings` tells which defaults are.
+    """
+    method, _ = find(cell.method[0])
+    for folder in legacy_folders(cell, resolve_recipe(cell, method)):
+        if not (folder / RESULT).is_file():
+            continue
+        try:
+            if read(folder)["complete"]:
+                return folder
+        except UserError:
+            continue
+    return None
+
+
+def changed_settings(stored: Mapping[str, Any], settings: Any) -> list[str]:
+    """The settings in which a finished run differs from what today's defaults resolve to.
+
+    Args:
+        stored: `method_settings` of its result.
+        settings: Today's, resolved: an instance of the method's `Settings`.
+
+    Returns:
+        A few words for each setting that both have and that differs.
+    """
+    today = dataclasses.asdict(settings)
+    return [
+        f"{name} was {stored[name]}, is {value}"
+        for name, value in today.items()
+        if name in stored and stored[name] != (list(value) if isinstance(value, tuple) else value)
+    ]
+
+
+def age(folder: Path, plan: Plan) -> str:
+    """How a finished run differs from what today's code would make; "" if it does not.
+
+    Args:
+        folder: The run's.
+        plan: What was asked for today.
+    """
+    result = read(folder)
+    today = method_sha256(plan.method), harness_sha256()
+    if (result["method_sha256"], result["harness_sha256"]) == today:
+        return ""
+    changed = changed_settings(result["method_settings"], plan.settings)
+    return "; ".join(["by an older version", *(f"its {words}" for words in changed)])

@@ -1,0 +1,76 @@
+"""Whether the files beside a result.json are those it was written with."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmark.results.records import EXEMPLARS, PREDICTIONS
+from benchmark.results.schema import Result
+from benchmark.source_hash import sources_sha256
+
+STATE = "state"
+SOURCE = "source"
+MEMORY = "memory"
+
+
+def hash_faults(folder: Path, result: Result) -> Iterator[str]:
+    """Predictions, exemplars and the last state against the hashes in the result."""
+    for name in (PREDICTIONS, EXEMPLARS):
+        path, said = folder / name, result["files"].get(name)
+        if said is None:
+            if result["schema_version"] > 1:
+                yield f"files.{name} is missing"
+        elif path.is_file() and _sha256(path) != said:  # an absent one is told elsewhere
+            yield f"{name} has another hash than files.{name}"
+    if result["schema_version"] > 1 and STATE not in result["files"]:
+        yield f"files.{STATE} is missing"
+    states = _files(folder / STATE)
+    if not states or STATE not in result["files"]:
+        return
+    own = [path for path in states if _sha256(path) == result["files"][STATE]]
+    outside = result["phases"][-1]["outside_memory"]
+    if not own:
+        yield f"no file in {STATE}/ has the hash files.{STATE}"
+    elif outside is not None and own[0].stat().st_size != outside["bytes"]:
+        yield (
+            f"phases[{len(result['phases']) - 1}].outside_memory.bytes is {outside['bytes']}, but "
+            f"{STATE}/{own[0].name} has {own[0].stat().st_size} bytes"
+        )
+
+
+def source_faults(folder: Path, result: Result) -> Iterator[str]:
+    """The copy of the method's source against its hash."""
+    place = folder / SOURCE
+    if result["schema_version"] == 1 or not place.is_dir():
+        return
+    files = [path for path in sorted(place.rglob("*.py")) if path.is_file()]
+    try:
+        found = sources_sha256(path.read_bytes() for path in files)
+    except (SyntaxError, ValueError, RecursionError, MemoryError, OSError):
+        yield f"{SOURCE}/ cannot be read as Python"
+        return
+    if found != result["method_sha256"]:
+        yield f"method_sha256 is not that of the files in {SOURCE}/"
+
+
+def missing_files(folder: Path, result: Result) -> list[str]:
+    """What a run's folder was passed on without: memory, state."""
+    found = []
+    if result["phases"][-1]["memory"]["exemplars"] and not (folder / MEMORY).is_dir():
+        found.append(MEMORY)
+    if not _files(folder / STATE):
+        found.append(STATE)
+    return found
+
+
+def _files(folder: Path) -> list[Path]:
+    if not folder.is_dir() or folder.is_symlink():
+        return []
+    return sorted(path for path in folder.iterdir() if path.is_file() and not path.is_symlink())
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,105 @@
+"""Reading, writing and finding result files."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from benchmark.results import schema1, strict_json
+from benchmark.results.derive import derive, faults
+from benchmark.results.schema import (
+    SCHEMA_VERSION,
+    PhaseBase,
+    Result,
+    ResultFile,
+    mismatches,
+)
+from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.files import write_atomic
+
+RESULT = "result.json"
+
+
+def write(path: Path, result: ResultFile) -> None:
+    """Write a result.json atomically; flat lists stand on one line, NaN becomes null."""
+    text = json.dumps(_finite(result), indent=1, ensure_ascii=False, allow_nan=False)
+    # Raw line breaks occur only between values, never inside a JSON string.
+    text = re.sub(r"\[\n[^\[\]{}]*\n\s*\]", lambda flat: re.sub(r"\n\s*", " ", flat[0]), text)
+    write_atomic(path, (text + "\n").encode())
+
+
+def read(path: Path) -> Result:
+    """Read and check a result.json (or the one in a run's folder), of whatever schema.
+
+    Raises:
+        UserError: It is absent, broken, incomplete in its keys or of a newer schema.
+    """
+    path = result_file(path)
+    return load(strict_json.read(path), path)
+
+
+def result_file(path: Path) -> Path:
+    """A result.json itself, or the one in a run's folder."""
+    return path / RESULT if path.is_dir() else path
+
+
+def load(value: Any, path: Path) -> Result:
+    """The loaded form of a parsed result file.
+
+    Raises:
+        UserError: It is not a valid one; the message names `path`.
+    """
+    version = value.get("schema_version") if isinstance(value, dict) else None
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        raise UserError(
+            f"{path} has schema version {version}; this program knows up to {SCHEMA_VERSION}: "
+            "install a newer version of it"
+        )
+    shape: Any = schema1.Result1 if version == 1 else ResultFile
+    found = list(mismatches(value, shape, ""))
+    if not found:
+        try:
+            stored, phases = schema1.convert(value) if version == 1 else (value, value["phases"])
+            found = list(faults(stored, cast(list[PhaseBase], phases)))
+            if not found:
+                return derive(stored, cast(list[PhaseBase], phases))
+        except ValueError as error:
+            found = [str(error)]
+    more = f" (and {len(found) - 3} more)" if len(found) > 3 else ""
+    raise UserError(
+        f"{path} is not a valid result file: {'; '.join(found[:3])}{more}. "
+        "Was it edited? Copy it again, or repeat the run"
+    )
+
+
+def find(paths: Iterable[Path]) -> list[Path]:
+    """Return the folders of all runs at or below `paths`, sorted, each once.
+
+    Raises:
+        UserError: A path does not exist, or holds no result.
+    """
+    found: set[Path] = set()
+    for path in paths:
+        if not path.exists():
+            raise UserError(f"{path} does not exist: name a run's folder or a folder of runs")
+        files = [path] if path.is_file() else list(path.rglob(RESULT))
+        if not files:
+            raise UserError(
+                f"{path} holds no {RESULT}: first run something with "
+                "`python -m benchmark.run`, or name another folder"
+            )
+        found.update(file.parent for file in files)
+    return sorted(found)
+
+
+def _finite(value: Any) -> Any:
+    """The same JSON value with null for every NaN and infinity."""
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,104 @@
+"""Whether predictions can be, and whether a run's accuracies follow from them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+
+from benchmark import metrics
+from benchmark.results.derive import as_classifier, classifiers
+from benchmark.results.records import Prediction
+from benchmark.results.schema import Result
+from mm_imagenet_r.splits import list_sha256
+
+
+def matrix_of(
+    result: Result, predictions: Iterable[Prediction]
+) -> tuple[list[list[float]], list[int]]:
+    """Return the accuracy matrix and the test sizes that follow from the predictions alone.
+
+    Args:
+        result: The run; its `classifier` is the one that counts.
+        predictions: Of all classifiers.
+
+    Raises:
+        ValueError: The predictions do not cover every phase, or name classes not yet seen.
+    """
+    phase_of = {c: phase["index"] for phase in result["phases"] for c in phase["classes"]}
+    after: list[list[Prediction]] = [[] for _ in result["phases"]]
+    for row in predictions:
+        if row.label not in phase_of or not 0 <= row.phase < len(after):
+            raise ValueError(f"{row.file_name}: phase {row.phase}, class {row.label} are unknown")
+        if row.classifier == result["classifier"]:
+            after[row.phase].append(row)
+    introduced = [phase_of.get(c, -1) for c in range(max(phase_of) + 1)]
+    matrix = [
+        metrics.phase_accuracies(
+            [row.label for row in rows], [row.prediction for row in rows], introduced, t + 1
+        )
+        for t, rows in enumerate(after)
+    ]
+    sizes = [0] * len(after)
+    for row in after[-1]:
+        sizes[phase_of[row.label]] += 1
+    return matrix, sizes
+
+
+def prediction_faults(result: Result, predictions: Sequence[Prediction]) -> list[str]:
+    """Each test sample of a seen class once per phase and classifier, always with one label."""
+    found: list[str] = []
+    names = classifiers(result)
+    if strange := {row.classifier for row in predictions} - set(names):
+        found.append(
+            f"predictions of classifiers that result.json does not have: {sorted(strange)}"
+        )
+    label_of: dict[str, int] = {}
+    seen: set[int] = set()
+    by_phase: dict[tuple[int, str], list[Prediction]] = {}
+    for row in predictions:
+        by_phase.setdefault((row.phase, row.classifier), []).append(row)
+    for t, phase in enumerate(result["phases"]):
+        seen.update(phase["classes"])
+        wanted = sum(result["test_sizes"][: t + 1])
+        for name in names:
+            rows = by_phase.get((t, name), [])
+            files = {row.file_name for row in rows}
+            where = f"after phase {t}" + (f", classifier {name}" if name else "")
+            if len(files) != len(rows) or len(rows) != wanted:
+                found.append(
+                    f"{where}: {len(rows)} predictions of {len(files)} samples, not {wanted}"
+                )
+            if any(row.label not in seen or row.prediction not in seen for row in rows):
+                found.append(f"{where}: predictions name classes not seen by then")
+            if any(label_of.setdefault(row.file_name, row.label) != row.label for row in rows):
+                found.append(f"{where}: a sample has another label than before")
+    if any(not 0 <= row.phase < len(result["phases"]) for row in predictions):
+        found.append("predictions of phases that result.json does not have")
+    return found
+
+
+def accuracy_faults(result: Result, predictions: Sequence[Prediction]) -> list[str]:
+    """Accuracies of every classifier, test sizes and the split against the predictions."""
+    found: list[str] = []
+    last = len(result["phases"]) - 1
+    split = list_sha256({row.file_name for row in predictions if row.phase == last})
+    if result["complete"] and split != result["dataset"]["split_sha256"]:
+        found.append(f"dataset.split_sha256 is {split} by the predictions")
+    for name in classifiers(result):
+        found += _accuracies(as_classifier(result, name), predictions)
+    return found
+
+
+def _accuracies(result: Result, predictions: Sequence[Prediction]) -> Iterator[str]:
+    try:
+        matrix, sizes = matrix_of(result, predictions)
+    except ValueError as error:
+        yield str(error)
+        return
+    of = f" of classifier {result['classifier']}" if result["classifier"] else ""
+    if sizes != result["test_sizes"]:
+        yield f"test samples of the phases are {sizes} by the predictions"
+    for t, (row, said) in enumerate(zip(matrix, result["accuracy_matrix"], strict=True)):
+        for i, (true, value) in enumerate(zip(row, said, strict=True)):
+            if not math.isclose(true, value, rel_tol=1e-9, abs_tol=1e-6):
+                yield f"accuracy{of} after phase {t} on phase {i} is {true:.4f} by the predictions"

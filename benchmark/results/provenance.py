@@ -1,0 +1,45 @@
+"""What a run was computed with: hardware and versions."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+from typing import Any
+
+_PACKAGES = (
+    "mm-imagenet-r", "torch", "transformers", "tokenizers", "datasets", "accelerate", "numpy",
+    "pillow", "pyarrow", "safetensors",
+)  # fmt: skip
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and the packages that touch results, without importing any of them."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def hardware(device: str, processes: int, accelerator: str = "") -> dict[str, Any]:
+    """What the run was computed on; nothing that names the machine, its user or its folders.
+
+    Args:
+        device: `cpu`, `cuda` or `mps`.
+        processes: How many shared the work.
+        accelerator: Name of the GPU, "" if none.
+    """
+    found: dict[str, Any] = {
+        "system": platform.system(),
+        "machine": platform.machine(),
+        "cores": os.cpu_count(),
+        "device": device,
+    }
+    if accelerator:
+        found["accelerator"] = accelerator
+    if processes > 1:
+        found["processes"] = processes
+    return found

@@ -1,0 +1,84 @@
+"""JSON as result files may hold it: each key once, finite numbers, no tricks."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from mm_imagenet_r.errors import UserError
+
+#: No count or length comes near; larger ones would overflow where they are computed with.
+_LARGEST = 2**53
+
+
+def parse(text: str) -> Any:
+    """Parse JSON.
+
+    Raises:
+        ValueError: It is not JSON, a key stands twice, or a number is not finite or is too large.
+
+    >>> parse('{"a": [1, 2.5]}')
+    {'a': [1, 2.5]}
+    >>> parse('{"a": 1, "a": 2}')
+    Traceback (most recent call last):
+    ValueError: the key 'a' stands twice in one object
+    >>> parse("1e400")
+    Traceback (most recent call last):
+    ValueError: 1e400 is not a finite number
+    """
+    try:
+        return json.loads(
+            text,
+            object_pairs_hook=_once,
+            parse_constant=_refuse,
+            parse_float=_float,
+            parse_int=_int,
+        )
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def read(path: Path) -> Any:
+    """Parse a file.
+
+    Raises:
+        UserError: It cannot be read, or is not such JSON.
+    """
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path} is not a regular file: name a run's folder or its result.json")
+    try:
+        return parse(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be read ({error.strerror}): name a run's folder or its {path.name}"
+        ) from error
+    except ValueError as error:
+        raise UserError(
+            f"{path} is not valid JSON ({error}): copy it again, or repeat the run"
+        ) from error
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"the key {key[:60]!r} stands twice in one object")
+        found[key] = value
+    return found
+
+
+def _refuse(text: str) -> Any:
+    raise ValueError(f"{text} is not a finite number")
+
+
+def _float(text: str) -> float:
+    value = float(text)
+    return value if math.isfinite(value) else float(_refuse(text[:60]))
+
+
+def _int(text: str) -> int:
+    if len(text) > len(str(_LARGEST)) + 1 or abs(int(text)) > _LARGEST:
+        raise ValueError(f"the number {text[:20]}... is too large")
+    return int(text)

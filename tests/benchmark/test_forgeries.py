@@ -1,0 +1,236 @@
+"""A real run of mini in schema 2, forged in every way that a folder can show."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmark import results
+from benchmark.data.known import known
+from benchmark.results import records
+from benchmark.results.schema import PhaseResult, Result
+from benchmark.results.verify import UNCHECKED, verify, verify_all
+from benchmark.source_hash import method_sha256, method_sources
+
+OLD = Path(__file__).parent.parent / "fixtures" / "schema1" / "mini-2phases-0.5-bytes"
+Make = Callable[..., Result]
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A finished run of version 724ec82, as today's version writes it."""
+    from baselines.exemplar_masking import ExemplarMasking
+
+    old, folder = OLD / "exemplar_masking" / "seed0-da17521b", tmp_path / "run"
+    shutil.copytree(old, folder)
+    loaded, state = results.read(old), folder / "state" / "phase-01.pt"
+    predictions = records.read_predictions(folder / records.PREDICTIONS)
+    records.write_predictions(folder / records.PREDICTIONS, predictions)
+    files = {name: sha256(folder / name) for name in (records.PREDICTIONS, records.EXEMPLARS)}
+    for name, source in method_sources(ExemplarMasking).items():
+        (folder / "source" / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "source" / name).write_bytes(source)
+    phases: list[Any] = [
+        {
+            **{key: phase[key] for key in PhaseResult.__annotations__},  # type: ignore[literal-required]
+            "accuracy": {"per_phase": phase["accuracy"]["per_phase"]},
+            "outside_memory": {"bytes": state.stat().st_size, "what": {"head": 15520}},
+            "trainable_parameters": 12712,
+            "invariance": {"checked": 64, "differing": 0},
+            "loss": [[1, 3.0], [phase["steps"], 1.0]],
+        }
+        for phase in loaded["phases"]
+    ]
+    made = results.build(
+        kind="replay",
+        sees_all_data=False,
+        shares_allowance=False,
+        about={},
+        config=loaded["config"],
+        from_recipe=["tuning", "learning_rate", "weight_decay"],
+        method_settings=loaded["method_settings"],
+        method_sha256=method_sha256(ExemplarMasking),
+        harness_sha256="4f" * 32,
+        files={**files, "state": sha256(state)},
+        dataset=loaded["dataset"],
+        class_order=loaded["class_order"],
+        classifier="",
+        phases=phases,
+        budget=loaded["budget"],
+        match_exemplars_of=None,
+        backbone=loaded["backbone"],
+        complete=True,
+    )
+    results.write(folder / results.RESULT, made)
+    return folder
+
+
+def change_result(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    path = folder / results.RESULT
+    value = json.loads(path.read_text())
+    change(value)
+    path.write_text(json.dumps(value))
+
+
+def change_predictions(
+    folder: Path, change: Callable[[records.Prediction], records.Prediction]
+) -> None:
+    path = folder / records.PREDICTIONS
+    rows = [change(row) for row in records.read_predictions(path)]
+    written = records.write_predictions(path, rows)
+    change_result(folder, lambda value: value["files"].update({path.name: written}))
+
+
+def test_the_run_itself_is_verified(run: Path) -> None:
+    assert verify(run) == []
+    (verdict,) = verify_all([run])
+    assert verdict.notes == []
+
+
+def four_times(value: dict[str, Any]) -> None:
+    value["budget"]["unit"] *= 4
+    for phase in value["phases"]:
+        memory = phase["memory"]
+        memory["budget"] *= 4
+        for ledger in memory["per_class"].values():
+            ledger["budget"] *= 4
+
+
+def rename(value: dict[str, Any]) -> None:
+    value["config"]["dataset"] = "mm_imagenet_r:instructblip"
+    value["dataset"].update(name="mm_imagenet_r:instructblip", split="seed42")
+
+
+def cut(value: dict[str, Any]) -> None:
+    value["phases"].pop()
+    value["complete"] = False
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (four_times, "budget.unit is 16617.7"),
+        (rename, "dataset.num_classes is 40, not that of mm_imagenet_r"),
+        (rename, "labels not as in mm_imagenet_r"),
+        (rename, "split_sha256 is not that of the test part of mm_imagenet_r"),
+        (lambda v: v["dataset"].update(data_sha256="0b" * 32), "data_sha256 is not that of mini"),
+        (lambda v: v["dataset"].update(captions_id="0b" * 32), "captions_id is not that of mini"),
+        (lambda v: v["backbone"].update(sha256="0b" * 32), "backbone.sha256 is not that of tiny"),
+        (lambda v: v["files"].update(state="0b" * 32), "no file in state/ has the hash"),
+        (lambda v: v.update(method_sha256="0b" * 32), "method_sha256 is not that of the files in"),
+        (lambda v: v["config"].update(evaluate_on="validation"), "that of the validation part"),
+        (lambda v: v["phases"][0]["stages"][0].update(steps=0), "stages[0].steps is 0"),
+        (lambda v: v["phases"][1]["outside_memory"].update(bytes=15520), "phase-01.pt has"),
+        (lambda v: v["phases"][0].update(train=999), "phases[0].train is 999, but mini has 1000"),
+        (lambda v: v["class_order"]["names"].reverse(), "class_order.names is not that of mini"),
+        (cut, "state/ has"),
+    ],
+)
+def test_a_forged_result_is_found(
+    run: Path, change: Callable[[dict[str, Any]], object], message: str
+) -> None:
+    change_result(run, change)
+    found = verify(run)
+    if message == "state/ has":  # an honest run that was cut short is unfinished, and says so
+        (verdict,) = verify_all([run])
+        assert "unfinished after 1 of its phases" in verdict.notes
+    else:
+        assert any(message in line for line in found), found
+
+
+def test_labels_permuted_among_files_are_found(run: Path) -> None:
+    change_predictions(run, lambda row: row._replace(label=row.label ^ 1))
+    assert any("labels not as in mini" in line for line in verify(run))
+
+
+def test_predictions_replaced_by_labels_are_found(run: Path) -> None:
+    path = run / records.PREDICTIONS
+    rows = [row._replace(prediction=row.label) for row in records.read_predictions(path)]
+    records.write_predictions(path, rows)
+    found = verify(run)
+    assert any("predictions.parquet has another hash" in line for line in found)
+    assert any("accuracy after phase 0 on phase 0 is 100.0" in line for line in found)
+
+
+def test_a_doubled_key_is_refused(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = run / results.RESULT
+    path.write_text(path.read_text().replace("{", '{"complete": false,', 1))
+    assert results.main([str(run), "--verify"]) == 1
+    assert "the key 'complete' stands twice" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "unit", ["1e400", "NaN", "Infinity", "1" + "0" * 400, "1" + "0" * 5000, "[" * 100_000]
+)
+def test_numbers_that_are_none_are_refused(
+    run: Path, capsys: pytest.CaptureFixture[str], unit: str
+) -> None:
+    shutil.copytree(run, run.with_name("whole"))
+    path = run / results.RESULT
+    path.write_text(path.read_text().replace('"unit": 4154.4295', f'"unit": {unit}'))
+    assert results.main([str(run.parent), "--verify"]) == 1
+    out = capsys.readouterr().out
+    assert "is not valid JSON" in out
+    assert "whole: verified" in out
+
+
+def test_one_seed_copied_as_another_is_found(run: Path) -> None:
+    copy = run.with_name("seed7")
+    shutil.copytree(run, copy)
+    change_result(copy, lambda value: value["config"].update(seeds=[7]))
+    assert verify(copy) == []
+    first, second = verify_all([run, copy])
+    assert first.found == []
+    assert second.found == [f"the predictions are those of {run}, which has another seed"]
+
+    def untrained(value: dict[str, Any]) -> None:
+        for phase in value["phases"]:
+            phase.update(stages=[], loss=[])
+
+    for folder in (run, copy):
+        change_result(folder, untrained)
+    _, second = verify_all([run, copy])
+    assert second.found == []  # what trains nothing may well give the same with every seed
+    assert "has another seed" in second.notes[0]
+
+
+def test_what_cannot_be_found_is_named() -> None:
+    for words in ("learning rate", "edited together with their hash", "once their files"):
+        assert words in UNCHECKED
+
+
+def test_what_is_known_of_mm_imagenet_r() -> None:
+    found = known("mm_imagenet_r:instructblip", "seed42", "test")
+    assert found is not None
+    assert found.part is not None
+    assert (sum(found.part.train), sum(found.part.test)) == (24_000, 6_000)
+    assert found.part.split_sha256.startswith("2e5b4fe07c531005")
+    assert found.label("n01484850/art_0.jpg") == 1
+    assert found.label("elsewhere/art_0.jpg") is None
+    coda = known("mm_imagenet_r:x", "coda", "test")
+    assert coda is not None
+    assert coda.part is not None
+    validation = known("mm_imagenet_r:x", "seed42", "validation")
+    assert validation is not None
+    assert validation.part is not None
+    assert sum(validation.part.train) + sum(validation.part.test) == 24_000
+    assert known("elsewhere", "seed42", "test") is None
+
+
+def test_what_is_shipped_of_mini_is_so() -> None:
+    from importlib import resources
+
+    from benchmark.data.known import measure
+
+    shipped = json.loads(resources.files("benchmark.data").joinpath("known.json").read_text())
+    assert shipped["mini"] == measure("mini"), "run python -m benchmark.data.known"

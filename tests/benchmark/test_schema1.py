@@ -1,0 +1,182 @@
+"""Runs of version 724ec82 stay readable, tabled, verified, shown and found again."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmark import metrics, report, results
+from benchmark.cells import cells, reference_run
+from benchmark.config import Recipe, RunConfig, resolve_recipe
+from benchmark.find_method import find, make_settings
+from benchmark.legacy import FIELDS, legacy_fingerprints, legacy_folders
+from benchmark.older_runs import changed_settings, finished_elsewhere
+from benchmark.results.tables import table
+from benchmark.results.verify import verify
+from mm_imagenet_r.errors import UserError
+
+RUNS = Path(__file__).parent.parent / "fixtures" / "schema1"
+FOLDERS = sorted(path.parent for path in RUNS.rglob("run.json"))
+FINISHED = [folder for folder in FOLDERS if (folder / "result.json").exists()]
+SMALL = {"phases": 2, "epochs": 1, "memory": "0.5", "output": RUNS}
+MASKED = RUNS / "mini-2phases-0.5-bytes" / "exemplar_masking" / "seed0-4dfcc283"
+
+
+def cell(**changes: Any) -> RunConfig:
+    (found,) = cells(RunConfig(**{**SMALL, **changes}))
+    return found
+
+
+@pytest.mark.parametrize("folder", FINISHED, ids=lambda folder: folder.name)
+def test_a_run_is_read_verified_and_shown(folder: Path, tmp_path: Path) -> None:
+    result = results.read(folder)
+    assert result["schema_version"] == 1
+    assert result["method"] in ("replay", "exemplar_masking")
+    raw = json.loads((folder / "result.json").read_text())
+    assert result["metrics"] == pytest.approx(raw["metrics"])
+    assert verify(folder) == []
+    assert report.write_report(folder, tmp_path / "page.html").exists()
+
+
+def test_they_stand_in_one_table_under_their_names_of_today() -> None:
+    rows = table([results.read(folder) for folder in FINISHED])
+    assert sorted({row.method for row in rows}) == ["exemplar_masking", "replay"]
+    labels = " ".join(row.label for row in rows)
+    assert "text_swap_prob=0.25" in labels
+    assert "swap=0.25" not in labels.replace("text_swap_prob", "")
+    assert "ssf" not in labels.replace("tuning=ssf", "")
+
+
+def test_a_run_is_a_configuration_of_today() -> None:
+    config = results.read(MASKED)["config"]
+    assert set(config["set"]) == {"mask_prob=0.5", "text_swap_prob=0.25"}
+    liked = next(results.read(f) for f in FINISHED if "like" in str(f))
+    assert liked["config"]["method"] == ["replay"]
+    assert liked["config"]["match_exemplars_of"] == "exemplar_masking"
+    assert liked["match_exemplars_of"] is not None
+
+
+MASKED_SETTINGS = {"method": ("exemplar_masking",), "tuning": "full"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "folder"),
+    [
+        ({"method": ("replay",)}, "ssf/seed0-6bfd90f4"),
+        ({"method": ("ssf",)}, "ssf/seed0-6bfd90f4"),
+        ({"method": ("ssf",), "seeds": (1,)}, "ssf/seed1-f51dd000"),
+        ({"method": ("exemplar_masking",)}, "exemplar_masking/seed0-da17521b"),
+        (
+            {**MASKED_SETTINGS, "set": ("swap=.25", "masked_training=0.50")},
+            "exemplar_masking/seed0-4dfcc283",
+        ),
+        (
+            {**MASKED_SETTINGS, "set": ("mask_prob=0.5", "exemplar_masking.text_swap_prob=0.25")},
+            "exemplar_masking/seed0-4dfcc283",
+        ),
+        (
+            {"method": ("replay",), "match_exemplars_of": "exemplar_masking"},
+            "ssf/seed0-11984ad9",
+        ),
+    ],
+)
+def test_the_folder_of_that_version_is_found(changes: dict[str, Any], folder: str) -> None:
+    one = cell(**changes)
+    found = legacy_folders(one, resolve_recipe(one, find(one.method[0])[0]))
+    (there,) = (path for path in found if path.exists())
+    assert there.relative_to(RUNS).as_posix().endswith(folder)
+    complete = (there / "result.json").exists()
+    assert finished_elsewhere(one) == (there if complete else None)
+    begun = json.loads((there / "run.json").read_text())["config"]
+    assert begun.keys() == FIELDS.keys()
+
+
+def test_what_that_version_did_not_have_has_no_folder_there() -> None:
+    recipe = Recipe("ssf", 4, 1e-2, 0.01)
+    assert legacy_fingerprints(RunConfig(method=("icarl",)), recipe) == []
+    assert legacy_fingerprints(RunConfig(match_exemplars_of="icarl"), recipe) == []
+    assert len(legacy_fingerprints(RunConfig(), recipe)) == 2
+
+
+def test_defaults_that_changed_are_named() -> None:
+    method, _ = find("exemplar_masking")
+    stored = results.read(MASKED)["method_settings"]
+    given = {"text_swap_prob": "0.25", "mask_prob": "0.5"}
+    assert changed_settings(stored, make_settings(method, "", given)) == []
+    (words,) = changed_settings(stored, make_settings(method, "", {**given, "tau_image": "0.7"}))
+    assert words == "tau_image was 1.0, is 0.7"
+
+
+def test_reference_runs_are_written_as_cells_are() -> None:
+    one = cell(method=("replay",), match_exemplars_of="exemplar_masking")
+    assert reference_run(one) == cell(method=("exemplar_masking",))
+
+
+FORGED: list[tuple[Callable[[dict[str, Any]], object], str]] = [
+    (lambda v: v["metrics"].update(forgetting=-1.0), "metrics.forgetting is -1.0"),
+    (lambda v: v.update(method="joint"), "method is joint, but"),
+    (lambda v: v.update(seed=7), r"seed is [7], but [0]"),
+    (lambda v: v["test_sizes"].__setitem__(0, 9), "test_sizes is"),
+    (lambda v: v["phases"][0]["accuracy"].update(sample_weighted=99.0), "sample_weighted after"),
+    (lambda v: v["accuracy_matrix"][1].__setitem__(0, 99.0), "accuracy_matrix is"),
+    (lambda v: v["outside_memory"]["what"].update(head=1), "outside_memory.bytes is"),
+    (lambda v: [p.update(steps=0) for p in v["phases"]], "steps is 0, but there is something"),
+    (lambda v: v["phases"][0].update(steps=7), "stages[0].steps is 7"),
+    (lambda v: v["budget"].update(unit=16617.718), "budget.unit is 16617.718, but an untouched"),
+    (lambda v: v["dataset"].update(data_sha256="0a" * 32), "dataset.data_sha256 is not that"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), FORGED, ids=[words for _, words in FORGED])
+def test_what_they_say_twice_must_agree(
+    tmp_path: Path, change: Callable[[dict[str, Any]], object], message: str
+) -> None:
+    shutil.copytree(FINISHED[0], tmp_path / "run")
+    path = tmp_path / "run" / "result.json"
+    value = json.loads(path.read_text())
+    change(value)
+    path.write_text(json.dumps(value))
+    assert any(message in line for line in verify(tmp_path / "run"))
+
+
+def test_the_command_says_what_they_are_too_old_for(capsys: pytest.CaptureFixture[str]) -> None:
+    assert results.main([str(RUNS), "--verify"]) == 0
+    out = capsys.readouterr().out
+    assert out.count("verified") >= len(FINISHED)
+    assert "schema 1, too old to check: hashes of predictions" in out
+
+
+def test_a_new_metric_breaks_no_old_result(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    worst = metrics.Metric(lambda matrix, _: min(matrix[-1]), "lowest accuracy of a phase")
+    monkeypatch.setitem(metrics.METRICS, "worst_phase", worst)
+    assert verify(FINISHED[0]) == []
+    result = results.read(FINISHED[0])
+    assert result["metrics"]["worst_phase"] == min(result["accuracy_matrix"][-1])
+    assert results.main([str(FINISHED[0]), "--format", "csv"]) == 0
+    page = report.write_report(FINISHED[0], tmp_path / "page.html").read_text()
+    assert "worst_phase" in page
+
+
+def test_broken_old_results_are_refused(tmp_path: Path) -> None:
+    value = json.loads((FINISHED[0] / "result.json").read_text())
+    for change, message in (
+        ({"config": {**value["config"], "epochs": "x"}}, "config.epochs is not an integer"),
+        ({"config": {}}, "not a valid result file"),
+        ({"like": {}}, "like is neither"),
+        ({"phases": []}, "phases is empty"),
+    ):
+        (tmp_path / "result.json").write_text(json.dumps({**value, **change}))
+        with pytest.raises(UserError, match=message):
+            results.read(tmp_path)
+
+
+def test_frozen_fields_are_not_todays() -> None:
+    today = {spec.name for spec in dataclasses.fields(RunConfig)}
+    assert "like" in FIELDS
+    assert "like" not in today
