@@ -19,7 +19,7 @@ from benchmark.registry import REGISTRY
 
 Build = Callable[..., Any]
 #: Settings that save time where a method has them.
-FAST = {"codec": "raw", "projection": 50}
+FAST = {"codec": "jpeg", "quality": 60, "projection": 50}
 
 every_method = pytest.mark.parametrize("name", REGISTRY)
 
