@@ -170,7 +170,8 @@ def test_a_doubled_key_is_refused(run: Path, capsys: pytest.CaptureFixture[str])
 
 
 @pytest.mark.parametrize(
-    "unit", ["1e400", "NaN", "Infinity", "1" + "0" * 400, "1" + "0" * 5000, "[" * 100_000]
+    "unit",
+    ['"\\ud800"', "1e400", "NaN", "Infinity", "1" + "0" * 400, "1" + "0" * 5000, "[" * 100_000],
 )
 def test_numbers_that_are_none_are_refused(
     run: Path, capsys: pytest.CaptureFixture[str], unit: str
