@@ -28,7 +28,6 @@ from mm_imagenet_r.errors import UserError, did_you_mean
 from mm_imagenet_r.hashes import json_sha256
 from mm_imagenet_r.splits import canonical
 
-
 __all__ = [
     "DEFAULTS", "DEFAULTS_VERSION", "LEARNING_RATES", "NAMED", "RECIPE", "Recipe", "RunConfig",
     "dashed", "method_name", "names_of", "resolve_recipe",

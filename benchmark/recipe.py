@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from benchmark.config import RunConfig
     from benchmark.method import Method
 
-#: Goes up whenever a default below or in `benchmark.config.RunConfig` changes; every fingerprint changes with it.
+#: Goes up whenever a default below or in `benchmark.config.RunConfig` changes; every fingerprint
+#: changes with it.
 DEFAULTS_VERSION = 2
 #: What holds where neither the user nor the method's recipe says otherwise.
 DEFAULTS: Mapping[str, Any] = {"tuning": "ssf", "epochs": 4, "weight_decay": 0.01}
