@@ -162,6 +162,11 @@ def test_predictions_replaced_by_labels_are_found(run: Path) -> None:
     assert any("accuracy after phase 0 on phase 0 is 100.0" in line for line in found)
 
 
+def test_what_is_not_a_file_of_the_memory_is_named(run: Path) -> None:
+    (run / "memory" / ".ipynb_checkpoints").mkdir()
+    assert verify(run) == ["memory/.ipynb_checkpoints is not a regular file"]
+
+
 def test_a_doubled_key_is_refused(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = run / results.RESULT
     path.write_text(path.read_text().replace("{", '{"complete": false,', 1))
