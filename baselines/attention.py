@@ -54,7 +54,7 @@ def word_scores(attention: Tensor, dropped: Tensor, words: int, first_patch: int
 def above_mean(scores: Tensor, valid: Tensor, factor: float) -> Tensor:
     """Where a score exceeds `factor` times the mean over its own row's valid places, (B, N) bool.
 
-    The paper's threshold tau_I is the sample's own mean: `factor` 1. The highest score always
+    With `factor` 1 the threshold is the sample's own mean. The highest score always
     counts, so that no row with a valid place comes out empty.
 
     >>> scores = torch.tensor([[1.0, 2.0, 6.0, 9.0]])

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import ClassVar
 
-from baselines.learner import LearnerSettings, ViltLearner, require
-
-
-@dataclass(frozen=True)
-class JointSettings(LearnerSettings):
-    """Settings of `Joint`: there is no former model it could distil from."""
-
-    def __post_init__(self) -> None:
-        """Refuse distillation."""
-        super().__post_init__()
-        require(not self.distillation, "joint starts anew in every phase: no distillation")
+from baselines.learner import ViltLearner
+from benchmark.method import Kind
 
 
 class Joint(ViltLearner):
-    """Starts anew from the pretrained model in every phase, on the data of all phases so far."""
+    """Starts anew from the pretrained model in every phase, on the data of all phases so far.
 
-    Settings = JointSettings
-    sees_all_data = True
+    There is no former model, so there are no settings of distillation.
+    """
+
+    kind: ClassVar[Kind] = "bound"
+    sees_all_data: ClassVar[bool] = True

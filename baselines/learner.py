@@ -1,6 +1,8 @@
-"""What every method on ViLT shares: views of samples, a growing head, features, the loss.
+"""What methods on ViLT share: views of samples, features, a growing head, the loss.
 
-Derive from `ViltLearner` and change what your method does differently.
+Derive from `ViltLearner`, which trains a head over all classes seen, and change what your method
+does differently; or from `ViltMethod` where there is no such head. Give your class a `Settings`
+dataclass of its own, if it has any.
 """
 
 from __future__ import annotations
@@ -8,22 +10,25 @@ from __future__ import annotations
 import copy
 import hashlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from baselines.selection import Array
-from baselines.tuning import tune
+from baselines.tuning import merge, tune
 from baselines.views import Batch, Preprocessor, View, collate
 from baselines.vilt import Vilt
 from benchmark.data import Sample
-from benchmark.memory import Exemplar, Memory
-from benchmark.method import Method, PhaseData, MethodContext
+from benchmark.exemplar import Exemplar
+from benchmark.memory import Memory
+from benchmark.method import Method, MethodContext, PhaseData
 from benchmark.processes import map_batches
 
 _log = logging.getLogger(__name__)
@@ -33,21 +38,6 @@ _CACHE_BYTES = 4 * 2**30  # decoded views of one phase; beyond it they are decod
 def setting(default: Any, text: str) -> Any:
     """A field of a method's settings with its help text."""
     return field(default=default, metadata={"help": text})
-
-
-@dataclass(frozen=True)
-class LearnerSettings:
-    """Settings all ViLT methods have."""
-
-    distillation: float = setting(0.0, "weight of distillation from the model before the phase")
-    temperature: float = setting(2.0, "its temperature")
-
-    def __post_init__(self) -> None:
-        """Refuse what could not take effect."""
-        require(self.distillation >= 0, "distillation cannot be negative")
-        require(self.temperature > 0, "temperature must be positive")
-        alone = self.temperature != 2.0 and not self.distillation
-        require(not alone, "temperature has no effect without distillation")
 
 
 def require(condition: bool, otherwise: str) -> None:
@@ -106,42 +96,53 @@ class Classifier(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """Logits (B, num_seen)."""
-        pooled = self.vilt.pool(batch)
-        return F.linear(pooled, self.head.weight[: self.num_seen], self.head.bias[: self.num_seen])
+        return self.classify(self.vilt.pool(batch))
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Logits (B, num_seen) of features (B, D)."""
+        seen = slice(self.num_seen)
+        return F.linear(features, self.head.weight[seen], self.head.bias[seen])
 
 
-class ViltLearner(Method):
-    """Fine-tunes ViLT with cross entropy over all classes seen; keeps nothing."""
+class ViltMethod(Method):
+    """ViLT, what it sees of samples and exemplars, and features of them; set `model` yourself.
 
-    Settings = LearnerSettings
-    model: Classifier
+    Attributes:
+        vilt: The backbone, tuned as `--tuning` says.
+        preprocessor: Image bytes and captions to views.
+        generator: Draws the first weights of what is put on top.
+    """
+
+    #: What reading a ViLT imports, seconds of it.
+    imports: ClassVar[tuple[str, ...]] = (
+        "accelerate",
+        "transformers.models.auto.modeling_auto",
+        "transformers.models.auto.tokenization_auto",
+        "transformers.models.bert.tokenization_bert",
+        "transformers.models.vilt.modeling_vilt",
+        "transformers.models.vilt.image_processing_pil_vilt",
+    )
 
     def __init__(self, context: MethodContext, settings: Any) -> None:
         super().__init__(context, settings)
-        generator = torch.Generator().manual_seed(int(context.rng(0).integers(2**63)))
-        vilt = Vilt.from_pretrained(context.backbone, max_text_length=context.max_text_length)
+        self.generator = torch.Generator().manual_seed(int(context.rng("init").integers(2**63)))
+        self.vilt = Vilt.from_pretrained(context.backbone, max_text_length=context.max_text_length)
         # Weights may lie anywhere in a mapped file, and products of unaligned ones differ in their
         # last digits from those of a copy.
-        for parameter in vilt.parameters():
+        for parameter in self.vilt.parameters():
             parameter.data = parameter.data.clone()
-        self._backbone = dict(sorted(vilt.model.state_dict().items()))
-        tune(vilt, context.tuning, generator)
-        self.model = Classifier(vilt, context.num_classes, generator).to(context.device)
+        self._backbone = dict(sorted(self.vilt.model.state_dict().items()))
+        tune(self.vilt, context.tuning, self.generator)
         self.preprocessor = Preprocessor.from_pretrained(
             context.backbone, max_text_length=context.max_text_length
         )
-        self.teacher: Classifier | None = None
         self._views: dict[Exemplar | str, View] = {}
         self._room = _CACHE_BYTES
 
     def begin_phase(self, phase: PhaseData, memory: Memory) -> None:
-        """Let the head grow, and keep a copy as a teacher if there is distillation."""
+        """Say once how many captions lose their end."""
         if phase.index == self.context.rank == 0:
             self._warn_of_cut_captions(phase.train.captions)
-        if self.settings.distillation and phase.index:
-            self.teacher = copy.deepcopy(self.model).eval().requires_grad_(False)
-            self.teacher.num_seen = phase.new.start
-        self.model.num_seen = phase.num_seen
 
     def _warn_of_cut_captions(self, captions: Sequence[str]) -> None:
         if cut := self.preprocessor.count_cut(captions):
@@ -174,9 +175,7 @@ class ViltLearner(Method):
         """What was kept of a sample; here a whole one in its native bytes."""
         return self.preprocessor.view(exemplar.image, exemplar.text.decode())
 
-    def collate(
-        self, items: Sequence[Sample | Exemplar], rng: np.random.Generator | None
-    ) -> Labelled:
+    def collate(self, items: Sequence[Sample | Exemplar], rng: np.random.Generator | None) -> Any:
         """Pack views; at evaluation they are whole, in training `augment` may change them."""
         # Test samples have no names of their own, under which they could be kept.
         see = (self.see(item) if isinstance(item, Sample) else self.view(item) for item in items)
@@ -186,23 +185,6 @@ class ViltLearner(Method):
     def augment(self, items: Sequence[Sample | Exemplar], rng: np.random.Generator) -> list[View]:
         """The views a training step uses."""
         return [self.view(item) for item in items]
-
-    def loss(self, batch: Labelled) -> Tensor:
-        """Cross entropy over all classes seen, and distillation where it is asked for."""
-        logits = self.model(batch.views)
-        loss = F.cross_entropy(logits, batch.labels)
-        if self.teacher is not None:
-            with torch.no_grad():
-                old = self.teacher(batch.views)
-            loss = loss + self.settings.distillation * distillation(
-                logits[:, : old.shape[1]], old, self.settings.temperature
-            )
-        return loss
-
-    def predict(self, batch: Labelled) -> Tensor:
-        """Logits of the classes seen (B, num_seen)."""
-        scores: Tensor = self.model(batch.views)
-        return scores
 
     def encode(self, views: Sequence[View], read: Callable[[Batch], Sequence[Any]]) -> list[Any]:
         """Answer for each view with what `read` makes of batches of them, without gradient."""
@@ -215,11 +197,18 @@ class ViltLearner(Method):
         context = self.context
         return map_batches(work, len(views), context.batch_size, context.rank, context.world)
 
-    def features(self, views: Sequence[View]) -> Array:
-        """Pooled features (N, D) of views."""
-        pool = self.model.vilt.pool
-        rows = self.encode(views, lambda batch: list(pool(batch).float().cpu().numpy()))
+    def features(
+        self, views: Sequence[View], read: Callable[[Batch], Tensor] | None = None
+    ) -> Array:
+        """Features (N, D) float32 of views: what `read` makes of a batch, by default pooled."""
+        read = read or self.vilt.pool
+        rows = self.encode(views, lambda batch: list(read(batch).float().cpu().numpy()))
         return np.stack(rows)
+
+    def input_pixels(self, width: int, height: int) -> int:
+        """Pixels of a picture after the resizing that the backbone asks for."""
+        rows, columns = self.preprocessor.size_of(width, height)
+        return rows * columns
 
     def provenance(self) -> dict[str, Any]:
         """Name, hash and size of the backbone."""
@@ -230,13 +219,50 @@ class ViltLearner(Method):
         return {"name": self.context.backbone, "sha256": digest.hexdigest(), "parameters": count}
 
 
-def distillation(new: Tensor, old: Tensor, temperature: float) -> Tensor:
-    """Cross entropy between softened outputs, without the factor T^2 (PyCIL's form of iCaRL).
+class ViltLearner(ViltMethod):
+    """Fine-tunes ViLT with cross entropy over all classes seen; keeps nothing."""
 
-    >>> new = torch.tensor([[2.0, 0.0], [0.0, 1.0]])
-    >>> old = torch.tensor([[1.0, 0.0], [0.0, 2.0]])
-    >>> round(float(distillation(new, old, 2.0)), 6)
-    0.649675
-    """
-    target = (old / temperature).softmax(1)
-    return -(target * (new / temperature).log_softmax(1)).sum(1).mean()
+    model: Classifier
+
+    def __init__(self, context: MethodContext, settings: Any) -> None:
+        super().__init__(context, settings)
+        self.model = self.build().to(context.device)
+
+    def build(self) -> Classifier:
+        """The model before any training."""
+        return Classifier(self.vilt, self.context.num_classes, self.generator)
+
+    def begin_phase(self, phase: PhaseData, memory: Memory) -> None:
+        """Let the head grow."""
+        super().begin_phase(phase, memory)
+        self.model.num_seen = phase.num_seen
+
+    def begin_test(self, num_seen: int, memory: Memory) -> None:
+        """Let the head be as large as it was in training."""
+        self.model.num_seen = num_seen
+
+    def loss(self, batch: Any) -> Tensor:
+        """Cross entropy over all classes seen."""
+        return F.cross_entropy(self.model(batch.views), batch.labels)
+
+    def predict(self, batch: Any) -> Tensor | Mapping[str, Tensor]:
+        """Logits of the classes seen (B, num_seen)."""
+        scores: Tensor = self.model(batch.views)
+        return scores
+
+    def save_pretrained(self, folder: Path, class_names: Sequence[str]) -> None:
+        """Write a `ViltModel`, its `ViltProcessor`, and the head in `classifier.safetensors`.
+
+        Scales and shifts are merged into the weights. Logits are `weight @ pooler_output + bias`;
+        the names of the classes are the `id2label` of the config.
+        """
+        vilt = copy.deepcopy(self.vilt).cpu()
+        merge(vilt)
+        vilt.config.id2label = dict(enumerate(class_names))
+        vilt.config.label2id = {name: i for i, name in enumerate(class_names)}
+        vilt.save_pretrained(folder)
+        self.preprocessor.save_pretrained(folder)
+        seen, head = slice(len(class_names)), self.model.head
+        tensors = {"weight": head.weight[seen], "bias": head.bias[seen]}
+        tensors = {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
+        save_file(tensors, folder / "classifier.safetensors")

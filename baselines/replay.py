@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from baselines import selection
-from baselines.learner import LearnerSettings, ViltLearner, check_choice, setting
+from baselines.distillation import DistillationSettings, DistillingLearner
+from baselines.learner import check_choice, setting
 from baselines.selection import Array
-from benchmark.memory import StoredExemplar, Memory
+from benchmark.exemplar import StoredExemplar
+from benchmark.memory import Memory
 from benchmark.method import PhaseData
 
 
 @dataclass(frozen=True)
-class ReplaySettings(LearnerSettings):
+class ReplaySettings(DistillationSettings):
     """Settings of `Replay`."""
 
     selection: str = setting("herding", "herding, cosine (to the class mean) or random")
@@ -23,7 +25,7 @@ class ReplaySettings(LearnerSettings):
         check_choice("selection", self.selection, selection.RANKINGS)
 
 
-class Replay(ViltLearner):
+class Replay(DistillingLearner):
     """Keeps as many whole samples of a class as fit and trains on them beside the new ones."""
 
     Settings = ReplaySettings
@@ -39,5 +41,5 @@ class Replay(ViltLearner):
     def rank(self, features: Array, phase: PhaseData, label: int) -> list[int]:
         """Order of preference of one class's samples, given their features (N, D)."""
         center = selection.unit(features).mean(0)
-        rng = self.context.rng(3, phase.index, label)
+        rng = self.context.rng("selection", phase.index, label)
         return selection.rank(self.settings.selection, features, center, rng)

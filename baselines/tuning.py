@@ -16,7 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from baselines.vilt import PatchProjection, Vilt
+from baselines.patches import PatchProjection
+from baselines.vilt import Vilt
 from mm_imagenet_r.errors import UserError, did_you_mean
 
 MODES = ("ssf", "full", "head")

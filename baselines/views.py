@@ -136,6 +136,10 @@ class Preprocessor:
         processor_class: Any = ViltProcessor
         processor_class(self.image_processor, self.tokenizer).save_pretrained(folder)
 
+    def size_of(self, width: int, height: int) -> tuple[int, int]:
+        """Height and width in pixels to which an image is resized."""
+        return target_size(height, width, shorter=self._shorter, divisor=self._divisor)
+
     def pixels(self, image: bytes) -> Pixels:
         """Decode an image file and resize it: (H, W, 3) uint8, both sides multiples of a patch.
 
@@ -143,9 +147,7 @@ class Preprocessor:
             UserError: The bytes are no image, or a damaged one.
         """
         rgb = decode(image)
-        height, width = target_size(
-            rgb.height, rgb.width, shorter=self._shorter, divisor=self._divisor
-        )
+        height, width = self.size_of(rgb.width, rgb.height)
         return np.asarray(rgb.resize((width, height), resample=self._resample))
 
     def words(self, caption: str) -> Integers:

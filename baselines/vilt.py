@@ -11,11 +11,14 @@ forward pass draws no random number in any mode.
     view = preprocessor.view(Path("dog.jpg").read_bytes(), "a dog on the grass")
     half = view.keep(patches=np.arange(len(view.patches)) % 2 == 0)
     vectors = model(collate([view, half])).pooled  # (2, D)
+
+What prompt tuning, prefix tuning and adapters put into a frozen transformer goes in by arguments of
+the same forward pass, on whole and on masked samples alike.
 """
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -25,30 +28,33 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from baselines.backbone import backbone_path, read_config, read_image_processor, reading
+from baselines.blocks import Layout, Prefix, block, for_each
+from baselines.patches import PatchProjection, bilinear_weights
 from baselines.views import Batch, Preprocessor, View, collate
 from mm_imagenet_r.errors import UserError
-
-_PACK_BELOW = 0.9  # share of real tokens; where packing and padding took equal time
 
 __all__ = ["Batch", "Encoded", "Preprocessor", "View", "Vilt", "collate"]
 
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """What ViLT makes of a batch: B samples, L = T + 1 + K tokens, D wide.
+    """What ViLT makes of a batch: B samples, L = T + 1 + K + P tokens, D wide.
 
     Attributes:
         pooled: (B, D) a sample's vector, tanh(dense(hidden[:, 0])).
         hidden: (B, L, D) tokens after the final layer norm; padded rows mean nothing.
         attentions: For each layer (B, heads, L, L), rows attend to columns, or None if not asked
-            for. Padded columns are 0, padded rows mean nothing.
+            for. Padded columns are 0, padded rows mean nothing. Prefixes are no columns of it:
+            rows of a layer that has some sum to less than one.
         text_length: T, the padded length of the texts.
+        num_prompts: P, the prompts of each sample.
     """
 
     pooled: Tensor
     hidden: Tensor
     attentions: list[Tensor] | None
     text_length: int
+    num_prompts: int = 0
 
     @property
     def text(self) -> slice:
@@ -68,24 +74,12 @@ class Encoded:
     @property
     def patches(self) -> slice:
         """Where the patches lie along L, in the order of each view."""
-        return slice(self.first_patch, None)
+        return slice(self.first_patch, self.hidden.shape[1] - self.num_prompts)
 
-
-class PatchProjection(nn.Module):
-    """The patch convolution as the linear map it is on patches that are cut already.
-
-    Weight (D, 3, P, P) and bias (D,) keep the names and shapes of the convolution, so checkpoints
-    are read and written unchanged.
-    """
-
-    def __init__(self, convolution: nn.Conv2d) -> None:
-        super().__init__()
-        self.weight = convolution.weight
-        self.bias = convolution.bias
-
-    def forward(self, patches: Tensor) -> Tensor:
-        """Map normalised patches (N, 3, P, P) to (N, D)."""
-        return F.linear(patches.flatten(1), self.weight.flatten(1), self.bias)
+    @property
+    def prompts(self) -> slice:
+        """Where the prompts lie along L, in their own order."""
+        return slice(self.hidden.shape[1] - self.num_prompts, self.hidden.shape[1])
 
 
 class Vilt(nn.Module):
@@ -158,36 +152,96 @@ class Vilt(nn.Module):
         """Write config and weights for transformers; `Preprocessor.save_pretrained` the rest."""
         self.model.save_pretrained(folder)
 
-    def forward(self, batch: Batch, attentions: bool = False) -> Encoded:
+    def forward(
+        self,
+        batch: Batch,
+        attentions: bool = False,
+        *,
+        prompts: Tensor | None = None,
+        prefixes: Mapping[int, Prefix] | None = None,
+        adapters: Mapping[int, Callable[[Tensor], Tensor]] | None = None,
+    ) -> Encoded:
         """Encode a batch.
 
         Args:
             batch: On the model's device.
             attentions: Return the attention maps (slower, and much memory).
+            prompts: (P, D), or (B, P, D) for prompts of each sample's own. They enter the first
+                layer as further tokens, with no position, modality or layer norm; all tokens attend
+                to them and they to all.
+            prefixes: Layer, counted from 0 -> keys and values, each (P, D) or (B, P, D). They stand
+                in front of that layer's projected keys and values and are not projected; queries
+                are as they were.
+            adapters: Layer, counted from 0 -> module from h (..., D), the tokens after attention
+                and its residual, to (..., D); its output is added to that of the block. It may see
+                tokens packed or padded, so it has to treat each token alone.
+
+        Raises:
+            ValueError: A shape does not fit, or there is no such layer.
         """
-        layout = _Layout(batch)
-        x = self._embed(batch, layout)
+        layout = Layout(batch, _count(prompts))
         maps: list[Tensor] | None = [] if attentions else None
-        for layer in self.model.encoder.layer:
-            x = _block(layer, x, layout, maps)
+        x = self._embed(batch, layout, prompts)
+        for layer, prefix, adapter in self._layers(prefixes, adapters):
+            x = block(layer, x, layout, maps, prefix=prefix, adapter=adapter)
         hidden = layout.pad(self.model.layernorm(x))
         pooled = self.model.pooler(hidden)
-        return Encoded(pooled, hidden, maps, batch.words.shape[1])
+        return Encoded(pooled, hidden, maps, batch.words.shape[1], layout.prompts)
 
-    def pool(self, batch: Batch) -> Tensor:
-        """Return `forward(batch).pooled` (B, D) at less cost.
+    def pool(
+        self,
+        batch: Batch,
+        *,
+        prompts: Tensor | None = None,
+        prefixes: Mapping[int, Prefix] | None = None,
+        adapters: Mapping[int, Callable[[Tensor], Tensor]] | None = None,
+    ) -> Tensor:
+        """Return `forward(...).pooled` (B, D) at less cost; the arguments are those of `forward`.
 
         The last block is computed for [CLS] alone, since nothing else of it is read.
         """
-        layout = _Layout(batch)
-        x = self._embed(batch, layout)
-        *layers, last = self.model.encoder.layer
-        for layer in layers:
-            x = _block(layer, x, layout)
-        x = _block(last, x, layout, cls_only=True)
-        return cast(Tensor, self.model.pooler(self.model.layernorm(x)))
+        return cast(Tensor, self.model.pooler(self._class(batch, prompts, prefixes, adapters)))
 
-    def _embed(self, batch: Batch, layout: _Layout) -> Tensor:
+    def class_token(
+        self,
+        batch: Batch,
+        *,
+        prompts: Tensor | None = None,
+        prefixes: Mapping[int, Prefix] | None = None,
+        adapters: Mapping[int, Callable[[Tensor], Tensor]] | None = None,
+    ) -> Tensor:
+        """Return `forward(...).hidden[:, 0]` (B, D), [CLS] of the text, at the cost of `pool`."""
+        return self._class(batch, prompts, prefixes, adapters)[:, 0]
+
+    def _class(
+        self,
+        batch: Batch,
+        prompts: Tensor | None,
+        prefixes: Mapping[int, Prefix] | None,
+        adapters: Mapping[int, Callable[[Tensor], Tensor]] | None,
+    ) -> Tensor:
+        """Return (B, 1, D), [CLS] after the final layer norm."""
+        layout = Layout(batch, _count(prompts))
+        x = self._embed(batch, layout, prompts)
+        last = len(self.model.encoder.layer) - 1
+        for i, (layer, prefix, adapter) in enumerate(self._layers(prefixes, adapters)):
+            x = block(layer, x, layout, prefix=prefix, adapter=adapter, cls_only=i == last)
+        return cast(Tensor, self.model.layernorm(x))
+
+    def _layers(
+        self,
+        prefixes: Mapping[int, Prefix] | None,
+        adapters: Mapping[int, Callable[[Tensor], Tensor]] | None,
+    ) -> Iterator[tuple[Any, Prefix | None, Callable[[Tensor], Tensor] | None]]:
+        """Each block with what is put into it."""
+        layers = self.model.encoder.layer
+        prefixes, adapters = prefixes or {}, adapters or {}
+        if unknown := (prefixes.keys() | adapters.keys()) - set(range(len(layers))):
+            raise ValueError(f"there is no layer {min(unknown)}: they are 0 to {len(layers) - 1}")
+        for number, layer in enumerate(layers):
+            yield layer, prefixes.get(number), adapters.get(number)
+
+    def _embed(self, batch: Batch, layout: Layout, prompts: Tensor | None) -> Tensor:
         """Return the tokens in the form of the layout, (M, D) packed or (B, L, D) padded."""
         embeddings = self.model.embeddings
         text_modality, image_modality = embeddings.token_type_embeddings.weight[:2]
@@ -197,9 +251,13 @@ class Vilt(nn.Module):
         size, width = len(batch), words.shape[-1]
         if batch.order is None:
             images = [cls.expand(size, 1, width), patches.view(size, -1, width)]
-            return torch.cat([words, *images], dim=1)
-        x = torch.cat([words.flatten(0, 1), cls.expand(size, width), patches])[batch.order]
-        return x if layout.packed else layout.spread(x)
+            x = torch.cat([words, *images], dim=1)
+        else:
+            x = torch.cat([words.flatten(0, 1), cls.expand(size, width), patches])[batch.order]
+        if prompts is not None:
+            own = for_each(prompts, size, x)
+            x = torch.cat([x, own if batch.order is None else own.flatten(0, 1)], dim=-2)
+        return x if batch.order is None or layout.packed else layout.spread(x)
 
     def _embed_words(self, batch: Batch) -> Tensor:
         embeddings = self.model.embeddings.text_embeddings
@@ -222,97 +280,8 @@ class Vilt(nn.Module):
             table.dtype, memory_format=torch.contiguous_format
         )
         pixels.mul_(self.pixel_scale).add_(self.pixel_shift)
-        weights = _bilinear_weights(batch.places, batch.grids, side).to(table.dtype)
+        weights = bilinear_weights(batch.places, batch.grids, side).to(table.dtype)
         return cast(Tensor, embeddings.patch_embeddings.projection(pixels) + weights @ table)
-
-
-class _Layout:
-    """Where the tokens of a batch lie: M of them packed, or in B padded sequences of length L.
-
-    Packed tokens cost nothing for padding but have to be spread out for attention in every block,
-    which pays where padding is more than a trifle.
-    """
-
-    def __init__(self, batch: Batch) -> None:
-        self.slots = batch.slots
-        self.size = len(batch)
-        self.length = batch.words.shape[1] + 1 + batch.patch_mask.shape[1]
-        total = self.size * self.length
-        self.packed = batch.slots is not None and len(batch.slots) < _PACK_BELOW * total
-        self.mask = None if batch.slots is None else batch.mask[:, None, None, :]
-
-    def spread(self, x: Tensor) -> Tensor:
-        """(M, D) -> (B, L, D), zeros where padded."""
-        assert self.slots is not None
-        padded = x.new_zeros(self.size * self.length, x.shape[-1])
-        return padded.index_copy(0, self.slots, x).view(self.size, self.length, -1)
-
-    def pad(self, x: Tensor) -> Tensor:
-        """Tokens in the form of this layout -> (B, L, D)."""
-        return self.spread(x) if self.packed else x
-
-    def pack(self, x: Tensor) -> Tensor:
-        """(B, L, D) -> tokens in the form of this layout."""
-        return x.flatten(0, 1)[self.slots] if self.packed else x
-
-
-def _block(
-    layer: Any,
-    x: Tensor,
-    layout: _Layout,
-    maps: list[Tensor] | None = None,
-    *,
-    cls_only: bool = False,
-) -> Tensor:
-    """One pre-norm transformer block, appending its attention to `maps` if there is a list.
-
-    With `cls_only` the result is (B, 1, D), the first token of each sample.
-    """
-    attention = layer.attention.attention
-    normed = layer.layernorm_before(x)
-    key, value = layout.pad(attention.key(normed)), layout.pad(attention.value(normed))
-    if cls_only:
-        x, normed = layout.pad(x)[:, :1], layout.pad(normed)[:, :1]
-        query = attention.query(normed)
-    else:
-        query = layout.pad(attention.query(normed))
-    query, key, value = (
-        t.unflatten(-1, (attention.num_attention_heads, -1)).transpose(1, 2)
-        for t in (query, key, value)
-    )
-    if maps is None:
-        context = F.scaled_dot_product_attention(query, key, value, attn_mask=layout.mask)
-    else:
-        scores = query @ key.transpose(-1, -2) / math.sqrt(attention.attention_head_size)
-        if layout.mask is not None:
-            scores = scores.masked_fill(~layout.mask, -math.inf)
-        maps.append(scores.softmax(dim=-1))
-        context = maps[-1] @ value
-    context = context.transpose(1, 2).flatten(2)
-    x = x + layer.attention.output.dense(context if cls_only else layout.pack(context))
-    return cast(Tensor, x + layer.output.dense(layer.intermediate(layer.layernorm_after(x))))
-
-
-def _bilinear_weights(places: Tensor, grids: Tensor, side: int) -> Tensor:
-    """Return how much each row of a position table counts for each patch.
-
-    Equals resizing the table to every image's own grid (bilinear, corners aligned), for the wanted
-    patches alone, all images at once, and as a matrix product that gradients pass through.
-
-    Args:
-        places: (N,) flat positions.
-        grids: (N, 2) rows and columns of each patch's image.
-        side: Rows, and columns, of the position table.
-
-    Returns:
-        (N, side * side) float weights.
-    """
-    columns = grids[:, 1]
-    at = torch.stack([places // columns, places % columns], dim=1)
-    # The first and the last patch lie on the first and the last entry; a lone one on the first.
-    at = at * (side - 1) / (grids - 1).clamp(min=1)
-    near = (1 - (at[:, :, None] - torch.arange(side, device=at.device)).abs()).clamp(min=0)
-    return (near[:, 0, :, None] * near[:, 1, None, :]).flatten(1)
 
 
 def _stretch_text_positions(model: Any, length: int) -> None:
@@ -323,3 +292,7 @@ def _stretch_text_positions(model: Any, length: int) -> None:
     embeddings.position_ids = torch.arange(length)[None]
     embeddings.token_type_ids = torch.zeros(1, length, dtype=torch.long)
     model.config.max_position_embeddings = length
+
+
+def _count(prompts: Tensor | None) -> int:
+    return 0 if prompts is None else prompts.shape[-2]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from mm_imagenet_r.errors import UserError
 
 if TYPE_CHECKING:
-    from benchmark.memory import Exemplar
+    from benchmark.exemplar import Exemplar
 
 _UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 _MISSES = 16  # a ranking is walked until this many candidates in a row do not fit
@@ -29,6 +29,8 @@ class Budget:
             (their number, given per phase and class in `counts`).
         growth: `per-class` grows with the classes; `total` is divided among those seen.
         unit: Cost of one untouched sample: its mean bytes, or 1.
+        sample_bytes: Mean bytes of an untouched sample, whatever the currency: by these `extra`
+            payloads are charged where samples are counted.
         counts: For currency `exemplars`: counts[phase][label].
     """
 
@@ -36,13 +38,23 @@ class Budget:
     currency: str
     growth: str
     unit: float
+    sample_bytes: float = 0.0
     counts: tuple[Mapping[int, int], ...] = field(default=())
 
     def cost(self, exemplar: Exemplar) -> float:
-        """What one exemplar takes of the budget, in bytes, samples or exemplars."""
+        """What one exemplar takes of the budget, in bytes, samples or exemplars.
+
+        >>> from benchmark.exemplar import Exemplar
+        >>> logits = Exemplar(0, b"", b"", extra=bytes(800), pixel_fraction=1.0)
+        >>> Budget(5, "samples", "per-class", 1.0, sample_bytes=4000).cost(logits)
+        1.2
+        """
         if self.currency == "bytes":
             return exemplar.nbytes
-        return exemplar.pixel_fraction if self.currency == "samples" else 1.0
+        if self.currency == "exemplars":
+            return 1.0
+        extra = len(exemplar.extra) / self.sample_bytes if exemplar.extra else 0.0
+        return exemplar.pixel_fraction + extra
 
     def allowance(self, label: int, phase: int, seen: int) -> float:
         """What class `label` may cost after `phase`, when `seen` classes share.
@@ -58,6 +70,17 @@ class Budget:
             return float(self.counts[phase].get(label, 0))
         whole = self.amount * self.unit
         return whole if self.growth == "per-class" else whole / seen
+
+    def total(self, phase: int, seen: int) -> float:
+        """What all classes together may cost after `phase`.
+
+        >>> Budget(5, "samples", "per-class", 1.0).total(phase=3, seen=40)
+        200.0
+        """
+        if self.currency == "exemplars":
+            return float(sum(self.counts[phase].values()))
+        whole = self.amount * self.unit
+        return whole * seen if self.growth == "per-class" else whole
 
 
 def make_budget(
@@ -83,14 +106,16 @@ def make_budget(
         )
     number = float(match[1])
     if not match[2]:
-        return Budget(number * (num_classes if growth == "total" else 1), currency, growth, unit)
+        amount = number * (num_classes if growth == "total" else 1)
+        return Budget(amount, currency, growth, unit, mean_sample_bytes)
     if currency != "bytes":
         raise UserError(
             f"--memory {memory} is a size in bytes, but --currency {currency} counts fractions of "
             "samples: give a plain number, or --currency bytes"
         )
     total = number * _UNITS[match[2].upper()] / unit
-    return Budget(total / (num_classes if growth == "per-class" else 1), currency, growth, unit)
+    amount = total / (num_classes if growth == "per-class" else 1)
+    return Budget(amount, currency, growth, unit, mean_sample_bytes)
 
 
 def fill(ranking: Iterable[T], cost: Callable[[T], float], room: float) -> list[T]:

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.class_order import DEFAULT_SEED, check_name
-from benchmark.method import RENAMED
 from benchmark.paths import last_part, safe_name, same_path
 from benchmark.recipe import (
     DEFAULTS,
@@ -24,6 +23,7 @@ from benchmark.recipe import (
     Recipe,
     resolve_recipe,
 )
+from benchmark.registry import RENAMED
 from mm_imagenet_r.errors import UserError, did_you_mean
 from mm_imagenet_r.hashes import json_sha256
 from mm_imagenet_r.splits import canonical

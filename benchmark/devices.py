@@ -1,23 +1,52 @@
-"""Where a run computes and where its curves go: device, processes, precision, trackers."""
+"""Where a run computes and where its curves go: device, processes, precision, trackers.
+
+The process of the command line plans and waits; it joins no group and computes nothing. Each phase
+is computed in a process of its own, which becomes one of those that torchrun or accelerate started.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import importlib.util
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
-from accelerate.utils import GradientAccumulationPlugin
+from accelerate.utils import GradientAccumulationPlugin, clear_environment
+from torch._C._distributed_c10d import PrefixStore, TCPStore
 
 from benchmark.config import RunConfig
 from mm_imagenet_r.errors import UserError
 
+#: Told of figures to plot, and of the training step they belong to.
+Log = Callable[[dict[str, Any], int], None]
 
-def join_processes(config: RunConfig) -> PartialState:
-    """Become one of the processes that torchrun or accelerate started, or the only one.
+
+@dataclass(frozen=True)
+class Place:
+    """Where this process computes.
+
+    Attributes:
+        device: `cpu`, `cuda` or `mps`.
+        rank, world: Its number among the processes, and theirs.
+    """
+
+    device: str
+    rank: int = 0
+    world: int = 1
+
+    @property
+    def main(self) -> bool:
+        """Whether it is the one that writes."""
+        return self.rank == 0
+
+
+def find_place(config: RunConfig) -> Place:
+    """Say where a configuration is going to be computed, without computing anything.
 
     Raises:
         UserError: The configuration cannot run on this machine, or not in so many processes.
@@ -27,44 +56,75 @@ def join_processes(config: RunConfig) -> PartialState:
         raise UserError(
             f"--device {config.device}: this machine has {', '.join(['cpu', *accelerators])}"
         )
-    cpu = config.device == "cpu" or (config.device == "auto" and not accelerators)
-    if cpu and config.precision == "fp16":
+    device = config.device if config.device != "auto" else (*accelerators, "cpu")[0]
+    if device == "cpu" and config.precision == "fp16":
         raise UserError("--precision fp16 needs a GPU: give --precision bf16 or no")
     if config.tracker != "none" and importlib.util.find_spec(config.tracker) is None:
         raise UserError(
             f"--tracker {config.tracker} is not installed: "
             f"pip install -e '.[{config.tracker}]' in the folder of this project"
         )
-    state = PartialState(
-        cpu=cpu
-    )  # without cpu=True, processes on a machine without GPU do not meet
-    if config.micro_batches % state.num_processes:
+    place = Place(device, int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1)))
+    if config.micro_batches % place.world:
         raise UserError(
-            f"{state.num_processes} processes cannot share {config.micro_batches} micro-batches: "
-            f"give --micro-batches {state.num_processes} or a multiple of it"
+            f"{place.world} processes cannot share {config.micro_batches} micro-batches: "
+            f"give --micro-batches {place.world} or a multiple of it"
         )
-    return state
+    return place
 
 
-def make_accelerator(config: RunConfig) -> Accelerator:
-    """Device, precision, processes and trackers of one cell; nothing is moved or started by it."""
-    AcceleratorState._reset_state()  # else all cells of a process must have the same precision
-    tracker = None if config.tracker == "none" else config.tracker
+def join(config: RunConfig, place: Place, meeting: str) -> Accelerator:
+    """Become the process of a phase: join the others, choose device and precision.
+
+    Args:
+        config: Of one cell.
+        place: From `find_place`.
+        meeting: The same on all processes, another one for each phase that is computed.
+
+    Raises:
+        UserError: The precision is not to be had here.
+    """
+    AcceleratorState._reset_state(reset_partial_state=True)
+    if place.world > 1 and not torch.distributed.is_initialized():
+        # torchrun keeps the store for all phases, so that each needs names of its own in it.
+        served = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+        store = TCPStore(
+            os.environ["MASTER_ADDR"],
+            int(os.environ["MASTER_PORT"]),
+            place.world,
+            is_master=place.main and not served,
+        )
+        torch.distributed.init_process_group(
+            "nccl" if place.device == "cuda" else "gloo",
+            store=PrefixStore(meeting, store),
+            rank=place.rank,
+            world_size=place.world,
+        )
     try:
+        # Without cpu=True, processes on a machine without GPU do not meet.
         return Accelerator(
-            cpu=PartialState().device.type == "cpu",
+            cpu=place.device == "cpu",
             mixed_precision=config.precision,
             gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
-            log_with=tracker,
-            project_dir=config.folder() if tracker == "tensorboard" else None,
         )
     except ValueError as error:
         raise UserError(f"--precision {config.precision}: {error} Give --precision no") from error
 
 
 @contextlib.contextmanager
-def tracking(accelerator: Accelerator, config: RunConfig) -> Iterator[None]:
+def tracking(config: RunConfig, place: Place) -> Iterator[Log]:
     """Start the tracker, if one is asked for, and close it whatever happens."""
+    if config.tracker == "none" or not place.main:
+        yield lambda values, step: None
+        return
+    AcceleratorState._reset_state(reset_partial_state=True)
+    with clear_environment():  # else it would wait for the other processes
+        PartialState(cpu=True)
+    accelerator = Accelerator(
+        cpu=True,
+        log_with=config.tracker,
+        project_dir=config.folder() if config.tracker == "tensorboard" else None,
+    )
     name = f"{config.method[0]}-seed{config.seeds[0]}-{config.fingerprint()[:8]}"
     plain = {k: v if isinstance(v, (int, float)) else str(v) for k, v in config.to_json().items()}
     accelerator.init_trackers(
@@ -76,9 +136,9 @@ def tracking(accelerator: Accelerator, config: RunConfig) -> Iterator[None]:
         },
     )
     try:
-        yield
+        yield lambda values, step: accelerator.log(values, step=step)
     finally:
-        for tracker in accelerator.trackers:  # `end_training` would part the processes too
+        for tracker in accelerator.trackers:
             tracker.finish()
 
 
@@ -99,5 +159,7 @@ def same_digits(device: torch.device) -> Iterator[None]:
 
 
 def _accelerators() -> list[str]:
+    # Asked of the driver: CUDA itself cannot be used in a process that is forked after it.
+    os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
     found = ["cuda"] if torch.cuda.is_available() else []
     return found + (["mps"] if torch.backends.mps.is_available() else [])

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -17,7 +17,7 @@ from benchmark.wording import MISSING, bytes_words, seconds_words
 
 if TYPE_CHECKING:
     from benchmark.plan import Plan
-    from benchmark.run_folder import PhaseRecord
+    from benchmark.results.schema import PhaseRecord
 
 
 def make_console(*, silent: bool = False) -> Console:
@@ -57,7 +57,7 @@ class Display:
             f"{config.evaluate_on} samples, {escape(memory)}, seed {config.seeds[0]}"
         )
         if finished:
-            self.console.print(f"going on after phase {finished} of {self._phases}")
+            self.console.print(f"resuming after phase {finished} of {self._phases}")
         header = f"{'':<12}{'classes':>7}  {'accuracy':>8}{'exemplars/class':>17}  "
         self.console.print(f"[dim]{header}{f'memory ({plan.budget.currency})':<22}{'time':>9}[/]")
         self._progress = Progress(
@@ -82,15 +82,21 @@ class Display:
         """Something other than training goes on."""
         self._show(index, what, None)
 
-    def step(self, index: int, step: int, steps: int, loss: float) -> None:
+    def step(self, index: int, stage: str, step: int, steps: int, loss: float) -> None:
         """A training step is done."""
         # Work per phase grows with the memory; within a phase, training is nine tenths of it.
-        self._show(index, f"loss {loss:.2f}", index + 0.9 * step / steps)
+        note = f"loss {loss:.2f}" if stage == "train" else f"{stage}: loss {loss:.2f}"
+        self._show(index, note, index + 0.9 * step / steps)
 
-    def phase_done(self, index: int, record: PhaseRecord) -> None:
+    def report(self, event: str, *what: Any) -> None:
+        """What the process of a phase tells: `stage` or `step`."""
+        events: dict[str, Callable[..., None]] = {"stage": self.stage, "step": self.step}
+        events[event](*what)
+
+    def phase_done(self, index: int, record: PhaseRecord, accuracy: float) -> None:
         """One line per phase: classes seen, accuracy, exemplars a class, what they cost, time."""
         result = record["result"]
-        seen, accuracy = result["classes"][-1] + 1, result["accuracy"]["sample_weighted"]
+        seen = result["classes"][-1] + 1
         self._accuracy = f"accuracy {accuracy:.1f}  "
         count, memory = f"{result['memory']['exemplars'] / seen:.1f}", self._kept(result["memory"])
         if self._plan.method.sees_all_data:
@@ -108,11 +114,10 @@ class Display:
         if self._progress:
             self._progress.stop()
 
-    def already_done(self, folder: Path) -> None:
+    def already_done(self, folder: Path, note: str = "") -> None:
         """The same command was given again and its result is there."""
-        self.console.print(
-            f"done before: {folder} (--overwrite runs it anew)", soft_wrap=True, markup=False
-        )  # soft_wrap: a path is copied whole
+        words = f"done{note and ', '}{note}: {folder} (--overwrite runs it again)"
+        self.console.print(words, soft_wrap=True, markup=False)  # a path is copied whole
 
     def wrote(self, what: str, path: Path) -> None:
         """A page is there to be looked at."""

@@ -7,18 +7,18 @@ import math
 from typing import Any
 
 import torch
-from accelerate import PartialState
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from benchmark.devices import Place
 from benchmark.plan import Plan, command
-from benchmark.randomness import seeded
+from benchmark.randomness import seeded, stream
 from benchmark.run_folder import RunFolder
 from benchmark.wording import bytes_words
 
 
-def print_plans(plans: list[Plan], console: Console) -> None:
+def print_plans(plans: list[Plan], place: Place, console: Console) -> None:
     """Print phases, samples, room for exemplars and training steps of every cell.
 
     Raises:
@@ -30,7 +30,7 @@ def print_plans(plans: list[Plan], console: Console) -> None:
         config = plan.config
         name = f"\n[bold]{escape(config.method[0])}[/], seed {config.seeds[0]}"
         console.print(f"{name} -> {escape(str(config.folder()))}", soft_wrap=True)
-        if state := _state(plan):
+        if state := _state(plan, place):
             console.print(state)
         if plan.settings != type(plan.settings)():
             console.print(f"settings: {escape(_changed(plan.settings))}")
@@ -65,7 +65,7 @@ def phase_table(plan: Plan) -> Table:
         exemplars = 0
         if index and not plan.method.sees_all_data:
             exemplars = sum(_whole(plan, label, index - 1, new.start) for label in range(new.start))
-        steps = config.epochs * math.ceil((train + exemplars) / config.batch_size)
+        steps = plan.recipe.epochs * math.ceil((train + exemplars) / config.batch_size)
         total += steps
         test = len(data.test.of_classes(range(new.stop)))
         table.add_row(*map(str, (index + 1, len(new), train, exemplars, test, steps)))
@@ -79,18 +79,18 @@ def _whole(plan: Plan, label: int, phase: int, seen: int) -> int:
     return min(fitting, len(plan.data.train.of_classes([label])))
 
 
-def _state(plan: Plan) -> str:
+def _state(plan: Plan, place: Place) -> str:
     """What an earlier run of the cell left, and what becomes of it."""
     folder = RunFolder(plan.config.folder(), writes=False)
     if not (folder.path / "run.json").exists():
         return ""
     if plan.config.overwrite:
         return "an earlier run of it is thrown away (--overwrite)"
-    folder.agree(**plan.facts(PartialState().device))
-    folder.reload()
+    folder.check_identity(**plan.facts(place))
     if folder.is_complete():
-        return "done already: nothing is left to do (--overwrite runs it anew)"
-    return f"begun already: goes on in phase {len(folder.done) + 1} of {len(plan.sizes)}"
+        return "done already: nothing is left to do (--overwrite runs it again)"
+    folder.reload()
+    return f"begun already: resumes in phase {len(folder.done) + 1} of {len(plan.sizes)}"
 
 
 def _model_words(plan: Plan) -> str:
@@ -100,7 +100,7 @@ def _model_words(plan: Plan) -> str:
         UserError: It is.
     """
     context = plan.context(torch.device("cpu"))
-    with seeded(context.rng()):
+    with seeded(stream(context.seed, "harness/make")):
         model = plan.method(context, plan.settings).provenance()
     return f"model: {model['parameters']:,} parameters, backbone {model['name']}"
 

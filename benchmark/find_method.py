@@ -15,8 +15,9 @@ from typing import Any
 
 from benchmark.config import method_name
 from benchmark.legacy import RENAMED_SETTINGS
-from benchmark.method import REGISTRY, Method
+from benchmark.method import Method
 from benchmark.options import convert
+from benchmark.registry import REGISTRY
 from benchmark.source_hash import harness_sha256, method_sha256, method_sources
 from mm_imagenet_r.errors import UserError, did_you_mean
 

@@ -1,122 +1,94 @@
 """What may be kept of old phases, what it costs, and what comes back.
 
-An exemplar is bytes. What is written here is what is charged and what training gets back; it is
-the only way from an old phase to a new one.
+An exemplar is bytes: what is written here is charged, and is the only way from an old phase to a
+new one.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
-import re
-import struct
-from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 from benchmark.budget import Budget, fill
+from benchmark.exemplar import CODECS, Exemplar, StoredExemplar, read_records
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.files import write_atomic
 
-if TYPE_CHECKING:
-    from benchmark.data import Sample
+_SLACK = 256  # bytes for headers, masks and markers of a payload
 
-_HEAD = struct.Struct("<HH")  # label; kept share of the pixels in 1/65535
+
+class ContractError(ValueError):
+    """A method did what its contract does not allow; the harness names method and phase."""
+
+
+class RawSize(NamedTuple):
+    """How much there is of a sample: pixels as the model sees them, bytes of file and caption."""
+
+    pixels: int
+    file: int
+    caption: int
 
 
 class BudgetError(RuntimeError):
     """A method tried to keep more than its budget; a fault of the method, never of the user."""
 
 
-@dataclass(frozen=True, slots=True)
-class Exemplar:
-    """What is kept of one sample, as bytes; only the method that wrote it knows how to read it.
+class Memory:
+    """The memory as a method sees it: what is kept, what may be kept, and `keep`."""
 
-    `pixel_fraction` is the share of the image's pixels that is kept, in (0, 1], to 1/65535.
-    """
+    __slots__ = ("__store",)
+    __store: MemoryStore
 
-    label: int
-    image: bytes
-    text: bytes
-    extra: bytes = b""
-    pixel_fraction: float = 1.0
+    def __init__(self, store: MemoryStore) -> None:
+        object.__setattr__(self, "_Memory__store", store)
 
-    def __post_init__(self) -> None:
-        if not 0 < self.pixel_fraction <= 1 or not 0 <= self.label < 65536:
-            raise ValueError(f"label {self.label} or pixel_fraction {self.pixel_fraction} out of range")
-        # Rounded up, so that the share is never understated and survives writing and reading.
-        steps = max(1, math.ceil(self.pixel_fraction * 65535 - 1e-6))
-        object.__setattr__(self, "pixel_fraction", steps / 65535)
-
-    def to_bytes(self) -> bytes:
-        """The record as it lies on disk."""
-        parts = (self.image, self.text, self.extra)
-        head = _HEAD.pack(self.label, round(self.pixel_fraction * 65535))
-        return head + b"".join(_varint(len(part)) for part in parts) + b"".join(parts)
+    def __setattr__(self, name: str, value: object) -> None:
+        raise ContractError(f"a method cannot set {name!r} of the memory")
 
     @property
-    def nbytes(self) -> int:
-        """Length of the record on disk: image, text, extra, label and framing; all is charged."""
-        parts = (self.image, self.text, self.extra)
-        return _HEAD.size + sum(len(part) + len(_varint(len(part))) for part in parts)
+    def currency(self) -> str:
+        """`bytes`, `samples` or `exemplars`: in which costs and allowances are."""
+        return self.__store.budget.currency
+
+    def exemplars(self) -> list[Exemplar]:
+        """All that is kept, by class, best first."""
+        return self.__store.exemplars()
+
+    def of_class(self, label: int) -> list[Exemplar]:
+        """What is kept of one class, best first."""
+        return [one.exemplar for one in self.__store.of_class(label)]
+
+    def cost(self, exemplar: Exemplar) -> float:
+        """What an exemplar is charged."""
+        return self.__store.budget.cost(exemplar)
+
+    def allowance(self, label: int) -> float:
+        """What a class may cost now; nothing before it is seen.
+
+        Where only the total binds (`Method.shares_allowance`) it is what the other classes leave.
+        """
+        return self.__store.allowance(label)
+
+    def keep(self, label: int, ranking: Iterable[StoredExemplar | Exemplar]) -> int:
+        """Store of a ranking what fits in the class's allowance; return how many that are.
+
+        They take the place of what was kept of the class before, which may be handed in again.
+
+        Raises:
+            ContractError: The class is not seen yet, the memory is not open, an exemplar is of
+                another class, of no sample of this phase or longer than its pixels could be raw.
+        """
+        return len(self.__store.keep(label, ranking))
+
+    def selected(self) -> list[dict[str, Any]]:
+        """File name, rank, bytes, cost and codec of the exemplars chosen in this phase."""
+        return self.__store.selected()
 
 
-def read_records(data: bytes) -> list[Exemplar]:
-    """Read back a file of records.
-
-    Raises:
-        ValueError: The data ends inside a record.
-
-    >>> kept = Exemplar(3, b"pixels", b"words", pixel_fraction=0.5)
-    >>> read_records(kept.to_bytes() * 2) == [kept, kept]
-    True
-    """
-    found, at = [], 0
-    while at < len(data):
-        if at + _HEAD.size > len(data):
-            raise ValueError("a record of the memory is cut off")
-        label, pixels = _HEAD.unpack_from(data, at)
-        at += _HEAD.size
-        lengths = []
-        for _ in range(3):
-            length, at = _read_varint(data, at)
-            lengths.append(length)
-        image, text = at + lengths[0], at + lengths[0] + lengths[1]
-        end = text + lengths[2]
-        if end > len(data):
-            raise ValueError("a record of the memory is cut off")
-        found.append(
-            Exemplar(label, data[at:image], data[image:text], data[text:end], pixels / 65535)
-        )
-        at = end
-    return found
-
-
-@dataclass(frozen=True)
-class StoredExemplar:
-    """One exemplar as a method hands it over, with what the audit wants to know of it.
-
-    Both are for people and not charged; so they must not carry anything else.
-
-    Attributes:
-        exemplar: What is kept.
-        file_name: The sample's.
-        codec: How it was encoded, in a word.
-    """
-
-    exemplar: Exemplar
-    file_name: str
-    codec: str = "native"
-
-    @classmethod
-    def whole(cls, sample: Sample) -> StoredExemplar:
-        """A sample as it is: its image file and its caption."""
-        exemplar = Exemplar(sample.label, sample.image, sample.caption.encode())
-        return cls(exemplar, sample.file_name)
-
-
-class Memory:
+class MemoryStore:
     """The exemplars of all classes seen, on disk, one file a class.
 
     Files are immutable: a change writes a new one. Which of them count is said by `manifest`, which
@@ -129,6 +101,7 @@ class Memory:
         budget: Budget,
         manifest: Mapping[str, Any] | None = None,
         *,
+        shared: bool = False,
         writes: bool = True,
     ) -> None:
         """Take up a memory where it was left.
@@ -137,6 +110,7 @@ class Memory:
             folder: Where its files are.
             budget: What it may hold.
             manifest: What `manifest` returned; None for an empty memory.
+            shared: Only the total binds, classes may differ.
             writes: Of several processes only one writes; all know the same.
 
         Raises:
@@ -146,27 +120,38 @@ class Memory:
         self.budget = budget
         self.phase = 0
         self.num_seen = 0
+        self._shared = shared
         self._writes = writes
         self._classes: dict[int, list[StoredExemplar]] = {}
         self._files: dict[int, str] = {}
         self._chosen: set[int] = set()
-        self._names: Set[str] | None = None  # None: not checked
+        self._open = False
+        self._raw: Mapping[str, RawSize] | None = None
         for key, entry in (manifest or {}).items():
             self._read(int(key), entry)
 
-    def open_phase(self, phase: int, seen: int, names: Set[str] | None = None) -> None:
+    def open_phase(
+        self,
+        phase: int,
+        num_seen: int,
+        samples: Mapping[str, RawSize] | None = None,
+        *,
+        may_keep: bool = True,
+    ) -> None:
         """Make room after training: with a total budget, old classes give up their surplus.
 
         The first exemplars of the stored order stay, so methods store their best ones first.
 
         Args:
             phase: Its index.
-            seen: Classes seen with it.
-            names: Samples that may be kept now, beside those that are kept already; None for any.
+            num_seen: Classes seen with it.
+            samples: Samples that may be kept now, beside those that are kept already, and how much
+                of them there is; None for any, unmeasured.
+            may_keep: Whether the method is one that keeps anything.
         """
-        self.phase, self.num_seen, self._names = phase, seen, names
+        self.phase, self.num_seen, self._raw, self._open = phase, num_seen, samples, may_keep
         self._chosen.clear()
-        for label, kept in self._classes.items():
+        for label, kept in () if self._shared else list(self._classes.items()):
             stay = len(kept)
             while stay and self._cost(kept[:stay]) > self.allowance(label):
                 stay -= 1
@@ -175,28 +160,27 @@ class Memory:
 
     def allowance(self, label: int) -> float:
         """What a class may cost now, in the budget's currency; nothing before it is seen."""
-        return self.budget.allowance(label, self.phase, self.num_seen) if label < self.num_seen else 0.0
+        if label >= self.num_seen:
+            return 0.0
+        if not self._shared:
+            return self.budget.allowance(label, self.phase, self.num_seen)
+        others = (one for other, kept in self._classes.items() if other != label for one in kept)
+        return self.budget.total(self.phase, self.num_seen) - self._cost(others)
 
-    def keep(self, label: int, ranking: Iterable[StoredExemplar]) -> list[StoredExemplar]:
-        """Store of a ranking what fits in the class's room; return what was stored.
-
-        It takes the place of what was kept of the class before.
-
-        Raises:
-            ValueError: The class is not seen yet, or an exemplar is of another one; a file name is
-                no sample's, or a codec no single word.
-        """
+    def keep(
+        self, label: int, ranking: Iterable[StoredExemplar | Exemplar]
+    ) -> list[StoredExemplar]:
+        """See `Memory.keep`."""
+        if not self._open:
+            raise ContractError(
+                "nothing can be kept here: call memory.keep in end_phase, of a method whose `kind` "
+                "is 'replay'"
+            )
         if not 0 <= label < self.num_seen:
-            raise ValueError(f"class {label} is none of the {self.num_seen} seen")
-        kept = fill(ranking, lambda one: self.budget.cost(one.exemplar), self.allowance(label))
-        if any(one.exemplar.label != label for one in kept):
-            raise ValueError(f"exemplars of another class were handed in for class {label}")
-        known = {one.file_name for one in self._classes.get(label, ())}
-        for one in kept:
-            if not (self._names is None or one.file_name in self._names or one.file_name in known):
-                raise ValueError(f"{one.file_name!r} is no sample of this phase or of the memory")
-            if not re.fullmatch(r"[a-z0-9_]{1,16}", one.codec):
-                raise ValueError(f"codec {one.codec!r} is no word of up to 16 small letters")
+            raise ContractError(f"class {label} is none of the {self.num_seen} seen")
+        held = {one.exemplar: one for one in self._classes.get(label, ())}
+        checked = (self._checked(label, one, held) for one in ranking)
+        kept = fill(checked, lambda one: self.budget.cost(one.exemplar), self.allowance(label))
         self._write(label, kept)
         self._chosen.add(label)
         return kept
@@ -205,7 +189,7 @@ class Memory:
         """All that is kept, by class, best first."""
         return [one.exemplar for label in sorted(self._classes) for one in self._classes[label]]
 
-    def of(self, label: int) -> list[StoredExemplar]:
+    def of_class(self, label: int) -> list[StoredExemplar]:
         """What is kept of one class, best first."""
         return list(self._classes.get(label, ()))
 
@@ -224,28 +208,36 @@ class Memory:
         """What is kept and what it costs, per class and in sum, checked against the files.
 
         Raises:
-            BudgetError: A class costs more than its room.
+            BudgetError: A class costs more than its allowance, or all classes more than the total.
             RuntimeError: A file's size differs from what is charged.
         """
-        per_class: dict[str, dict[str, float]] = {}
+        per_class: dict[str, dict[str, float | None]] = {}
         for label, kept in sorted(self._classes.items()):
-            cost, room = self._cost(kept), self.allowance(label)
+            cost = self._cost(kept)
+            allowance = None if self._shared else self.allowance(label)
             size = sum(one.exemplar.nbytes for one in kept)
-            if cost > room:
-                raise BudgetError(f"class {label} costs {cost} of {room}")
+            if allowance is not None and cost > allowance:
+                raise BudgetError(f"class {label} costs {cost} of {allowance}")
             if self._writes and (self.folder / self._files[label]).stat().st_size != size:
                 raise RuntimeError(f"{self._files[label]} is not as long as what is charged")
-            entry = {"exemplars": len(kept), "bytes": size, "cost": cost, "budget": room}
+            entry = {"exemplars": len(kept), "bytes": size, "cost": cost, "budget": allowance}
             per_class[str(label)] = entry
+        everything = [one for kept in self._classes.values() for one in kept]
+        cost = self._cost(everything)
+        total = self.budget.total(self.phase, self.num_seen)
+        if not self._shared:
+            total = math.fsum(map(self.allowance, range(self.num_seen)))
+        elif cost > total:
+            raise BudgetError(f"the classes together cost {cost} of {total}")
         return {
-            "exemplars": sum(int(entry["exemplars"]) for entry in per_class.values()),
-            "bytes": sum(int(entry["bytes"]) for entry in per_class.values()),
-            "cost": math.fsum(entry["cost"] for entry in per_class.values()),
-            "budget": math.fsum(map(self.allowance, range(self.num_seen))),
+            "exemplars": len(everything),
+            "bytes": sum(one.exemplar.nbytes for one in everything),
+            "cost": cost,
+            "budget": total,
             "per_class": per_class,
         }
 
-    def chosen(self) -> list[dict[str, Any]]:
+    def selected(self) -> list[dict[str, Any]]:
         """One row for each exemplar of the classes chosen in this phase, for the audit file."""
         return [
             {
@@ -259,6 +251,50 @@ class Memory:
             for label in sorted(self._chosen)
             for rank, one in enumerate(self._classes[label])
         ]
+
+    def _checked(
+        self,
+        label: int,
+        one: StoredExemplar | Exemplar,
+        held: Mapping[Exemplar, StoredExemplar],
+    ) -> StoredExemplar:
+        """What is handed in, if it can be what it claims to be."""
+        if isinstance(one, Exemplar):
+            if one not in held:
+                raise ContractError(
+                    f"an exemplar handed in again for class {label} is none that is kept of it: "
+                    "hand in StoredExemplar(exemplar, file_name) for a new one"
+                )
+            return held[one]
+        if one.exemplar.label != label:
+            raise ContractError(
+                f"an exemplar of class {one.exemplar.label} was handed in for {label}"
+            )
+        if one.codec not in CODECS:
+            raise ContractError(f"codec {one.codec!r} is none of {', '.join(sorted(CODECS))}")
+        if one.old is not None:
+            return self._recoded(one, held)
+        if self._raw is not None:
+            if one.file_name not in self._raw:
+                raise ContractError(f"{one.file_name!r} is no sample of this phase")
+            if self.budget.currency != "bytes":
+                _refuse_too_long(one, self._raw[one.file_name])
+        return one
+
+    def _recoded(
+        self, one: StoredExemplar, held: Mapping[Exemplar, StoredExemplar]
+    ) -> StoredExemplar:
+        assert one.old is not None
+        if one.old not in held:
+            raise ContractError("the old exemplar of another encoding is none that is kept")
+        payload, before = (
+            len(e.image) + len(e.text) + len(e.extra) for e in (one.exemplar, one.old)
+        )
+        if self.budget.currency != "bytes" and payload > before:
+            raise ContractError(
+                f"another encoding of {payload} bytes is longer than the old one of {before}"
+            )
+        return StoredExemplar(one.exemplar, held[one.old].file_name, one.codec)
 
     def _cost(self, kept: Iterable[StoredExemplar]) -> float:
         return math.fsum(self.budget.cost(one.exemplar) for one in kept)
@@ -277,12 +313,12 @@ class Memory:
             data = path.read_bytes()
         except OSError as error:
             raise UserError(
-                f"{path} is missing: put it back, or give --overwrite to run anew"
+                f"{path} is missing: put it back, or give --overwrite to run it again"
             ) from error
         if f"-{hashlib.sha256(data).hexdigest()[:16]}." not in path.name:
             raise UserError(
                 f"{path} was changed after it was written: put it back as it was, or give "
-                "--overwrite to run anew"
+                "--overwrite to run it again"
             )
         self._files[label] = entry["file"]
         self._classes[label] = [
@@ -291,23 +327,22 @@ class Memory:
         ]
 
 
-def _varint(number: int) -> bytes:
-    """Seven bits a byte, lowest first: lengths below 128 take one byte, below 16,384 two."""
-    out = bytearray()
-    while number > 127:
-        out.append(number & 127 | 128)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
+def _refuse_too_long(one: StoredExemplar, raw: RawSize) -> None:
+    """Where bytes are not charged, no payload may hold more than it is charged for.
 
-
-def _read_varint(data: bytes, at: int) -> tuple[int, int]:
-    number = shift = 0
-    while True:
-        if at >= len(data):
-            raise ValueError("a record of the memory is cut off")
-        byte = data[at]
-        number |= (byte & 127) << shift
-        at, shift = at + 1, shift + 7
-        if byte < 128:
-            return number, at
+    Raises:
+        ContractError: It is longer than its share of the pixels, or its caption, could be.
+    """
+    exemplar = one.exemplar
+    image = max(
+        math.ceil(exemplar.pixel_fraction * 3 * raw.pixels) + _SLACK,
+        raw.file if exemplar.pixel_fraction == 1 else 0,
+    )
+    limits = {"image": image, "text": 3 * raw.caption + _SLACK, "extra": 3 * raw.pixels}
+    for name, limit in limits.items():
+        length = len(getattr(exemplar, name))
+        if length > limit:
+            raise ContractError(
+                f"the {name} kept of {one.file_name} is {length} bytes long, more than the {limit} "
+                f"that {exemplar.pixel_fraction:.3f} of its pixels, raw, and its caption can be"
+            )

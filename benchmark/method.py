@@ -1,7 +1,4 @@
-"""The contract between the harness and a method, and the names of the methods there are.
-
-Importing this module costs nothing: a method's own file is imported when it is run.
-"""
+"""The contract between the harness and a method. Importing it costs nothing."""
 
 from __future__ import annotations
 
@@ -16,27 +13,8 @@ if TYPE_CHECKING:
     import torch
 
     from benchmark.data import Sample, Samples
-    from benchmark.memory import Exemplar, Memory
-
-#: Name -> where the class is, and one line about it.
-REGISTRY: dict[str, tuple[str, str]] = {
-    "exemplar_masking": (
-        "baselines.exemplar_masking:ExemplarMasking",
-        "keep attended patches and words, so that more exemplars fit (arXiv 2412.09549)",
-    ),
-    "replay": (
-        "baselines.replay:Replay",
-        "replay of whole samples in their native bytes, herding: the paper's SSF row",
-    ),
-    "random_patches": (
-        "baselines.random_patches:RandomPatches",
-        "exemplar masking with patches drawn at random: the control for 'which patches'",
-    ),
-    "finetune": ("baselines.finetune:Finetune", "no memory: the lower bound"),
-    "joint": ("baselines.joint:Joint", "all data of all phases at once: the upper bound"),
-}
-#: Former name -> name today; the former ones are still understood.
-RENAMED = {"ssf": "replay"}
+    from benchmark.exemplar import Exemplar
+from benchmark.memory import Memory
 
 #: `replay` keeps exemplars, `memory-free` none, `bound` is what methods are measured against.
 Kind = Literal["replay", "memory-free", "bound"]
@@ -153,12 +131,11 @@ class Method:
     The harness owns data order, memory, evaluation and checkpoints. Each phase is learnt in a
     process of its own by a fresh object whose state is loaded from disk, and tested in another one,
     so nothing but `state()` and the memory passes from a phase to the next, or from training to
-    testing. The hooks are called in this order::
+    testing. The hooks are called in this order:
 
-        learning    __init__, load_state, begin_phase,
-                    stages -> for each stage: collate, loss, before_step for every step,
-                    end_phase, state
-        testing     __init__, load_state, begin_test, collate, predict
+    * learning: `__init__`, `load_state`, `begin_phase`, `stages`, for every step of each stage
+      `collate`, `loss` and `before_step`, then `end_phase` and `state`;
+    * testing: `__init__`, `load_state`, `begin_test`, then `collate` and `predict`.
 
     Draw from `MethodContext.rng` and the generators you are given. The global ones of Python, NumPy
     and torch are seeded around every hook, so they do no harm either.
@@ -168,7 +145,7 @@ class Method:
         import numpy as np
         import torch
 
-        from benchmark.memory import StoredExemplar
+        from benchmark.exemplar import StoredExemplar
         from benchmark.method import Method
         from mm_imagenet_r.images import rgb
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmark.config import RunConfig, resolve_recipe
 from benchmark.find_method import find
 from benchmark.legacy import legacy_folders
 from benchmark.results.io import RESULT, read
+from benchmark.source_hash import harness_sha256, method_sha256
 from mm_imagenet_r.errors import UserError
+
+if TYPE_CHECKING:
+    from benchmark.plan import Plan
 
 
 def finished_elsewhere(cell: RunConfig) -> Path | None:
@@ -52,3 +56,18 @@ def changed_settings(stored: Mapping[str, Any], settings: Any) -> list[str]:
         for name, value in today.items()
         if name in stored and stored[name] != (list(value) if isinstance(value, tuple) else value)
     ]
+
+
+def age(folder: Path, plan: Plan) -> str:
+    """How a finished run differs from what today's code would make; "" if it does not.
+
+    Args:
+        folder: The run's.
+        plan: What was asked for today.
+    """
+    result = read(folder)
+    today = method_sha256(plan.method), harness_sha256()
+    if (result["method_sha256"], result["harness_sha256"]) == today:
+        return ""
+    changed = changed_settings(result["method_settings"], plan.settings)
+    return "; ".join(["by an older version", *(f"its {words}" for words in changed)])

@@ -13,12 +13,13 @@ from benchmark import results
 from benchmark.budget import Budget, make_budget
 from benchmark.cells import cells
 from benchmark.class_order import class_order
-from benchmark.config import RunConfig, dashed
+from benchmark.config import Recipe, RunConfig, dashed, resolve_recipe
 from benchmark.data import Archive, ColumnNames, Data, open_data
-from benchmark.find_method import find, make_settings, source_sha256
-from benchmark.memory import StoredExemplar
+from benchmark.exemplar import StoredExemplar
+from benchmark.find_method import find, make_settings
 from benchmark.method import Method, MethodContext
 from benchmark.results.schema import Result
+from benchmark.source_hash import harness_sha256, method_sha256
 from benchmark.wording import amount_words
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.files import check_writable
@@ -28,35 +29,37 @@ from mm_imagenet_r.phases import phase_sizes
 if TYPE_CHECKING:
     import torch
 
+    from benchmark.devices import Place
+
 #: More text tokens than any caption needs: attention over them grows with the square.
 MOST_TEXT = 1024
 
 
 @dataclass(frozen=True)
-class Plan:
-    """One cell of a grid: a method, its settings, its data, its phases, its budget.
+class Cell:
+    """One cell of a grid without its data: what the process of a phase is handed.
 
     Attributes:
         config: Of one method and one seed.
         method: Its class.
         preset: Name of the preset, "" if none.
         settings: An instance of `method.Settings`.
-        data: Labels are positions in the class order.
+        recipe: How it is trained where stages do not say otherwise.
         sizes: Number of new classes of each phase.
         budget: What the memory may hold.
-        model: The result whose numbers of exemplars are copied (`--match-exemplars-of`), None without.
-        notes: What a user should know before it runs.
     """
 
     config: RunConfig
     method: type[Method]
     preset: str
     settings: Any
-    data: Data
+    recipe: Recipe
     sizes: tuple[int, ...]
     budget: Budget
-    model: Result | None = None
-    notes: tuple[str, ...] = ()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Hand over names: a class of a file is found again by the process that reads this."""
+        return find_cell, (self.config, self.sizes, self.budget)
 
     def classes(self, phase: int) -> range:
         """Labels of a phase's new classes."""
@@ -66,9 +69,10 @@ class Plan:
     def context(self, device: torch.device, rank: int = 0, world: int = 1) -> MethodContext:
         """What the method is told once."""
         return MethodContext(
-            num_classes=self.data.num_classes,
+            num_classes=sum(self.sizes),
+            num_phases=len(self.sizes),
             backbone=self.config.backbone,
-            tuning=self.config.tuning,
+            tuning=self.recipe.tuning,
             max_text_length=self.config.max_text_length,
             batch_size=self.config.batch_size,
             seed=self.config.seeds[0],
@@ -77,15 +81,48 @@ class Plan:
             world=world,
         )
 
-    def facts(self, device: torch.device) -> dict[str, Any]:
-        """What a run is begun with, and may not go on without; see `RunFolder.agree`."""
+
+def find_cell(config: RunConfig, sizes: tuple[int, ...], budget: Budget) -> Cell:
+    """Find the method of a cell's configuration, its settings and its recipe.
+
+    Raises:
+        UserError: There is no such method or setting.
+    """
+    (name,) = config.method
+    method, preset = find(name)
+    settings = make_settings(method, preset, config.settings_of(name))
+    return Cell(config, method, preset, settings, resolve_recipe(config, method), sizes, budget)
+
+
+@dataclass(frozen=True)
+class Plan(Cell):
+    """One cell of a grid with its data.
+
+    Attributes:
+        data: Labels are positions in the class order.
+        reference: The result whose numbers of exemplars are matched, None without.
+        notes: What a user should know before it runs.
+    """
+
+    data: Data
+    reference: Result | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def cell(self) -> Cell:
+        """The cell alone, without its data."""
+        return Cell(**{spec.name: getattr(self, spec.name) for spec in dataclasses.fields(Cell)})
+
+    def facts(self, place: Place) -> dict[str, Any]:
+        """What a run is begun with, and may not be resumed without; see `RunFolder`."""
         return {
-            "device": device.type,
+            "device": place.device,
             "config": self.config.identity(),
             "data": self.data.data_sha256,
             "split": self.data.split_sha256,
-            "method": source_sha256(self.method),
-            "like": json_sha256(self.budget.counts),
+            "method": method_sha256(self.method),
+            "harness": harness_sha256(),
+            "counts": json_sha256(self.budget.counts),
         }
 
 
@@ -110,7 +147,7 @@ def check(config: RunConfig) -> None:
     )
     for cell in cells(config):
         if cell.match_exemplars_of is not None:
-            read_model(cell)
+            read_reference(cell)
     check_writable(config.output)
 
 
@@ -143,17 +180,17 @@ def make_plans(config: RunConfig) -> list[Plan]:
         mean_sample_bytes=sum(costs) / len(costs),
     )
     notes = data.notes
-    if config.match_exemplars_of is None and not all(find(name)[0].sees_all_data for name in config.method):
+    keeps = any(find(name)[0].kind == "replay" for name in config.method)
+    if keeps and config.match_exemplars_of is None:
         notes += too_small(config.memory, budget, data, costs)
     plans = []
-    for cell in cells(config):
-        model = None
-        if cell.match_exemplars_of is not None:
-            model = read_model(cell)
-            budget = Budget(0, "exemplars", cell.growth, 1.0, counts_of(model))
-        method, preset = find(cell.method[0])
-        settings = make_settings(method, preset, cell.settings_of(cell.method[0]))
-        plans.append(Plan(cell, method, preset, settings, data, sizes, budget, model, notes))
+    for one in cells(config):
+        reference = None
+        if one.match_exemplars_of is not None:
+            reference = read_reference(one)
+            budget = Budget(0, "exemplars", one.growth, 1.0, counts=counts_of(reference))
+        cell = find_cell(one, sizes, budget)
+        plans.append(Plan(**vars(cell), data=data, reference=reference, notes=notes))
     return plans
 
 
@@ -193,13 +230,14 @@ def command(config: RunConfig) -> str:
     words = [config.command()]
     for spec in dataclasses.fields(config):
         value = getattr(config, spec.name)
-        if not spec.metadata.get("affects_result", True) and value != spec.default and spec.name != "dry_run":
+        hidden = spec.metadata.get("affects_result", True) or spec.name == "dry_run"
+        if not hidden and value != spec.default:
             text = "" if value is True else f" {shlex.quote(str(value))}"
             words.append(f"--{dashed(spec.name)}{text}")
     return " ".join(words)
 
 
-def read_model(config: RunConfig) -> Result:
+def read_reference(config: RunConfig) -> Result:
     """The result of the run whose numbers of exemplars are to be equalled.
 
     Raises:
@@ -209,8 +247,8 @@ def read_model(config: RunConfig) -> Result:
     path = model.folder() / results.RESULT
     if not path.exists():
         raise UserError(
-            f"--match-exemplars-of {config.match_exemplars_of}: its result {path} is not there. Run it first: "
-            + command(dataclasses.replace(model, overwrite=False))
+            f"--match-exemplars-of {config.match_exemplars_of}: its result {path} is not there. "
+            "Run it first: " + command(dataclasses.replace(model, overwrite=False))
         )
     return results.read(path)
 

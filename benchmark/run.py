@@ -6,15 +6,17 @@ python -m benchmark.run --list
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmark import isolation
 from benchmark.config import RunConfig
 from benchmark.find_method import describe_settings, find
-from benchmark.method import REGISTRY
 from benchmark.options import parse
+from benchmark.registry import REGISTRY
 from mm_imagenet_r import command_line
 from mm_imagenet_r.files import remove_temporaries, write_atomic
 
@@ -28,7 +30,9 @@ _COMPARISON = "comparison.html"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code: 0, or 2 for a mistake of the user."""
-    return command_line.run(_main, arguments, again="the same command (less --overwrite)")
+    isolation.computes_nothing()
+    again = "the same command (less --overwrite)"
+    return command_line.run(_main, arguments, again=again, has_processes=True)
 
 
 def _main(arguments: Sequence[str] | None) -> None:
@@ -50,32 +54,32 @@ def run(config: RunConfig) -> list[Path]:
     check(config)
 
     from benchmark import report, results
-    from benchmark.devices import join_processes
+    from benchmark.devices import find_place
     from benchmark.display import Display
     from benchmark.experiment import run_cell
 
-    processes = join_processes(config)
-    display = Display(silent=not processes.is_main_process)
-    with processes.main_process_first():  # the others find the data in the cache
-        plans = make_plans(config)
+    place = find_place(config)
+    display = Display(silent=not place.main)
+    plans = make_plans(config)
+    for module in sorted({name for plan in plans for name in plan.method.imports}):
+        importlib.import_module(module)  # once, and not in the process of every phase
     display.notes(plans[0].notes)
     if config.dry_run:
         from benchmark.dry_run import print_plans
 
-        print_plans(plans, display.console)
+        print_plans(plans, place, display.console)
         return []
     try:
-        folders = [run_cell(plan, display) for plan in plans]
+        folders = [run_cell(plan, place, display) for plan in plans]
     finally:
         display.stop()
-    if processes.is_main_process:
+    if place.main:
         _write_left_out(plans[0].data, folders)
         results.print_table(folders, display.console)
         if len(folders) > 1:
             remove_temporaries(config.output, _COMPARISON)
             page = report.write_comparison(folders, config.output / _COMPARISON)
             display.wrote("comparison", page)
-    processes.destroy_process_group()
     return folders
 
 

@@ -1,33 +1,31 @@
 """A run's folder: what is finished, who may write, and what a kill may leave behind.
 
-    run.json                     what the run was begun with
-    state/phase-NN.json          a finished phase; what is not in it has not happened
-    state/phase-NN.pt            the method's tensors after the last finished phase
-    state/phase-NN.begun         how often the phase that is being learnt was begun
-    state/phase-NN.partial.pt    a checkpoint amid it
-    memory/class-*.bin           the exemplars of a class
+    run.json                      what the run was begun with
+    state/phase-NN.safetensors    the method's tensors after the last learnt phase
+    state/phase-NN.learnt.json    what learning a phase left that is not tested yet
+    state/phase-NN.json           a finished phase; what is not in it has not happened
+    state/phase-NN.begun          how often the phase that is being learnt was begun
+    state/phase-NN.partial.pt     a checkpoint amid it
+    memory/class-*.bin            the exemplars of a class
 
-At the end result.json, predictions.parquet, exemplars.parquet, gallery.json and report.html.
+At the end result.json, predictions.parquet, exemplars.parquet, gallery.json, source/ and
+report.html.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
-import io
 import json
-import pickle
+import os
 import shutil
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypedDict
 
-import torch
-
 from benchmark import results
-from benchmark.budget import Budget
-from benchmark.memory import Memory
-from benchmark.results.schema import PhaseResult
+from benchmark.results.schema import OutsideMemory, PhaseRecord, StageResult, StateInfo
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.files import explain, remove_temporaries, write_atomic
 
@@ -36,32 +34,46 @@ _BEGUN_WITH = {
     "data": "other data",
     "split": "another division into training and test data",
     "method": "another version of the method's code",
+    "harness": "another version of the harness's code",
     "device": "another kind of device (--device)",
     "backbone": "another backbone",
-    "like": "other numbers of exemplars of the run it is like",
+    "counts": "other numbers of exemplars of the run that is matched",
 }
+#: Facts that may have changed since a run was finished: its result says what they were then.
+_OF_THE_CODE = {"config", "method", "harness", "device", "backbone"}
+_PATIENCE = 3.0  # seconds in which a process that was killed leaves its lock
 
 
-class PhaseRecord(TypedDict):
-    """All that is kept of a finished phase beside the method's tensors and the exemplars.
+class Learnt(TypedDict):
+    """What learning a phase left, beside tensors and exemplars; it is not tested yet.
 
     Attributes:
-        result: Its part of result.json.
-        predictions: Predicted label of each test sample of the classes seen.
-        stored: One row for each exemplar that was chosen.
-        memory: Which files hold the exemplars of all classes seen.
-        outside_memory: Bytes of each of the method's tensors.
+        stages: The trainings.
+        loss: Points of their loss curves.
+        seconds: By activity.
+        resumed: How often the phase was interrupted.
+        ledger: What the memory holds, of `MemoryStore.ledger`.
+        memory: Which files hold it.
+        stored: One row for each exemplar that was selected.
+        outside_memory: What is carried on beside it.
         trainable_parameters: Their number.
         gallery: Pictures for the report.
+        state: Hash and length of the file of the method's tensors.
+        hardware: What it was learnt on.
     """
 
-    result: PhaseResult
-    predictions: list[int]
-    stored: list[dict[str, Any]]
+    stages: list[StageResult]
+    loss: list[list[float]]
+    seconds: dict[str, float]
+    resumed: int
+    ledger: dict[str, Any]
     memory: dict[str, Any]
-    outside_memory: dict[str, int]
+    stored: list[dict[str, Any]]
+    outside_memory: OutsideMemory
     trainable_parameters: int
     gallery: list[dict[str, Any]]
+    state: StateInfo
+    hardware: dict[str, Any]
 
 
 class RunFolder:
@@ -76,7 +88,7 @@ class RunFolder:
         """Several processes may look at a folder; one of them writes."""
         self.path = path
         self.done: list[PhaseRecord] = []
-        self._writes = writes
+        self.writes = writes
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -85,7 +97,7 @@ class RunFolder:
         Raises:
             UserError: There is one, or the folder cannot be written.
         """
-        if not self._writes:
+        if not self.writes:
             yield
             return
         try:
@@ -93,16 +105,15 @@ class RunFolder:
             lock = (self.path / ".lock").open("w")
         except OSError as error:
             raise UserError(f"{explain(error, self.path / '.lock')} (--output)") from error
-        with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise UserError(
-                    f"another process is working in {self.path}: wait for it, or choose another "
-                    "--output"
-                ) from None
-            except OSError:
-                pass  # a file system without locks
+        with lock, _of_this_process(lock):
+            deadline = time.monotonic() + _PATIENCE
+            while not _try_lock(lock):
+                if time.monotonic() > deadline:
+                    raise UserError(
+                        f"another process is working in {self.path}: wait for it, or choose "
+                        "another --output"
+                    )
+                time.sleep(0.05)
             yield
 
     def clear(self) -> None:
@@ -111,7 +122,7 @@ class RunFolder:
         Raises:
             UserError: A file cannot be removed.
         """
-        for path in self.path.iterdir() if self._writes else ():
+        for path in self.path.iterdir() if self.writes else ():
             try:
                 if path.is_dir():
                     shutil.rmtree(path)
@@ -123,32 +134,36 @@ class RunFolder:
                     "choose another --output"
                 ) from error
 
-    def agree(self, **facts: Any) -> None:
-        """Remember what a run was begun with, and refuse to go on with anything else.
+    def check_identity(self, **facts: Any) -> None:
+        """Remember what a run is begun with, and refuse to resume it with anything else.
+
+        A finished run is refused for other data alone: older code may have made it.
 
         Raises:
             UserError: A fact is not what it was.
         """
         path = self.path / "run.json"
         known = _read(path) if path.exists() else {}
+        ignored = _OF_THE_CODE if self.is_complete() else set()
         for name, value in facts.items():
-            if known.get(name, value) != value:
+            if name not in ignored and known.get(name, value) != value:
                 raise UserError(
                     f"{self.path} was begun with {_BEGUN_WITH[name]}: give --overwrite to run it "
-                    "anew, or choose another --output"
+                    "again from the beginning, or choose another --output"
                 )
-        if self._writes and not facts.keys() <= known.keys():
-            write_atomic(path, json.dumps(known | facts, indent=1).encode())
+        if self.writes and not facts.keys() <= known.keys():
+            write_atomic(path, json.dumps(facts | known, indent=1).encode())
 
-    def begun_with(self, name: str) -> Any:
-        """A fact that `agree` remembered."""
+    def identity(self, name: str) -> Any:
+        """A fact that `check_identity` remembered."""
         return _read(self.path / "run.json")[name]
 
     def reload(self) -> None:
         """Read which phases are finished, and remove what is left of work that is not."""
+        self.done = []
         while (path := self._record(len(self.done))).exists():
             self.done.append(_read(path))
-        if self._writes:
+        if self.writes:
             self._tidy()
 
     def is_complete(self) -> bool:
@@ -159,22 +174,11 @@ class RunFolder:
         """
         return (self.path / results.RESULT).exists() and results.read(self.path)["complete"]
 
-    def memory(self, budget: Budget) -> Memory:
-        """The memory as the last finished phase left it."""
-        manifest = self.done[-1]["memory"] if self.done else {}
-        return Memory(self.path / "memory", budget, manifest, writes=self._writes)
-
-    def tensors(self) -> dict[str, torch.Tensor]:
-        """The method's tensors after the last finished phase."""
-        path = self._tensors(len(self.done) - 1)
-        found: dict[str, torch.Tensor] = load_tensors(path)
-        return found
-
     def begin(self, index: int) -> int:
         """Begin a phase; return how often it was begun before and interrupted."""
         path = self._begun(index)
         before = int(_read(path)) if path.exists() else 0
-        if self._writes:
+        if self.writes:
             write_atomic(path, str(before + 1).encode())
         return before
 
@@ -182,20 +186,50 @@ class RunFolder:
         """The checkpoint amid a phase."""
         return self.path / "state" / f"phase-{index:02d}.partial.pt"
 
-    def commit(self, record: PhaseRecord, tensors: Mapping[str, torch.Tensor]) -> None:
-        """Finish the phase after the last one: with the JSON file, written last, it is done."""
-        if self._writes:
-            buffer = io.BytesIO()
-            torch.save(dict(tensors), buffer)
-            write_atomic(self._tensors(len(self.done)), buffer.getvalue())
+    def tensors(self, index: int) -> Path:
+        """The method's tensors after a phase."""
+        return self.path / "state" / f"phase-{index:02d}.safetensors"
+
+    def state(self, index: int) -> StateInfo:
+        """Hash and length of the file of the method's tensors after a phase.
+
+        Raises:
+            UserError: It was neither finished nor learnt.
+        """
+        return self.done[index]["state"]
+
+    def write_learnt(self, index: int, learnt: Learnt, tensors: bytes) -> None:
+        """Write what learning a phase left: it is then not learnt again."""
+        if self.writes:
+            write_atomic(self.tensors(index), tensors)
+            write_atomic(self._learnt(index), json.dumps(learnt).encode())
+
+    def learnt(self, index: int) -> Learnt | None:
+        """What learning a phase left, if that is done."""
+        path = self._learnt(index)
+        if not path.exists():
+            return None
+        found: Learnt = _read(path)
+        return found
+
+    def commit(self, record: PhaseRecord) -> None:
+        """Finish the phase after the last one: with its JSON file it is done."""
+        if self.writes:
             write_atomic(self._record(len(self.done)), json.dumps(record).encode())
+        self.done.append(record)
+        if self.writes:
+            self._tidy()
 
     def _tidy(self) -> None:
         count = len(self.done)
-        state = {self._record(index) for index in range(count)}
-        state |= {self._tensors(count - 1), self._begun(count), self.partial(count)}
-        memory = self.done[-1]["memory"] if count else {}
-        wanted = state | {self.path / "memory" / entry["file"] for entry in memory.values()}
+        wanted = {self._record(index) for index in range(count)}
+        wanted |= {self.tensors(count - 1), self._begun(count), self.partial(count)}
+        memory = [self.done[-1]["memory"]] if count else []
+        if learnt := self.learnt(count):
+            wanted |= {self._learnt(count), self.tensors(count)}
+            memory.append(learnt["memory"])
+        for manifest in memory:
+            wanted |= {self.path / "memory" / entry["file"] for entry in manifest.values()}
         for folder in ("state", "memory"):
             for path in (self.path / folder).glob("*"):
                 if path not in wanted:
@@ -205,33 +239,52 @@ class RunFolder:
     def _record(self, index: int) -> Path:
         return self.path / "state" / f"phase-{index:02d}.json"
 
+    def _learnt(self, index: int) -> Path:
+        return self.path / "state" / f"phase-{index:02d}.learnt.json"
+
     def _begun(self, index: int) -> Path:
         return self.path / "state" / f"phase-{index:02d}.begun"
 
-    def _tensors(self, index: int) -> Path:
-        return self.path / "state" / f"phase-{index:02d}.pt"
+
+_locks: set[Any] = set()
 
 
-def load_tensors(path: Path) -> Any:
-    """What `torch.save` wrote, on the CPU.
-
-    Raises:
-        UserError: The file is missing or damaged.
-    """
+@contextlib.contextmanager
+def _of_this_process(lock: Any) -> Iterator[None]:
+    """Keep the lock from processes that are forked: one that is left over would hold it too."""
+    _locks.add(lock)
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise UserError(_damaged(path, "is missing")) from error
-    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise UserError(_damaged(path, "was changed after it was written")) from error
+        yield
+    finally:
+        _locks.discard(lock)
+
+
+def _close_locks() -> None:
+    for lock in _locks:
+        os.close(lock.fileno())
+    _locks.clear()
+
+
+os.register_at_fork(after_in_child=_close_locks)
+
+
+def _try_lock(file: Any) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass  # a file system without locks
+    return True
 
 
 def _read(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise UserError(_damaged(path, "was changed after it was written")) from error
+        raise UserError(damaged(path, "was changed after it was written")) from error
 
 
-def _damaged(path: Path, what: str) -> str:
-    return f"{path} {what}: put it back as it was, or give --overwrite to run anew"
+def damaged(path: Path, what: str) -> str:
+    """What to say of a file of a run that is not as it was."""
+    return f"{path} {what}: put it back as it was, or give --overwrite to run it again"

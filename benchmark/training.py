@@ -1,13 +1,12 @@
 """One phase of training on accelerate, any number of processes, resumable at any step.
 
-Which samples form step s of epoch e of phase p, and every random draw in it, is a function of
-(seed, p, e, s) alone. So data order does not depend on the number of processes or on interruptions.
+Which samples form step s of epoch e of stage g of phase p, and every random draw in it, is a
+function of (seed, p, g, e, s) alone. So data order does not depend on the number of processes or on
+interruptions.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import io
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -21,21 +20,17 @@ from accelerate import Accelerator
 from accelerate.utils import send_to_device
 from torch.utils.data import DataLoader, Dataset
 
-from benchmark.config import RunConfig
+from benchmark.checkpoint import Checkpoint, Training
+from benchmark.config import Recipe, RunConfig
 from benchmark.data import Sample
-from benchmark.memory import Exemplar
-from benchmark.method import Method, PhaseData
-from benchmark.processes import map_batches
-from benchmark.randomness import seeded
-from benchmark.run_folder import load_tensors
-from mm_imagenet_r.files import write_atomic
+from benchmark.exemplar import Exemplar
+from benchmark.memory import ContractError, Memory
+from benchmark.method import Method, PhaseData, Progress, Stage
+from benchmark.randomness import seeded, stream
 
-#: Peak learning rate where `--learning-rate` is not given.
-LEARNING_RATES = {"ssf": 1e-2, "head": 1e-2, "full": 1e-3}
 _WARM_UP = 0.1
-_STEP, _ORDER, _AUGMENT, _COLLATE, _PREDICT = range(5)  # names of random streams
-#: Told after each step: steps done, steps in all, loss.
-Progress = Callable[[int, int, float], None]
+#: Told after each step: name of the stage, steps done, steps in all, loss.
+Report = Callable[[str, int, int, float], None]
 
 
 @dataclass(frozen=True)
@@ -46,101 +41,188 @@ class Part:
     share: float
 
 
-class _Steps(Dataset[list[Part]]):
-    """Step number -> this process's micro-batches of that step."""
+class StageSteps(Dataset[list[Part]]):
+    """Step number -> this process's micro-batches of that step of a stage."""
 
     def __init__(
         self,
         method: Method,
-        phase: PhaseData,
-        exemplars: Sequence[Exemplar],
+        phase: int,
+        number: int,
+        items: Sequence[Sample | Exemplar],
+        epochs: int,
         config: RunConfig,
         accelerator: Accelerator,
     ) -> None:
         self.method = method
-        self.samples = phase.train
-        self.exemplars = exemplars
-        self.count = len(phase.train) + len(exemplars)
+        self.where = (phase, number)
+        self.items = items
+        self.epochs = epochs
         self.config = config
-        self.phase = phase.index
-        self.per_epoch = math.ceil(self.count / config.batch_size)
+        self.per_epoch = math.ceil(len(items) / config.batch_size)
         self.rank, self.world = accelerator.process_index, accelerator.num_processes
 
     def __len__(self) -> int:
-        return self.per_epoch * self.config.epochs
+        return self.per_epoch * self.epochs
+
+    def progress(self, step: int) -> Progress:
+        """How far training is before a step."""
+        epoch = step // self.per_epoch
+        return Progress(self.where[1], epoch, self.epochs, step, len(self))
 
     def __getitem__(self, step: int) -> list[Part]:
         epoch, within = divmod(step, self.per_epoch)
-        context = self.method.context
-        order = context.rng(_ORDER, self.phase, epoch).permutation(self.count)
+        seed = self.method.context.seed
+        order = stream(seed, "harness/order", *self.where, epoch).permutation(len(self.items))
         size = self.config.batch_size
         batch = order[within * size : (within + 1) * size]
+        self.method.progress = self.progress(step)
         parts = []
         for number, chosen in enumerate(np.array_split(batch, self.config.micro_batches)):
             if number % self.world == self.rank and len(chosen):
-                where = (self.phase, epoch, within, number)
-                items = [self._item(int(i)) for i in chosen]
-                with seeded(context.rng(_COLLATE, *where)):
-                    collated = self.method.collate(items, context.rng(_AUGMENT, *where))
+                where = (*self.where, epoch, within, number)
+                items = [self.items[int(i)] for i in chosen]
+                with seeded(stream(seed, "harness/collate", *where)):
+                    rng = stream(seed, "harness/augment", *where)
+                    collated = self.method.collate(items, rng)
                 parts.append(Part(collated, len(chosen) / len(batch)))
         return parts
 
-    def _item(self, number: int) -> Sample | Exemplar:
-        old = number - len(self.samples)
-        return self.samples[number] if old < 0 else self.exemplars[old]
+
+class _Both(Sequence[Sample | Exemplar]):
+    """New samples and, behind them, exemplars."""
+
+    def __init__(self, samples: Sequence[Sample], exemplars: Sequence[Exemplar]) -> None:
+        self.samples, self.exemplars = samples, exemplars
+
+    def __len__(self) -> int:
+        return len(self.samples) + len(self.exemplars)
+
+    def __getitem__(self, index: Any) -> Any:
+        old = index - len(self.samples)
+        return self.samples[index] if old < 0 else self.exemplars[old]
 
 
 def train_phase(
     method: Method,
     phase: PhaseData,
-    exemplars: Sequence[Exemplar],
+    memory: Memory,
+    recipe: Recipe,
     config: RunConfig,
     accelerator: Accelerator,
     checkpoint: Path,
-    progress: Progress,
-) -> int:
-    """Train on new samples and exemplars alike for `config.epochs` epochs.
+    report: Report,
+) -> Training:
+    """Train a method's stages one after the other.
 
-    Saves to `checkpoint` every `config.checkpoint_seconds` and goes on from there if it exists.
+    Saves to `checkpoint` every `config.checkpoint_seconds` and between two stages, and resumes
+    from there if it exists.
 
-    Returns:
-        The number of steps.
+    Raises:
+        ContractError: A loss is not finite.
+        UserError: The checkpoint is damaged.
     """
-    steps = _Steps(method, phase, exemplars, config, accelerator)
-    groups = method.parameter_groups(config.weight_decay)
+    saved = Checkpoint(checkpoint, method)
+    stages = method.stages(phase, memory)
+    seed, number = method.context.seed, 0
+    while True:
+        method.model.eval()
+        with seeded(stream(seed, "harness/stages", phase.index, number)):
+            stage = next(stages, None)
+        if stage is None:
+            return saved.training
+        if number < len(saved.finished):  # trained before a kill
+            saved.restore(number)
+        else:
+            if number and not saved.step and accelerator.is_main_process:
+                saved.write()
+            steps = _steps(method, phase, memory, number, stage, recipe, config, accelerator)
+            rate = stage.learning_rate or recipe.learning_rate
+            _train_stage(method, stage, steps, rate, recipe, saved, accelerator, report)
+            saved.finish_stage(
+                {
+                    "name": stage.name,
+                    "items": len(steps.items),
+                    "epochs": steps.epochs,
+                    "steps": len(steps),
+                }
+            )
+        number += 1
+
+
+def _steps(
+    method: Method,
+    phase: PhaseData,
+    memory: Memory,
+    number: int,
+    stage: Stage,
+    recipe: Recipe,
+    config: RunConfig,
+    accelerator: Accelerator,
+) -> StageSteps:
+    items: Sequence[Sample | Exemplar]
+    items = _Both(phase.train, memory.exemplars()) if stage.items is None else stage.items
+    epochs = recipe.epochs if stage.epochs is None else stage.epochs
+    if not any(p.requires_grad for p in method.model.parameters()):
+        epochs = 0  # there is nothing to train
+    return StageSteps(method, phase.index, number, items, epochs, config, accelerator)
+
+
+def _train_stage(
+    method: Method,
+    stage: Stage,
+    steps: StageSteps,
+    learning_rate: float,
+    recipe: Recipe,
+    saved: Checkpoint,
+    accelerator: Accelerator,
+    report: Report,
+) -> None:
+    """Train one stage from where `saved` is."""
+    if not len(steps):
+        return
+    config, (phase, number) = steps.config, steps.where
+    groups = method.parameter_groups(recipe.weight_decay)
     parameters = [p for group in groups for p in group["params"]]
-    if not len(steps) or not parameters:
-        return 0
-    peak = config.learning_rate or LEARNING_RATES[config.tuning]
-    optimizer = accelerator.prepare(torch.optim.AdamW(groups, lr=peak, betas=(0.9, 0.98)))
+    optimizer = accelerator.prepare(method.optimizer(groups, learning_rate))
     peaks = [group["lr"] for group in optimizer.param_groups]
-    state = _Training(method, optimizer, accelerator)
-    start = state.load(checkpoint)
+    saved.begin_stage(optimizer, accelerator, len(steps))
     loader = DataLoader(
         steps,
-        sampler=range(start, len(steps)),
+        sampler=range(saved.step, len(steps)),
         batch_size=None,
         num_workers=config.workers,
         generator=torch.Generator(),  # else making an iterator draws from the global generator
         multiprocessing_context="fork" if config.workers else None,
     )
     method.model.train()
-    saved = time.monotonic()
-    for step, parts in enumerate(loader, start):
+    written = time.monotonic()
+    for step, parts in enumerate(loader, saved.step):
         for group, rate in zip(optimizer.param_groups, peaks, strict=True):
-            group["lr"] = rate * learning_rate_factor(step, len(steps))
-        with seeded(method.context.rng(_STEP, phase.index, step)):
+            group["lr"] = rate * method.schedule(step, len(steps))
+        method.progress = steps.progress(step)
+        with seeded(stream(method.context.seed, "harness/step", phase, number, step)):
             loss = sum((_backward(method, part, accelerator) for part in parts), torch.zeros(()))
-        loss = reduce_gradients(parameters, loss, accelerator)
-        optimizer.step()
+            loss = reduce_gradients(parameters, loss, accelerator)
+            value = float(loss)
+            if not math.isfinite(value):
+                raise ContractError(
+                    f"the loss is {value} at step {step + 1} of {len(steps)} of stage "
+                    f"{stage.name!r}: try a smaller --learning-rate, or look for a logarithm or a "
+                    "division that can fail; the last checkpoint is kept"
+                )
+            if accelerator.scaler is not None:
+                accelerator.unscale_gradients(optimizer)
+            method.before_step()
+            optimizer.step()
         optimizer.zero_grad()
-        progress(step + 1, len(steps), float(loss))
-        if time.monotonic() - saved >= config.checkpoint_seconds and step + 1 < len(steps):
+        saved.step_done(value)
+        report(stage.name, step + 1, len(steps), value)
+        if time.monotonic() - written >= config.checkpoint_seconds and step + 1 < len(steps):
             if accelerator.is_main_process:
-                state.save(checkpoint, step + 1)
-            saved = time.monotonic()
-    accelerator.free_memory()  # it would hold on to the optimizer of every phase
-    return len(steps)
+                saved.write()
+            written = time.monotonic()
+    accelerator.free_memory()  # it would hold on to the optimizer of every stage
 
 
 def learning_rate_factor(step: int, steps: int) -> float:
@@ -176,62 +258,8 @@ def reduce_gradients(
     return loss[0]
 
 
-@torch.no_grad()
-def predict(
-    method: Method, samples: Sequence[Sample], seen: int, accelerator: Accelerator
-) -> list[int]:
-    """Predicted label of each sample among the classes seen, on every process."""
-    method.model.eval()
-
-    def work(chosen: Sequence[int]) -> list[int]:
-        with seeded(method.context.rng(_PREDICT)), accelerator.autocast():
-            batch = method.collate([_unanswered(samples[i], i) for i in chosen], None)
-            scores = method.predict(send_to_device(batch, accelerator.device))
-        labels: list[int] = scores[:, :seen].argmax(1).tolist()
-        return labels
-
-    context = method.context
-    return map_batches(work, len(samples), context.batch_size, context.rank, context.world)
-
-
-def _unanswered(sample: Sample, number: int) -> Sample:
-    """A test sample as a method may see it: file names often begin with the class."""
-    return dataclasses.replace(sample, label=-1, file_name=f"test/{number}")
-
-
 def _backward(method: Method, part: Part, accelerator: Accelerator) -> torch.Tensor:
     with accelerator.autocast():
         loss = method.loss(send_to_device(part.batch, accelerator.device)) * part.share
     accelerator.backward(loss)
     return loss.detach().cpu()
-
-
-class _Training:
-    """All that changes in training: the method's tensors, the optimizer, and with fp16 the scale.
-
-    The loss is multiplied by that scale, which adapts; each phase starts with the same one.
-    """
-
-    def __init__(self, method: Method, optimizer: Any, accelerator: Accelerator) -> None:
-        self.method = method
-        self.parts: dict[str, Any] = {"optimizer": optimizer}
-        if accelerator.scaler is not None:
-            fresh = torch.amp.GradScaler(accelerator.device.type)
-            accelerator.scaler.load_state_dict(fresh.state_dict())
-            self.parts["scaler"] = accelerator.scaler
-
-    def load(self, checkpoint: Path) -> int:
-        """Go back to a checkpoint, if there is one, and return how many steps were done."""
-        if not checkpoint.exists():
-            return 0
-        saved = load_tensors(checkpoint)
-        self.method.load_state(saved["method"])
-        for name, part in self.parts.items():
-            part.load_state_dict(saved[name])
-        return int(saved["step"])
-
-    def save(self, checkpoint: Path, step: int) -> None:
-        saved = {name: part.state_dict() for name, part in self.parts.items()}
-        buffer = io.BytesIO()
-        torch.save({"step": step, "method": self.method.state(), **saved}, buffer)
-        write_atomic(checkpoint, buffer.getvalue())

@@ -108,6 +108,7 @@ def _result(plan: Plan, folder: RunFolder, files: dict[str, str]) -> ResultFile:
         budget=_budget(plan),
         match_exemplars_of=_reference(plan),
         backbone={**backbone, "name": _shown(backbone["name"])},
+        hardware=folder.done[-1]["hardware"],
         complete=len(folder.done) == len(plan.sizes),
     )
 

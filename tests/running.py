@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from benchmark import experiment, results
+from benchmark import results
+from benchmark.memory import MemoryStore
 from benchmark.results import records
 
 #: Runs the command line: (exit code, standard output, standard error).
@@ -30,11 +31,11 @@ def outcome(folder: Path) -> tuple[list[list[float]], bytes, bytes]:
 
 def fail_in_phase(monkeypatch: pytest.MonkeyPatch, index: int, error: BaseException) -> None:
     """Raise where a phase has been trained and is about to choose its exemplars."""
-    open_phase = experiment.Memory.open_phase
+    open_phase = MemoryStore.open_phase
 
-    def broken(memory: Any, phase: int, *rest: Any) -> None:
+    def broken(memory: Any, phase: int, *rest: Any, **options: Any) -> None:
         if phase == index:
             raise error
-        open_phase(memory, phase, *rest)
+        open_phase(memory, phase, *rest, **options)
 
-    monkeypatch.setattr(experiment.Memory, "open_phase", broken)
+    monkeypatch.setattr(MemoryStore, "open_phase", broken)

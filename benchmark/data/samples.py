@@ -64,6 +64,17 @@ class Rows:
         return Path(found["path"]).read_bytes() if found["path"] else b""
 
 
+class _Images:
+    """Some rows of a table of images, and no way to the others but on purpose."""
+
+    def __init__(self, images: Any, rows: IntArray) -> None:
+        self.__images = images
+        self.__rows = rows
+
+    def __getitem__(self, row: int) -> Any:
+        return self.__images[int(self.__rows[row])]
+
+
 class Samples(Sequence[Sample]):
     """Samples that are read from disk when they are asked for; selecting copies no image.
 
@@ -127,6 +138,17 @@ class Samples(Sequence[Sample]):
     def of_classes(self, labels: Collection[int]) -> Samples:
         """All samples of some classes, in the order they have here."""
         return self.select(np.flatnonzero(np.isin(self.labels, list(labels))))
+
+    def apart(self, *, anonymous: bool = False) -> Samples:
+        """The same samples as rows of their own: what a method is handed leads to no others.
+
+        Args:
+            anonymous: Without labels (-1) and with names that say their place alone (`test/3`).
+        """
+        names = [f"test/{i}" for i in range(len(self))] if anonymous else self.file_names
+        rows = Rows(_Images(self._rows.images, self._indices), self.captions, names)
+        labels = np.full(len(self), -1, dtype=np.int64) if anonymous else self.labels.copy()
+        return Samples(rows, np.arange(len(self)), labels)
 
     def relabelled(self, new: IntArray) -> Samples:
         """The same samples; label l becomes new[l]."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmark.results.derive import faults
-from benchmark.results.provenance import hardware, versions
+from benchmark.results.provenance import versions
 from benchmark.results.schema import (
     SCHEMA_VERSION,
     BackboneInfo,
@@ -39,6 +39,7 @@ def build(
     budget: BudgetInfo,
     match_exemplars_of: ReferenceRun | None,
     backbone: BackboneInfo,
+    hardware: Mapping[str, Any],
     complete: bool,
 ) -> ResultFile:
     """Put a result together and say what it was computed with.
@@ -64,7 +65,7 @@ def build(
         budget=budget,
         match_exemplars_of=match_exemplars_of,
         backbone=backbone,
-        hardware=hardware(),
+        hardware=dict(hardware),
         versions=versions(),
         complete=complete,
         phases=list(phases),

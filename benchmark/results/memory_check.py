@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import cast
 
 from benchmark.budget import Budget
-from benchmark.memory import read_records
+from benchmark.exemplar import read_records
 from benchmark.results.records import EXEMPLARS, Stored
 from benchmark.results.schema import ClassLedger, Result
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
-import sys
 from typing import Any
 
 _PACKAGES = (
@@ -25,24 +24,22 @@ def versions() -> dict[str, str]:
     return found
 
 
-def hardware() -> dict[str, Any]:
-    """What the run was computed on; nothing that names the machine, its user or its folders."""
+def hardware(device: str, processes: int, accelerator: str = "") -> dict[str, Any]:
+    """What the run was computed on; nothing that names the machine, its user or its folders.
+
+    Args:
+        device: `cpu`, `cuda` or `mps`.
+        processes: How many shared the work.
+        accelerator: Name of the GPU, "" if none.
+    """
     found: dict[str, Any] = {
         "system": platform.system(),
         "machine": platform.machine(),
         "cores": os.cpu_count(),
+        "device": device,
     }
-    torch = sys.modules.get("torch")  # asking must not cost the import
-    accelerate = sys.modules.get("accelerate")
-    if accelerate is not None and accelerate.PartialState._shared_state:
-        device = accelerate.PartialState().device
-        found["device"] = device.type
-        if torch is not None and device.type == "cuda":
-            found["accelerator"] = torch.cuda.get_device_name(device)
-    if (
-        torch is not None
-        and torch.distributed.is_available()
-        and torch.distributed.is_initialized()
-    ):
-        found["processes"] = torch.distributed.get_world_size()
+    if accelerator:
+        found["accelerator"] = accelerator
+    if processes > 1:
+        found["processes"] = processes
     return found

@@ -132,6 +132,7 @@ class PhaseRecord(TypedDict):
         memory: Which files hold the exemplars of all classes seen.
         gallery: Pictures for the report.
         state: Hash and length of the file that the method's state was committed to.
+        hardware: What it was learnt on.
     """
 
     result: PhaseResult
@@ -140,6 +141,7 @@ class PhaseRecord(TypedDict):
     memory: dict[str, Any]
     gallery: list[dict[str, Any]]
     state: StateInfo
+    hardware: dict[str, Any]
 
 
 class StateInfo(TypedDict):

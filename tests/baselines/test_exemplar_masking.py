@@ -4,54 +4,44 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from memories import ListMemory
 
 from baselines import codecs, selection
 from baselines.exemplar_masking import ExemplarMasking, MaskingSettings
 from baselines.random_patches import RandomPatches
 from baselines.views import View, collate
-from benchmark.budget import Budget
-from benchmark.data import Samples, open_data
+from benchmark.data import Samples
+from benchmark.exemplar import Exemplar, StoredExemplar
 from benchmark.find_method import make_settings
-from benchmark.memory import Exemplar, Memory
-from benchmark.method import PhaseData, MethodContext
+from benchmark.method import PhaseData
 from mm_imagenet_r.errors import UserError
 
 Make = Callable[..., ExemplarMasking]
 
 
-@pytest.fixture(scope="module")
-def samples(coloured: Path) -> Samples:
-    return open_data(str(coloured)).train
-
-
 @pytest.fixture
-def make(vilt_folder: Path) -> Make:
+def make(build: Callable[..., ExemplarMasking]) -> Make:
     def method(
         kind: type[ExemplarMasking] = ExemplarMasking, preset: str = "", **settings: object
     ) -> ExemplarMasking:
-        given = {"codec": "raw"} | {name: str(value) for name, value in settings.items()}
-        context = MethodContext(6, str(vilt_folder), "ssf", None, 4, 0, torch.device("cpu"))
-        return kind(context, make_settings(kind, preset, given))
+        return build(kind, preset, **{"codec": "raw"} | settings)
 
     return method
 
 
 @pytest.fixture
-def phase(samples: Samples) -> PhaseData:
-    return PhaseData(0, range(2), 2, samples.of_classes(range(2)))
+def phase(phases: list[PhaseData]) -> PhaseData:
+    return phases[0]
 
 
 @pytest.fixture
-def memory(tmp_path: Path) -> Memory:
-    memory = Memory(tmp_path / "memory", Budget(1e9, "bytes", "per-class", 1.0))
-    memory.open_phase(0, 2)
-    return memory
+def memory() -> ListMemory:
+    return ListMemory()
 
 
 def same(one: View, other: View) -> bool:
@@ -111,7 +101,7 @@ def test_random_patches_keep_as_many_as_attention_does(make: Make, samples: Samp
 
 @pytest.mark.parametrize("kind", ["cosine", "herding", "random"])
 def test_the_memory_holds_masked_samples_best_first(
-    make: Make, phase: PhaseData, memory: Memory, kind: str
+    make: Make, phase: PhaseData, memory: ListMemory, kind: str
 ) -> None:
     method = make(selection=kind, mask_text=True)
     method.begin_phase(phase, memory)
@@ -127,9 +117,9 @@ def test_the_memory_holds_masked_samples_best_first(
         order = {
             "cosine": selection.by_cosine(method.features(masked), center),
             "herding": selection.herding(method.features(masked)),
-            "random": selection.at_random(len(own), method.context.rng(3, 0, label)),
+            "random": selection.at_random(len(own), method.context.rng("selection", 0, label)),
         }[kind]
-        kept = memory.of_class(label)
+        kept = memory.stored[label]
         assert [one.file_name for one in kept] == [own.file_names[i] for i in order]
         for one, i in zip(kept, order, strict=True):
             assert same(method.view(one.exemplar), masked[i])
@@ -138,12 +128,12 @@ def test_the_memory_holds_masked_samples_best_first(
 
 
 def test_what_is_stored_is_what_training_gets_back(
-    make: Make, phase: PhaseData, memory: Memory
+    make: Make, phase: PhaseData, memory: ListMemory
 ) -> None:
     """Compressed pixels, not the originals: the decoded record and nothing else."""
     method = make(codec="jpeg", quality=30)
     method.end_phase(phase, memory)
-    (one, *_) = memory.of_class(0)
+    (one, *_) = memory.stored[0]
     assert one.codec == "jpeg"
     seen = make(codec="jpeg", quality=30).view(one.exemplar)
     patches, places, grid = codecs.decode_patches(one.exemplar.image, 16)
@@ -156,20 +146,20 @@ def test_what_is_stored_is_what_training_gets_back(
 
 
 def test_the_codec_is_the_smallest_that_is_true_enough(
-    make: Make, phase: PhaseData, memory: Memory
+    make: Make, phase: PhaseData, memory: ListMemory
 ) -> None:
     make(codec="auto", min_psnr=20).end_phase(phase, memory)
-    auto = memory.ledger()["bytes"]
-    codec = memory.of_class(0)[0].codec
+    auto = memory.total()
+    codec = memory.stored[0][0].codec
     assert codec in codecs.available()
     for named in ({"codec": "raw"}, {"codec": "jpeg", "min_psnr": 20}):
         make(**named).end_phase(phase, memory)
-        assert memory.ledger()["bytes"] >= auto
+        assert memory.total() >= auto
 
 
 @pytest.mark.parametrize(("chance", "masked"), [(0.0, 0), (1.0, 12)])
 def test_new_samples_are_masked_by_chance(
-    make: Make, phase: PhaseData, memory: Memory, chance: float, masked: int
+    make: Make, phase: PhaseData, memory: ListMemory, chance: float, masked: int
 ) -> None:
     method = make(mask_prob=chance)
     method.begin_phase(phase, memory)
@@ -181,7 +171,7 @@ def test_new_samples_are_masked_by_chance(
 
 @pytest.mark.parametrize("text_swap_prob", [0.0, 0.5, 1.0])
 def test_exemplars_swap_texts_within_their_class(
-    make: Make, phase: PhaseData, memory: Memory, text_swap_prob: float
+    make: Make, phase: PhaseData, memory: ListMemory, text_swap_prob: float
 ) -> None:
     for label in phase.new:
         ids = [4 + label * 3 + n for n in range(3)]
@@ -203,8 +193,6 @@ def test_exemplars_swap_texts_within_their_class(
 
 
 def _kept(method: ExemplarMasking, phase: PhaseData, label: int, number: int, word: int) -> Any:
-    from benchmark.memory import StoredExemplar
-
     view = method.view(phase.train.of_classes([label])[number])
     view = dataclasses.replace(view, words=np.array([word]), positions=np.array([0]), text_length=1)
     image = codecs.encode_patches(view, "raw")
@@ -212,7 +200,7 @@ def _kept(method: ExemplarMasking, phase: PhaseData, label: int, number: int, wo
 
 
 def test_pictures_for_the_report_show_what_is_stored(
-    make: Make, phase: PhaseData, memory: Memory
+    make: Make, phase: PhaseData, memory: ListMemory
 ) -> None:
     for kind in (ExemplarMasking, RandomPatches):
         method = make(kind)
@@ -221,7 +209,7 @@ def test_pictures_for_the_report_show_what_is_stored(
         pictures = method.gallery(phase, memory)
         assert len(pictures) == 2
         for picture in pictures:
-            first = memory.of_class(picture["label"])[0]
+            first = memory.stored[picture["label"]][0]
             assert first.file_name == picture["file_name"]
             stored = method.view(first.exemplar)
             assert np.flatnonzero(picture["kept"]).tolist() == stored.places.tolist()

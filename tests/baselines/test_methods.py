@@ -13,10 +13,11 @@ from running import fail_in_phase
 
 from benchmark import results
 from benchmark.config import RunConfig
+from benchmark.exemplar import read_records
 from benchmark.find_method import find
-from benchmark.memory import read_records
-from benchmark.method import REGISTRY, Method, PhaseData, MethodContext
+from benchmark.method import Method, MethodContext, PhaseData
 from benchmark.plan import Plan, make_plans
+from benchmark.registry import REGISTRY
 from benchmark.results.records import EXEMPLARS, PREDICTIONS, read_exemplars, read_predictions
 from benchmark.results.verify import verify
 from benchmark.run import run

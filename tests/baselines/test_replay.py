@@ -3,58 +3,43 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
+from memories import ListMemory
+from safetensors.torch import load_file
+from transformers import AutoTokenizer, ViltModel, ViltProcessor
+from transformers.models.vilt.image_processing_pil_vilt import ViltImageProcessorPil
 
 from baselines import selection
-from baselines.learner import ViltLearner, distillation
+from baselines.icarl import ICaRL
+from baselines.l2p import L2P
 from baselines.replay import Replay
-from benchmark.budget import Budget
-from benchmark.data import Samples, open_data
-from benchmark.find_method import make_settings
-from benchmark.memory import Exemplar, Memory
-from benchmark.method import PhaseData, MethodContext
+from benchmark.data import Samples
+from benchmark.exemplar import Exemplar
+from benchmark.method import Method, PhaseData
 from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.images import rgb
 
 Make = Callable[..., Replay]
 
 
-@pytest.fixture(scope="module")
-def samples(coloured: Path) -> Samples:
-    return open_data(str(coloured)).train
-
-
 @pytest.fixture
-def make(vilt_folder: Path) -> Make:
-    def method(seed: int = 0, tuning: str = "ssf", **settings: str) -> Replay:
-        context = MethodContext(6, str(vilt_folder), tuning, None, 4, seed, torch.device("cpu"))
-        return Replay(context, make_settings(Replay, "", settings))
-
-    return method
-
-
-def memory_of(tmp_path: Path, room: float = 1e9, seen: int = 2) -> Memory:
-    memory = Memory(tmp_path / "memory", Budget(room, "bytes", "per-class", 1.0))
-    memory.open_phase(0, seen)
-    return memory
-
-
-def first_phase(samples: Samples) -> PhaseData:
-    return PhaseData(0, range(2), 2, samples.of_classes(range(2)))
+def make(build: Callable[..., Replay]) -> Make:
+    return functools.partial(build, Replay)
 
 
 def test_exemplars_are_the_native_files_and_are_seen_like_the_samples(
-    tmp_path: Path, make: Make, samples: Samples
+    make: Make, phases: list[PhaseData]
 ) -> None:
-    method, memory, phase = make(), memory_of(tmp_path), first_phase(samples)
+    method, memory, phase = make(), ListMemory(), phases[0]
     method.end_phase(phase, memory)
     by_name = {sample.file_name: sample for sample in phase.train}
-    kept = [one for label in phase.new for one in memory.of_class(label)]
+    kept = [one for label in phase.new for one in memory.stored[label]]
     assert {one.file_name for one in kept} == by_name.keys()
     for one in kept:
         sample, exemplar = by_name[one.file_name], one.exemplar
@@ -66,10 +51,8 @@ def test_exemplars_are_the_native_files_and_are_seen_like_the_samples(
 
 
 @pytest.mark.parametrize("kind", ["herding", "cosine", "random"])
-def test_the_best_of_each_class_come_first(
-    tmp_path: Path, make: Make, samples: Samples, kind: str
-) -> None:
-    method, memory, phase = make(selection=kind), memory_of(tmp_path), first_phase(samples)
+def test_the_best_of_each_class_come_first(make: Make, phases: list[PhaseData], kind: str) -> None:
+    method, memory, phase = make(selection=kind), ListMemory(), phases[0]
     method.end_phase(phase, memory)
     for label in phase.new:
         own = phase.train.of_classes([label])
@@ -77,10 +60,10 @@ def test_the_best_of_each_class_come_first(
         order = {
             "herding": selection.herding(features),
             "cosine": selection.by_cosine(features, selection.unit(features).mean(0)),
-            "random": selection.at_random(len(own), method.context.rng(3, 0, label)),
+            "random": selection.at_random(len(own), method.context.rng("selection", 0, label)),
         }[kind]
         names = own.file_names
-        assert [one.file_name for one in memory.of_class(label)] == [names[i] for i in order]
+        assert memory.names(label) == [names[i] for i in order]
 
 
 def test_unknown_selection_is_refused(make: Make) -> None:
@@ -89,7 +72,7 @@ def test_unknown_selection_is_refused(make: Make) -> None:
 
 
 def test_the_seed_decides_what_is_drawn(make: Make) -> None:
-    one, same, other = make(0).state(), make(0).state(), make(1).state()
+    one, same, other = make().state(), make().state(), make(seed=1).state()
     assert all(torch.equal(one[name], same[name]) for name in one)
     assert not torch.equal(one["head.weight"], other["head.weight"])
     scale = next(name for name in one if name.endswith("scale"))
@@ -120,12 +103,12 @@ def test_what_is_trained_is_what_is_carried_on(make: Make, tuning: str) -> None:
     assert all(torch.equal(after[name], tensor) for name, tensor in frozen.items())
 
 
-def test_the_head_grows_by_counting(make: Make, samples: Samples, tmp_path: Path) -> None:
+def test_the_head_grows_by_counting(make: Make, phases: list[PhaseData]) -> None:
     method = make()
-    method.begin_phase(first_phase(samples), memory_of(tmp_path))
-    batch = method.collate(list(samples[:3]), None)
+    method.begin_phase(phases[0], ListMemory())
+    batch = method.collate(list(phases[0].train[:3]), None)
     assert method.predict(batch).shape == (3, 2)
-    method.begin_phase(PhaseData(1, range(2, 5), 5, samples), memory_of(tmp_path))
+    method.begin_phase(PhaseData(1, range(2, 5), 5, phases[0].train), ListMemory())
     scores = method.predict(batch)
     assert scores.shape == (3, 5)
     method.loss(batch).backward()
@@ -133,37 +116,6 @@ def test_the_head_grows_by_counting(make: Make, samples: Samples, tmp_path: Path
     assert gradient is not None
     assert gradient[:5].abs().sum(1).min() > 0
     assert gradient[5].abs().sum() == 0
-
-
-def test_loss_is_cross_entropy_and_distillation_by_the_former_model(
-    make: Make, samples: Samples, tmp_path: Path
-) -> None:
-    method = make(distillation="0.7", temperature="3")
-    batch = method.collate(list(samples.of_classes([0, 3])[:4]), None)
-    method.begin_phase(first_phase(samples), memory_of(tmp_path))
-    assert method.teacher is None
-    before = method.predict(batch).detach()
-    method.begin_phase(PhaseData(1, range(2, 4), 4, samples), memory_of(tmp_path))
-    with torch.no_grad():
-        for parameter in method.model.parameters():
-            if parameter.requires_grad:
-                parameter.mul_(1.1)
-    scores = method.predict(batch)
-    wanted = F.cross_entropy(scores, batch.labels)
-    wanted = wanted + 0.7 * distillation(scores[:, :2], before, 3.0)
-    torch.testing.assert_close(method.loss(batch), wanted)
-    method.loss(batch).backward()
-    assert all(p.grad is None for p in method.teacher.parameters())  # type: ignore[union-attr]
-    assert not any("teacher" in name for name in method.state())
-
-
-def test_distillation_is_the_cross_entropy_of_softened_outputs() -> None:
-    new = torch.tensor([[2.0, 0, 1], [0, 1, 3]])
-    old = torch.tensor([[1.0, 0], [0, 2]])
-    labels = torch.tensor([0, 2])
-    kd = distillation(new[:, :2], old, 2.0)
-    assert float(F.cross_entropy(new, labels)) == pytest.approx(0.288726, abs=1e-6)
-    assert float(kd) == pytest.approx(0.649675, abs=1e-6)
 
 
 def test_views_are_decoded_once_and_no_more_than_there_is_room(
@@ -186,25 +138,27 @@ def test_features_do_not_depend_on_batch_mates(make: Make, samples: Samples) -> 
 
 
 def test_provenance_is_of_the_pretrained_weights_alone(make: Make) -> None:
-    one, other, full = make(0).provenance(), make(1).provenance(), make(0, "full").provenance()
-    assert one == other == full
-    count = sum(
-        p.numel() for p in ViltLearner(make().context, make().settings).model.vilt.parameters()
+    one, other, full = (
+        make().provenance(),
+        make(seed=1).provenance(),
+        make(tuning="full").provenance(),
     )
+    assert one == other == full
+    count = sum(p.numel() for p in make().vilt.parameters())
     assert one["parameters"] < count  # scales and shifts are not among them
 
 
 def test_captions_that_lose_their_end_are_counted_once(
-    tmp_path: Path, make: Make, samples: Samples, caplog: pytest.LogCaptureFixture
+    make: Make, phases: list[PhaseData], caplog: pytest.LogCaptureFixture
 ) -> None:
-    method, phase = make(), first_phase(samples)
-    method.begin_phase(phase, memory_of(tmp_path))
+    method, phase = make(), phases[0]
+    method.begin_phase(phase, ListMemory())
     assert not caplog.messages
     method.preprocessor.max_text_length = 3
-    method.begin_phase(phase, memory_of(tmp_path))
+    method.begin_phase(phase, ListMemory())
     cut = sum(len(caption.split()) > 1 for caption in phase.train.captions)
     assert f"note: {cut} of the {len(phase.train)} captions" in caplog.messages[0]
-    method.begin_phase(PhaseData(1, range(2, 4), 4, samples), memory_of(tmp_path))
+    method.begin_phase(phases[1], ListMemory())
     assert len(caplog.messages) == 1
 
 
@@ -218,3 +172,32 @@ def test_a_test_sample_is_never_answered_from_a_training_sample_of_its_name(
     unknown = dataclasses.replace(other, file_name="test/0", label=-1)
     seen = method.collate([unknown], None).views
     assert torch.equal(seen.patches, torch.from_numpy(method.see(other).patches))
+
+
+def test_transformers_reads_what_is_saved(make: Make, samples: Samples, tmp_path: Path) -> None:
+    method = make()
+    method.begin_test(4, ListMemory())
+    before = method.state()
+    method.save_pretrained(tmp_path, ["ant", "bee", "cat", "dog"])
+    model = ViltModel.from_pretrained(tmp_path)
+    processor = ViltProcessor(
+        ViltImageProcessorPil.from_pretrained(tmp_path), AutoTokenizer.from_pretrained(tmp_path)
+    )
+    head = load_file(tmp_path / "classifier.safetensors")
+    assert model.config.id2label[2] == "cat"
+    for sample in samples[:3]:
+        inputs = processor(rgb(sample.image), sample.caption, return_tensors="pt")
+        with torch.no_grad():
+            pooled = model(**inputs).pooler_output
+            own = method.predict(method.collate([sample], None))
+        theirs = pooled @ head["weight"].T + head["bias"]
+        torch.testing.assert_close(theirs, own, atol=1e-4, rtol=1e-4)
+    assert all(torch.equal(value, before[name]) for name, value in method.state().items())
+
+
+@pytest.mark.parametrize("kind", [ICaRL, L2P])
+def test_who_is_no_vilt_with_a_linear_head(
+    build: Callable[..., Method], kind: type[Method], tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match="cannot be saved as a model"):
+        build(kind).save_pretrained(tmp_path, ["ant"])

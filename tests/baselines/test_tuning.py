@@ -9,9 +9,10 @@ import torch
 from torch import nn
 from transformers import ViltConfig, ViltModel
 
+from baselines.patches import PatchProjection
 from baselines.tuning import ScaleShift, merge, tune
 from baselines.views import Batch, Preprocessor, collate
-from baselines.vilt import PatchProjection, Vilt
+from baselines.vilt import Vilt
 from mm_imagenet_r.errors import UserError
 
 

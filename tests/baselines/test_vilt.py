@@ -10,7 +10,7 @@ import pytest
 import torch
 from transformers import BertConfig, ViltForMaskedLM, ViltForTokenClassification, ViltModel
 
-from baselines import vilt
+from baselines import blocks
 from baselines.backbone import TINY, backbone_path
 from baselines.pixels import to_pixels
 from baselines.vilt import Preprocessor, View, Vilt, collate
@@ -45,7 +45,7 @@ def views(vilt_folder: Path) -> list[View]:
 @pytest.fixture(params=[0.0, 2.0], ids=["padded", "packed"])
 def layout(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Compute padded, or without padding; the share of real tokens decides it otherwise."""
-    monkeypatch.setattr(vilt, "_PACK_BELOW", request.param)
+    monkeypatch.setattr(blocks, "_PACK_BELOW", request.param)
 
 
 def inputs_of(views: list[View]) -> dict[str, torch.Tensor]:

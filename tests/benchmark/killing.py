@@ -60,33 +60,41 @@ def _child(arguments: list[str], *, at: int = 0, count: Path | None = None) -> N
     moments = _watch(at)
     code = main(arguments)
     if count is not None:
-        count.write_text(str(len(moments)))
+        count.write_text(str(moments.value))
     os._exit(code)
 
 
-def _watch(at: int) -> list[str]:
-    """Three moments of each write (half written, not renamed, renamed), two of each removal."""
-    moments: list[str] = []
+def _watch(at: int) -> Any:
+    """Three moments of each write (half written, not renamed, renamed), two of each removal.
+
+    They are counted over this process and those that it starts for the phases.
+    """
+    moments, whole = multiprocessing.Value("i", 0), os.getpid()
 
     def pass_by(name: str) -> bool:
-        moments.append(name)
-        return len(moments) == at
+        with moments.get_lock():
+            moments.value += 1
+            return moments.value == at
+
+    def die() -> None:
+        os.kill(whole, signal.SIGKILL)
+        os.kill(os.getpid(), signal.SIGKILL)
 
     fsync, replace, unlink = os.fsync, pathlib.Path.replace, pathlib.Path.unlink
 
     def half_written(file: int) -> None:
         if pass_by("half written"):
             os.ftruncate(file, os.fstat(file).st_size // 2)
-            _die()
+            die()
         fsync(file)
 
     def around(name: str, action: Any) -> Any:
         def wrapped(*arguments: Any, **options: Any) -> Any:
             if pass_by(f"before {name}"):
-                _die()
+                die()
             result = action(*arguments, **options)
             if pass_by(f"after {name}"):
-                _die()
+                die()
             return result
 
         return wrapped
@@ -95,7 +103,3 @@ def _watch(at: int) -> list[str]:
     pathlib.Path.replace = around("rename", replace)  # type: ignore[method-assign]
     pathlib.Path.unlink = around("removal", unlink)  # type: ignore[method-assign]
     return moments
-
-
-def _die() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)

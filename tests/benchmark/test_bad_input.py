@@ -38,11 +38,14 @@ def refused(answer: tuple[int, str, str], *parts: str) -> None:
         (("--method", "replay@paper"), ("replay has no preset 'paper'",)),
         (("--method", "mine.py"), ("name its class too",)),
         (("--set", "speed=1"), ("mean_colour.py:MeanColour has no setting 'speed'", "it has none")),
-        (("--method", "replay", "--set", "foo=1"), ("error: replay has no setting 'foo': known: ",)),
+        (
+            ("--method", "replay", "--set", "foo=1"),
+            ("error: replay has no setting 'foo': known: ",),
+        ),
         (("--epoch", "3"), ("unknown option --epoch: did you mean --epochs?",)),
         (("--memmory=1",), ("unknown option --memmory: did you mean --memory?",)),
         (("--nonsense",), ("unknown option --nonsense: --help shows all",)),
-        (("--phases", "3", "replay"), ("'ssf' belongs to no option: write --method replay",)),
+        (("--phases", "3", "replay"), ("'replay' belongs to no option: write --method replay",)),
         (("--seeds",), ("--seeds: expected at least one argument", "--help")),
         (("--class-order-seed", "abc"), ("--class-order-seed: 'abc' is no whole number",)),
         (("--method", "replay", "--set", "selektion=random"), ("did you mean 'selection'",)),
@@ -63,9 +66,12 @@ def refused(answer: tuple[int, str, str], *parts: str) -> None:
         (("--device", "tpu"), ("--device tpu: this machine has cpu",)),
         (("--precision", "fp16"), ("needs a GPU: give --precision bf16 or no",)),
         (("--config", "nowhere.toml"), ("nowhere.toml cannot be read", "check the path")),
-        (("--match-exemplars-of", "replay"), ("Run it first: python -m benchmark.run --method replay",)),
-        (("--match-exemplars-of", "sff"), ("unknown method 'sff': did you mean 'ssf'",)),
-        (("--list", "sff"), ("unknown method 'sff': did you mean 'ssf'",)),
+        (
+            ("--match-exemplars-of", "replay"),
+            ("Run it first: python -m benchmark.run --method replay",),
+        ),
+        (("--match-exemplars-of", "repaly"), ("unknown method 'repaly': did you mean 'replay'",)),
+        (("--list", "repaly"), ("unknown method 'repaly': did you mean 'replay'",)),
     ],
 )
 def test_mistakes_on_the_command_line(
@@ -117,7 +123,8 @@ def test_a_dry_run_stops_where_the_run_would(
     options = ("--method", "replay", "--backbone", backbone, "--dry-run")
     refused(call(*options), f"the weights of backbone '{backbone}' cannot be read")
     refused(
-        call("--method", "replay", "--backbone", tmp_path / "none", "--dry-run"), "there is no folder"
+        call("--method", "replay", "--backbone", tmp_path / "none", "--dry-run"),
+        "there is no folder",
     )
     assert call("--dataset", data)[0] == 0
     shutil.copy(data / "class0" / "1.jpg", data / "class0" / "0.jpg")
@@ -172,7 +179,7 @@ def test_a_run_that_stops_goes_on_after_its_last_finished_phase(
     assert not (folder / "result.json").exists()
     code, out, _ = call()
     assert code == 0
-    assert "going on after phase 2 of 3" in out
+    assert "resuming after phase 2 of 3" in out
     assert out.count("\nphase ") == 1
     assert outcome(folder) == outcome(undisturbed)
 

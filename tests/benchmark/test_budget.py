@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmark.budget import Budget, fill, make_budget
-from benchmark.memory import Exemplar
+from benchmark.exemplar import Exemplar
 from mm_imagenet_r.errors import UserError
 
 SETTING = {"num_classes": 40, "mean_sample_bytes": 3412.5}
@@ -59,8 +59,12 @@ def test_each_currency_charges_something_else() -> None:
 
 
 def test_counts_are_those_of_the_phase() -> None:
-    budget = Budget(0, "exemplars", "total", 1, ({0: 7}, {0: 4, 1: 5}))
-    assert [budget.allowance(0, 0, 1), budget.allowance(0, 1, 2), budget.allowance(1, 1, 2)] == [7, 4, 5]
+    budget = Budget(0, "exemplars", "total", 1, counts=({0: 7}, {0: 4, 1: 5}))
+    assert [budget.allowance(0, 0, 1), budget.allowance(0, 1, 2), budget.allowance(1, 1, 2)] == [
+        7,
+        4,
+        5,
+    ]
     assert budget.allowance(1, 0, 2) == 0
 
 

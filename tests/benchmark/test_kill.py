@@ -24,7 +24,8 @@ def command(output: Path, data: Path, backbone: Path) -> list[str]:
 def outcome(output: Path) -> tuple[object, bytes, bytes, set[str]]:
     """Matrix, predictions, exemplars, and which files there are."""
     (folder,) = output.glob("*/*/*")
-    matrix = json.loads((folder / "result.json").read_text())["accuracy_matrix"]
+    phases = json.loads((folder / "result.json").read_text())["phases"]
+    matrix = [phase["accuracy"]["per_phase"] for phase in phases]
     rows = [(folder / f"{name}.parquet").read_bytes() for name in ("predictions", "exemplars")]
     return matrix, rows[0], rows[1], {str(p.relative_to(output)) for p in output.rglob("*")}
 

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmark.budget import Budget
-from benchmark.memory import BudgetError, Exemplar, StoredExemplar, Memory, read_records
+from benchmark.exemplar import Exemplar, StoredExemplar, read_records
+from benchmark.memory import BudgetError, ContractError, Memory, MemoryStore, RawSize
 from mm_imagenet_r.errors import UserError
 
 exemplars = st.builds(
@@ -22,14 +23,16 @@ exemplars = st.builds(
     image=st.binary(max_size=400),
     text=st.binary(max_size=300),
     extra=st.binary(max_size=5),
-    pixels=st.floats(0, 1, exclude_min=True),
+    pixel_fraction=st.floats(0, 1, exclude_min=True),
 )
 
 
 def kept(label: int, sizes: Sequence[int], pixels: float = 1.0) -> list[StoredExemplar]:
     """Exemplars whose images have these sizes."""
     return [
-        StoredExemplar(Exemplar(label, bytes([n % 256]) * size, b"", pixel_fraction=pixels), f"{label}/{n}.jpg")
+        StoredExemplar(
+            Exemplar(label, bytes([n % 256]) * size, b"", pixel_fraction=pixels), f"{label}/{n}.jpg"
+        )
         for n, size in enumerate(sizes)
     ]
 
@@ -98,11 +101,11 @@ def test_the_budget_is_kept_and_the_ledger_is_the_files(
     counts = tuple(
         dict.fromkeys(range(total), data.draw(st.integers(0, 9))) for _ in range(len(phases))
     )
-    budget = Budget(amount, currency, growth, 1.0, counts if currency == "exemplars" else ())
+    budget = Budget(amount, currency, growth, 1.0, 1.0, counts if currency == "exemplars" else ())
     with TemporaryDirectory() as name:
         folder, manifest, seen = Path(name) / "memory", {}, 0
         for phase, classes in enumerate(phases):
-            memory = Memory(folder, budget, manifest)
+            memory = MemoryStore(folder, budget, manifest)
             before = {label: memory.of_class(label) for label in range(seen)}
             seen += len(classes)
             memory.open_phase(phase, seen)
@@ -125,11 +128,11 @@ def test_the_budget_is_kept_and_the_ledger_is_the_files(
             if currency != "exemplars":
                 whole = amount * (1 if growth == "total" else seen)
                 assert ledger["budget"] == pytest.approx(whole)
-            assert Memory(folder, budget, manifest).exemplars() == memory.exemplars()
+            assert MemoryStore(folder, budget, manifest).exemplars() == memory.exemplars()
 
 
 def test_a_shrinking_memory_keeps_its_first_exemplars(tmp_path: Path) -> None:
-    memory = Memory(tmp_path, bytes_budget(400, "total"))
+    memory = MemoryStore(tmp_path, bytes_budget(400, "total"))
     memory.open_phase(0, 1)
     first = memory.keep(0, kept(0, [60, 10, 90, 20, 5, 5]))
     assert len(first) == 6
@@ -143,17 +146,17 @@ def test_a_shrinking_memory_keeps_its_first_exemplars(tmp_path: Path) -> None:
 
 
 def test_training_sees_the_memory_before_it_shrinks(tmp_path: Path) -> None:
-    memory = Memory(tmp_path, bytes_budget(400, "total"))
+    memory = MemoryStore(tmp_path, bytes_budget(400, "total"))
     memory.open_phase(0, 1)
     memory.keep(0, kept(0, [100, 100, 100]))
-    again = Memory(tmp_path, memory.budget, memory.manifest())
+    again = MemoryStore(tmp_path, memory.budget, memory.manifest())
     assert len(again.exemplars()) == 3
     again.open_phase(1, 2)
     assert len(again.exemplars()) == 1
 
 
 def test_a_budget_below_one_exemplar_keeps_nothing(tmp_path: Path) -> None:
-    memory = Memory(tmp_path, bytes_budget(50))
+    memory = MemoryStore(tmp_path, bytes_budget(50))
     memory.open_phase(0, 2)
     assert memory.keep(0, kept(0, [60, 70])) == []
     assert [one.exemplar.image for one in memory.keep(1, kept(1, [60, 3]))] == [b"\1" * 3]
@@ -161,7 +164,7 @@ def test_a_budget_below_one_exemplar_keeps_nothing(tmp_path: Path) -> None:
 
 
 def test_only_what_was_chosen_in_a_phase_is_reported_for_it(tmp_path: Path) -> None:
-    memory = Memory(tmp_path, bytes_budget(1000))
+    memory = MemoryStore(tmp_path, bytes_budget(1000))
     memory.open_phase(0, 2)
     memory.keep(0, kept(0, [5, 6]))
     memory.keep(1, kept(1, [7]))
@@ -175,35 +178,126 @@ def test_only_what_was_chosen_in_a_phase_is_reported_for_it(tmp_path: Path) -> N
 
 
 def test_classes_not_seen_and_foreign_exemplars_are_refused(tmp_path: Path) -> None:
-    memory = Memory(tmp_path, bytes_budget(1000))
-    with pytest.raises(ValueError, match="none of the 0 seen"):
+    memory = MemoryStore(tmp_path, bytes_budget(1000))
+    with pytest.raises(ContractError, match="nothing can be kept here"):
+        memory.keep(0, kept(0, [5]))
+    memory.open_phase(0, 2, may_keep=False)
+    with pytest.raises(ContractError, match="whose `kind` is 'replay'"):
         memory.keep(0, kept(0, [5]))
     memory.open_phase(0, 2)
     for label in (2, -1):
-        with pytest.raises(ValueError, match="none of the 2 seen"):
+        with pytest.raises(ContractError, match="none of the 2 seen"):
             memory.keep(label, [])
-    with pytest.raises(ValueError, match="of another class"):
+    with pytest.raises(ContractError, match="of class 0 was handed in for 1"):
         memory.keep(1, kept(0, [5]))
     assert memory.allowance(2) == 0
 
 
+SMALL = RawSize(pixels=100, file=250, caption=8)
+
+
 def test_what_is_not_charged_cannot_carry_anything(tmp_path: Path) -> None:
-    memory = Memory(tmp_path, bytes_budget(1000))
-    memory.open_phase(0, 1, {"0/0.jpg", "0/1.jpg"})
+    memory = MemoryStore(tmp_path, bytes_budget(1000))
+    memory.open_phase(0, 1, {"0/0.jpg": SMALL, "0/1.jpg": SMALL})
     (first, second) = kept(0, [5, 6])
     assert len(memory.keep(0, [first, second])) == 2
-    with pytest.raises(ValueError, match="'notes' is no sample of this phase"):
+    with pytest.raises(ContractError, match="'notes' is no sample of this phase"):
         memory.keep(0, [dataclasses.replace(first, file_name="notes")])
-    with pytest.raises(ValueError, match="is no word of up to 16"):
-        memory.keep(0, [dataclasses.replace(first, codec="a long tale of pixels")])
-    memory.open_phase(1, 2, {"1/0.jpg"})
-    assert memory.keep(0, [second]) == [second]  # what is kept already may stay
-    with pytest.raises(ValueError, match=r"'0/0\.jpg' is no sample"):
+    with pytest.raises(ContractError, match="codec 'tale' is none of avif"):
+        memory.keep(0, [dataclasses.replace(first, codec="tale")])
+    memory.open_phase(1, 2, {"1/0.jpg": SMALL})
+    assert memory.keep(0, [second.exemplar]) == [second]  # what is kept already may stay
+    with pytest.raises(ContractError, match=r"'0/0\.jpg' is no sample"):
         memory.keep(0, [first])
+    with pytest.raises(ContractError, match="is none that is kept of it"):
+        memory.keep(0, [first.exemplar])
+
+
+@pytest.mark.parametrize("currency", ["samples", "exemplars"])
+def test_payloads_are_no_longer_than_what_is_charged_where_bytes_are_not(
+    tmp_path: Path, currency: str
+) -> None:
+    budget = Budget(50, currency, "per-class", 1.0, 4000.0, counts=({0: 9},))
+    memory = MemoryStore(tmp_path, budget)
+    memory.open_phase(0, 1, {"a": RawSize(pixels=1000, file=900, caption=10)})
+
+    def keep(fraction: float = 1.0, **payload: int) -> int:
+        parts = {"image": b"", "text": b""} | {k: bytes(n) for k, n in payload.items()}
+        one = Exemplar(0, **parts, pixel_fraction=fraction)  # type: ignore[arg-type]
+        return len(memory.keep(0, [StoredExemplar(one, "a", "raw")]))
+
+    assert keep(image=3000) == keep(0.5, image=1500) == keep(text=30, extra=800) == 1
+    with pytest.raises(ContractError, match="the image kept of a is 1800 bytes long"):
+        keep(0.5, image=1800)
+    with pytest.raises(ContractError, match="the image kept of a"):
+        keep(1e-9, image=8_300_000)
+    with pytest.raises(ContractError, match="the text kept of a"):
+        keep(text=1000)
+    with pytest.raises(ContractError, match="the extra kept of a"):
+        keep(extra=8_300_000)
+
+
+def test_extra_payload_is_charged_where_samples_are_counted(tmp_path: Path) -> None:
+    memory = MemoryStore(tmp_path, Budget(1, "samples", "per-class", 1.0, 4000.0))
+    memory.open_phase(0, 1)
+    half = [
+        StoredExemplar(Exemplar(0, b"", b"", bytes(1000), pixel_fraction=0.25), str(n))
+        for n in range(4)
+    ]
+    assert len(memory.keep(0, half)) == 1  # a quarter of the pixels, a quarter of the bytes
+    assert memory.ledger()["cost"] == pytest.approx(0.5, abs=1e-4)
+
+
+def test_an_old_exemplar_may_be_encoded_again_but_never_longer(tmp_path: Path) -> None:
+    memory = MemoryStore(tmp_path, Budget(2, "samples", "per-class", 1.0, 4000.0))
+    memory.open_phase(0, 1)
+    memory.keep(0, kept(0, [50]))
+    memory.open_phase(1, 2, {})
+    (old,) = (one.exemplar for one in memory.of_class(0))
+    shorter, longer = (Exemplar(0, bytes(n), b"") for n in (40, 60))
+    (now,) = memory.keep(0, [StoredExemplar(shorter, codec="webp", old=old)])
+    assert (now.file_name, now.codec) == ("0/0.jpg", "webp")
+    with pytest.raises(ContractError, match="60 bytes is longer than the old one of 40"):
+        memory.keep(0, [StoredExemplar(longer, old=shorter)])
+    with pytest.raises(ContractError, match="none that is kept"):
+        memory.keep(0, [StoredExemplar(shorter, old=old)])
+
+
+@pytest.mark.parametrize("growth", ["per-class", "total"])
+def test_classes_that_share_their_allowance_are_bound_by_the_total_alone(
+    tmp_path: Path, growth: str
+) -> None:
+    memory = MemoryStore(tmp_path, bytes_budget(200, growth), shared=True)
+    memory.open_phase(0, 2)
+    total = 400 if growth == "per-class" else 200
+    memory.keep(0, kept(0, [90]))  # 97 with its framing
+    assert memory.allowance(1) == total - 97
+    memory.keep(1, kept(1, [30] * 20))
+    assert memory.allowance(0) == total - memory.ledger()["per_class"]["1"]["cost"]
+    ledger = memory.ledger()
+    assert ledger["cost"] <= ledger["budget"] == total
+    assert all(entry["budget"] is None for entry in ledger["per_class"].values())
+    again = MemoryStore(tmp_path, memory.budget, memory.manifest(), shared=True)
+    again.open_phase(1, 3)  # nothing is cut where the total still holds it
+    assert again.exemplars() == memory.exemplars()
+
+
+def test_a_method_has_no_door_to_the_budget_or_the_names(tmp_path: Path) -> None:
+    store = MemoryStore(tmp_path, bytes_budget(100))
+    memory = Memory(store)
+    store.open_phase(0, 1)
+    assert memory.keep(0, kept(0, [50])) == 1
+    assert memory.of_class(0) == memory.exemplars() == [kept(0, [50])[0].exemplar]
+    with pytest.raises(ContractError, match="cannot set 'budget'"):
+        memory.budget = None  # type: ignore[attr-defined]
+    for name in ("budget", "manifest", "folder", "_store"):
+        assert not hasattr(memory, name)
+    assert (memory.currency, memory.allowance(0)) == ("bytes", 100)
+    assert memory.cost(memory.exemplars()[0]) == 57
 
 
 def test_a_class_that_costs_too_much_or_a_changed_file_is_noticed(tmp_path: Path) -> None:
-    memory = Memory(tmp_path, bytes_budget(100))
+    memory = MemoryStore(tmp_path, bytes_budget(100))
     memory.open_phase(0, 1)
     memory.keep(0, kept(0, [50]))
     (path,) = tmp_path.iterdir()
@@ -216,21 +310,21 @@ def test_a_class_that_costs_too_much_or_a_changed_file_is_noticed(tmp_path: Path
 
 
 def test_files_are_checked_when_they_are_read(tmp_path: Path) -> None:
-    memory = Memory(tmp_path, bytes_budget(100))
+    memory = MemoryStore(tmp_path, bytes_budget(100))
     memory.open_phase(0, 1)
     memory.keep(0, kept(0, [50]))
     (path,) = tmp_path.iterdir()
     path.write_bytes(path.read_bytes()[:-1] + b"x")
     with pytest.raises(UserError, match=r"was changed after it was written.*--overwrite"):
-        Memory(tmp_path, memory.budget, memory.manifest())
+        MemoryStore(tmp_path, memory.budget, memory.manifest())
     path.unlink()
     with pytest.raises(UserError, match=r"is missing.*--overwrite"):
-        Memory(tmp_path, memory.budget, memory.manifest())
+        MemoryStore(tmp_path, memory.budget, memory.manifest())
 
 
 def test_one_that_does_not_write_knows_the_same(tmp_path: Path) -> None:
-    writer = Memory(tmp_path / "a", bytes_budget(100))
-    reader = Memory(tmp_path / "b", bytes_budget(100), writes=False)
+    writer = MemoryStore(tmp_path / "a", bytes_budget(100))
+    reader = MemoryStore(tmp_path / "b", bytes_budget(100), writes=False)
     for memory in (writer, reader):
         memory.open_phase(0, 1)
         memory.keep(0, kept(0, [30, 30, 30]))

@@ -19,7 +19,8 @@ from benchmark.find_method import (
     make_settings,
     source_sha256,
 )
-from benchmark.method import REGISTRY, Method, MethodContext, NoSettings
+from benchmark.method import Method, MethodContext, NoSettings
+from benchmark.registry import REGISTRY
 from mm_imagenet_r.errors import UserError
 
 

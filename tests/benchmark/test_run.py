@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from running import Call, fail_in_phase, folders, outcome
 
-from benchmark import experiment, results
+from benchmark import phase, results
 from benchmark.options import parse
 from benchmark.results.verify import verify
 
@@ -27,7 +27,7 @@ def test_the_example_runs_and_everything_follows_from_its_files(tmp_path: Path, 
     names = {path.name for path in folder.iterdir()}
     assert names == {
         ".lock", "run.json", "state", "memory", "result.json", "predictions.parquet",
-        "exemplars.parquet", "gallery.json", "report.html",
+        "exemplars.parquet", "gallery.json", "report.html", "source",
     }  # fmt: skip
     result = results.read(folder)
     assert result["sees_all_data"] is False
@@ -65,10 +65,10 @@ def test_a_finished_run_given_again_does_nothing(
         return {path: path.stat().st_mtime_ns for path in files}
 
     before = state()
-    monkeypatch.setattr(experiment, "train_phase", None)
+    monkeypatch.setattr(phase, "train_phase", None)
     code, out, _ = call()
     assert code == 0
-    assert f"done before: {folder} (--overwrite runs it anew)" in out
+    assert f"done: {folder} (--overwrite runs it again)" in out
     assert state() == before
     (folder / "report.html").unlink()
     assert call()[0] == 0
@@ -156,11 +156,11 @@ def test_a_dry_run_says_what_is_done_already(call: Call, monkeypatch: pytest.Mon
     with monkeypatch.context() as patch:
         fail_in_phase(patch, 1, KeyboardInterrupt())
         call()
-    assert "begun already: goes on in phase 2 of 3" in call("--dry-run")[1]
+    assert "begun already: resumes in phase 2 of 3" in call("--dry-run")[1]
     assert call()[0] == 0
     assert "done already" in call("--dry-run")[1]
     assert "is thrown away" in call("--dry-run", "--overwrite")[1]
-    assert "done before" in call()[1]
+    assert "done: " in call()[1]
 
 
 @pytest.mark.parametrize(
@@ -215,12 +215,14 @@ def test_as_many_exemplars_as_another_run(tmp_path: Path, call: Call, mean_colou
         assert second["budget"]["memory"] == "as model.py:MeanColour with memory 3 in bytes"
         assert second["budget"]["currency"] == "exemplars"
         assert second["budget"]["amount"] is None
-        assert first["like"] is None
-        assert second["like"] is not None
-        assert second["like"]["method"] == first["method"] == "model.py:MeanColour"
-        assert second["like"]["seed"] == first["seed"]
-        assert second["like"]["method_sha256"] == first["method_sha256"] != ""
-        assert second["like"]["fingerprint"][:8] in {f.name[6:] for f in folders(tmp_path)}
+        assert first["match_exemplars_of"] is None
+        assert second["match_exemplars_of"] is not None
+        assert second["match_exemplars_of"]["method"] == first["method"] == "model.py:MeanColour"
+        assert second["match_exemplars_of"]["seed"] == first["seed"]
+        assert second["match_exemplars_of"]["method_sha256"] == first["method_sha256"] != ""
+        assert second["match_exemplars_of"]["fingerprint"][:8] in {
+            f.name[6:] for f in folders(tmp_path)
+        }
     assert all(verify(folder) == [] for folder in folders(tmp_path))
 
 
@@ -230,14 +232,16 @@ def test_an_oracle_is_bound_to_the_run_it_is_like(
     (tmp_path / "model.py").write_text(mean_colour.read_text())
     model = f"{tmp_path / 'model.py'}:MeanColour"
     assert call("--method", model)[0] == call("--match-exemplars-of", model)[0] == 0
-    assert "done before" in call("--match-exemplars-of", model)[1]
+    assert "done: " in call("--match-exemplars-of", model)[1]
     path = next(tmp_path.glob("runs/*-bytes/model-*/*/result.json"))
     value = json.loads(path.read_text())
     value["phases"][0]["memory"]["per_class"]["0"]["exemplars"] += 1
     path.write_text(json.dumps(value))
     code, _, err = call("--match-exemplars-of", model)
     assert code == 2
-    assert "begun with other numbers of exemplars of the run it is like: give --overwrite" in err
+    assert (
+        "begun with other numbers of exemplars of the run that is matched: give --overwrite" in err
+    )
 
 
 def test_a_default_given_by_name_is_no_other_run(
@@ -247,7 +251,7 @@ def test_a_default_given_by_name_is_no_other_run(
     assert call(*options)[0] == 0
     code, out, _ = call(*options, "--set", "distillation=0.0", "replay.selection=herding")
     assert code == 0
-    assert "done before" in out
+    assert "done: " in out
     (folder,) = folders(tmp_path)
     assert results.read(folder)["backbone"]["name"] == vilt_folder.name
 
@@ -309,7 +313,7 @@ def test_workers_give_the_same_result(tmp_path: Path, call: Call) -> None:
 def test_mixed_precision_on_a_cpu(tmp_path: Path, call: Call, vilt_folder: Path) -> None:
     options = ("--method", "replay", "--backbone", vilt_folder, "--phases", 2, "--epochs", 1)
     assert call(*options)[0] == call(*options, "--precision", "bf16")[0] == 0
-    states = [next(folder.glob("state/*.pt")).read_bytes() for folder in folders(tmp_path)]
+    states = [next(folder.glob("state/*.safetensors")).read_bytes() for folder in folders(tmp_path)]
     assert len(states) == 2
     assert states[0] != states[1]
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,19 +14,17 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from benchmark.config import RunConfig
+from benchmark.budget import Budget
+from benchmark.config import Recipe, RunConfig
 from benchmark.data import Sample, Samples, open_data
-from benchmark.devices import join_processes, make_accelerator
+from benchmark.devices import find_place, join
+from benchmark.evaluation import evaluate
+from benchmark.exemplar import Exemplar, StoredExemplar
 from benchmark.find_method import find
-from benchmark.memory import Exemplar
-from benchmark.method import Method, NoSettings, PhaseData, MethodContext
-from benchmark.training import (
-    _Steps,
-    learning_rate_factor,
-    predict,
-    reduce_gradients,
-    train_phase,
-)
+from benchmark.memory import ContractError, Memory, MemoryStore
+from benchmark.method import Method, MethodContext, NoSettings, PhaseData, Stage
+from benchmark.training import StageSteps, learning_rate_factor, reduce_gradients, train_phase
+from mm_imagenet_r.errors import UserError
 
 CONFIG = RunConfig(device="cpu", epochs=3, batch_size=8, micro_batches=4, checkpoint_seconds=0)
 
@@ -36,8 +35,7 @@ class StoppedError(Exception):
 
 @pytest.fixture
 def accelerator() -> Accelerator:
-    join_processes(CONFIG)
-    return make_accelerator(CONFIG)
+    return join(CONFIG, find_place(CONFIG), "test")
 
 
 @pytest.fixture(scope="module")
@@ -74,29 +72,45 @@ def make_method(mean_colour: Path) -> Callable[[], Method]:
             return scores + 1e-9 * torch.rand(()) + 1e-9 * random.random()
 
     def make() -> Method:
-        context = MethodContext(6, "", "ssf", None, 4, 0, torch.device("cpu"))
+        context = MethodContext(6, 3, "", "ssf", None, 4, 0, torch.device("cpu"))
         torch.manual_seed(5)
         return Careless(context, NoSettings())
 
     return make
 
 
+RECIPE = Recipe(tuning="ssf", epochs=3, learning_rate=1e-2, weight_decay=0.01)
+
+
+def no_memory(tmp_path: Path, exemplars: Sequence[Exemplar] = ()) -> Memory:
+    """A memory that holds these."""
+    store = MemoryStore(tmp_path / "memory", Budget(1e9, "bytes", "per-class", 1.0))
+    store.open_phase(0, 6)
+    for label in {one.label for one in exemplars}:
+        own = [one for one in exemplars if one.label == label]
+        store.keep(label, [StoredExemplar(one, f"{n}") for n, one in enumerate(own)])
+    return Memory(store)
+
+
 def train(
     method: Method, phase: PhaseData, accelerator: Accelerator, checkpoint: Path, **options: Any
 ) -> list[float]:
     """Losses; `stop_after` steps it breaks off."""
-    stop_after = options.pop("stop_after", None)
+    stop_after, total = options.pop("stop_after", None), options.pop("total", 15)
     losses = []
 
-    def progress(step: int, steps: int, loss: float) -> None:
+    def report(stage: str, step: int, steps: int, loss: float) -> None:
         losses.append(loss)
-        assert steps == 15
-        if step == stop_after:
+        if len(losses) == stop_after:
             raise StoppedError
 
     exemplars = [Exemplar(s.label, s.image, b"") for s in phase.train[:2]]
     config = RunConfig(**{**vars(CONFIG), **options})
-    assert train_phase(method, phase, exemplars, config, accelerator, checkpoint, progress) == 15
+    memory = no_memory(checkpoint.parent, exemplars)
+    training = train_phase(
+        method, phase, memory, RECIPE, config, accelerator, checkpoint, report
+    )  # fmt: skip
+    assert training.steps == total
     return losses
 
 
@@ -109,8 +123,8 @@ def test_each_epoch_has_every_item_once_in_an_order_of_its_own(
         item.file_name if isinstance(item, Sample) else item for item in items
     ]
     exemplars = [Exemplar(0, b"old", b"")] * 2
-    one = SimpleNamespace(process_index=0, num_processes=1)
-    steps = _Steps(method, phase, exemplars, CONFIG, one)  # type: ignore[arg-type]
+    one: Any = SimpleNamespace(process_index=0, num_processes=1)
+    steps = StageSteps(method, 1, 0, [*phase.train, *exemplars], 3, CONFIG, one)
     count = len(phase.train) + 2
     assert len(steps) == 3 * -(-count // 8)
     for epoch in range(3):
@@ -128,7 +142,7 @@ def test_processes_share_the_micro_batches_of_one(
 ) -> None:
     def parts(rank: int, world: int, step: int) -> list[Any]:
         place: Any = SimpleNamespace(process_index=rank, num_processes=world)
-        return _Steps(make_method(), phase, [], CONFIG, place)[step]
+        return StageSteps(make_method(), 1, 0, phase.train, 3, CONFIG, place)[step]
 
     for step in (0, 3, 4):  # the last of an epoch is a small one
         alone = parts(0, 1, step)
@@ -174,7 +188,7 @@ def test_workers_change_nothing(
         make_method(), phase, accelerator, tmp_path / "b.pt", workers=2, checkpoint_seconds=9
     )
     assert alone == shared
-    assert not list(tmp_path.iterdir())
+    assert not list(tmp_path.glob("*.pt"))
 
 
 def test_nothing_outside_notices_what_a_method_draws(
@@ -191,9 +205,9 @@ def test_nothing_outside_notices_what_a_method_draws(
     before = draws()
     train(method, phase, accelerator, tmp_path / "a.pt")
     assert draws() == before
-    first = predict(method, phase.train, 6, accelerator)
+    first = evaluate(method, phase.train, 6, accelerator, 1)
     assert draws() == before
-    assert predict(method, phase.train, 6, accelerator) == first
+    assert evaluate(method, phase.train, 6, accelerator, 1) == first
     assert not method.model.training
 
 
@@ -216,21 +230,24 @@ def test_nothing_to_train_is_no_step(
         (make_method(), none, 1),
         (make_method(), phase, 0),
     ):
-        config = RunConfig(device="cpu", epochs=epochs)
-        steps = train_phase(method, of, [], config, accelerator, tmp_path / "c", lambda *_: None)
-        assert steps == 0
+        recipe, memory = dataclasses.replace(RECIPE, epochs=epochs), no_memory(tmp_path)
+        training = train_phase(
+            method, of, memory, recipe, CONFIG, accelerator, tmp_path / "c", lambda *_: None
+        )
+        assert training.steps == 0
+        assert training.loss == []
 
 
 def test_predictions_are_of_classes_seen_and_do_not_depend_on_the_batch(
     phase: PhaseData, make_method: Callable[[], Method], accelerator: Accelerator
 ) -> None:
-    method = make_method()
-    everything = predict(method, phase.train, 6, accelerator)
-    assert set(predict(method, phase.train, 2, accelerator)) <= {0, 1}
-    assert everything == [
-        predict(method, phase.train[i : i + 1], 6, accelerator)[0] for i in range(len(phase.train))
-    ]
-    assert predict(method, phase.train.of_classes([]), 6, accelerator) == []
+    def predict(samples: Samples, num_seen: int) -> list[int]:
+        return evaluate(make_method(), samples, num_seen, accelerator, 1).predictions[""]
+
+    everything = predict(phase.train, 6)
+    assert set(predict(phase.train, 2)) <= {0, 1}
+    assert everything == [predict(phase.train[i : i + 1], 6)[0] for i in range(len(phase.train))]
+    assert predict(phase.train.of_classes([]), 6) == []
 
 
 def test_gradients_of_processes_are_summed_and_none_stays_none() -> None:
@@ -264,3 +281,96 @@ def test_the_learning_rate_rises_and_falls() -> None:
         top = factors.index(1)
         assert factors[: top + 1] == sorted(factors[: top + 1])
         assert factors[top:] == sorted(factors[top:], reverse=True)
+
+
+def staged(base: Any, codes: list[str]) -> Any:
+    """A method that trains twice, noting what runs between: it freezes and adds a moving mean."""
+
+    class Staged(base):  # type: ignore[misc]
+        mean = torch.zeros(1)
+
+        def stages(self, phase: PhaseData, memory: Memory) -> Iterator[Stage]:
+            codes.append("before")
+            yield Stage(epochs=2, name="first")
+            codes.append("between")
+            with torch.no_grad():  # depends on the weights, and on a draw
+                self.model.weight.mul_(1 + self.model.bias.mean() + 0.1 * torch.rand(()))
+            self.model.bias.requires_grad_(False)
+            yield Stage(phase.train[:9], epochs=1, learning_rate=0.5, name="second")
+
+        def loss(self, batch: Any) -> torch.Tensor:
+            loss: torch.Tensor = super().loss(batch)
+            self.mean = 0.9 * self.mean + 0.1 * loss.detach()
+            assert 0 <= self.progress.share < 1
+            return loss + 0 * self.progress.epoch
+
+        def transient(self) -> dict[str, torch.Tensor]:
+            return {"mean": self.mean}
+
+        def load_transient(self, tensors: Mapping[str, torch.Tensor]) -> None:
+            self.mean = tensors["mean"]
+
+        def before_step(self) -> None:
+            norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), 0.5)
+            assert norm.isfinite()
+
+    return Staged
+
+
+@pytest.mark.parametrize("stop_after", [1, 4, 10, 11, 12])
+def test_a_method_of_two_stages_that_was_stopped_resumes_in_either(
+    tmp_path: Path, phase: PhaseData, accelerator: Accelerator, mean_colour: Path, stop_after: int
+) -> None:
+    """Ten steps in the first stage, two in the second; the code between them runs again."""
+    codes: list[str] = []
+    kind = staged(find(f"{mean_colour}:MeanColour")[0], codes)
+
+    def make() -> Method:
+        torch.manual_seed(5)
+        method: Method = kind(
+            MethodContext(6, 3, "", "ssf", None, 4, 0, torch.device("cpu")), NoSettings()
+        )
+        return method
+
+    undisturbed, stopped, again = make(), make(), make()
+    losses = train(undisturbed, phase, accelerator, tmp_path / "a.pt", total=12)
+    assert codes == ["before", "between"]
+    with pytest.raises(StoppedError):
+        train(stopped, phase, accelerator, tmp_path / "b.pt", total=12, stop_after=stop_after)
+    saved = min(stop_after - 1, 10) if stop_after < 11 else stop_after - 1
+    assert train(again, phase, accelerator, tmp_path / "b.pt", total=12) == losses[saved:]
+    for name, tensor in undisturbed.model.state_dict().items():
+        assert torch.equal(tensor, again.model.state_dict()[name])
+    assert torch.equal(undisturbed.transient()["mean"], again.transient()["mean"])
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint(
+    tmp_path: Path,
+    phase: PhaseData,
+    accelerator: Accelerator,
+    make_method: Callable[[], Method],
+    value: float,
+) -> None:
+    method = make_method()
+    loss = method.loss
+    method.loss = lambda batch: loss(batch) * (value if method.progress.step == 7 else 1)  # type: ignore[method-assign]
+    with pytest.raises(ContractError, match=r"the loss is (nan|inf) at step 8 of 15 of stage"):
+        train(method, phase, accelerator, tmp_path / "a.pt")
+    assert torch.load(tmp_path / "a.pt")["step"] == 7
+
+
+def test_a_checkpoint_of_another_training_is_refused(
+    tmp_path: Path, phase: PhaseData, accelerator: Accelerator, make_method: Callable[[], Method]
+) -> None:
+    path = tmp_path / "a.pt"
+    with pytest.raises(StoppedError):
+        train(make_method(), phase, accelerator, path, stop_after=5)
+    saved = torch.load(path)
+    for change in ({"step": 10**9}, {"step": -1}, {"amid": {}}, {"training": {"steps": 3}}):
+        torch.save({**saved, **change}, path)
+        with pytest.raises(UserError, match="delete it to train this phase from its beginning"):
+            train(make_method(), phase, accelerator, path)
+    path.write_bytes(b"torn")
+    with pytest.raises(UserError, match="delete it"):
+        train(make_method(), phase, accelerator, path)

@@ -1,0 +1,179 @@
+"""Where the training of a phase stands: what a kill may interrupt and the same command resumes."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+
+from benchmark.method import Method
+from benchmark.results.schema import StageResult
+from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.files import write_atomic
+
+_POINTS = 20  # of the loss curve of a stage
+
+
+@dataclass
+class Training:
+    """What is told of the training of a phase.
+
+    Attributes:
+        stages: Name, items, epochs and steps of each finished stage.
+        loss: Points of their loss curves: step of the phase, mean loss since the point before.
+        losses: Loss of each step of the stage under way.
+    """
+
+    stages: list[StageResult] = field(default_factory=list)
+    loss: list[list[float]] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
+
+    @property
+    def steps(self) -> int:
+        """Steps of all finished stages."""
+        return sum(stage["steps"] for stage in self.stages)
+
+    def finish_stage(self, result: StageResult) -> None:
+        """Take a stage into the account."""
+        self.loss += curve(self.losses, self.steps)
+        self.stages.append(result)
+        self.losses = []
+
+
+def curve(losses: list[float], before: int) -> list[list[float]]:
+    """About twenty points of a loss curve: number of the step, mean loss since the last point.
+
+    >>> curve([4.0, 2.0, 1.0], before=10)
+    [[11, 4.0], [12, 2.0], [13, 1.0]]
+    >>> curve([1.0] * 45, before=0)[:2]
+    [[3, 1.0], [6, 1.0]]
+    """
+    every = -(-len(losses) // _POINTS)
+    parts = [losses[at : at + every] for at in range(0, len(losses), every)] if losses else []
+    ends = (before + min((n + 1) * every, len(losses)) for n in range(len(parts)))
+    return [[end, round(sum(part) / len(part), 5)] for end, part in zip(ends, parts, strict=True)]
+
+
+class Checkpoint:
+    """The tensors at the end of each finished stage, and all that changes amid the one under way.
+
+    A method's code between two stages is not recorded but run again, from the same tensors.
+
+    Attributes:
+        path: Its file.
+        finished: What the method was at the end of each finished stage.
+        step: Steps done of the stage under way.
+        training: What is told of all steps so far.
+    """
+
+    def __init__(self, path: Path, method: Method) -> None:
+        """Read what was saved of a phase, or start afresh.
+
+        Raises:
+            UserError: The file is damaged.
+        """
+        self.path = path
+        self._method = method
+        self._parts: dict[str, Any] = {}
+        saved: dict[str, Any] = {"finished": [], "step": 0, "amid": {}, "training": {}}
+        if path.exists():
+            saved = _read(path)
+        try:
+            self.finished: list[dict[str, Any]] = list(saved["finished"])
+            self.step = int(saved["step"])
+            self.training = Training(**saved["training"])
+            self._amid: dict[str, Any] = saved["amid"]
+            if len(self.training.losses) != self.step or bool(self._amid) != bool(self.step):
+                raise ValueError(f"{self.step} steps")
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(_damaged(path)) from error
+
+    def restore(self, stage: int) -> None:
+        """Make the method what it was at the end of a finished stage."""
+        _load(self._method, self.finished[stage])
+
+    def begin_stage(self, optimizer: Any, accelerator: Accelerator, steps: int) -> None:
+        """Go back to where the stage under way was interrupted, if it was.
+
+        With fp16 the loss is multiplied by a scale that adapts; each stage starts with the same.
+
+        Raises:
+            UserError: The checkpoint is of another training.
+        """
+        self._parts = {"optimizer": optimizer}
+        if accelerator.scaler is not None:
+            fresh = torch.amp.GradScaler(accelerator.device.type)
+            accelerator.scaler.load_state_dict(fresh.state_dict())
+            self._parts["scaler"] = accelerator.scaler
+        if not self._amid:
+            return
+        try:
+            if not 0 < self.step < steps:
+                raise ValueError(f"step {self.step} of {steps}")
+            _load(self._method, self._amid)
+            for name, part in self._parts.items():
+                part.load_state_dict(self._amid[name])
+        except (KeyError, ValueError, RuntimeError) as error:
+            raise UserError(_damaged(self.path)) from error
+        self._amid = {}
+
+    def step_done(self, loss: float) -> None:
+        """Count a step of the stage under way."""
+        self.step += 1
+        self.training.losses.append(loss)
+
+    def finish_stage(self, result: StageResult) -> None:
+        """The stage under way is trained."""
+        self.training.finish_stage(result)
+        self.finished.append(_tensors(self._method))
+        self.step, self._parts = 0, {}
+
+    def write(self) -> None:
+        """Save atomically."""
+        amid: dict[str, Any] = {}
+        if self.step:
+            amid = _tensors(self._method)
+            amid |= {name: part.state_dict() for name, part in self._parts.items()}
+        saved = {
+            "finished": self.finished,
+            "step": self.step,
+            "training": vars(self.training),
+            "amid": amid,
+        }
+        buffer = io.BytesIO()
+        torch.save(saved, buffer)
+        write_atomic(self.path, buffer.getvalue())
+
+
+def _tensors(method: Method) -> dict[str, Any]:
+    transient = {k: v.detach().cpu().clone() for k, v in method.transient().items()}
+    return {"state": method.state(), "transient": transient}
+
+
+def _load(method: Method, tensors: dict[str, Any]) -> None:
+    method.load_state(tensors["state"])
+    method.load_transient(tensors["transient"])
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """What `torch.save` wrote, on the CPU.
+
+    Raises:
+        UserError: The file is damaged.
+    """
+    try:
+        found: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # damaged bytes raise whatever they lead the reader into
+        raise UserError(_damaged(path)) from error
+    return found
+
+
+def _damaged(path: Path) -> str:
+    return (
+        f"{path} was changed after it was written, or is of another training: put it back as it "
+        "was, or delete it to train this phase from its beginning"
+    )

@@ -1,0 +1,156 @@
+"""A function run in a process of its own, so that nothing it leaves in Python reaches the next.
+
+Class attributes, caches of modules and global variables die with the process; what is to be handed
+on has to be written to disk or returned. That is no wall against intent: the process may read any
+file, and a forked one inherits the memory of its parent.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import pickle
+import sys
+import threading
+import traceback
+import types
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing.connection import Connection, wait
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+#: Told of what goes on: the name of a method of `benchmark.display.Display` and its arguments.
+Report = Callable[..., None]
+
+_DONE, _REPORT, _RAISED = "done", "report", "raised"
+
+
+class RemoteTracebackError(Exception):
+    """Where in the other process an exception was raised; the cause of that exception here."""
+
+    def __str__(self) -> str:
+        return f"\n{self.args[0]}"
+
+
+def start_method() -> str:
+    """How to start a process: `fork` where that is safe, as it costs milliseconds.
+
+    Forking is not safe once this process has computed with several threads or on a GPU. The harness
+    never does; but a program that calls it may have. `forkserver` then forks from a clean process
+    that has imported the same modules, and `spawn` starts from nothing.
+    """
+    torch = sys.modules.get("torch")
+    if sys.platform != "linux":
+        return "spawn"
+    if torch is None or _computes_nothing:
+        return "fork"
+    alone = torch.get_num_threads() == 1 and not torch.cuda.is_initialized()
+    return "fork" if alone else "forkserver"
+
+
+def computes_nothing() -> None:
+    """Say that this process will compute nothing itself, as that of a command line does."""
+    global _computes_nothing
+    _computes_nothing = "torch" not in sys.modules
+
+
+_computes_nothing = False
+
+
+def isolated(
+    work: Callable[[Any, Report], T], job: Any, report: Report, imports: Sequence[str] = ()
+) -> T:
+    """Return `work(job, tell)`, computed in a process of its own.
+
+    Args:
+        work: A function of a module; what it returns is pickled.
+        job: Handed over as it is where the process is forked, pickled elsewhere.
+        report: Called here with whatever `tell` is called with there.
+        imports: Modules that a fork server imports before it forks.
+
+    Raises:
+        BaseException: What `work` raises; its cause holds the traceback of the other process.
+        RuntimeError: The process ended without an answer: it was killed, or left by itself.
+    """
+    context: Any = multiprocessing.get_context(start_method())
+    if context.get_start_method() == "forkserver":
+        context.set_forkserver_preload([work.__module__, *imports])
+    here, there = context.Pipe(duplex=False)
+    # Not a daemon: it may have to start workers that load data.
+    process = context.Process(target=_child, args=(there, work, job))
+    _flush()
+    with _without_main():
+        process.start()
+    there.close()
+    try:
+        while True:
+            kind, value = here.recv()
+            if kind == _REPORT:
+                report(*value)
+            elif kind == _DONE:
+                result: T = value
+                return result
+            else:
+                error, trace = value
+                raise error from RemoteTracebackError(trace)
+    except EOFError:
+        process.join()
+        raise RuntimeError(
+            f"a process of the run ended without an answer (exit code {process.exitcode}): was it "
+            "killed, or is memory short? The same command resumes"
+        ) from None
+    except BaseException:
+        process.kill()  # Ctrl-C, or its own fault that it has told
+        raise
+    finally:
+        here.close()
+        process.join()
+
+
+def _child(connection: Connection, work: Callable[[Any, Report], T], job: Any) -> None:
+    threading.Thread(target=_follow_parent, daemon=True).start()
+    try:
+        result = work(job, lambda *told: connection.send((_REPORT, told)))
+        connection.send((_DONE, result))
+    except BaseException as error:
+        with contextlib.suppress(ConnectionError):  # the parent is gone
+            connection.send((_RAISED, (_sendable(error), traceback.format_exc())))
+    finally:
+        connection.close()
+
+
+def _sendable(error: BaseException) -> BaseException:
+    """The exception itself, unless it would end the parent unnoticed or cannot be pickled."""
+    if isinstance(error, SystemExit):
+        return RuntimeError(f"the method ended its process by SystemExit({error.code!r})")
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error
+
+
+def _follow_parent() -> None:
+    """End this process when its parent ends, however that does."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+
+@contextlib.contextmanager
+def _without_main() -> Iterator[None]:
+    """Hide the program that calls: a process that is not forked would run its file once more."""
+    program = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = program
+
+
+def _flush() -> None:
+    """What stands in buffers would be written twice, here and by a forked process."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()

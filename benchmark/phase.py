@@ -1,0 +1,273 @@
+"""What happens to one phase, in a process of its own: learning it, and testing it afterwards.
+
+A process starts from what lies on disk. Learning writes exemplars and tensors; testing sees these
+and samples without labels.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+
+from benchmark import state_file
+from benchmark.config import RunConfig
+from benchmark.data import Samples
+from benchmark.devices import Place, join, same_digits
+from benchmark.evaluation import Evaluation, evaluate
+from benchmark.isolation import Report
+from benchmark.memory import ContractError, Memory, MemoryStore, RawSize
+from benchmark.method import Method, PhaseData
+from benchmark.plan import Cell
+from benchmark.randomness import seeded, stream
+from benchmark.results.provenance import hardware
+from benchmark.results.schema import PhaseRecord, StateInfo
+from benchmark.run_folder import Learnt, RunFolder
+from benchmark.training import train_phase
+from mm_imagenet_r.errors import UserError
+
+
+@dataclass(frozen=True)
+class LearnJob:
+    """What the process that learns a phase is handed.
+
+    Attributes:
+        cell: Method, settings, phases, budget.
+        place: Where.
+        folder: The run's.
+        index: Of the phase.
+        new: Labels of its classes.
+        samples: Its training samples and no others.
+        before: The phase before as it was finished; None for the first.
+        resumed: How often this one was interrupted.
+    """
+
+    cell: Cell
+    place: Place
+    folder: Path
+    index: int
+    new: range
+    samples: Samples
+    before: PhaseRecord | None
+    resumed: int
+
+
+@dataclass(frozen=True)
+class TestJob:
+    """What the process that tests a phase is handed.
+
+    Attributes:
+        cell: Method, settings, phases, budget.
+        place: Where.
+        folder: The run's.
+        index: Of the phase.
+        num_seen: Classes seen.
+        samples: Test samples of these, in an order of their own and without labels.
+        memory: Manifest of the memory.
+        state: Hash and length of the file of the method's tensors.
+    """
+
+    __test__ = False  # not a test of pytest
+
+    cell: Cell
+    place: Place
+    folder: Path
+    index: int
+    num_seen: int
+    samples: Samples
+    memory: Mapping[str, Any]
+    state: StateInfo
+
+
+def meet(where: tuple[RunConfig, Place], tell: Report) -> None:
+    """Wait until all processes are here: the first has made the folder ready."""
+    config, place = where
+    join(config, place, f"{config.fingerprint()}/meet").wait_for_everyone()
+    torch.distributed.destroy_process_group()
+
+
+def learn(job: LearnJob, tell: Report) -> Learnt:
+    """Prepare, train, choose exemplars, and write what is to be carried on.
+
+    Raises:
+        UserError: The method breaks its contract, or a file is not as it was written.
+    """
+    cell, index, seed = job.cell, job.index, job.cell.config.seeds[0]
+    with _process(job, "learn") as accelerator:
+        clock, folder = _Clock(), RunFolder(job.folder, writes=accelerator.is_main_process)
+        tell("stage", index, "looking at the new samples")
+        method = _method(job, accelerator)
+        folder.check_identity(backbone=method.provenance())
+        if job.before and not cell.method.sees_all_data:
+            _load(method, folder.tensors(index - 1), job.before["state"])
+        manifest = job.before["memory"] if job.before else None
+        store = _store(job, manifest, writes=folder.writes)
+        memory = Memory(store)
+        phase = PhaseData(index, job.new, job.new.stop, job.samples)
+        method.model.eval()
+        with seeded(stream(seed, "harness/begin", index)):
+            method.begin_phase(phase, memory)
+        clock.lap("prepare")
+
+        def report(stage: str, step: int, steps: int, loss: float) -> None:
+            tell("step", index, stage, step, steps, loss)
+
+        training = train_phase(
+            method, phase, memory, cell.recipe, cell.config, accelerator,
+            folder.partial(index), report,
+        )  # fmt: skip
+        clock.lap("train")
+
+        tell("stage", index, "choosing exemplars")
+        method.model.eval()
+        sizes = _RawSizes(method, job.samples)
+        may_keep = cell.method.kind == "replay"
+        store.open_phase(index, phase.num_seen, sizes, may_keep=may_keep)
+        with seeded(stream(seed, "harness/end", index)):
+            method.end_phase(phase, memory)
+        tensors, info, outside = state_file.encode(method.state())
+        accelerator.wait_for_everyone()  # the main process has written the exemplars
+        with seeded(stream(seed, "harness/gallery", index)):
+            gallery = method.gallery(phase, memory)
+        clock.lap("select")
+        learnt: Learnt = {
+            "stages": training.stages,
+            "loss": training.loss,
+            "seconds": clock.laps,
+            "resumed": job.resumed,
+            "ledger": store.ledger(),
+            "memory": store.manifest(),
+            "stored": store.selected(),
+            "outside_memory": outside,
+            "trainable_parameters": sum(
+                p.numel() for p in method.model.parameters() if p.requires_grad
+            ),
+            "gallery": gallery,
+            "state": info,
+            "hardware": hardware(
+                accelerator.device.type, accelerator.num_processes, _accelerator_name(accelerator)
+            ),
+        }
+        folder.write_learnt(index, learnt, tensors)
+        accelerator.wait_for_everyone()
+        return learnt
+
+
+def test(job: TestJob, tell: Report) -> Evaluation:
+    """Make the method anew from its tensors and the memory, and predict.
+
+    Raises:
+        UserError: The method breaks its contract, or a file is not as it was written.
+    """
+    with _process(job, "test") as accelerator:
+        method = restored(job, accelerator)
+        return evaluate(method, job.samples, job.num_seen, accelerator, job.index)
+
+
+def restored(job: TestJob, accelerator: Accelerator) -> Method:
+    """A fresh object of a method, ready to predict as it was after a phase."""
+    method = _method(job, accelerator)
+    _load(method, RunFolder(job.folder, writes=False).tensors(job.index), job.state)
+    store = _store(job, job.memory, writes=False)
+    store.num_seen, store.phase = job.num_seen, job.index
+    method.model.eval()
+    with seeded(stream(job.cell.config.seeds[0], "harness/begin test", job.index)):
+        method.begin_test(job.num_seen, Memory(store))
+    return method
+
+
+def _accelerator_name(accelerator: Accelerator) -> str:
+    if accelerator.device.type != "cuda":
+        return ""
+    return str(torch.cuda.get_device_name(accelerator.device))
+
+
+@contextlib.contextmanager
+def _process(job: LearnJob | TestJob, doing: str) -> Iterator[Accelerator]:
+    """Join the other processes; a broken contract is told with method and phase.
+
+    Raises:
+        UserError: In place of a ContractError.
+    """
+    config = job.cell.config
+    accelerator = join(config, job.place, f"{config.fingerprint()}/{doing}-{job.index}")
+    try:
+        with same_digits(accelerator.device):
+            yield accelerator
+            accelerator.wait_for_everyone()
+    except ContractError as error:
+        raise UserError(f"{config.method[0]}, phase {job.index + 1}, {doing}: {error}") from error
+    finally:
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+
+
+def _method(job: LearnJob | TestJob, accelerator: Accelerator) -> Method:
+    cell = job.cell
+    context = cell.context(accelerator.device, accelerator.process_index, accelerator.num_processes)
+    with seeded(stream(context.seed, "harness/make")):
+        return cell.method(context, cell.settings)
+
+
+def _load(method: Method, path: Path, info: StateInfo) -> None:
+    try:
+        method.load_state(state_file.read(path, info))
+    except (ValueError, KeyError, RuntimeError) as error:
+        raise ContractError(
+            f"a fresh object does not take back its own state: {error}. Does load_state make room "
+            "for what begin_phase adds?"
+        ) from error
+
+
+def _store(
+    job: LearnJob | TestJob, manifest: Mapping[str, Any] | None, *, writes: bool
+) -> MemoryStore:
+    shared = job.cell.method.shares_allowance
+    folder = job.folder / "memory"
+    return MemoryStore(folder, job.cell.budget, manifest, shared=shared, writes=writes)
+
+
+class _RawSizes(Mapping[str, RawSize]):
+    """How much there is of each sample of a phase; pictures are looked at when asked for."""
+
+    def __init__(self, method: Method, samples: Samples) -> None:
+        self._method = method
+        self._samples = samples
+        self._places = {name: i for i, name in enumerate(samples.file_names)}
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._places
+
+    def __getitem__(self, name: str) -> RawSize:
+        from PIL import Image
+
+        sample = self._samples[self._places[name]]
+        with Image.open(io.BytesIO(sample.image)) as image:
+            pixels = max(image.width * image.height, self._method.input_pixels(*image.size))
+        return RawSize(pixels, len(sample.image), len(sample.caption.encode()))
+
+
+class _Clock:
+    """Seconds spent on each part of a phase."""
+
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self.laps[name] = round(now - self._last, 3)
+        self._last = now

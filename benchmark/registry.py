@@ -1,0 +1,26 @@
+"""The names of the methods there are; a method's own file is imported when it is run."""
+
+#: Name -> where the class is, and one line about it.
+REGISTRY: dict[str, tuple[str, str]] = {
+    "exemplar_masking": (
+        "baselines.exemplar_masking:ExemplarMasking",
+        "keep attended patches and words, so that more exemplars fit (arXiv 2412.09549)",
+    ),
+    "replay": (
+        "baselines.replay:Replay",
+        "replay of whole samples in their native bytes, herding: the paper's SSF row",
+    ),
+    "random_patches": (
+        "baselines.random_patches:RandomPatches",
+        "exemplar masking with patches drawn at random: the control for 'which patches'",
+    ),
+    "icarl": ("baselines.icarl:ICaRL", "herding, distillation, nearest mean of exemplars"),
+    "derpp": ("baselines.derpp:DERpp", "DER++: a reservoir of samples with their logits"),
+    "l2p": ("baselines.l2p:L2P", "prompts chosen from a pool, on a frozen backbone"),
+    "ease": ("baselines.ease:EASE", "adapters for each phase, prototypes in all their subspaces"),
+    "ranpac": ("baselines.ranpac:RanPAC", "ridge regression on random features, adapted once"),
+    "finetune": ("baselines.finetune:Finetune", "no memory: the lower bound"),
+    "joint": ("baselines.joint:Joint", "all data of all phases at once: the upper bound"),
+}
+#: Former name -> name today; the former ones are still understood.
+RENAMED = {"ssf": "replay"}

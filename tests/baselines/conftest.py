@@ -1,0 +1,60 @@
+"""Methods on the tiny ViLT, made as the harness makes them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from benchmark.data import Samples, open_data
+from benchmark.find_method import make_settings
+from benchmark.method import Method, MethodContext, PhaseData
+
+
+@pytest.fixture(scope="session")
+def context(vilt_folder: Path) -> MethodContext:
+    """Six classes in three phases, on the CPU."""
+    return MethodContext(
+        num_classes=6,
+        num_phases=3,
+        backbone=str(vilt_folder),
+        tuning="ssf",
+        max_text_length=None,
+        batch_size=4,
+        seed=0,
+        device=torch.device("cpu"),
+    )
+
+
+@pytest.fixture
+def build(context: MethodContext) -> Callable[..., Any]:
+    """Return a function from a class, a preset and settings to a method."""
+
+    def make(
+        kind: type[Method], preset: str = "", *, seed: int = 0, tuning: str = "", **settings: object
+    ) -> Method:
+        given = {name: str(value) for name, value in settings.items()}
+        tuning = tuning or kind.recipe.get("tuning", "ssf")
+        own = dataclasses.replace(context, seed=seed, tuning=tuning)
+        return kind(own, make_settings(kind, preset, given))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def samples(coloured: Path) -> Samples:
+    """Training samples of all six classes."""
+    return open_data(str(coloured)).train
+
+
+@pytest.fixture(scope="session")
+def phases(samples: Samples) -> list[PhaseData]:
+    """Three phases of two classes."""
+    return [
+        PhaseData(i, range(2 * i, 2 * i + 2), 2 * i + 2, samples.of_classes([2 * i, 2 * i + 1]))
+        for i in range(3)
+    ]
