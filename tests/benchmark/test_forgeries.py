@@ -68,6 +68,7 @@ def run(tmp_path: Path) -> Path:
         phases=phases,
         budget=loaded["budget"],
         match_exemplars_of=None,
+        hardware=loaded["hardware"],
         backbone=loaded["backbone"],
         complete=True,
     )
