@@ -8,32 +8,35 @@ from __future__ import annotations
 import dataclasses
 import math
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from benchmark.class_order import DEFAULT_SEED, check_name
 from benchmark.paths import last_part, safe_name, same_path
+from benchmark.recipe import (
+    DEFAULTS,
+    DEFAULTS_VERSION,
+    LEARNING_RATES,
+    RECIPE,
+    Recipe,
+    resolve_recipe,
+)
 from benchmark.registry import RENAMED
 from mm_imagenet_r.errors import UserError, did_you_mean
 from mm_imagenet_r.hashes import json_sha256
 from mm_imagenet_r.splits import canonical
 
-if TYPE_CHECKING:
-    from benchmark.method import Method
-
+__all__ = [
+    "DEFAULTS", "DEFAULTS_VERSION", "LEARNING_RATES", "NAMED", "RECIPE", "Recipe", "RunConfig",
+    "dashed", "method_name", "names_of", "resolve_recipe",
+]  # fmt: skip
 #: Names that mean no folder, even where there is one: `./mini` is the folder.
 NAMED = {"dataset": {"mini", "mm_imagenet_r", "upmc_food101"}, "backbone": {"tiny"}}
 #: What short names stand for.
 _FULL = {"mm_imagenet_r": "mm_imagenet_r:instructblip"}
 _FILES = ("captions", "data_dir")
-
-#: Goes up whenever a default below or in `RunConfig` changes; every fingerprint changes with it.
-DEFAULTS_VERSION = 2
-#: What holds where neither the user nor the method's recipe says otherwise.
-DEFAULTS: Mapping[str, Any] = {"tuning": "ssf", "epochs": 4, "weight_decay": 0.01}
-LEARNING_RATES: Mapping[str, float] = {"ssf": 1e-2, "head": 1e-2, "full": 1e-3}
 
 
 def _option(default: Any, text: str, **extra: Any) -> Any:
@@ -352,36 +355,3 @@ def method_name(name: str) -> str:
 def names_of(*methods: str | None) -> set[str]:
     """What may stand before the dot of `--set`: a method with or without its preset."""
     return {name for method in methods if method for name in (method, method.partition("@")[0])}
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a method is trained, after its own defaults and those of the project."""
-
-    tuning: str
-    epochs: int
-    learning_rate: float
-    weight_decay: float
-
-
-#: Options whose default depends on the method.
-RECIPE = tuple(spec.name for spec in dataclasses.fields(Recipe))
-
-
-def resolve_recipe(config: RunConfig, method: type[Method]) -> Recipe:
-    """What was given, else the method's recipe, else the project's defaults.
-
-    Raises:
-        ValueError: The method's `recipe` has other keys than these four.
-    """
-    if wrong := sorted(set(method.recipe) - set(RECIPE)):
-        raise ValueError(
-            f"{method.__name__}.recipe has {', '.join(map(repr, wrong))}; it may hold "
-            f"{', '.join(RECIPE)}"
-        )
-    chosen = dict(DEFAULTS) | dict(method.recipe)
-    given = {name: value for name in RECIPE if (value := getattr(config, name)) is not None}
-    chosen |= given
-    rate = chosen.get("learning_rate")
-    chosen["learning_rate"] = LEARNING_RATES[chosen["tuning"]] if rate is None else rate
-    return Recipe(**chosen)

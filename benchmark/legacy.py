@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from benchmark.config import LEARNING_RATES, Recipe, RunConfig, names_of
+from benchmark.config import Recipe, RunConfig, names_of
 from benchmark.paths import last_part, safe_name
 from mm_imagenet_r.hashes import json_sha256
 
@@ -29,6 +29,8 @@ FIELDS: Final[Mapping[str, Any]] = {
 RENAMED_FIELDS: Final = {"like": "match_exemplars_of"}
 RENAMED_METHODS: Final = {"ssf": "replay"}
 RENAMED_SETTINGS: Final = {"swap": "text_swap_prob", "masked_training": "mask_prob"}
+#: Its learning rate where none was given, by what was trained.
+RATES: Final[Mapping[str, float]] = {"ssf": 1e-2, "head": 1e-2, "full": 1e-3}
 #: Its registered methods; a newer one has no run of that version.
 METHODS: Final = {"exemplar_masking", "ssf", "random_patches", "finetune", "joint"}
 
@@ -60,7 +62,7 @@ def legacy_configs(cell: RunConfig, recipe: Recipe) -> list[dict[str, Any]]:
         return []
     found |= dataclasses.asdict(recipe)
     found |= {"method": names, "like": like, "set": _former_settings(cell)}
-    if recipe.learning_rate == LEARNING_RATES[recipe.tuning]:
+    if recipe.learning_rate == RATES[recipe.tuning]:
         return [found | {"learning_rate": None}, found]
     return [found]
 

@@ -6,6 +6,8 @@ import os
 from collections.abc import Collection
 from pathlib import Path
 
+_LONGEST = 250  # characters of a path's part that a file system takes
+
 
 def same_path(text: str, names: Collection[str] = ()) -> str:
     """A path in one way of writing, so that one place is one experiment: relative if it is below.
@@ -22,6 +24,8 @@ def same_path(text: str, names: Collection[str] = ()) -> str:
     """
     if not text:
         return text
+    if "\0" in text or any(len(part) > _LONGEST for part in text.split("/")):
+        return text  # no system has such a path
     home = os.path.expanduser(text)  # noqa: PTH111 (it leaves alone what only begins like a home)
     path = Path(os.path.normpath(home))
     if path.is_absolute() and path.is_relative_to(Path.cwd()):

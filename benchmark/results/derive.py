@@ -19,7 +19,7 @@ def derive(stored: ResultBase, phases: Sequence[PhaseBase]) -> Result:
     """
     method, _, preset = last_part(stored["config"]["method"][0]).partition("@")
     sizes = [phase["test"] for phase in phases]
-    loaded = [_phase(cast(Mapping[str, Any], phase), sizes) for phase in phases]
+    loaded = [load_phase(phase, sizes) for phase in phases]
     matrix = [phase["accuracy"]["per_phase"] for phase in loaded]
     found = {
         **stored,
@@ -108,14 +108,21 @@ def _row_faults(where: str, row: Sequence[float], wanted: int) -> Iterator[str]:
         yield f"{where} holds a number that is not a percentage"
 
 
-def _phase(phase: Mapping[str, Any], sizes: Sequence[int]) -> LoadedPhase:
+def load_phase(phase: PhaseBase, sizes: Sequence[int]) -> LoadedPhase:
+    """Add the steps and averages that follow from a phase as it stands in a file.
+
+    Args:
+        phase: A `PhaseResult`.
+        sizes: Numbers of test samples of this phase and all before it, or of more.
+    """
+    stored = cast(Mapping[str, Any], phase)
     found = {
-        **phase,
+        **stored,
         "steps": sum(stage["steps"] for stage in phase["stages"]),
-        "accuracy": _accuracy(phase["accuracy"]["per_phase"], sizes),
+        "accuracy": _accuracy(stored["accuracy"]["per_phase"], sizes),
         "other_classifiers": {
             name: _accuracy(row["per_phase"], sizes)
-            for name, row in phase["other_classifiers"].items()
+            for name, row in stored["other_classifiers"].items()
         },
     }
     return cast(LoadedPhase, found)

@@ -39,6 +39,8 @@ def _names(result: Result, found: Known) -> Iterator[str]:
     of = f"that of {found.name}"
     if data["num_classes"] != len(found.class_names):
         yield f"dataset.num_classes is {data['num_classes']}, not {of}: {len(found.class_names)}"
+    elif sorted(order["order"]) != list(range(len(found.class_names))):
+        yield "class_order.order does not name each class once"
     elif order["names"] != [found.class_names[c] for c in order["order"]]:
         yield f"class_order.names is not {of}"
     if config_captions(result) or data["left_out"]:
@@ -65,7 +67,7 @@ def _part(result: Result, found: Known, part: Part) -> Iterator[str]:
     if not part.train or len(order) != len(part.train):
         return
     for phase in result["phases"]:
-        own = [order[c] for c in phase["classes"] if order[c] < len(part.train)]
+        own = [order[c] for c in phase["classes"] if 0 <= order[c] < len(part.train)]
         for name, said, counts in (
             ("train", phase["train"], part.train),
             ("test", phase["test"], part.test),

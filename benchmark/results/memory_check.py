@@ -16,12 +16,6 @@ from benchmark.results.schema import ClassLedger, Result
 _FOLDER = "memory"
 
 
-def memory_is_missing(folder: Path, result: Result) -> bool:
-    """Whether a run's folder was passed on without the files of its memory."""
-    kept = result["phases"][-1]["memory"]["exemplars"]
-    return bool(kept) and not (folder / _FOLDER).is_dir()
-
-
 def ledger_faults(result: Result, exemplars: Sequence[Stored]) -> Iterator[str]:
     """Sums of the exemplars against the ledger of every phase, and the ledger against the budget.
 
@@ -68,7 +62,11 @@ def file_faults(folder: Path, result: Result, exemplars: Sequence[Stored]) -> It
     last = len(result["phases"]) - 1
     budget = Budget(0, result["budget"]["currency"], result["budget"]["growth"], 1.0)
     chosen = _chosen(exemplars)
-    files = {path.name: path for path in (folder / _FOLDER).iterdir()}
+    there = sorted((folder / _FOLDER).iterdir())
+    files = {p.name: p for p in there if p.is_file() and not p.is_symlink()}
+    for path in there:
+        if path.name not in files:
+            yield f"{_FOLDER}/{path.name} is not a regular file"
     for key, ledger in result["phases"][last]["memory"]["per_class"].items():
         own = [name for name in files if name.startswith(f"class-{int(key):04d}-")]
         where = f"{_FOLDER}, class {key}"

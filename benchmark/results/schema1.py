@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, TypedDict, cast
 
 from benchmark import metrics
-from benchmark.legacy import RENAMED_FIELDS, RENAMED_METHODS, RENAMED_SETTINGS
+from benchmark.legacy import RATES, RENAMED_FIELDS, RENAMED_METHODS, RENAMED_SETTINGS
 from benchmark.results.schema import (
     BackboneInfo,
     BudgetInfo,
@@ -22,7 +22,6 @@ from benchmark.results.schema import (
 from mm_imagenet_r.hashes import json_sha256
 
 _BOUNDS: Final = {"joint", "finetune"}
-_RATES: Final = {"ssf": 1e-2, "head": 1e-2, "full": 1e-3}
 #: What a file of this schema does not tell, so what cannot be checked.
 TOO_OLD: Final = (
     "hashes of predictions, exemplars and state, the harness's code, stages of training, "
@@ -136,7 +135,7 @@ def convert_config(config: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(items := found.get("set"), list):
         found["set"] = [_item(item) for item in items]
     if found.get("learning_rate") is None:
-        found["learning_rate"] = _RATES.get(str(found.get("tuning")))
+        found["learning_rate"] = RATES.get(str(found.get("tuning")))
     return found
 
 

@@ -29,13 +29,16 @@ def parse(text: str) -> Any:
     ValueError: 1e400 is not a finite number
     """
     try:
-        return json.loads(
+        value = json.loads(
             text,
             object_pairs_hook=_once,
             parse_constant=_refuse,
             parse_float=_float,
             parse_int=_int,
         )
+        if "\\ud" in text.lower():  # half of a pair of surrogates could not be written anywhere
+            json.dumps(value, ensure_ascii=False).encode()
+        return value
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
 

@@ -206,6 +206,7 @@ def make_run(
             amount=memory,
         ),
         match_exemplars_of=None,
+        hardware=results.hardware("cpu", 1),
         backbone={"name": "some/vilt", "sha256": "c0" * 32, "parameters": 512_345},
         complete=complete,
     )

@@ -68,6 +68,7 @@ def run(tmp_path: Path) -> Path:
         phases=phases,
         budget=loaded["budget"],
         match_exemplars_of=None,
+        hardware=loaded["hardware"],
         backbone=loaded["backbone"],
         complete=True,
     )
@@ -162,6 +163,11 @@ def test_predictions_replaced_by_labels_are_found(run: Path) -> None:
     assert any("accuracy after phase 0 on phase 0 is 100.0" in line for line in found)
 
 
+def test_what_is_not_a_file_of_the_memory_is_named(run: Path) -> None:
+    (run / "memory" / ".ipynb_checkpoints").mkdir()
+    assert verify(run) == ["memory/.ipynb_checkpoints is not a regular file"]
+
+
 def test_a_doubled_key_is_refused(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = run / results.RESULT
     path.write_text(path.read_text().replace("{", '{"complete": false,', 1))
@@ -170,7 +176,8 @@ def test_a_doubled_key_is_refused(run: Path, capsys: pytest.CaptureFixture[str])
 
 
 @pytest.mark.parametrize(
-    "unit", ["1e400", "NaN", "Infinity", "1" + "0" * 400, "1" + "0" * 5000, "[" * 100_000]
+    "unit",
+    ['"\\ud800"', "1e400", "NaN", "Infinity", "1" + "0" * 400, "1" + "0" * 5000, "[" * 100_000],
 )
 def test_numbers_that_are_none_are_refused(
     run: Path, capsys: pytest.CaptureFixture[str], unit: str

@@ -388,11 +388,11 @@ def test_verify_follows_a_memory_that_shrinks_or_is_chosen_again(
 def test_provenance_names_no_machine() -> None:
     found = results.versions()
     assert {"python", "torch", "transformers", "datasets", "numpy", "pillow"} <= set(found)
-    words = json.dumps([found, results.hardware()])
+    words = json.dumps([found, results.hardware("cpu", 1)])
     assert os.uname().nodename not in words
     assert str(Path.home()) not in words
     code = (
-        "import sys, benchmark.results as r; r.versions(); r.hardware(); "
+        "import sys, benchmark.results as r; r.versions(); r.hardware('cpu', 1); "
         "print('torch' in sys.modules)"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

@@ -76,6 +76,7 @@ def hand_over(folder: Path, data_folder: Path, method: str, names: tuple[str, ..
             "stored": [],
             "memory": {},
             "gallery": [],
+            "hardware": results.hardware("cpu", 1),
             "state": {"sha256": hashlib.sha256(state).hexdigest(), "bytes": len(state)},
         }  # fmt: skip
         done.append(cast(PhaseRecord, record))
