@@ -100,15 +100,17 @@ def learn(job: LearnJob, tell: Report) -> Learnt:
         UserError: The method breaks its contract, or a file is not as it was written.
     """
     cell, index, seed = job.cell, job.index, job.cell.config.seeds[0]
+    # What a method declares is read before its code runs.
+    sees_all_data, may_keep = cell.method.sees_all_data, cell.method.kind == "replay"
+    manifest = job.before["memory"] if job.before else None
     with _process(job, "learn") as accelerator:
         clock, folder = _Clock(), RunFolder(job.folder, writes=accelerator.is_main_process)
         tell("stage", index, "looking at the new samples")
+        store = _store(job, manifest, writes=folder.writes)
         method = _method(job, accelerator)
         folder.check_identity(backbone=method.provenance())
-        if job.before and not cell.method.sees_all_data:
+        if job.before and not sees_all_data:
             _load(method, folder.tensors(index - 1), job.before["state"])
-        manifest = job.before["memory"] if job.before else None
-        store = _store(job, manifest, writes=folder.writes)
         memory = Memory(store)
         phase = PhaseData(index, job.new, job.new.stop, job.samples)
         method.model.eval()
@@ -128,7 +130,6 @@ def learn(job: LearnJob, tell: Report) -> Learnt:
         tell("stage", index, "choosing exemplars")
         method.model.eval()
         sizes = _RawSizes(method, job.samples)
-        may_keep = cell.method.kind == "replay"
         store.open_phase(index, phase.num_seen, sizes, may_keep=may_keep)
         with seeded(stream(seed, "harness/end", index)):
             method.end_phase(phase, memory)
