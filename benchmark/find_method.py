@@ -23,7 +23,7 @@ from mm_imagenet_r.errors import UserError, did_you_mean
 
 __all__ = [
     "Description", "describe", "describe_settings", "find", "harness_sha256", "make_settings",
-    "method_sha256", "method_sources", "setting_name", "source_sha256",
+    "method_sha256", "method_sources", "setting_name",
 ]  # fmt: skip
 _DERIVE = "write a class in it that derives from benchmark.method.Method"
 
@@ -153,9 +153,6 @@ def describe(name: str) -> Description:
         ),
         presets=method.presets,
     )
-
-
-source_sha256 = method_sha256
 
 
 def _own_methods(module: Any) -> list[str]:

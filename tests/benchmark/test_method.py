@@ -17,7 +17,7 @@ from benchmark.find_method import (
     describe_settings,
     find,
     make_settings,
-    source_sha256,
+    method_sha256,
 )
 from benchmark.method import Method, MethodContext, NoSettings
 from benchmark.registry import REGISTRY
@@ -65,7 +65,7 @@ def test_a_class_of_a_file_or_a_module(
     by_module, preset = find("my_package.own:MeanColour")
     assert (by_module.__name__, preset) == ("MeanColour", "")
     assert by_module is not by_file
-    assert source_sha256(by_module) == source_sha256(by_file)
+    assert method_sha256(by_module) == method_sha256(by_file)
 
 
 def test_a_file_may_be_called_like_a_module(tmp_path: Path) -> None:
@@ -234,8 +234,8 @@ def test_the_hash_of_a_method_covers_what_it_imports(
     )
     monkeypatch.syspath_prepend(tmp_path)
     method, _ = find("some_methods.mine:Mine")
-    before = source_sha256(method)
+    before = method_sha256(method)
     (package / "unrelated.py").write_text("# changed\n")
-    assert source_sha256(method) == before
+    assert method_sha256(method) == before
     (package / "helper.py").write_text("FACTOR = 2\n")
-    assert source_sha256(method) != before
+    assert method_sha256(method) != before
