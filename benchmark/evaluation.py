@@ -6,6 +6,7 @@ each phase: test sets are sorted by class, so a neighbour, or a place, would giv
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -70,7 +71,9 @@ def evaluate(
     chosen = stream(method.context.seed, "harness/again", phase).permutation(len(samples))[:_AGAIN]
     wanted = set(chosen.tolist())
     first = _predict(method, samples, range(len(samples)), num_seen, accelerator, wanted)
-    second = _predict(method, samples, chosen.tolist(), num_seen, accelerator, wanted, _MATES)
+    # Fewer at once, of other numbers: alone where there are but a few.
+    mates = max(1, min(_MATES, method.context.batch_size - 1, len(samples) // 2))
+    second = _predict(method, samples, chosen.tolist(), num_seen, accelerator, wanted, mates)
     again = dict(zip(chosen.tolist(), second, strict=True))
     names = list(first[0][0]) if first else [""]
     guesses = {name: [labels[name] for labels, _ in first] for name in names}
@@ -102,8 +105,9 @@ def _predict(
 
     def work(places: Sequence[int]) -> list[tuple[dict[str, int], Scores]]:
         chosen = [numbers[place] for place in places]
+        named = [(i, place + (batch_size or 0)) for i, place in zip(chosen, places, strict=True)]
         with seeded(stream(method.context.seed, "harness/predict")), accelerator.autocast():
-            batch = method.collate([samples[i] for i in chosen], None)
+            batch = method.collate([_numbered(samples[i], n) for i, n in named], None)
             found = method.predict(send_to_device(batch, accelerator.device))
         scores = _checked(found, len(chosen), num_seen, method.context.num_classes)
         labels = {name: rows.argmax(1) for name, rows in scores.items()}
@@ -118,6 +122,11 @@ def _predict(
     context = method.context
     size = batch_size or context.batch_size
     return map_batches(work, len(numbers), size, context.rank, context.world)
+
+
+def _numbered(sample: Sample, number: int) -> Sample:
+    """A test sample under another name: that says nothing, and changes."""
+    return dataclasses.replace(sample, file_name=f"test/{number}")
 
 
 def _checked(found: Any, rows: int, num_seen: int, num_classes: int) -> Scores:

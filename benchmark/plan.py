@@ -171,13 +171,15 @@ def make_plans(config: RunConfig) -> list[Plan]:
     )
     sizes = tuple(phase_sizes(data.num_classes, config.phases, config.base_classes))
     data = data.in_order(class_order(data.num_classes, config.class_order_seed, config.class_order))
-    costs = whole_costs(data, "exemplars" if config.match_exemplars_of else config.currency)
+    sizes_in_bytes = whole_bytes(data)
+    in_bytes = config.currency == "bytes" and config.match_exemplars_of is None
+    costs = sizes_in_bytes if in_bytes else [1] * len(data.train)
     budget = make_budget(
         config.memory,
         currency=config.currency,
         growth=config.growth,
         num_classes=data.num_classes,
-        mean_sample_bytes=sum(costs) / len(costs),
+        mean_sample_bytes=sum(sizes_in_bytes) / len(sizes_in_bytes),
     )
     notes = data.notes
     keeps = any(find(name)[0].kind == "replay" for name in config.method)
@@ -194,10 +196,8 @@ def make_plans(config: RunConfig) -> list[Plan]:
     return plans
 
 
-def whole_costs(data: Data, currency: str) -> Sequence[int]:
-    """Cost of each training sample if it is kept untouched: file, caption, label, framing."""
-    if currency != "bytes":
-        return [1] * len(data.train)
+def whole_bytes(data: Data) -> list[int]:
+    """Length of each training sample if it is kept untouched: file, caption, label, framing."""
     return [StoredExemplar.whole(sample).exemplar.nbytes for sample in data.train]
 
 
@@ -208,7 +208,7 @@ def too_small(memory: str, budget: Budget, data: Data, costs: Sequence[int]) -> 
         memory: As the user gave it.
         budget: What follows from that.
         data: n training samples.
-        costs: (n,) `whole_costs` of them.
+        costs: (n,) cost of each of them if it is kept untouched.
     """
     smallest: dict[int, int] = {}
     for label, cost in zip(data.train.labels.tolist(), costs, strict=True):

@@ -63,7 +63,8 @@ def memory_words(budget: BudgetInfo) -> str:
     """The budget in few words, its currency always with it: a heading or a table cell.
 
     >>> budget = BudgetInfo(currency="bytes", growth="per-class", memory="5", unit=3412.5,
-    ...                     unit_meaning="mean bytes of an untouched training sample", amount=5)
+    ...                     unit_meaning="mean bytes of an untouched training sample", amount=5,
+    ...                     sample_bytes=3412.5)
     >>> memory_words(budget)
     '5 samples a class = 17.1 kB, in bytes'
     >>> memory_words({**budget, "growth": "total", "memory": "20MB", "amount": 5860.8})
@@ -92,7 +93,7 @@ def budget_sentence(budget: BudgetInfo, *, sees_all_data: bool = False) -> str:
     """What the memory may hold, how it is counted and how it grows, in few sentences.
 
     >>> budget = BudgetInfo(currency="samples", growth="total", memory="200", unit=1,
-    ...                     unit_meaning="one untouched sample", amount=200)
+    ...                     unit_meaning="one untouched sample", amount=200, sample_bytes=3412.5)
     >>> budget_sentence(budget)
     'The memory may hold 200 samples in total, in samples. An exemplar is charged the share of its
     image that is kept, and the total is fixed however many classes there are.'

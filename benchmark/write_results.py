@@ -126,6 +126,7 @@ def _budget(plan: Plan) -> BudgetInfo:
         "unit": budget.unit,
         "unit_meaning": _UNITS[budget.currency],
         "amount": budget.amount if config.match_exemplars_of is None else None,
+        "sample_bytes": budget.sample_bytes or None,
     }
 
 

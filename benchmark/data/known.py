@@ -179,9 +179,9 @@ def measure(name: str) -> dict[str, Any]:
 
 
 def _mean_bytes(data: Data) -> float:
-    from benchmark.plan import whole_costs
+    from benchmark.plan import whole_bytes
 
-    costs = whole_costs(data, "bytes")
+    costs = whole_bytes(data)
     return sum(costs) / len(costs)
 
 

@@ -185,7 +185,7 @@ class ClassOrder(TypedDict):
     names: list[str]
 
 
-class BudgetInfo(TypedDict):
+class BudgetBase(TypedDict):
     """What the memory may hold, a class (growth per-class) or in total (growth total).
 
     As in `benchmark.memory.Budget`: `amount` counts untouched samples, `unit` is the cost of one in
@@ -199,6 +199,15 @@ class BudgetInfo(TypedDict):
     unit: float | None
     unit_meaning: str
     amount: float | None
+
+
+class BudgetInfo(BudgetBase):
+    """Also the mean bytes of an untouched sample; not known of results of schema 1.
+
+    By these extra payload is charged where samples are counted.
+    """
+
+    sample_bytes: float | None
 
 
 class ReferenceRun(TypedDict):

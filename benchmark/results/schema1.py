@@ -10,7 +10,7 @@ from benchmark import metrics
 from benchmark.legacy import RATES, RENAMED_FIELDS, RENAMED_METHODS, RENAMED_SETTINGS
 from benchmark.results.schema import (
     BackboneInfo,
-    BudgetInfo,
+    BudgetBase,
     ClassOrder,
     DatasetInfo,
     MemoryLedger,
@@ -73,7 +73,7 @@ class Result1(TypedDict):
     accuracy_matrix: list[list[float]]
     test_sizes: list[int]
     metrics: dict[str, float | None]
-    budget: BudgetInfo
+    budget: BudgetBase
     like: ReferenceRun | None
     outside_memory: Outside1
     backbone: BackboneInfo
@@ -99,7 +99,7 @@ def convert(old: Result1) -> tuple[ResultBase, list[dict[str, Any]]]:
     budget = old["budget"]
     if budget["memory"].startswith("as "):
         name, _, rest = budget["memory"].removeprefix("as ").partition(" with ")
-        budget = cast(BudgetInfo, {**budget, "memory": f"as {_method(name)} with {rest}"})
+        budget = {**budget, "memory": f"as {_method(name)} with {rest}"}
     kept = {
         key: cast(Any, old)[key]
         for key in (
@@ -119,7 +119,7 @@ def convert(old: Result1) -> tuple[ResultBase, list[dict[str, Any]]]:
         "harness_sha256": "",
         "files": {},
         "classifier": "",
-        "budget": budget,
+        "budget": {**budget, "sample_bytes": None},
         "match_exemplars_of": like,
     }
     return cast(ResultBase, found), _phases(old)

@@ -204,6 +204,7 @@ def make_run(
             unit=UNIT[currency],
             unit_meaning="mean bytes of an untouched training sample",
             amount=memory,
+            sample_bytes=UNIT["bytes"],
         ),
         match_exemplars_of=None,
         hardware=results.hardware("cpu", 1),

@@ -5,6 +5,7 @@ Each is stopped, charged or shown. What cannot be closed inside Python is listed
 
 from __future__ import annotations
 
+import re
 import textwrap
 from pathlib import Path
 
@@ -67,8 +68,7 @@ PREDICTIONS = {
             return batch
         def predict(self, batch):
             scores = torch.zeros(len(batch[0]), 6)
-            for row, number in enumerate(self.numbers):
-                scores[row, number % 2] = 1
+            scores[:, 0] = torch.tensor(self.numbers)
             return scores
     """,
     "counts what it has predicted": """
@@ -88,13 +88,13 @@ PREDICTIONS = {
 def test_a_prediction_that_depends_on_others_is_refused(cheat: Call, body: str) -> None:
     code, _, err = cheat(body)
     assert code == 2
-    assert "cheat.py:Cheat, phase 1, test: " in err
+    assert re.search(r"cheat\.py:Cheat, phase \d, test: ", err)
     assert "have other scores when they are predicted again among other samples" in err
 
 
 CARRIERS = {
     "a global": "HELD",
-    "a class attribute": "type(self).__dict__.setdefault('held', HELD) and self.held or HELD",
+    "a class attribute": "type(self).held",
     "an attribute of the context": "self.context.__dict__.setdefault('held', HELD)",
     "an attribute of the settings": "type(self.settings).__dict__.get('held', HELD)",
     "a module of the harness": "sys.modules['benchmark.method'].__dict__.setdefault('held', HELD)",
@@ -106,6 +106,7 @@ CARRIERS = {
 def test_nothing_left_in_python_reaches_another_phase_or_the_test(cheat: Call, place: str) -> None:
     """Whole samples and the phase itself are put there; the process ends, and it with them."""
     code, _, err = cheat(f"""
+        held = HELD
         def carrier(self):
             return {place}
         def begin_phase(self, phase, memory):
@@ -217,7 +218,8 @@ KEEPS = {
         "codec 'q1w2e3r4t5' is none of",
     ),
     "data in a file name": (
-        "memory.keep(sample.label, [StoredExemplar(StoredExemplar.whole(sample).exemplar, 'note')])",
+        "memory.keep(sample.label, "
+        "[StoredExemplar(StoredExemplar.whole(sample).exemplar, 'note')])",
         "'note' is no sample of this phase",
     ),
     "a class that is not seen": ("memory.keep(5, [])", "class 5 is none of the 2 seen"),
@@ -248,9 +250,10 @@ def test_extra_bytes_cost_something_where_samples_are_counted(cheat: Call, tmp_p
     code, _, err = cheat(
         END.format(
             code="memory.keep(sample.label, [StoredExemplar(Exemplar(sample.label, b'', b'', "
-            "bytes(300), pixel_fraction=1e-9), sample.file_name)])"
+            "bytes(300), pixel_fraction=1e-9), sample.file_name)])\n"
+            "    assert memory.of_class(sample.label)"
         ),
-        "--currency", "samples",
+        "--currency", "samples", "--phases", 1,
     )  # fmt: skip
     assert (code, err) == (0, "")
     (folder,) = folders(tmp_path)
