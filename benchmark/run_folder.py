@@ -230,11 +230,14 @@ class RunFolder:
             memory.append(learnt["memory"])
         for manifest in memory:
             wanted |= {self.path / "memory" / entry["file"] for entry in manifest.values()}
-        for folder in ("state", "memory"):
-            for path in (self.path / folder).glob("*"):
+        for name in ("state", "memory"):
+            for path in (self.path / name).glob("*"):
                 if path not in wanted:
                     path.unlink()
-        remove_temporaries(self.path)
+        source = self.path / "source"
+        below = (path for path in source.rglob("*") if path.is_dir())
+        for folder in (self.path, source, *below):
+            remove_temporaries(folder)
 
     def _record(self, index: int) -> Path:
         return self.path / "state" / f"phase-{index:02d}.json"

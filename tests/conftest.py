@@ -23,6 +23,8 @@ for name, value in {
 }.items():
     os.environ.setdefault(name, value)
 
+os.environ.pop("COLUMNS", None)  # workers of a parallel run have it: lines would be broken by it
+
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("MM_TEST_DATA", ROOT.parent / "shared" / "data"))
 

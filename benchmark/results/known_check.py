@@ -37,14 +37,16 @@ def known_faults(
 def _names(result: Result, found: Known) -> Iterator[str]:
     data, order = result["dataset"], result["class_order"]
     of = f"that of {found.name}"
+    if data["left_out"] and set(order["names"]) <= set(found.class_names):
+        return  # some images, and perhaps some classes, are absent
     if data["num_classes"] != len(found.class_names):
         yield f"dataset.num_classes is {data['num_classes']}, not {of}: {len(found.class_names)}"
     elif sorted(order["order"]) != list(range(len(found.class_names))):
         yield "class_order.order does not name each class once"
     elif order["names"] != [found.class_names[c] for c in order["order"]]:
         yield f"class_order.names is not {of}"
-    if config_captions(result) or data["left_out"]:
-        return  # captions of the user's own, or other data
+    if config_captions(result):
+        return  # captions of the user's own
     for name, said, wanted in (
         ("data_sha256", data["data_sha256"], found.data_sha256),
         ("captions_id", data["captions_id"], found.captions_id),
@@ -86,14 +88,15 @@ def _labels(
     result: Result, found: Known, predictions: Iterable[Prediction], exemplars: Iterable[Stored]
 ) -> Iterator[str]:
     """The label of each file name, of test samples and of exemplars."""
-    order = result["class_order"]["order"]
-    position = {label: p for p, label in enumerate(order)}
+    names = result["class_order"]["names"]
     for what, rows in (("predictions", predictions), ("exemplars", exemplars)):
         pairs = {(row.file_name, row.label) for row in rows}
         wrong = sorted(
             name
             for name, label in pairs
-            if (own := found.label(name)) is None or position.get(own) != label
+            if (own := found.label(name)) is None
+            or not 0 <= label < len(names)
+            or names[label] != found.class_names[own]
         )
         if wrong:
             many = f"{len(wrong)} labels" if len(wrong) > 1 else "a label"

@@ -60,8 +60,8 @@ def file_faults(folder: Path, result: Result, exemplars: Sequence[Stored]) -> It
     if not (folder / _FOLDER).is_dir():
         return
     last = len(result["phases"]) - 1
-    said = result["budget"]
-    budget = Budget(0, said["currency"], said["growth"], 1.0, said["sample_bytes"] or math.inf)
+    of = result["budget"]
+    budget = Budget(0, of["currency"], of["growth"], 1.0, of["sample_bytes"] or math.inf)
     chosen = _chosen(exemplars)
     there = sorted((folder / _FOLDER).iterdir())
     files = {p.name: p for p in there if p.is_file() and not p.is_symlink()}

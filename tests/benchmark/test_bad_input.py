@@ -47,14 +47,14 @@ def refused(answer: tuple[int, str, str], *parts: str) -> None:
         (("--nonsense",), ("unknown option --nonsense: --help shows all",)),
         (("--phases", "3", "replay"), ("'replay' belongs to no option: write --method replay",)),
         (("--seeds",), ("--seeds: expected at least one argument", "--help")),
-        (("--class-order-seed", "abc"), ("--class-order-seed: 'abc' is no whole number",)),
+        (("--class-order-seed", "abc"), ("--class-order-seed: 'abc' is not a whole number",)),
         (("--method", "replay", "--set", "selektion=random"), ("did you mean 'selection'",)),
         (
             ("--method", "replay", "--set", "selection=best"),
             ("choose one of herding, cosine, random",),
         ),
-        (("--method", "replay", "--set", "distillation=much"), ("'much' is no number",)),
-        (("--set", "replay.selection=random"), ("ssf is none of the methods that run",)),
+        (("--method", "replay", "--set", "distillation=much"), ("'much' is not a number",)),
+        (("--set", "replay.selection=random"), ("replay is not among the methods that run",)),
         (("--memory", "5x"), ("--memory 5x: write a number of untouched samples",)),
         (("--memory", "-5"), ("--memory -5: write a number",)),
         (("--memory", "20MB", "--currency", "samples"), ("or --currency bytes",)),
@@ -198,7 +198,7 @@ def half_done(tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> Pa
     [
         ("memory/*.bin", lambda p: p.write_bytes(b"x" + p.read_bytes()[1:]), "was changed after"),
         ("memory/*.bin", lambda p: p.unlink(), "is missing"),
-        ("state/phase-00.pt", lambda p: p.unlink(), "is missing"),
+        ("state/*.safetensors", lambda p: p.unlink(), "is missing"),
         ("state/phase-00.json", lambda p: p.write_text("{"), "was changed after"),
         ("run.json", lambda p: p.write_text("{"), "was changed after"),
     ],
@@ -235,14 +235,25 @@ def test_data_that_changed_since_the_run_began(
 def test_a_method_that_changed_since_the_run_began(
     tmp_path: Path, call: Call, mean_colour: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from benchmark import plan
+    """One that is finished is done, by an older version; another cannot be resumed."""
+    from benchmark import older_runs, plan
 
     path = tmp_path / "mine.py"
     path.write_text(mean_colour.read_text())
-    assert call("--method", f"{path}:MeanColour")[0] == 0
-    monkeypatch.setattr(plan, "source_sha256", lambda method: "another")
-    refused(call("--method", f"{path}:MeanColour"), "another version of the method's code")
-    assert call("--method", f"{path}:MeanColour", "--overwrite")[0] == 0
+    options = ("--method", f"{path}:MeanColour")
+    with monkeypatch.context() as patch:
+        fail_in_phase(patch, 1, KeyboardInterrupt())
+        call(*options)
+    for name, which in (("method_sha256", "method"), ("harness_sha256", "harness")):
+        with monkeypatch.context() as patch:
+            patch.setattr(plan, name, lambda *_: "another")
+            refused(call(*options), f"another version of the {which}'s code")
+    assert call(*options)[0] == 0
+    monkeypatch.setattr(older_runs, "method_sha256", lambda method: "another")
+    code, out, _ = call(*options)
+    assert code == 0
+    assert "done, by an older version: " in out
+    assert call(*options, "--overwrite")[0] == 0
 
 
 def test_a_backbone_that_changed_since_the_run_began(
@@ -266,8 +277,8 @@ def test_a_result_of_a_newer_version(tmp_path: Path, call: Call) -> None:
     assert call()[0] == 0
     path = folders(tmp_path)[0] / results.RESULT
     value = json.loads(path.read_text())
-    path.write_text(json.dumps(value | {"schema_version": 2}))
-    refused(call(), "has schema version 2", "upgrade it with")
+    path.write_text(json.dumps(value | {"schema_version": 3}))
+    refused(call(), "has schema version 3", "install a newer version of it")
     path.write_text(json.dumps(value))
     assert call()[0] == 0
 
