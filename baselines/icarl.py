@@ -23,7 +23,7 @@ from baselines.learner import check_choice, require, setting
 from baselines.selection import Array
 from benchmark.exemplar import StoredExemplar
 from benchmark.memory import Memory
-from benchmark.method import Method, PhaseData
+from benchmark.method import PhaseData
 
 _log = logging.getLogger(__name__)
 #: Score of a class without exemplars: below that of any other, which is at least -4.
@@ -49,7 +49,6 @@ class ICaRL(DistillingLearner):
     """Herding, distillation, nearest mean of exemplars."""
 
     Settings = ICaRLSettings
-    save_pretrained = Method.save_pretrained  # class means are no linear head on the pooled token
     about: ClassVar[Mapping[str, str]] = {
         "paper": "Rebuffi et al. 2017",
         "link": "https://arxiv.org/abs/1611.07725",
@@ -87,6 +86,14 @@ class ICaRL(DistillingLearner):
         linear = self.model.classify(features)
         nearest = nearest_mean(features, self._means) if bool(self._means.any()) else linear
         return {"nme": nearest, "linear": linear}
+
+    def linear_head(self) -> tuple[Tensor, Tensor]:
+        """The nearest mean as a linear map: of unit vectors the nearest has the largest product."""
+        if not self._means.any():
+            return super().linear_head()
+        absent = ~self._means.any(dim=1)
+        bias = torch.where(absent, -2 * self.vilt.hidden_size**0.5, 0.0)  # below any product
+        return self._means, bias
 
 
 def icarl_bce(logits: Tensor, labels: Tensor, old: Tensor | None) -> Tensor:

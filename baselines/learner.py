@@ -262,7 +262,10 @@ class ViltLearner(ViltMethod):
         vilt.config.label2id = {name: i for i, name in enumerate(class_names)}
         vilt.save_pretrained(folder)
         self.preprocessor.save_pretrained(folder)
-        seen, head = slice(len(class_names)), self.model.head
-        tensors = {"weight": head.weight[seen], "bias": head.bias[seen]}
-        tensors = {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
-        save_file(tensors, folder / "classifier.safetensors")
+        weight, bias = (tensor.detach().cpu().clone() for tensor in self.linear_head())
+        save_file({"weight": weight, "bias": bias}, folder / "classifier.safetensors")
+
+    def linear_head(self) -> tuple[Tensor, Tensor]:
+        """Weight (num_seen, D) and bias (num_seen,) of the classifier on pooled features."""
+        seen, head = slice(self.model.num_seen), self.model.head
+        return head.weight[seen], head.bias[seen]

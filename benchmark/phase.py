@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from accelerate import Accelerator
 
 from benchmark import state_file
 from benchmark.config import RunConfig
-from benchmark.data import Samples
+from benchmark.data import Sample, Samples
 from benchmark.devices import Place, join, same_digits
 from benchmark.evaluation import Evaluation, evaluate
 from benchmark.isolation import Report
@@ -81,9 +81,22 @@ class TestJob:
     folder: Path
     index: int
     num_seen: int
-    samples: Samples
+    samples: Sequence[Sample]
     memory: Mapping[str, Any]
     state: StateInfo
+
+
+@dataclass(frozen=True)
+class SaveJob(TestJob):
+    """What the process that saves a model is handed.
+
+    Attributes:
+        target: Folder to write to.
+        class_names: Of the classes seen, by label.
+    """
+
+    target: Path
+    class_names: tuple[str, ...]
 
 
 def meet(where: tuple[RunConfig, Place], tell: Report) -> None:
@@ -168,20 +181,35 @@ def test(job: TestJob, tell: Report) -> Evaluation:
         UserError: The method breaks its contract, or a file is not as it was written.
     """
     with _process(job, "test") as accelerator:
-        method = restored(job, accelerator)
+        method = restore(job, accelerator)
         return evaluate(method, job.samples, job.num_seen, accelerator, job.index)
 
 
-def restored(job: TestJob, accelerator: Accelerator) -> Method:
-    """A fresh object of a method, ready to predict as it was after a phase."""
-    method = _method(job, accelerator)
-    _load(method, RunFolder(job.folder, writes=False).tensors(job.index), job.state)
+def restore(job: TestJob, accelerator: Accelerator) -> Method:
+    """A fresh object of a method, ready to predict as it was after a phase.
+
+    Raises:
+        ContractError: It does not take back its own state.
+        UserError: A file is not as it was written.
+    """
     store = _store(job, job.memory, writes=False)
     store.num_seen, store.phase = job.num_seen, job.index
+    method = _method(job, accelerator)
+    _load(method, RunFolder(job.folder, writes=False).tensors(job.index), job.state)
     method.model.eval()
     with seeded(stream(job.cell.config.seeds[0], "harness/begin test", job.index)):
         method.begin_test(job.num_seen, Memory(store))
     return method
+
+
+def save(job: SaveJob, tell: Report) -> None:
+    """Write the model of a run as others read it.
+
+    Raises:
+        UserError: The method is more than such a model can hold.
+    """
+    with _process(job, "save") as accelerator, torch.no_grad():
+        restore(job, accelerator).save_pretrained(job.target, job.class_names)
 
 
 def _accelerator_name(accelerator: Accelerator) -> str:

@@ -18,6 +18,8 @@ from benchmark.data import Archive, ColumnNames, Data, open_data
 from benchmark.exemplar import StoredExemplar
 from benchmark.find_method import find, make_settings
 from benchmark.method import Method, MethodContext
+from benchmark.options import from_mapping
+from benchmark.results.derive import given_config
 from benchmark.results.schema import Result
 from benchmark.source_hash import harness_sha256, method_sha256
 from benchmark.wording import amount_words
@@ -92,6 +94,21 @@ def find_cell(config: RunConfig, sizes: tuple[int, ...], budget: Budget) -> Cell
     method, preset = find(name)
     settings = make_settings(method, preset, config.settings_of(name))
     return Cell(config, method, preset, settings, resolve_recipe(config, method), sizes, budget)
+
+
+def find_cell_of(result: Result) -> Cell:
+    """The cell of a finished run, from what its result says.
+
+    Raises:
+        UserError: Its method, or a setting of it, is not there any more.
+    """
+    said = result["budget"]
+    budget = Budget(
+        said["amount"] or 0.0, said["currency"], said["growth"], said["unit"] or 1.0,
+        said["sample_bytes"] or 0.0,
+    )  # fmt: skip
+    (config,) = cells(RunConfig(**from_mapping(given_config(result), source="config")))
+    return find_cell(config, tuple(len(phase["classes"]) for phase in result["phases"]), budget)
 
 
 @dataclass(frozen=True)

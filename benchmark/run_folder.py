@@ -160,11 +160,20 @@ class RunFolder:
 
     def reload(self) -> None:
         """Read which phases are finished, and remove what is left of work that is not."""
+        self.read_done()
+        if self.writes:
+            self._tidy()
+
+    def read_done(self) -> list[PhaseRecord]:
+        """Read which phases are finished.
+
+        Raises:
+            UserError: A file was changed.
+        """
         self.done = []
         while (path := self._record(len(self.done))).exists():
             self.done.append(_read(path))
-        if self.writes:
-            self._tidy()
+        return self.done
 
     def is_complete(self) -> bool:
         """Whether all is done.

@@ -1,0 +1,95 @@
+"""A trained model is a thing one can have: what is saved predicts what the run predicted."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from running import Call, folders
+from safetensors.torch import load_file
+
+from benchmark import save
+from benchmark.data import open_data
+from benchmark.results.records import PREDICTIONS, read_predictions
+
+FIXTURES = Path(__file__).parents[1] / "fixtures" / "schema1"
+
+
+@pytest.mark.filterwarnings("ignore:.*ViltImageProcessor")
+@pytest.mark.parametrize("method", ["replay", "icarl", "exemplar_masking", "finetune"])
+def test_a_plain_vilt_of_transformers_predicts_the_same(
+    tmp_path: Path, call: Call, coloured: Path, vilt_folder: Path, method: str
+) -> None:
+    from transformers import ViltModel, ViltProcessor
+
+    options = ("--method", method, "--backbone", vilt_folder, "--epochs", 1)
+    assert call(*options)[0] == 0
+    (run,) = folders(tmp_path)
+    folder = tmp_path / "models" / "mine"
+    assert save.main([str(run), str(folder)]) == 0
+    loaded: Any = ViltModel
+    model = loaded.from_pretrained(folder, output_loading_info=True)
+    assert not model[1]["missing_keys"]
+    vilt = model[0].eval()
+    processor: Any = ViltProcessor.from_pretrained(folder)  # type: ignore[no-untyped-call]
+    head = load_file(folder / "classifier.safetensors")
+
+    data = open_data(str(coloured))
+    names = json.loads((run / "result.json").read_text())["class_order"]["names"]
+    assert [vilt.config.id2label[i] for i in range(6)] == names
+    last = {
+        row.file_name: row.prediction
+        for row in read_predictions(run / PREDICTIONS)
+        if row.phase == 2 and row.classifier in ("", "nme")
+    }
+    assert len(last) == len(data.test) > 0
+    for sample in data.test:
+        inputs = processor(
+            Image.open(io.BytesIO(sample.image)).convert("RGB"), sample.caption,
+            return_tensors="pt", truncation=True, max_length=12,
+        )  # fmt: skip
+        with torch.no_grad():
+            logits = torch.nn.functional.linear(vilt(**inputs).pooler_output, **head)
+        assert int(logits.argmax()) == last[sample.file_name]
+    card = (folder / "README.md").read_text()
+    assert "library_name: transformers" in card
+    assert "accuracy after the last phase" in card
+    assert not [path for path in folder.parent.iterdir() if path != folder]
+
+
+def test_a_method_that_is_more_than_a_vilt_says_so(
+    tmp_path: Path, call: Call, vilt_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call("--method", "l2p", "--backbone", vilt_folder, "--epochs", 1)[0] == 0
+    (run,) = folders(tmp_path)
+    assert save.main([str(run), str(tmp_path / "model")]) == 2
+    assert "L2P cannot be saved as a model" in capsys.readouterr().err
+    assert not (tmp_path / "model").exists()
+
+
+def test_what_cannot_be_saved_is_told(
+    tmp_path: Path, call: Call, vilt_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refused(run: Path, folder: Path, message: str) -> None:
+        assert save.main([str(run), str(folder)]) == 2
+        assert message in capsys.readouterr().err
+
+    old = next(FIXTURES.glob("*/ssf/*/result.json")).parent
+    refused(old, tmp_path / "model", "was not finished by this version")
+    refused(tmp_path / "nowhere", tmp_path / "model", "cannot be read")
+    assert call("--method", "finetune", "--backbone", vilt_folder, "--epochs", 1)[0] == 0
+    (run,) = folders(tmp_path)
+    full = tmp_path / "full"
+    full.mkdir()
+    (full / "mine.txt").write_text("keep me")
+    refused(run, full, "is there already and not empty")
+    assert os.listdir(full) == ["mine.txt"]  # noqa: PTH208
+    next(run.glob("state/*.safetensors")).write_bytes(b"torn")
+    refused(run, tmp_path / "model", "was changed after it was written")
+    assert not (tmp_path / "model").exists()
