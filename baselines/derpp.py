@@ -74,6 +74,7 @@ class DERpp(ViltLearner):
     Settings = DERppSettings
     shares_allowance: ClassVar[bool] = True
     about: ClassVar[Mapping[str, str]] = {
+        "name": "DER++",
         "paper": "Buzzega et al. 2020",
         "link": "https://arxiv.org/abs/2004.07211",
     }

@@ -43,6 +43,7 @@ class EASE(AdapterMethod):
 
     Settings = EASESettings
     about: ClassVar[Mapping[str, str]] = {
+        "name": "EASE",
         "paper": "Zhou et al. 2024",
         "link": "https://arxiv.org/abs/2403.12030",
     }

@@ -90,6 +90,7 @@ class ExemplarMasking(DistillingLearner):
         "masked_training": "mask_prob",
     }
     about: ClassVar[Mapping[str, str]] = {
+        "name": "Exemplar masking",
         "paper": "Lee et al. 2024",
         "link": "https://arxiv.org/abs/2412.09549",
     }

@@ -50,6 +50,7 @@ class ICaRL(DistillingLearner):
 
     Settings = ICaRLSettings
     about: ClassVar[Mapping[str, str]] = {
+        "name": "iCaRL",
         "paper": "Rebuffi et al. 2017",
         "link": "https://arxiv.org/abs/1611.07725",
     }

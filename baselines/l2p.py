@@ -101,6 +101,7 @@ class L2P(ViltLearner):
     }
     unused: ClassVar[frozenset[str]] = frozenset({"tuning"})
     about: ClassVar[Mapping[str, str]] = {
+        "name": "L2P",
         "paper": "Wang et al. 2022",
         "link": "https://arxiv.org/abs/2112.08654",
     }

@@ -16,7 +16,7 @@ from baselines.views import View
 class RandomPatches(ExemplarMasking):
     """Exemplar masking with each sample's mask shuffled over its patches; all else is equal."""
 
-    about: ClassVar[Mapping[str, str]] = {}  # a control of ours, in no paper
+    about: ClassVar[Mapping[str, str]] = {"name": "Random patches"}  # a control, of no paper
 
     def masks(self, views: Sequence[View]) -> list[Masks]:
         """The attention's own masks, shuffled; one view is always shuffled in the same way."""

@@ -48,6 +48,7 @@ class RanPAC(AdapterMethod):
 
     Settings = RanPACSettings
     about: ClassVar[Mapping[str, str]] = {
+        "name": "RanPAC",
         "paper": "McDonnell et al. 2023",
         "link": "https://arxiv.org/abs/2307.02251",
     }

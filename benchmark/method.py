@@ -190,7 +190,7 @@ class Method:
     recipe: ClassVar[Mapping[str, Any]] = {}
     #: Options without effect on this method; they are refused when given.
     unused: ClassVar[frozenset[str]] = frozenset()
-    #: What `--list` and results say: `paper`, `authors`, `link`, `licence`; all optional.
+    #: What `--list` and results say: `name`, `paper`, `authors`, `link`, `licence`.
     about: ClassVar[Mapping[str, str]] = {}
     #: Modules that take long to import; the harness does it once for the processes of all phases.
     imports: ClassVar[tuple[str, ...]] = ()

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmark import isolation
-from benchmark.config import RunConfig
-from benchmark.find_method import describe_settings, find
+from benchmark.config import RunConfig, dashed
+from benchmark.find_method import describe
 from benchmark.options import parse
 from benchmark.registry import REGISTRY
 from mm_imagenet_r import command_line
@@ -113,17 +113,25 @@ def _settings_table(name: str, console: Console) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    method, preset = find(name)
+    found = describe(name)
     table = Table("--set", "default", "meaning", box=None, pad_edge=False)
-    chosen = method.presets.get(preset, {})
-    for key, default, text in describe_settings(method):
-        table.add_row(key, str(chosen.get(key, default)), escape(text))
-    summary = (method.__doc__ or "a method without a docstring").strip().splitlines()[0]
-    console.print(f"[bold]{escape(name)}[/]: {escape(summary)}")
+    for key, default, text in found.settings:
+        table.add_row(key, default, escape(text))
+    console.print(f"[bold]{escape(name)}[/] ({found.kind}): {escape(found.summary)}")
+    if source := ", ".join(v for k, v in found.about.items() if k != "name"):
+        console.print(escape(source))
+    if found.recipe:
+        console.print("its own defaults: " + escape(_listed(found.recipe)))
+    if found.unused:
+        console.print("without effect on it: " + ", ".join(f"--{dashed(n)}" for n in found.unused))
     console.print(table if table.rows else "It has no settings.")
-    for key, values in method.presets.items():
-        listed = ", ".join(f"{k}={v}" for k, v in values.items())
-        console.print(f"preset [bold]{escape(name.partition('@')[0])}@{key}[/]: {listed}")
+    for key, values in found.presets.items():
+        preset = f"{escape(name.partition('@')[0])}@{key}"
+        console.print(f"preset [bold]{preset}[/]: {_listed(values)}")
+
+
+def _listed(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key}={value}" for key, value in values.items())
 
 
 if __name__ == "__main__":

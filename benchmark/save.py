@@ -123,12 +123,12 @@ def card(result: Result) -> str:
     """The model card: what was learnt from what, how well, and how to use it."""
     from benchmark.report import command
     from benchmark.results.derive import given_config
-    from benchmark.wording import memory_words, order_words, phases_words, title_words
+    from benchmark.wording import memory_words, method_title, order_words, phases_words
 
     data, backbone = result["dataset"], result["backbone"]
     sizes = [len(phase["classes"]) for phase in result["phases"]]
     settings = ", ".join(f"{k}={v}" for k, v in result["method_settings"].items()) or "none"
-    name = title_words(result["method"]) + (f"@{result['preset']}" if result["preset"] else "")
+    name = method_title(result) + (f"@{result['preset']}" if result["preset"] else "")
     accuracy, average = (
         result["metrics"][key] for key in ("last_accuracy", "average_incremental_accuracy")
     )

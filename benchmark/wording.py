@@ -154,6 +154,11 @@ def title_words(name: str) -> str:
     return words.upper() if len(words) <= 4 else words[:1].upper() + words[1:]
 
 
+def method_title(result: Result) -> str:
+    """What a method calls itself, else its registered name as a title."""
+    return result["about"].get("name") or title_words(result["method"])
+
+
 def phases_words(sizes: Sequence[int]) -> str:
     """How the classes come.
 

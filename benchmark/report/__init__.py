@@ -27,9 +27,9 @@ from benchmark.wording import (
     MISSING,
     budget_sentence,
     counted,
+    method_title,
     order_words,
     phases_words,
-    title_words,
 )
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.files import write_atomic
@@ -61,7 +61,7 @@ def write_report(folder: Path, path: Path | None = None) -> Path:
     result = read(folder)
     predictions = read_predictions(folder / PREDICTIONS)
     items = read_gallery(folder)
-    name = title_words(result["method"])
+    name = method_title(result)
     body = join(
         _header(result),
         el(
@@ -107,7 +107,7 @@ def _header(result: Result) -> Html:
     return el(
         "header",
         el("p", "MM-ImageNet-R · run", class_="eyebrow"),
-        el("h1", title_words(result["method"]), preset),
+        el("h1", method_title(result), preset),
         el(
             "p",
             f"{sum(sizes)} classes of ",

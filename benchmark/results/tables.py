@@ -18,10 +18,10 @@ from benchmark.wording import (
     counted,
     exemplars_per_class,
     memory_words,
+    method_title,
     order_words,
     phases_words,
     spread_words,
-    title_words,
 )
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.hashes import json_sha256
@@ -302,7 +302,7 @@ def _labels(rows: dict[tuple[str, str, str], Result]) -> dict[tuple[str, str, st
         differing += [k for k in named if any(t.get(k) != named[k] for t in trained)]
         differing = list(dict.fromkeys(differing))
         extra = ", ".join(f"{k}={own[k]}" for k in differing)
-        name = title_words(result["method"]) + (f" @{preset}" if preset else "")
+        name = method_title(result) + (f" @{preset}" if preset else "")
         labels[key] = f"{name} ({extra})" if extra else name
     return labels
 
