@@ -1,8 +1,8 @@
 """What a phase costs beyond its work: its two processes, and the second prediction of 64 samples.
 
-Starting a process that only imports the model's module is timed for each way of starting one. Reading the method again
-for the test, and predicting with and without the second prediction, are timed in turn on a finished
-run of the embedded data, and stand beside its last phase.
+Starting a process that only imports the model's module is timed for each way of starting one.
+Reading the method again for the test, and predicting with and without the second prediction, are
+timed in turn on a finished run of the embedded data, and stand beside its last phase.
 
     python bench/phases.py [--repeats 7]
 """
@@ -24,7 +24,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmark import isolation
 from benchmark.config import RunConfig
 
-
 #: What a process imports that has nothing imported yet.
 MODEL = "transformers.models.vilt.modeling_vilt"
 
@@ -40,7 +39,9 @@ def processes(repeats: int, imports: tuple[str, ...]) -> None:
     for name in ("fork", "forkserver", "spawn"):
         isolation.start_method = lambda name=name: name  # type: ignore[misc]
         times = [
-            seconds(lambda: isolation.isolated(importlib.import_module, MODEL, lambda *_: None, imports))
+            seconds(
+                lambda: isolation.isolated(importlib.import_module, MODEL, lambda *_: None, imports)
+            )
             for _ in range(repeats if name != "spawn" else 2)
         ]
         first, rest = times[0], statistics.median(times[1:])

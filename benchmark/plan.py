@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark import results
 from benchmark.budget import Budget, make_budget
-from benchmark.cells import cells
+from benchmark.cells import cells, reference_run
 from benchmark.class_order import class_order
 from benchmark.config import Recipe, RunConfig, dashed, resolve_recipe
 from benchmark.data import Archive, ColumnNames, Data, open_data
 from benchmark.exemplar import StoredExemplar
 from benchmark.find_method import find, make_settings
 from benchmark.method import Method, MethodContext
+from benchmark.older_runs import finished_elsewhere
 from benchmark.options import from_mapping
 from benchmark.results.derive import given_config
 from benchmark.results.schema import Result
@@ -255,19 +256,23 @@ def command(config: RunConfig) -> str:
 
 
 def read_reference(config: RunConfig) -> Result:
-    """The result of the run whose numbers of exemplars are to be equalled.
+    """The result of the run whose numbers of exemplars are to be matched.
 
     Raises:
         UserError: That run is not finished.
     """
-    model = config.reference_run()
-    path = model.folder() / results.RESULT
-    if not path.exists():
-        raise UserError(
-            f"--match-exemplars-of {config.match_exemplars_of}: its result {path} is not there. "
-            "Run it first: " + command(dataclasses.replace(model, overwrite=False))
-        )
-    return results.read(path)
+    reference = reference_run(config)
+    folder = reference.folder()
+    if not (folder / results.RESULT).exists():
+        older = finished_elsewhere(reference)
+        if older is None:
+            raise UserError(
+                f"--match-exemplars-of {config.match_exemplars_of}: its result "
+                f"{folder / results.RESULT} is not there. Run it first: "
+                + command(dataclasses.replace(reference, overwrite=False))
+            )
+        folder = older
+    return results.read(folder)
 
 
 def counts_of(result: Result) -> tuple[Mapping[int, int], ...]:

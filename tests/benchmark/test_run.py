@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from running import Call, fail_in_phase, folders, outcome
 
-from benchmark import phase, results
+from benchmark import phase, results, run
 from benchmark.options import parse
 from benchmark.results.verify import verify
 
@@ -372,3 +372,25 @@ def test_a_tracker_that_is_not_installed_is_named(
         code, _, err = call("--tracker", tracker)
         assert code == 2
         assert f"pip install -e '.[{tracker}]'" in err
+
+
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [
+        ("ssf", ()),
+        ("exemplar_masking", ()),
+        ("ssf", ("--like", "exemplar_masking")),
+    ],
+)
+def test_a_run_that_an_older_version_finished_is_answered_as_done(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], method: str, options: tuple[str, ...]
+) -> None:
+    """By its command of then, former names included; nothing is trained, nothing is written."""
+    output = tmp_path / "runs"
+    shutil.copytree(Path(__file__).parents[1] / "fixtures" / "schema1", output)
+    former = {path: path.read_bytes() for path in output.rglob("*.json")}
+    words = f"--method {method} --phases 2 --epochs 1 --memory 0.5 --device cpu --output {output}"
+    given = [*words.split(), *("--match-exemplars-of" if o == "--like" else o for o in options)]
+    assert run.main(given) == 0
+    assert "done, by an older version: " in capsys.readouterr().out
+    assert {path: path.read_bytes() for path in output.rglob("*.json")} == former
