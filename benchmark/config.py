@@ -295,10 +295,13 @@ class RunConfig:
         Only what differs from the defaults takes part, so an option that is added later with a
         neutral default changes no fingerprint.
         """
+        return json_sha256({"defaults": DEFAULTS_VERSION, **self.changed()})
+
+    def changed(self) -> dict[str, Any]:
+        """What may change a result and differs from the defaults, as plain types."""
         (cell,) = self.cells()  # in which settings stand in one order and one way of writing
         default = RunConfig().identity()
-        changed = {k: v for k, v in cell.identity().items() if v != default[k]}
-        return json_sha256({"defaults": DEFAULTS_VERSION, **changed})
+        return {name: value for name, value in cell.identity().items() if value != default[name]}
 
     def folder(self) -> Path:
         """Where this cell's results lie: readable, and unique through the fingerprint."""

@@ -135,7 +135,7 @@ class Plan(Cell):
         """What a run is begun with, and may not be resumed without; see `RunFolder`."""
         return {
             "device": place.device,
-            "config": self.config.identity(),
+            "config": self.config.changed(),
             "data": self.data.data_sha256,
             "split": self.data.split_sha256,
             "method": method_sha256(self.method),
