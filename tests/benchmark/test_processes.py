@@ -18,6 +18,7 @@ from benchmark import processes, results
 from benchmark.results.records import PREDICTIONS, read_predictions
 from benchmark.results.verify import verify
 
+ROUNDING = {"atol": 1e-3, "rtol": 1e-3}
 ROOT = str(Path(processes.__file__).parents[1])
 SCRIPT = """
 import os, sys
@@ -72,14 +73,16 @@ def test_batches_are_shared_out_and_answers_come_in_order(
 def test_two_processes_give_what_one_gives(
     tmp_path: Path, call: Call, coloured: Path, vilt_folder: Path
 ) -> None:
-    """Two methods one after the other; on a machine without GPU, by `torchrun` as it stands."""
+    """Several methods one after the other; on a machine without GPU, by `torchrun` as it stands."""
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
     options = [
-        "--method", "replay", "exemplar_masking", "--backbone", str(vilt_folder), "--dataset",
+        "--method", "replay", "exemplar_masking", "icarl", "derpp", "l2p", "ease", "ranpac",
+        "--backbone", str(vilt_folder), "--dataset",
         str(coloured), "--phases", "2", "--epochs", "2", "--batch-size", "8", "--memory", "2",
         "--checkpoint-seconds", "0", "--set", "exemplar_masking.codec=jpeg",
-        "exemplar_masking.quality=60", "distillation=1",
+        "exemplar_masking.quality=60", "replay.distillation=1", "exemplar_masking.distillation=1",
+        "ranpac.adapt=false",  # a ridge on six samples a class turns rounding into other classes
     ]  # fmt: skip
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     done = subprocess.run(
@@ -101,10 +104,12 @@ def test_two_processes_give_what_one_gives(
         ]
         assert np.sum(np.array(guesses[0]) != np.array(guesses[1])) <= 1
         first, second = (load_file(next(f.glob("state/*.safetensors"))) for f in (one, two))
+        # Prompts and adapters begin at random or zero and see steep gradients: rounding grows.
+        coarse = {} if one.parent.name in ("replay", "exemplar_masking") else ROUNDING
         for name, tensor in first.items():
-            torch.testing.assert_close(second[name], tensor)
+            torch.testing.assert_close(second[name], tensor, **coarse)
         assert {p.name for p in one.rglob("*")} == {p.name for p in two.rglob("*")}
     written = (tmp_path / "rank0.txt").read_text().splitlines()
     assert (tmp_path / "rank1.txt").read_text() == ""
-    assert sum(".result.json." in path for path in written) == 2
-    assert done.stdout.count("phase  1/2") == 2
+    assert sum(".result.json." in path for path in written) == 7
+    assert done.stdout.count("phase  1/2") == 7
