@@ -272,6 +272,12 @@ def _training(result: Result) -> dict[str, Any]:
     return {key: value for key, value in config.items() if key not in hidden}
 
 
+def _asked(result: Result) -> dict[str, Any]:
+    """How a run was told to be trained: without what was left to the method's recipe."""
+    left = result["from_recipe"]
+    return {key: value for key, value in _training(result).items() if key not in left}
+
+
 def _own(result: Result) -> dict[str, Any]:
     """What makes a method's row besides its name; a preset is no more than its settings."""
     own = {**_training(result), **result["method_settings"], _CODE: result["method_sha256"][:8]}
@@ -289,7 +295,7 @@ def _identity(result: Result) -> str:
 def _labels(rows: dict[tuple[str, str, str], Result]) -> dict[tuple[str, str, str], str]:
     """Names within a scenario: method and preset, and the settings that tell namesakes apart.
 
-    How they were trained is said of all methods as soon as it differs between any two.
+    How they were told to be trained is said of all methods as soon as it differs between any two.
     """
     labels: dict[tuple[str, str, str], str] = {}
     for key, result in rows.items():
@@ -297,8 +303,8 @@ def _labels(rows: dict[tuple[str, str, str], Result]) -> dict[tuple[str, str, st
         kin = [r for k, r in rows.items() if k[:2] == key[:2] and (r["preset"] or "") == preset]
         flat, own = list(map(_own, kin)), _own(result)
         differing = [k for k in own if any(other.get(k) != own[k] for other in flat)]
-        trained = [_training(r) for k, r in rows.items() if k[0] == key[0]]
-        named = _training(result)
+        trained = [_asked(r) for k, r in rows.items() if k[0] == key[0]]
+        named = _asked(result)
         differing += [k for k in named if any(t.get(k) != named[k] for t in trained)]
         differing = list(dict.fromkeys(differing))
         extra = ", ".join(f"{k}={own[k]}" for k in differing)

@@ -175,7 +175,7 @@ def make_run(
         harness_sha256="4f" * 32,
         files=files,
         config={**asked.identity(), **recipe, **(config or {})},
-        from_recipe=list(recipe),
+        from_recipe=[name for name in recipe if name not in (config or {})],
         classifier="own" if others else "",
         dataset={
             "name": "shapes",
