@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from baselines.learner import Labelled, ViltLearner, require, setting
-from baselines.reservoir import reservoir
+from baselines.reservoir import let_pass
 from baselines.views import Batch, collate
 from benchmark.data import Sample
 from benchmark.exemplar import Exemplar, StoredExemplar
@@ -134,9 +134,7 @@ class DERpp(ViltLearner):
         costs += [memory.cost(_exemplar(sample, empty)) for sample in phase.train]
         # Exemplars differ in cost: there are as many slots as hold those of mean cost.
         slots = int(min(len(costs), total / max(math.fsum(costs) / len(costs), 1e-12)))
-        buffer = [int(i) for i in rng.permutation(len(old))][:slots]
-        stream = len(old) + rng.permutation(len(phase.train))
-        reservoir(buffer, stream.tolist(), self._seen, slots, lambda n: int(rng.integers(n)))
+        buffer = let_pass(len(old), len(phase.train), self._seen, slots, rng)
         self._seen += len(phase.train)
         buffer = [int(i) for i in rng.permutation(buffer)]
         spent = np.cumsum([costs[i] for i in buffer])

@@ -30,7 +30,7 @@ from baselines.quality import coverage, without_words
 from baselines.selection import Array
 from baselines.views import Batch, Preprocessor, View, collate
 from baselines.vilt import Encoded, Vilt
-from benchmark.training import learning_rate_factor
+from benchmark.method import learning_rate_factor
 from mm_imagenet_r import mini
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.mini.grammar import SLOTS, VALUES

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
+
 
 def reservoir(
     buffer: list[int], stream: Sequence[int], seen: int, slots: int, draw: Callable[[int], int]
@@ -11,8 +13,8 @@ def reservoir(
     """Let a stream pass by a reservoir (Vitter 1985), which is changed, and return the slots.
 
     Free slots are filled; then the sample number n, counted from 0, takes the slot drawn from
-    0..n, if there is such a slot. Of a stream as long as it likes all are kept with equal chance. A
-    reservoir that has got new slots fills them with what comes first.
+    0..n, if there is such a slot. While the number of slots stays what it is, all samples of the
+    stream are kept with equal chance.
 
     Args:
         buffer: What is held.
@@ -43,3 +45,33 @@ def reservoir(
                 buffer[slot] = item
         taken.append(slot)
     return taken
+
+
+def let_pass(old: int, new: int, seen: int, slots: int, rng: np.random.Generator) -> list[int]:
+    """Which samples a reservoir holds after a phase, whose slots may have become more or fewer.
+
+    Where slots were added, the new samples get the share of them that chance would give them of all
+    that came by; were they to fill what is free first, the reservoir would lean to the last phase.
+
+    Args:
+        old: Number of samples held; they count 0..old-1.
+        new: Number of samples that come by; they count on from there.
+        seen: How many came by before.
+        slots: How many can be held now.
+        rng: Draws everything.
+
+    Returns:
+        At most `slots` numbers, in no order.
+
+    >>> held = let_pass(20, 200, 200, 40, np.random.default_rng(0))
+    >>> len(held), sum(number < 20 for number in held)
+    (40, 20)
+    """
+    stream = [old + int(number) for number in rng.permutation(new)]
+    held = [int(number) for number in rng.permutation(old)]
+    if slots <= old:
+        held = held[:slots]
+        reservoir(held, stream, seen, slots, lambda n: int(rng.integers(n)))
+        return held
+    share = min(new, max(slots - old, int(rng.hypergeometric(new, seen, min(slots, new + seen)))))
+    return held[: slots - share] + stream[:share]

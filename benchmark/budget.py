@@ -53,8 +53,9 @@ class Budget:
             return exemplar.nbytes
         if self.currency == "exemplars":
             return 1.0
-        extra = len(exemplar.extra) / self.sample_bytes if exemplar.extra else 0.0
-        return exemplar.pixel_fraction + extra
+        # A caption goes with its picture; alone it is as much of a payload as anything else.
+        beside = len(exemplar.extra) + (0 if exemplar.image else len(exemplar.text))
+        return exemplar.pixel_fraction + (beside / self.sample_bytes if beside else 0.0)
 
     def allowance(self, label: int, phase: int, seen: int) -> float:
         """What class `label` may cost after `phase`, when `seen` classes share.

@@ -26,11 +26,13 @@ class Training:
         stages: Name, items, epochs and steps of each finished stage.
         loss: Points of their loss curves: step of the phase, mean loss since the point before.
         losses: Loss of each step of the stage under way.
+        parameters: Most that were trained in a stage.
     """
 
     stages: list[StageResult] = field(default_factory=list)
     loss: list[list[float]] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
+    parameters: int = 0
 
     @property
     def steps(self) -> int:
@@ -150,8 +152,11 @@ class Checkpoint:
 
 
 def _tensors(method: Method) -> dict[str, Any]:
-    transient = {k: v.detach().cpu().clone() for k, v in method.transient().items()}
-    return {"state": method.state(), "transient": transient}
+    parts = {"state": method.state(), "transient": method.transient()}
+    return {
+        part: {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
+        for part, tensors in parts.items()
+    }
 
 
 def _load(method: Method, tensors: dict[str, Any]) -> None:

@@ -86,8 +86,9 @@ def join(config: RunConfig, place: Place, meeting: str) -> Accelerator:
     """
     AcceleratorState._reset_state(reset_partial_state=True)
     if place.world > 1 and not torch.distributed.is_initialized():
-        # torchrun keeps the store for all phases, so that each needs names of its own in it.
+        # torchrun keeps the store for all phases and restarts: each needs names of its own in it.
         served = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+        attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
         store = TCPStore(
             os.environ["MASTER_ADDR"],
             int(os.environ["MASTER_PORT"]),
@@ -96,7 +97,7 @@ def join(config: RunConfig, place: Place, meeting: str) -> Accelerator:
         )
         torch.distributed.init_process_group(
             "nccl" if place.device == "cuda" else "gloo",
-            store=PrefixStore(meeting, store),
+            store=PrefixStore(f"{attempt}/{meeting}", store),
             rank=place.rank,
             world_size=place.world,
         )

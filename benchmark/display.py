@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,8 @@ from benchmark.wording import MISSING, bytes_words, seconds_words
 if TYPE_CHECKING:
     from benchmark.plan import Plan
     from benchmark.results.schema import PhaseRecord
+
+_REFRESH = 0.1  # seconds between two states of the progress bar
 
 
 def make_console(*, silent: bool = False) -> Console:
@@ -35,6 +38,7 @@ class Display:
         self._progress: Progress | None = None
         self._phases = 0
         self._accuracy = ""
+        self._shown = 0.0
 
     def notes(self, notes: Iterable[str]) -> None:
         """What a user should know about how the data were read."""
@@ -70,6 +74,10 @@ class Display:
             console=self.console,
             transient=True,
             disable=not self.console.is_terminal,
+            # No thread of its own: the processes of phases are forked from this one.
+            auto_refresh=False,
+            redirect_stdout=False,
+            redirect_stderr=False,
         )
         self._task = self._progress.add_task(
             "", total=self._phases, completed=finished, phase=f"{finished + 1}/{self._phases}",
@@ -139,3 +147,6 @@ class Display:
                 note=self._accuracy + note,
                 completed=completed,
             )
+            if time.monotonic() - self._shown > _REFRESH:
+                self._progress.refresh()
+                self._shown = time.monotonic()

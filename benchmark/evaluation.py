@@ -76,6 +76,8 @@ def evaluate(
     second = _predict(method, samples, chosen.tolist(), num_seen, accelerator, wanted, mates)
     again = dict(zip(chosen.tolist(), second, strict=True))
     names = list(first[0][0]) if first else [""]
+    if any(list(labels) != names for labels, _ in (*first, *second)):
+        raise ContractError("predict returned the scores of other classifiers for another batch")
     guesses = {name: [labels[name] for labels, _ in first] for name in names}
     tolerance = _TOLERANCE[accelerator.mixed_precision]
     different = [

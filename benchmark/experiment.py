@@ -22,6 +22,7 @@ from benchmark.randomness import stream
 from benchmark.results.schema import MemoryLedger, PhaseRecord
 from benchmark.run_folder import Learnt, RunFolder
 from benchmark.write_results import write_results
+from mm_imagenet_r.errors import UserError
 
 _LOGGED = 10  # steps from one loss that a tracker is told to the next
 
@@ -131,6 +132,13 @@ class Experiment:
             state=learnt["state"],
         )
         found = isolated(test, job, self.display.report, self.plan.method.imports)
+        former = list(self.folder.done[0]["predictions"]) if index else list(found.predictions)
+        if list(found.predictions) != former:
+            raise UserError(
+                f"{self.plan.config.method[0]}, phase {index + 1}, test: predict returned scores "
+                f"of {', '.join(found.predictions)}, but of {', '.join(former)} before: a method "
+                "has the same classifiers in every phase"
+            )
         predictions = {}
         for name, shuffled in found.predictions.items():
             guesses = [0] * len(shuffled)

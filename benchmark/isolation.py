@@ -17,6 +17,7 @@ import traceback
 import types
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -43,16 +44,36 @@ def start_method() -> str:
     torch = sys.modules.get("torch")
     if sys.platform != "linux":
         return "spawn"
-    if torch is None or _computes_nothing:
+    if torch is None:
         return "fork"
-    alone = torch.get_num_threads() == 1 and not torch.cuda.is_initialized()
-    return "fork" if alone else "forkserver"
+    alone = _computes_nothing or torch.get_num_threads() == 1
+    return "fork" if alone and not torch.cuda.is_initialized() else "forkserver"
 
 
 def computes_nothing() -> None:
     """Say that this process will compute nothing itself, as that of a command line does."""
     global _computes_nothing
     _computes_nothing = "torch" not in sys.modules
+
+
+@contextlib.contextmanager
+def foreign_code() -> Iterator[None]:
+    """Watch code that is not the harness's, such as the module of a method while it is imported.
+
+    If it starts threads, it has computed something, and forking is not safe any more.
+    """
+    global _computes_nothing
+    import torch  # noqa: F401  (its own threads, and those of NumPy, start here)
+
+    before = _threads()
+    yield
+    if _threads() > before:
+        _computes_nothing = False
+
+
+def _threads() -> int:
+    tasks = Path("/proc/self/task")
+    return len(list(tasks.iterdir())) if tasks.is_dir() else threading.active_count()
 
 
 _computes_nothing = False

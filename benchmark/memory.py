@@ -32,7 +32,7 @@ class RawSize(NamedTuple):
     caption: int
 
 
-class BudgetError(RuntimeError):
+class BudgetError(ContractError):
     """A method tried to keep more than its budget; a fault of the method, never of the user."""
 
 
@@ -127,6 +127,7 @@ class MemoryStore:
         self._chosen: set[int] = set()
         self._open = False
         self._raw: Mapping[str, RawSize] | None = None
+        self._sizes: dict[str, RawSize] = {}  # of what is kept, where bytes are not charged
         for key, entry in (manifest or {}).items():
             self._read(int(key), entry)
 
@@ -151,12 +152,28 @@ class MemoryStore:
         """
         self.phase, self.num_seen, self._raw, self._open = phase, num_seen, samples, may_keep
         self._chosen.clear()
-        for label, kept in () if self._shared else list(self._classes.items()):
+        if self._shared:
+            self._shrink_together()
+            return
+        for label, kept in list(self._classes.items()):
             stay = len(kept)
             while stay and self._cost(kept[:stay]) > self.allowance(label):
                 stay -= 1
             if stay < len(kept):
                 self._write(label, kept[:stay])
+
+    def _shrink_together(self) -> None:
+        """Where only the total binds, the classes that cost most give up their last exemplars."""
+        total = self.budget.total(self.phase, self.num_seen)
+        held = {label: list(kept) for label, kept in self._classes.items()}
+        costs = {label: self._cost(kept) for label, kept in held.items()}
+        while costs and math.fsum(costs.values()) > total:
+            label = max(costs, key=lambda label: (costs[label], label))
+            held[label].pop()
+            costs[label] = self._cost(held[label])
+        for label, kept in held.items():
+            if len(kept) < len(self._classes[label]):
+                self._write(label, kept)
 
     def allowance(self, label: int) -> float:
         """What a class may cost now, in the budget's currency; nothing before it is seen."""
@@ -200,6 +217,7 @@ class MemoryStore:
                 "file": self._files[label],
                 "bytes": sum(one.exemplar.nbytes for one in kept),
                 "sources": [[one.file_name, one.codec] for one in kept],
+                "raw": [self._sizes.get(one.file_name) for one in kept],
             }
             for label, kept in sorted(self._classes.items())
         }
@@ -278,7 +296,8 @@ class MemoryStore:
             if one.file_name not in self._raw:
                 raise ContractError(f"{one.file_name!r} is no sample of this phase")
             if self.budget.currency != "bytes":
-                _refuse_too_long(one, self._raw[one.file_name])
+                self._sizes[one.file_name] = self._raw[one.file_name]
+                _refuse_too_long(one, self._sizes[one.file_name])
         return one
 
     def _recoded(
@@ -287,14 +306,10 @@ class MemoryStore:
         assert one.old is not None
         if one.old not in held:
             raise ContractError("the old exemplar of another encoding is none that is kept")
-        payload, before = (
-            len(e.image) + len(e.text) + len(e.extra) for e in (one.exemplar, one.old)
-        )
-        if self.budget.currency != "bytes" and payload > before:
-            raise ContractError(
-                f"another encoding of {payload} bytes is longer than the old one of {before}"
-            )
-        return StoredExemplar(one.exemplar, held[one.old].file_name, one.codec)
+        again = StoredExemplar(one.exemplar, held[one.old].file_name, one.codec)
+        if again.file_name in self._sizes:
+            _refuse_too_long(again, self._sizes[again.file_name])
+        return again
 
     def _cost(self, kept: Iterable[StoredExemplar]) -> float:
         return math.fsum(self.budget.cost(one.exemplar) for one in kept)
@@ -321,6 +336,9 @@ class MemoryStore:
                 "--overwrite to run it again"
             )
         self._files[label] = entry["file"]
+        for (file_name, _), raw in zip(entry["sources"], entry["raw"], strict=True):
+            if raw is not None:
+                self._sizes[file_name] = RawSize(*raw)
         self._classes[label] = [
             StoredExemplar(exemplar, *source)
             for exemplar, source in zip(read_records(data), entry["sources"], strict=True)

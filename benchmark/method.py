@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from benchmark.data import Sample, Samples
     from benchmark.exemplar import Exemplar
 from benchmark.memory import Memory
+
+_WARM_UP = 0.1  # share of a stage's steps in which the learning rate rises
 
 #: `replay` keeps exemplars, `memory-free` none, `bound` is what methods are measured against.
 Kind = Literal["replay", "memory-free", "bound"]
@@ -118,6 +121,18 @@ class Progress:
         0.25
         """
         return self.step / self.steps
+
+
+def learning_rate_factor(step: int, steps: int) -> float:
+    """Linear warm-up over the first tenth, then a cosine to zero.
+
+    >>> [round(learning_rate_factor(s, 100), 3) for s in (0, 9, 10, 55, 99)]
+    [0.1, 1.0, 1.0, 0.5, 0.0]
+    """
+    warm = max(1, round(_WARM_UP * steps))
+    if step < warm:
+        return (step + 1) / warm
+    return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
 
 
 @dataclass(frozen=True)
@@ -271,8 +286,6 @@ class Method:
 
     def schedule(self, step: int, steps: int) -> float:
         """Factor of the learning rate at a step; by default warm-up over a tenth, then a cosine."""
-        from benchmark.training import learning_rate_factor
-
         return learning_rate_factor(step, steps)
 
     def state(self) -> dict[str, torch.Tensor]:

@@ -11,7 +11,7 @@ from benchmark.config import RunConfig, resolve_recipe
 from benchmark.find_method import find
 from benchmark.legacy import legacy_folders
 from benchmark.results.io import RESULT, read
-from benchmark.source_hash import harness_sha256, method_sha256
+from benchmark.source_hash import harness_sha256, sources_sha256
 from mm_imagenet_r.errors import UserError
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def age(folder: Path, plan: Plan) -> str:
         plan: What was asked for today.
     """
     result = read(folder)
-    today = method_sha256(plan.method), harness_sha256()
+    today = sources_sha256(plan.sources.values()), harness_sha256()
     if (result["method_sha256"], result["harness_sha256"]) == today:
         return ""
     changed = changed_settings(result["method_settings"], plan.settings)

@@ -120,6 +120,8 @@ def learn(job: LearnJob, tell: Report) -> Learnt:
         clock, folder = _Clock(), RunFolder(job.folder, writes=accelerator.is_main_process)
         tell("stage", index, "looking at the new samples")
         store = _store(job, manifest, writes=folder.writes)
+        if job.before:  # until it is opened, the memory is that of the phase before
+            store.phase, store.num_seen = index - 1, job.new.start
         method = _method(job, accelerator)
         folder.check_identity(backbone=method.provenance())
         if job.before and not sees_all_data:
@@ -160,9 +162,7 @@ def learn(job: LearnJob, tell: Report) -> Learnt:
             "memory": store.manifest(),
             "stored": store.selected(),
             "outside_memory": outside,
-            "trainable_parameters": sum(
-                p.numel() for p in method.model.parameters() if p.requires_grad
-            ),
+            "trainable_parameters": training.parameters,
             "gallery": gallery,
             "state": info,
             "hardware": hardware(
@@ -195,7 +195,9 @@ def restore(job: TestJob, accelerator: Accelerator) -> Method:
     store = _store(job, job.memory, writes=False)
     store.num_seen, store.phase = job.num_seen, job.index
     method = _method(job, accelerator)
-    _load(method, RunFolder(job.folder, writes=False).tensors(job.index), job.state)
+    folder = RunFolder(job.folder, writes=False)
+    folder.check_backbone(method.provenance())
+    _load(method, folder.tensors(job.index), job.state)
     method.model.eval()
     with seeded(stream(job.cell.config.seeds[0], "harness/begin test", job.index)):
         method.begin_test(job.num_seen, Memory(store))

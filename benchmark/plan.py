@@ -22,7 +22,7 @@ from benchmark.older_runs import finished_elsewhere
 from benchmark.options import from_mapping
 from benchmark.results.derive import given_config
 from benchmark.results.schema import Result
-from benchmark.source_hash import harness_sha256, method_sha256
+from benchmark.source_hash import harness_sha256, method_sources, sources_sha256
 from benchmark.wording import amount_words
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.files import check_writable
@@ -118,11 +118,13 @@ class Plan(Cell):
 
     Attributes:
         data: Labels are positions in the class order.
+        sources: The files that the method is written in, as they were when it was imported.
         reference: The result whose numbers of exemplars are matched, None without.
         notes: What a user should know before it runs.
     """
 
     data: Data
+    sources: Mapping[str, bytes]
     reference: Result | None = None
     notes: tuple[str, ...] = ()
 
@@ -138,7 +140,7 @@ class Plan(Cell):
             "config": self.config.changed(),
             "data": self.data.data_sha256,
             "split": self.data.split_sha256,
-            "method": method_sha256(self.method),
+            "method": sources_sha256(self.sources.values()),
             "harness": harness_sha256(),
             "counts": json_sha256(self.budget.counts),
         }
@@ -210,7 +212,10 @@ def make_plans(config: RunConfig) -> list[Plan]:
             reference = read_reference(one)
             budget = Budget(0, "exemplars", one.growth, 1.0, counts=counts_of(reference))
         cell = find_cell(one, sizes, budget)
-        plans.append(Plan(**vars(cell), data=data, reference=reference, notes=notes))
+        sources = method_sources(cell.method)
+        plans.append(
+            Plan(**vars(cell), data=data, sources=sources, reference=reference, notes=notes)
+        )
     return plans
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark import isolation
 from benchmark.config import RunConfig, dashed
-from benchmark.find_method import describe
+from benchmark.find_method import describe, find
 from benchmark.options import parse
 from benchmark.registry import REGISTRY
 from mm_imagenet_r import command_line
@@ -51,6 +51,9 @@ def run(config: RunConfig) -> list[Path]:
     """
     from benchmark.plan import check, make_plans
 
+    with isolation.foreign_code():
+        for name in (*config.method, *filter(None, [config.match_exemplars_of])):
+            find(name)
     check(config)
 
     from benchmark import report, results

@@ -119,10 +119,15 @@ class RunFolder:
     def clear(self) -> None:
         """Throw away an earlier run; the lock stays.
 
+        The result goes first and what the run was begun with last: whatever a kill leaves is no
+        finished run, and none of another configuration's.
+
         Raises:
             UserError: A file cannot be removed.
         """
-        for path in self.path.iterdir() if self.writes else ():
+        order = {results.RESULT: 0, "run.json": 2}
+        there = sorted(self.path.iterdir(), key=lambda p: order.get(p.name, 1))
+        for path in there if self.writes else ():
             try:
                 if path.is_dir():
                     shutil.rmtree(path)
@@ -153,6 +158,18 @@ class RunFolder:
                 )
         if self.writes and not facts.keys() <= known.keys():
             write_atomic(path, json.dumps(facts | known, indent=1).encode())
+
+    def check_backbone(self, backbone: Any) -> None:
+        """Refuse another backbone than the run was begun with, be it finished or not.
+
+        Raises:
+            UserError: It is another one.
+        """
+        if self.identity("backbone") != backbone:
+            raise UserError(
+                f"{self.path} was begun with another backbone than {backbone['name']} is now: put "
+                "the former one back"
+            )
 
     def identity(self, name: str) -> Any:
         """A fact that `check_identity` remembered."""
@@ -241,7 +258,7 @@ class RunFolder:
             wanted |= {self.path / "memory" / entry["file"] for entry in manifest.values()}
         for name in ("state", "memory"):
             for path in (self.path / name).glob("*"):
-                if path not in wanted:
+                if path not in wanted and not path.is_dir():
                     path.unlink()
         source = self.path / "source"
         below = (path for path in source.rglob("*") if path.is_dir())

@@ -60,6 +60,7 @@ def save(run: Path, folder: Path) -> None:
     """
     from benchmark import results
     from benchmark.plan import find_cell_of
+    from benchmark.source_hash import method_sha256
 
     result = results.read(run)
     if result["schema_version"] == 1 or not result["complete"]:
@@ -71,6 +72,11 @@ def save(run: Path, folder: Path) -> None:
         raise UserError(f"{folder} is there already and not empty: name another folder")
     check_writable(folder)
     cell = find_cell_of(result)
+    if method_sha256(cell.method) != result["method_sha256"]:
+        raise UserError(
+            f"{run} was made by another version of the method's code (a copy is in its source/): "
+            "what it would save now is not what was tested. Use that version, or run it again"
+        )
     with _new_folder(folder) as target:
         _save(run, result, cell, target)
         write_atomic(target / "README.md", card(result).encode())

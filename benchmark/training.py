@@ -28,7 +28,6 @@ from benchmark.memory import ContractError, Memory
 from benchmark.method import Method, PhaseData, Progress, Stage
 from benchmark.randomness import seeded, stream
 
-_WARM_UP = 0.1
 #: Told after each step: name of the stage, steps done, steps in all, loss.
 Report = Callable[[str, int, int, float], None]
 
@@ -137,7 +136,7 @@ def train_phase(
             if number and not saved.step and accelerator.is_main_process:
                 saved.write()
             steps = _steps(method, phase, memory, number, stage, recipe, config, accelerator)
-            rate = stage.learning_rate or recipe.learning_rate
+            rate = recipe.learning_rate if stage.learning_rate is None else stage.learning_rate
             _train_stage(method, stage, steps, rate, recipe, saved, accelerator, report)
             saved.finish_stage(
                 {
@@ -184,6 +183,8 @@ def _train_stage(
     config, (phase, number) = steps.config, steps.where
     groups = method.parameter_groups(recipe.weight_decay)
     parameters = [p for group in groups for p in group["params"]]
+    count = sum(p.numel() for p in parameters)
+    saved.training.parameters = max(saved.training.parameters, count)
     optimizer = accelerator.prepare(method.optimizer(groups, learning_rate))
     peaks = [group["lr"] for group in optimizer.param_groups]
     saved.begin_stage(optimizer, accelerator, len(steps))
@@ -223,18 +224,6 @@ def _train_stage(
                 saved.write()
             written = time.monotonic()
     accelerator.free_memory()  # it would hold on to the optimizer of every stage
-
-
-def learning_rate_factor(step: int, steps: int) -> float:
-    """Linear warm-up over the first tenth, then a cosine to zero.
-
-    >>> [round(learning_rate_factor(s, 100), 3) for s in (0, 9, 10, 55, 99)]
-    [0.1, 1.0, 1.0, 0.5, 0.0]
-    """
-    warm = max(1, round(_WARM_UP * steps))
-    if step < warm:
-        return (step + 1) / warm
-    return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
 
 
 def reduce_gradients(

@@ -17,7 +17,6 @@ from benchmark.results import records
 from benchmark.results.file_check import SOURCE, STATE
 from benchmark.results.schema import BackboneInfo, BudgetInfo, PhaseRecord, ReferenceRun, ResultFile
 from benchmark.run_folder import RunFolder
-from benchmark.source_hash import method_sources
 from mm_imagenet_r.files import write_atomic
 from mm_imagenet_r.hashes import json_sha256
 
@@ -51,7 +50,7 @@ def write_results(plan: Plan, folder: RunFolder) -> None:
         for picture in phase["gallery"]
     ]
     write_atomic(folder.path / "gallery.json", json.dumps(gallery).encode())
-    for name, source in method_sources(plan.method).items():
+    for name, source in plan.sources.items():
         path = folder.path / SOURCE / name
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, source)

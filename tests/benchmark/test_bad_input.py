@@ -244,12 +244,12 @@ def test_a_method_that_changed_since_the_run_began(
     with monkeypatch.context() as patch:
         fail_in_phase(patch, 1, KeyboardInterrupt())
         call(*options)
-    for name, which in (("method_sha256", "method"), ("harness_sha256", "harness")):
+    for name, which in (("sources_sha256", "method"), ("harness_sha256", "harness")):
         with monkeypatch.context() as patch:
             patch.setattr(plan, name, lambda *_: "another")
             refused(call(*options), f"another version of the {which}'s code")
     assert call(*options)[0] == 0
-    monkeypatch.setattr(older_runs, "method_sha256", lambda method: "another")
+    monkeypatch.setattr(older_runs, "sources_sha256", lambda sources: "another")
     code, out, _ = call(*options)
     assert code == 0
     assert "done, by an older version: " in out

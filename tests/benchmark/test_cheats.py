@@ -24,6 +24,12 @@ from benchmark.method import Method
 from {stem} import MeanColour
 
 HELD = []
+
+
+def attribute(place):
+    if not hasattr(place, "held_by_cheat"):
+        setattr(place, "held_by_cheat", [])
+    return place.held_by_cheat
 """
 
 
@@ -95,10 +101,11 @@ def test_a_prediction_that_depends_on_others_is_refused(cheat: Call, body: str) 
 CARRIERS = {
     "a global": "HELD",
     "a class attribute": "type(self).held",
-    "an attribute of the context": "self.context.__dict__.setdefault('held', HELD)",
-    "an attribute of the settings": "type(self.settings).__dict__.get('held', HELD)",
-    "a module of the harness": "sys.modules['benchmark.method'].__dict__.setdefault('held', HELD)",
-    "the interpreter": "sys.__dict__.setdefault('held', HELD)",
+    "an attribute of a base class": "attribute(MeanColour)",
+    "an attribute of the context's class": "attribute(type(self.context))",
+    "an attribute of the settings' class": "attribute(type(self.settings))",
+    "a module of the harness": "attribute(sys.modules['benchmark.method'])",
+    "the interpreter": "attribute(sys)",
 }
 
 
@@ -106,7 +113,7 @@ CARRIERS = {
 def test_nothing_left_in_python_reaches_another_phase_or_the_test(cheat: Call, place: str) -> None:
     """Whole samples and the phase itself are put there; the process ends, and it with them."""
     code, _, err = cheat(f"""
-        held = HELD
+        held = []
         def carrier(self):
             return {place}
         def begin_phase(self, phase, memory):

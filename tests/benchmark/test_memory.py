@@ -248,19 +248,34 @@ def test_extra_payload_is_charged_where_samples_are_counted(tmp_path: Path) -> N
     assert memory.ledger()["cost"] == pytest.approx(0.5, abs=1e-4)
 
 
-def test_an_old_exemplar_may_be_encoded_again_but_never_longer(tmp_path: Path) -> None:
-    memory = MemoryStore(tmp_path, Budget(2, "samples", "per-class", 1.0, 4000.0))
-    memory.open_phase(0, 1)
+def test_an_old_exemplar_may_be_encoded_again_as_what_its_pixels_can_be(tmp_path: Path) -> None:
+    budget = Budget(2, "samples", "per-class", 1.0, 4000.0)
+    memory = MemoryStore(tmp_path, budget)
+    memory.open_phase(0, 1, {"0/0.jpg": RawSize(pixels=1000, file=900, caption=10)})
     memory.keep(0, kept(0, [50]))
+    memory = MemoryStore(tmp_path, budget, memory.manifest())
     memory.open_phase(1, 2, {})
     (old,) = (one.exemplar for one in memory.of_class(0))
-    shorter, longer = (Exemplar(0, bytes(n), b"") for n in (40, 60))
+    shorter, longer = Exemplar(0, bytes(40), b""), Exemplar(0, bytes(60), b"")
+    claimed = Exemplar(0, bytes(400), b"", pixel_fraction=1e-9)
     (now,) = memory.keep(0, [StoredExemplar(shorter, codec="webp", old=old)])
     assert (now.file_name, now.codec) == ("0/0.jpg", "webp")
-    with pytest.raises(ContractError, match="60 bytes is longer than the old one of 40"):
-        memory.keep(0, [StoredExemplar(longer, old=shorter)])
+    assert len(memory.keep(0, [StoredExemplar(longer, old=shorter)])) == 1
+    with pytest.raises(ContractError, match=r"the image kept of 0/0\.jpg is 400 bytes long"):
+        memory.keep(0, [StoredExemplar(claimed, old=longer)])
     with pytest.raises(ContractError, match="none that is kept"):
         memory.keep(0, [StoredExemplar(shorter, old=old)])
+
+
+def test_classes_that_share_give_up_what_a_smaller_total_does_not_hold(tmp_path: Path) -> None:
+    counts: tuple[dict[int, int], ...] = ({0: 4, 1: 4}, {0: 2, 1: 1})
+    memory = MemoryStore(tmp_path, Budget(0, "exemplars", "total", 1.0, counts=counts), shared=True)
+    memory.open_phase(0, 2)
+    memory.keep(0, kept(0, [5] * 6))
+    memory.keep(1, kept(1, [5] * 2))
+    memory.open_phase(1, 2)
+    assert [len(memory.of_class(label)) for label in (0, 1)] == [2, 1]
+    assert memory.ledger()["cost"] == 3
 
 
 @pytest.mark.parametrize("growth", ["per-class", "total"])

@@ -22,8 +22,15 @@ from benchmark.evaluation import evaluate
 from benchmark.exemplar import Exemplar, StoredExemplar
 from benchmark.find_method import find
 from benchmark.memory import ContractError, Memory, MemoryStore
-from benchmark.method import Method, MethodContext, NoSettings, PhaseData, Stage
-from benchmark.training import StageSteps, learning_rate_factor, reduce_gradients, train_phase
+from benchmark.method import (
+    Method,
+    MethodContext,
+    NoSettings,
+    PhaseData,
+    Stage,
+    learning_rate_factor,
+)
+from benchmark.training import StageSteps, reduce_gradients, train_phase
 from mm_imagenet_r.errors import UserError
 
 CONFIG = RunConfig(device="cpu", epochs=3, batch_size=8, micro_batches=4, checkpoint_seconds=0)
