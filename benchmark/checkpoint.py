@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
+from benchmark.memory import ContractError
 from benchmark.method import Method
 from benchmark.results.schema import StageResult
 from mm_imagenet_r.errors import UserError
@@ -153,6 +154,12 @@ class Checkpoint:
 
 def _tensors(method: Method) -> dict[str, Any]:
     parts = {"state": method.state(), "transient": method.transient()}
+    for part, tensors in parts.items():
+        for name, value in tensors.items():
+            if not isinstance(value, torch.Tensor):
+                raise ContractError(
+                    f"{part} returned {name!r}: {type(value).__name__}, not a tensor"
+                )
     return {
         part: {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
         for part, tensors in parts.items()

@@ -265,6 +265,7 @@ class RunConfig:
             "method": tuple(map(method_name, self.method)),
             "match_exemplars_of": self.match_exemplars_of and method_name(self.match_exemplars_of),
             **{k: (p := getattr(self, k)) and Path(same_path(str(p))) for k in _FILES},
+            "output": Path(self.output),
             "split_name": self.split_name and canonical(self.split_name),
             "dataset": same_path(_FULL.get(self.dataset, self.dataset), NAMED["dataset"]),
             "backbone": same_path(self.backbone, NAMED["backbone"]),

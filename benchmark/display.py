@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
 from benchmark.results.schema import MemoryLedger
-from benchmark.wording import MISSING, bytes_words, seconds_words
+from benchmark.wording import MISSING, bytes_words, counted, seconds_words
 
 if TYPE_CHECKING:
     from benchmark.plan import Plan
@@ -46,7 +46,7 @@ class Display:
             self.console.print(f"note: {note}", markup=False)
 
     def start(self, plan: Plan, finished: int) -> None:
-        """A run begins, or goes on."""
+        """A run begins, or is resumed."""
         config, data = plan.config, plan.data
         self._plan, self._phases, self._accuracy = plan, len(plan.sizes), ""
         if plan.method.sees_all_data:
@@ -57,8 +57,9 @@ class Display:
             memory = f"memory {config.memory} in {config.currency}, {config.growth}"
         self.console.print(
             f"[bold]{escape(config.method[0])}[/] on {escape(config.dataset)}: {data.num_classes} "
-            f"classes in {self._phases} phases, {len(data.train)} training and {len(data.test)} "
-            f"{config.evaluate_on} samples, {escape(memory)}, seed {config.seeds[0]}"
+            f"classes in {counted(self._phases, 'phase')}, {len(data.train)} training and "
+            f"{len(data.test)} {config.evaluate_on} samples, {escape(memory)}, "
+            f"seed {config.seeds[0]}"
         )
         if finished:
             self.console.print(f"resuming after phase {finished} of {self._phases}")

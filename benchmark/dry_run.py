@@ -12,10 +12,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from benchmark.devices import Place
+from benchmark.method import Method
 from benchmark.plan import Plan, command
 from benchmark.randomness import seeded, stream
 from benchmark.run_folder import RunFolder
-from benchmark.wording import bytes_words
+from benchmark.wording import MISSING, bytes_words
 
 
 def print_plans(plans: list[Plan], place: Place, console: Console) -> None:
@@ -46,7 +47,7 @@ def phase_table(plan: Plan) -> Table:
     """Classes, samples and least number of training steps of each phase.
 
     Steps count new samples and as many exemplars as whole ones fit; methods that fit more take
-    more.
+    more. A method with stages of its own says how many there are only while it runs.
     """
     config, data = plan.config, plan.data
     columns = (
@@ -58,18 +59,21 @@ def phase_table(plan: Plan) -> Table:
         "steps (least)",
     )
     table = Table(*columns, box=None, pad_edge=False)
-    total = 0
+    total, plain = 0, plan.method.stages is Method.stages
     for index in range(len(plan.sizes)):
         new = plan.classes(index)
         train = len(data.train.of_classes(range(new.stop) if plan.method.sees_all_data else new))
         exemplars = 0
-        if index and not plan.method.sees_all_data:
+        if index and plan.method.kind == "replay":
             exemplars = sum(_whole(plan, label, index - 1, new.start) for label in range(new.start))
         steps = plan.recipe.epochs * math.ceil((train + exemplars) / config.batch_size)
         total += steps
+        shown = steps if plain else MISSING
         test = len(data.test.of_classes(range(new.stop)))
-        table.add_row(*map(str, (index + 1, len(new), train, exemplars, test, steps)))
-    table.add_row("all", str(data.num_classes), str(len(data.train)), "", "", str(total))
+        table.add_row(*map(str, (index + 1, len(new), train, exemplars, test, shown)))
+    table.add_row(
+        "all", str(data.num_classes), str(len(data.train)), "", "", str(total if plain else MISSING)
+    )
     return table
 
 
@@ -110,6 +114,8 @@ def _memory_words(plan: Plan) -> str:
     room = budget.allowance(0, len(plan.sizes) - 1, classes)
     if plan.method.sees_all_data:
         return "memory: none, it sees all data of the phases so far at once"
+    if plan.method.kind != "replay":
+        return "memory: none, the method keeps no sample"
     if config.match_exemplars_of is not None:
         count = sum(budget.counts[-1].values())
         return f"memory at the end: {count} exemplars, as {config.match_exemplars_of} keeps"

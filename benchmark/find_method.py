@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmark.config import method_name
+from benchmark.config import RunConfig, method_name
 from benchmark.legacy import RENAMED_SETTINGS
-from benchmark.method import Method
+from benchmark.method import Kind, Method
 from benchmark.options import convert
 from benchmark.registry import REGISTRY
 from benchmark.source_hash import harness_sha256, method_sha256, method_sources
@@ -54,12 +54,25 @@ def find(name: str) -> tuple[type[Method], str]:
         )
     if not (isinstance(found, type) and issubclass(found, Method)):
         raise UserError(f"{address} is not a method: {_DERIVE}")
+    _check_declarations(found)
     if preset and preset not in found.presets:
         raise UserError(
             f"{name.partition('@')[0]} has no preset {preset!r}: "
             + (did_you_mean(preset, found.presets) if found.presets else "it has none")
         )
     return found, preset
+
+
+def _check_declarations(method: type[Method]) -> None:
+    """Refuse what a class says of itself that nobody would understand."""
+    kinds = typing.get_args(Kind)
+    if method.kind not in kinds:
+        raise UserError(
+            f"{method.__name__}.kind is {method.kind!r}: {did_you_mean(str(method.kind), kinds)}"
+        )
+    options = [spec.name for spec in dataclasses.fields(RunConfig)]
+    for name in sorted(method.unused - set(options)):
+        raise UserError(f"{method.__name__}.unused has {name!r}: {did_you_mean(name, options)}")
 
 
 def make_settings(
@@ -191,6 +204,8 @@ def _load_file(path: Path) -> Any:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # where dataclasses and type hints look their module up
+    if (beside := str(path.resolve().parent)) not in sys.path:
+        sys.path.append(beside)  # as for a script, modules beside the file are found
     try:
         spec.loader.exec_module(module)
     except BaseException as error:

@@ -11,6 +11,7 @@ import contextlib
 import multiprocessing
 import os
 import pickle
+import signal
 import sys
 import threading
 import traceback
@@ -24,6 +25,7 @@ T = TypeVar("T")
 #: Told of what goes on: the name of a method of `benchmark.display.Display` and its arguments.
 Report = Callable[..., None]
 
+_PATIENCE = 5.0  # seconds in which a process that has answered may end by itself
 _DONE, _REPORT, _RAISED = "done", "report", "raised"
 
 
@@ -126,10 +128,14 @@ def isolated(
         raise
     finally:
         here.close()
-        process.join()
+        process.join(_PATIENCE)
+        if process.is_alive():  # a thread of the method's own that does not end
+            process.kill()
+            process.join()
 
 
 def _child(connection: Connection, work: Callable[[Any, Report], T], job: Any) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the parent's handler is not for this process
     threading.Thread(target=_follow_parent, daemon=True).start()
     try:
         result = work(job, lambda *told: connection.send((_REPORT, told)))

@@ -284,6 +284,11 @@ class MemoryStore:
                     "hand in StoredExemplar(exemplar, file_name) for a new one"
                 )
             return held[one]
+        if not isinstance(one, StoredExemplar):
+            raise ContractError(
+                f"{type(one).__name__} was handed in for class {label}: hand in "
+                "StoredExemplar.whole(sample), or StoredExemplar(exemplar, file_name)"
+            )
         if one.exemplar.label != label:
             raise ContractError(
                 f"an exemplar of class {one.exemplar.label} was handed in for {label}"

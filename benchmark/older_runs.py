@@ -52,7 +52,7 @@ def changed_settings(stored: Mapping[str, Any], settings: Any) -> list[str]:
     """
     today = dataclasses.asdict(settings)
     return [
-        f"{name} was {stored[name]}, is {value}"
+        f"the default of {name} was {stored[name]} then and is {value} now"
         for name, value in today.items()
         if name in stored and stored[name] != (list(value) if isinstance(value, tuple) else value)
     ]
@@ -66,8 +66,10 @@ def age(folder: Path, plan: Plan) -> str:
         plan: What was asked for today.
     """
     result = read(folder)
-    today = sources_sha256(plan.sources.values()), harness_sha256()
-    if (result["method_sha256"], result["harness_sha256"]) == today:
+    own = result["method_sha256"] != sources_sha256(plan.sources.values())
+    harness = result["harness_sha256"] != harness_sha256()
+    if not own and not harness:
         return ""
+    which = "" if own and harness else f" of the {'method' if own else 'harness'}'s code"
     changed = changed_settings(result["method_settings"], plan.settings)
-    return "; ".join(["by an older version", *(f"its {words}" for words in changed)])
+    return "; ".join([f"by an older version{which}, with the figures of then", *changed])

@@ -175,7 +175,7 @@ def learn(job: LearnJob, tell: Report) -> Learnt:
 
 
 def test(job: TestJob, tell: Report) -> Evaluation:
-    """Make the method anew from its tensors and the memory, and predict.
+    """Make the method again from its tensors and the memory, and predict.
 
     Raises:
         UserError: The method breaks its contract, or a file is not as it was written.
@@ -235,6 +235,10 @@ def _process(job: LearnJob | TestJob, doing: str) -> Iterator[Accelerator]:
             accelerator.wait_for_everyone()
     except ContractError as error:
         raise UserError(f"{config.method[0]}, phase {job.index + 1}, {doing}: {error}") from error
+    except Exception as error:
+        if not isinstance(error, UserError):
+            error.add_note(f"in {config.method[0]}, phase {job.index + 1}, {doing}")
+        raise
     finally:
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
@@ -253,7 +257,7 @@ def _load(method: Method, path: Path, info: StateInfo) -> None:
     except (ValueError, KeyError, RuntimeError) as error:
         raise ContractError(
             f"a fresh object does not take back its own state: {error}. Does load_state make room "
-            "for what begin_phase adds?"
+            "for what begin_phase adds, or was something frozen when the phase ended?"
         ) from error
 
 

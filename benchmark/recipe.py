@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mm_imagenet_r.errors import UserError, did_you_mean
+
 if TYPE_CHECKING:
     from benchmark.config import RunConfig
     from benchmark.method import Method
@@ -37,13 +39,16 @@ def resolve_recipe(config: RunConfig, method: type[Method]) -> Recipe:
     """What was given, else the method's recipe, else the project's defaults.
 
     Raises:
-        ValueError: The method's `recipe` has other keys than these four.
+        UserError: The method's `recipe` has other keys than these four, or an unknown tuning.
     """
     if wrong := sorted(set(method.recipe) - set(RECIPE)):
-        raise ValueError(
+        raise UserError(
             f"{method.__name__}.recipe has {', '.join(map(repr, wrong))}; it may hold "
             f"{', '.join(RECIPE)}"
         )
+    if (tuning := method.recipe.get("tuning", "ssf")) not in LEARNING_RATES:
+        known = did_you_mean(str(tuning), LEARNING_RATES)
+        raise UserError(f"{method.__name__}.recipe has tuning {tuning!r}: {known}")
     chosen = dict(DEFAULTS) | dict(method.recipe)
     given = {name: value for name in RECIPE if (value := getattr(config, name)) is not None}
     chosen |= given

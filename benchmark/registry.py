@@ -4,7 +4,7 @@
 REGISTRY: dict[str, tuple[str, str]] = {
     "exemplar_masking": (
         "baselines.exemplar_masking:ExemplarMasking",
-        "keep attended patches and words, so that more exemplars fit (arXiv 2412.09549)",
+        "keep attended patches (and words), so that more exemplars fit (arXiv 2412.09549)",
     ),
     "replay": (
         "baselines.replay:Replay",

@@ -32,7 +32,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code: 0, or 2 for a mistake of the user."""
     isolation.computes_nothing()
     again = "the same command (less --overwrite)"
-    return command_line.run(_main, arguments, again=again, has_processes=True)
+    try:
+        return command_line.run(_main, arguments, again=again, has_processes=True)
+    except Exception as error:
+        if not isinstance(error.__cause__, isolation.RemoteTracebackError):
+            raise
+        # Where in the method it happened is what helps; how the run got there does not.
+        print(str(error.__cause__).strip(), file=sys.stderr)
+        print("the run stopped by this exception in its method; it can be resumed", file=sys.stderr)
+        return 1
 
 
 def _main(arguments: Sequence[str] | None) -> None:

@@ -122,7 +122,7 @@ def train_phase(
         UserError: The checkpoint is damaged.
     """
     saved = Checkpoint(checkpoint, method)
-    stages = method.stages(phase, memory)
+    stages = iter(method.stages(phase, memory) or ())
     seed, number = method.context.seed, 0
     while True:
         method.model.eval()
@@ -130,6 +130,8 @@ def train_phase(
             stage = next(stages, None)
         if stage is None:
             return saved.training
+        if not isinstance(stage, Stage):
+            raise ContractError(f"stages yielded {stage!r}: yield Stage(items, epochs, ...)")
         if number < len(saved.finished):  # trained before a kill
             saved.restore(number)
         else:
@@ -249,6 +251,13 @@ def reduce_gradients(
 
 def _backward(method: Method, part: Part, accelerator: Accelerator) -> torch.Tensor:
     with accelerator.autocast():
-        loss = method.loss(send_to_device(part.batch, accelerator.device)) * part.share
-    accelerator.backward(loss)
-    return loss.detach().cpu()
+        loss: Any = method.loss(send_to_device(part.batch, accelerator.device))
+    if not isinstance(loss, torch.Tensor) or loss.numel() != 1 or not loss.requires_grad:
+        shape = tuple(getattr(loss, "shape", ()))
+        raise ContractError(
+            f"loss returned {type(loss).__name__} {shape}: it has to be one number, the mean over "
+            "the batch, as a tensor that gradients pass through"
+        )
+    share: torch.Tensor = loss.reshape(()) * part.share
+    accelerator.backward(share)
+    return share.detach().cpu()

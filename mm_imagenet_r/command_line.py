@@ -58,7 +58,7 @@ def run(
         if arguments is None:  # this is the whole process: impatience must not disturb its end
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        print(f"\nstopped; {again} goes on from here", file=sys.stderr)
+        print(f"\nstopped; {again} resumes from here", file=sys.stderr)
         return 128 + (signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT)
     return 0
 

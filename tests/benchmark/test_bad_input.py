@@ -144,7 +144,7 @@ def test_further_ctrl_c_do_not_disturb_the_end() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 130
-    assert "goes on from here" in done.stderr
+    assert "resumes from here" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -171,7 +171,7 @@ def test_a_run_that_stops_goes_on_after_its_last_finished_phase(
         if isinstance(error, KeyboardInterrupt):
             code, _, err = call()
             assert code == 130
-            assert "goes on from here" in err
+            assert "resumes from here" in err
         else:
             with pytest.raises(RuntimeError, match="fault of the method"):
                 call()
@@ -252,7 +252,7 @@ def test_a_method_that_changed_since_the_run_began(
     monkeypatch.setattr(older_runs, "sources_sha256", lambda sources: "another")
     code, out, _ = call(*options)
     assert code == 0
-    assert "done, by an older version: " in out
+    assert "done, by an older version" in out
     assert call(*options, "--overwrite")[0] == 0
 
 

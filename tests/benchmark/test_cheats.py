@@ -316,6 +316,26 @@ BROKEN = {
         "def predict(self, batch):\n    return self.model(batch[0]).argmax(1)",
         "it has to be (B, C)",
     ),
+    "a loss for each sample": (
+        "def loss(self, batch):\n    return self.model(batch[0]).sum(1)",
+        "phase 1, learn: loss returned Tensor (4,): it has to be one number",
+    ),
+    "a loss without gradients": (
+        "def loss(self, batch):\n    return super().loss(batch).detach()",
+        "phase 1, learn: loss returned Tensor (): it has to be one number",
+    ),
+    "stages that are none": (
+        "def stages(self, phase, memory):\n    yield 'train'",
+        "phase 1, learn: stages yielded 'train': yield Stage(",
+    ),
+    "samples for exemplars": (
+        "def end_phase(self, phase, memory):\n    memory.keep(0, phase.train)",
+        "phase 1, learn: Sample was handed in for class 0: hand in StoredExemplar.whole(sample)",
+    ),
+    "an unknown kind": ("kind = 'rehearsal'", "Cheat.kind is 'rehearsal': known: "),
+    "an unknown option": ("unused = frozenset({'epoch'})", "did you mean 'epochs'"),
+    "an unknown recipe": ("recipe = {'lr': 1}", "Cheat.recipe has 'lr'; it may hold tuning"),
+    "an unknown tuning": ("recipe = {'tuning': 'lora'}", "Cheat.recipe has tuning 'lora'"),
     "a state of no tensors": (
         "def state(self):\n    return {'x': [1, 2]}",
         "phase 1, learn: state returned 'x': list, not a tensor",
@@ -333,11 +353,36 @@ def test_a_broken_contract_is_told_with_method_and_phase(
 ) -> None:
     code, _, err = cheat(body)
     assert code == 2
-    assert "cheat.py:Cheat, " in err
+    assert "Cheat" in err
     assert message in err
     assert "Traceback" not in err
 
 
+def test_an_exception_in_a_method_is_shown_where_it_happened(cheat: Call) -> None:
+    code, _, err = cheat("def end_phase(self, phase, memory):\n    {}['absent']")
+    assert code == 1
+    assert err.rstrip().endswith("it can be resumed")
+    assert "cheat.py" in err
+    assert "in end_phase" in err
+    assert "Cheat, phase 1, learn" in err
+    assert err.count("Traceback") == 1
+
+
+def test_a_thread_that_does_not_end_is_ended(cheat: Call) -> None:
+    code, _, err = cheat(
+        """
+        def end_phase(self, phase, memory):
+            import threading, time
+            threading.Thread(target=time.sleep, args=(10_000,)).start()
+    """,
+        "--phases",
+        1,
+    )
+    assert (code, err) == (0, "")
+
+
 def test_a_method_cannot_end_its_process_unnoticed(cheat: Call) -> None:
-    with pytest.raises(RuntimeError, match=r"ended its process by SystemExit\(0\)"):
-        cheat("def end_phase(self, phase, memory):\n    sys.exit(0)")
+    code, _, err = cheat("def end_phase(self, phase, memory):\n    sys.exit(0)")
+    assert code == 1
+    assert "SystemExit: 0" in err
+    assert "stopped by this exception in its method" in err

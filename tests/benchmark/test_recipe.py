@@ -103,10 +103,8 @@ def test_the_reference_run_has_its_own_recipe() -> None:
 
 
 @pytest.mark.usefixtures("own")
-def test_a_recipe_of_other_options_is_a_fault_of_the_program() -> None:
-    with pytest.raises(
-        ValueError, match=r"Wrong.recipe has 'momentum'; it may hold tuning, epochs"
-    ):
+def test_a_recipe_of_other_options_is_refused() -> None:
+    with pytest.raises(UserError, match=r"Wrong.recipe has 'momentum'; it may hold tuning, epochs"):
         recipe("--method own.py:Wrong")
 
 

@@ -381,3 +381,32 @@ def test_a_checkpoint_of_another_training_is_refused(
     path.write_bytes(b"torn")
     with pytest.raises(UserError, match="delete it"):
         train(make_method(), phase, accelerator, path)
+
+
+def test_what_runs_between_stages_sees_the_tensors_of_then(
+    tmp_path: Path, phase: PhaseData, accelerator: Accelerator, mean_colour: Path
+) -> None:
+    """A state that is not copied, and that the second stage writes over, is copied all the same."""
+    base: Any = find(f"{mean_colour}:MeanColour")[0]
+    anchors: list[float] = []
+
+    class Anchored(base):  # type: ignore[misc]
+        def stages(self, phase: PhaseData, memory: Memory) -> Iterator[Stage]:
+            yield Stage(epochs=1)
+            anchors.append(float(self.model.weight.detach().sum()))
+            yield Stage(epochs=1)
+
+        def state(self) -> dict[str, torch.Tensor]:
+            return dict(self.model.state_dict())
+
+    def make() -> Method:
+        torch.manual_seed(5)
+        context = MethodContext(6, 3, "", "ssf", None, 4, 0, torch.device("cpu"))
+        method: Method = Anchored(context, NoSettings())
+        return method
+
+    with pytest.raises(StoppedError):
+        train(make(), phase, accelerator, tmp_path / "a.pt", stop_after=8, total=10)
+    train(make(), phase, accelerator, tmp_path / "a.pt", total=10)
+    first, again = anchors
+    assert first == again

@@ -72,7 +72,7 @@ def test_sigterm_stops_all_workers_and_the_same_command_goes_on(
     process.terminate()
     _, err = process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGTERM
-    assert "stopped; the same command goes on from here" in err
+    assert "stopped; the same command resumes from here" in err
     assert "Traceback" not in err
     assert is_still(tmp_path / "calls")
     made = len(calls(tmp_path / "calls"))
