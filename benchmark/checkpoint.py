@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
-from benchmark.memory import ContractError
+from benchmark.errors import ContractError
 from benchmark.method import Method
 from benchmark.results.schema import StageResult
 from mm_imagenet_r.errors import UserError

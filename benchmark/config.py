@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -266,6 +267,7 @@ class RunConfig:
             "match_exemplars_of": self.match_exemplars_of and method_name(self.match_exemplars_of),
             **{k: (p := getattr(self, k)) and Path(same_path(str(p))) for k in _FILES},
             "output": Path(self.output),
+            "memory": _amount(str(self.memory)),
             "split_name": self.split_name and canonical(self.split_name),
             "dataset": same_path(_FULL.get(self.dataset, self.dataset), NAMED["dataset"]),
             "backbone": same_path(self.backbone, NAMED["backbone"]),
@@ -336,6 +338,19 @@ def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     return str(value) if isinstance(value, Path) else value
+
+
+def _amount(text: str) -> str:
+    """An amount of memory in one way of writing; what is none stays as it is, to be refused.
+
+    >>> _amount(".50"), _amount("5.0"), _amount("20.0MB"), _amount("much")
+    ('0.5', '5', '20MB', 'much')
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?|\.\d+)\s*([a-zA-Z]*)", text.strip())
+    if match is None:
+        return text
+    number = float(match[1])
+    return f"{int(number) if number.is_integer() else number}{match[2]}"
 
 
 def dashed(name: str) -> str:

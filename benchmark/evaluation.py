@@ -18,7 +18,7 @@ from accelerate.utils import send_to_device
 from numpy.typing import NDArray
 
 from benchmark.data import Sample
-from benchmark.memory import ContractError
+from benchmark.errors import ContractError
 from benchmark.method import Method
 from benchmark.processes import map_batches
 from benchmark.randomness import seeded, stream

@@ -8,7 +8,9 @@ from __future__ import annotations
 import math
 import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+from benchmark.errors import ContractError
 
 if TYPE_CHECKING:
     from benchmark.data import Sample
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 CODECS = frozenset(
     {"native", "raw", "png", "jpeg", "jpeg444", "webp", "webp_lossless", "avif", "avif444", "jxl"}
 )
+_SLACK = 256  # bytes for headers, masks and markers of a payload
 _HEAD = struct.Struct("<HH")  # label; kept share of the pixels in 1/65535
 
 
@@ -109,6 +112,35 @@ class StoredExemplar:
         """A sample as it is: its image file and its caption."""
         exemplar = Exemplar(sample.label, sample.image, sample.caption.encode())
         return cls(exemplar, sample.file_name)
+
+
+class RawSize(NamedTuple):
+    """How much there is of a sample: pixels as the model sees them, bytes of file and caption."""
+
+    pixels: int
+    file: int
+    caption: int
+
+
+def refuse_too_long(one: StoredExemplar, raw: RawSize) -> None:
+    """Where bytes are not charged, no payload may hold more than it is charged for.
+
+    Raises:
+        ContractError: It is longer than its share of the pixels, or its caption, could be.
+    """
+    exemplar = one.exemplar
+    image = max(
+        math.ceil(exemplar.pixel_fraction * 3 * raw.pixels) + _SLACK,
+        raw.file if exemplar.pixel_fraction == 1 else 0,
+    )
+    limits = {"image": image, "text": 3 * raw.caption + _SLACK, "extra": 3 * raw.pixels}
+    for name, limit in limits.items():
+        length = len(getattr(exemplar, name))
+        if length > limit:
+            raise ContractError(
+                f"the {name} kept of {one.file_name} is {length} bytes long, more than the {limit} "
+                f"that {exemplar.pixel_fraction:.3f} of its pixels, raw, and its caption can be"
+            )
 
 
 def _varint(number: int) -> bytes:

@@ -10,26 +10,20 @@ import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from benchmark.budget import Budget, fill
-from benchmark.exemplar import CODECS, Exemplar, StoredExemplar, read_records
+from benchmark.errors import ContractError
+from benchmark.exemplar import (
+    CODECS,
+    Exemplar,
+    RawSize,
+    StoredExemplar,
+    read_records,
+    refuse_too_long,
+)
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.files import write_atomic
-
-_SLACK = 256  # bytes for headers, masks and markers of a payload
-
-
-class ContractError(ValueError):
-    """A method did what its contract does not allow; the harness names method and phase."""
-
-
-class RawSize(NamedTuple):
-    """How much there is of a sample: pixels as the model sees them, bytes of file and caption."""
-
-    pixels: int
-    file: int
-    caption: int
 
 
 class BudgetError(ContractError):
@@ -302,7 +296,7 @@ class MemoryStore:
                 raise ContractError(f"{one.file_name!r} is no sample of this phase")
             if self.budget.currency != "bytes":
                 self._sizes[one.file_name] = self._raw[one.file_name]
-                _refuse_too_long(one, self._sizes[one.file_name])
+                refuse_too_long(one, self._sizes[one.file_name])
         return one
 
     def _recoded(
@@ -313,7 +307,7 @@ class MemoryStore:
             raise ContractError("the old exemplar of another encoding is none that is kept")
         again = StoredExemplar(one.exemplar, held[one.old].file_name, one.codec)
         if again.file_name in self._sizes:
-            _refuse_too_long(again, self._sizes[again.file_name])
+            refuse_too_long(again, self._sizes[again.file_name])
         return again
 
     def _cost(self, kept: Iterable[StoredExemplar]) -> float:
@@ -348,24 +342,3 @@ class MemoryStore:
             StoredExemplar(exemplar, *source)
             for exemplar, source in zip(read_records(data), entry["sources"], strict=True)
         ]
-
-
-def _refuse_too_long(one: StoredExemplar, raw: RawSize) -> None:
-    """Where bytes are not charged, no payload may hold more than it is charged for.
-
-    Raises:
-        ContractError: It is longer than its share of the pixels, or its caption, could be.
-    """
-    exemplar = one.exemplar
-    image = max(
-        math.ceil(exemplar.pixel_fraction * 3 * raw.pixels) + _SLACK,
-        raw.file if exemplar.pixel_fraction == 1 else 0,
-    )
-    limits = {"image": image, "text": 3 * raw.caption + _SLACK, "extra": 3 * raw.pixels}
-    for name, limit in limits.items():
-        length = len(getattr(exemplar, name))
-        if length > limit:
-            raise ContractError(
-                f"the {name} kept of {one.file_name} is {length} bytes long, more than the {limit} "
-                f"that {exemplar.pixel_fraction:.3f} of its pixels, raw, and its caption can be"
-            )

@@ -21,9 +21,11 @@ from benchmark import state_file
 from benchmark.config import RunConfig
 from benchmark.data import Sample, Samples
 from benchmark.devices import Place, join, same_digits
+from benchmark.errors import ContractError
 from benchmark.evaluation import Evaluation, evaluate
+from benchmark.exemplar import RawSize
 from benchmark.isolation import Report
-from benchmark.memory import ContractError, Memory, MemoryStore, RawSize
+from benchmark.memory import Memory, MemoryStore
 from benchmark.method import Method, PhaseData
 from benchmark.plan import Cell
 from benchmark.randomness import seeded, stream

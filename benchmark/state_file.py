@@ -10,7 +10,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from benchmark.memory import ContractError
+from benchmark.errors import ContractError
 from benchmark.results.schema import OutsideMemory, StateInfo
 from benchmark.run_folder import damaged
 from mm_imagenet_r.errors import UserError

@@ -23,8 +23,9 @@ from torch.utils.data import DataLoader, Dataset
 from benchmark.checkpoint import Checkpoint, Training
 from benchmark.config import Recipe, RunConfig
 from benchmark.data import Sample
+from benchmark.errors import ContractError
 from benchmark.exemplar import Exemplar
-from benchmark.memory import ContractError, Memory
+from benchmark.memory import Memory
 from benchmark.method import Method, PhaseData, Progress, Stage
 from benchmark.randomness import seeded, stream
 

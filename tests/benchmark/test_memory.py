@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmark.budget import Budget
-from benchmark.exemplar import Exemplar, StoredExemplar, read_records
-from benchmark.memory import BudgetError, ContractError, Memory, MemoryStore, RawSize
+from benchmark.errors import ContractError
+from benchmark.exemplar import Exemplar, RawSize, StoredExemplar, read_records
+from benchmark.memory import BudgetError, Memory, MemoryStore
 from mm_imagenet_r.errors import UserError
 
 exemplars = st.builds(

@@ -18,10 +18,11 @@ from benchmark.budget import Budget
 from benchmark.config import Recipe, RunConfig
 from benchmark.data import Sample, Samples, open_data
 from benchmark.devices import find_place, join
+from benchmark.errors import ContractError
 from benchmark.evaluation import evaluate
 from benchmark.exemplar import Exemplar, StoredExemplar
 from benchmark.find_method import find
-from benchmark.memory import ContractError, Memory, MemoryStore
+from benchmark.memory import Memory, MemoryStore
 from benchmark.method import (
     Method,
     MethodContext,
