@@ -170,7 +170,7 @@ def test_what_a_method_says_of_itself(name: str) -> None:
     assert kind.kind in ("replay", "memory-free", "bound")
     assert kind.unused <= {"tuning", "epochs", "learning_rate", "weight_decay"}
     assert kind.recipe.keys() <= {"tuning", "epochs", "learning_rate", "weight_decay"}
-    assert kind.about.keys() <= {"paper", "authors", "link", "licence"}
+    assert kind.about.keys() <= {"name", "paper", "authors", "link", "licence"}
     assert kind.Settings()  # has defaults
     for module in kind.imports:
         importlib.import_module(module)

@@ -110,7 +110,7 @@ def test_defaults_that_changed_are_named() -> None:
     given = {"text_swap_prob": "0.25", "mask_prob": "0.5"}
     assert changed_settings(stored, make_settings(method, "", given)) == []
     (words,) = changed_settings(stored, make_settings(method, "", {**given, "tau_image": "0.7"}))
-    assert words == "tau_image was 1.0, is 0.7"
+    assert words == "the default of tau_image was 1.0 then and is 0.7 now"
 
 
 def test_reference_runs_are_written_as_cells_are() -> None:
