@@ -16,7 +16,6 @@ from transformers import AutoTokenizer, ViltModel, ViltProcessor
 from transformers.models.vilt.image_processing_pil_vilt import ViltImageProcessorPil
 
 from baselines import selection
-from baselines.icarl import ICaRL
 from baselines.l2p import L2P
 from baselines.replay import Replay
 from benchmark.data import Samples
@@ -195,7 +194,7 @@ def test_transformers_reads_what_is_saved(make: Make, samples: Samples, tmp_path
     assert all(torch.equal(value, before[name]) for name, value in method.state().items())
 
 
-@pytest.mark.parametrize("kind", [ICaRL, L2P])
+@pytest.mark.parametrize("kind", [L2P])
 def test_who_is_no_vilt_with_a_linear_head(
     build: Callable[..., Method], kind: type[Method], tmp_path: Path
 ) -> None:

@@ -275,7 +275,8 @@ def test_effort_and_interruptions_are_told(
 
 def test_a_method_is_described(call: Call, mean_colour: Path) -> None:
     _, out, _ = call("--list", "exemplar_masking@paper")
-    assert out.startswith("exemplar_masking@paper: ")
+    assert out.startswith("exemplar_masking@paper (replay): ")
+    assert "https://arxiv.org/abs/2412.09549" in out
     assert "preset exemplar_masking@paper: attention=last" in out
     rows = [line.split() for line in out.splitlines()]
     assert ["attention", "last"] in [row[:2] for row in rows]

@@ -91,6 +91,7 @@ def hand_over(folder: Path, data_folder: Path, method: str, names: tuple[str, ..
         data=data.in_order(tuple(range(6))),
         sizes=(3, 3),
         budget=Budget(0.0, "bytes", "per-class", 100.0),
+        sources=method_sources(found),
         reference=None,
     )
     identity = {
