@@ -22,7 +22,7 @@ from benchmark.results.derive import classifiers, given_config
 from benchmark.results.schema import PhaseRecord
 from benchmark.results.tables import table
 from benchmark.results.verify import verify
-from benchmark.source_hash import harness_sha256, method_sha256
+from benchmark.source_hash import harness_sha256, method_sha256, method_sources
 from benchmark.write_results import write_results
 
 NAMES = ("nearest mean", "linear")
