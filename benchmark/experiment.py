@@ -34,7 +34,8 @@ def run_cell(plan: Plan, place: Place, display: Display) -> Path:
         UserError: The folder needs the user's hand, or the method breaks its contract.
     """
     config = plan.config
-    if not config.overwrite and (older := finished_elsewhere(config)):
+    older = None if config.overwrite else finished_elsewhere(config, plan.data.data_sha256)
+    if older is not None:
         display.already_done(older, age(older, plan))
         return older
     folder = RunFolder(config.folder(), writes=place.main)

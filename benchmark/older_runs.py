@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     from benchmark.plan import Plan
 
 
-def finished_elsewhere(cell: RunConfig) -> Path | None:
+def finished_elsewhere(cell: RunConfig, data_sha256: str | None = None) -> Path | None:
     """The folder in which an older version finished the same experiment.
 
     Args:
         cell: As `benchmark.cells.cells` writes it.
+        data_sha256: Of today's data; a run of other data is none. None: it is not compared.
 
     Returns:
         None if there is no complete and readable result. The code of method and harness is another
@@ -33,7 +34,9 @@ def finished_elsewhere(cell: RunConfig) -> Path | None:
         if not (folder / RESULT).is_file():
             continue
         try:
-            if read(folder)["complete"]:
+            result = read(folder)
+            same = data_sha256 in (None, result["dataset"]["data_sha256"])
+            if result["complete"] and same:
                 return folder
         except UserError:
             continue

@@ -93,6 +93,7 @@ def test_the_folder_of_that_version_is_found(changes: dict[str, Any], folder: st
     assert there.relative_to(RUNS).as_posix().endswith(folder)
     complete = (there / "result.json").exists()
     assert finished_elsewhere(one) == (there if complete else None)
+    assert finished_elsewhere(one, "0" * 64) is None  # of other data
     begun = json.loads((there / "run.json").read_text())["config"]
     assert begun.keys() == FIELDS.keys()
 
