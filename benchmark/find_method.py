@@ -18,13 +18,8 @@ from benchmark.legacy import RENAMED_SETTINGS
 from benchmark.method import Kind, Method
 from benchmark.options import convert
 from benchmark.registry import REGISTRY
-from benchmark.source_hash import harness_sha256, method_sha256, method_sources
 from mm_imagenet_r.errors import UserError, did_you_mean
 
-__all__ = [
-    "Description", "describe", "describe_settings", "find", "harness_sha256", "make_settings",
-    "method_sha256", "method_sources", "setting_name",
-]  # fmt: skip
 _DERIVE = "write a class in it that derives from benchmark.method.Method"
 
 

@@ -67,11 +67,6 @@ def legacy_configs(cell: RunConfig, recipe: Recipe) -> list[dict[str, Any]]:
     return [found]
 
 
-def legacy_fingerprints(cell: RunConfig, recipe: Recipe) -> list[str]:
-    """The fingerprints that 724ec82 may have given the same experiment."""
-    return [json_sha256(config) for config in legacy_configs(cell, recipe)]
-
-
 def legacy_folders(cell: RunConfig, recipe: Recipe) -> list[Path]:
     """The folders in which 724ec82 may have put the same experiment."""
     folders = []

@@ -37,24 +37,33 @@ from mm_imagenet_r.errors import UserError
 
 
 @dataclass(frozen=True)
-class LearnJob:
-    """What the process that learns a phase is handed.
+class Job:
+    """What every process of a phase is handed.
 
     Attributes:
         cell: Method, settings, phases, budget.
         place: Where.
         folder: The run's.
         index: Of the phase.
-        new: Labels of its classes.
-        samples: Its training samples and no others.
-        before: The phase before as it was finished; None for the first.
-        resumed: How often this one was interrupted.
     """
 
     cell: Cell
     place: Place
     folder: Path
     index: int
+
+
+@dataclass(frozen=True)
+class LearnJob(Job):
+    """What the process that learns a phase is handed.
+
+    Attributes:
+        new: Labels of its classes.
+        samples: Its training samples and no others.
+        before: The phase before as it was finished; None for the first.
+        resumed: How often this one was interrupted.
+    """
+
     new: range
     samples: Samples
     before: PhaseRecord | None
@@ -62,14 +71,10 @@ class LearnJob:
 
 
 @dataclass(frozen=True)
-class TestJob:
+class TestJob(Job):
     """What the process that tests a phase is handed.
 
     Attributes:
-        cell: Method, settings, phases, budget.
-        place: Where.
-        folder: The run's.
-        index: Of the phase.
         num_seen: Classes seen.
         samples: Test samples of these, in an order of their own and without labels.
         memory: Manifest of the memory.
@@ -78,10 +83,6 @@ class TestJob:
 
     __test__ = False  # not a test of pytest
 
-    cell: Cell
-    place: Place
-    folder: Path
-    index: int
     num_seen: int
     samples: Sequence[Sample]
     memory: Mapping[str, Any]
@@ -121,9 +122,8 @@ def learn(job: LearnJob, tell: Report) -> Learnt:
     with _process(job, "learn") as accelerator:
         clock, folder = _Clock(), RunFolder(job.folder, writes=accelerator.is_main_process)
         tell("stage", index, "looking at the new samples")
-        store = _store(job, manifest, writes=folder.writes)
-        if job.before:  # until it is opened, the memory is that of the phase before
-            store.phase, store.num_seen = index - 1, job.new.start
+        # Until it is opened, the memory is that of the phase before.
+        store = _store(job, manifest, max(index - 1, 0), job.new.start, writes=folder.writes)
         method = _method(job, accelerator)
         folder.check_identity(backbone=method.provenance())
         if job.before and not sees_all_data:
@@ -194,8 +194,7 @@ def restore(job: TestJob, accelerator: Accelerator) -> Method:
         ContractError: It does not take back its own state.
         UserError: A file is not as it was written.
     """
-    store = _store(job, job.memory, writes=False)
-    store.num_seen, store.phase = job.num_seen, job.index
+    store = _store(job, job.memory, job.index, job.num_seen, writes=False)
     method = _method(job, accelerator)
     folder = RunFolder(job.folder, writes=False)
     folder.check_backbone(method.provenance())
@@ -223,7 +222,7 @@ def _accelerator_name(accelerator: Accelerator) -> str:
 
 
 @contextlib.contextmanager
-def _process(job: LearnJob | TestJob, doing: str) -> Iterator[Accelerator]:
+def _process(job: Job, doing: str) -> Iterator[Accelerator]:
     """Join the other processes; a broken contract is told with method and phase.
 
     Raises:
@@ -246,7 +245,7 @@ def _process(job: LearnJob | TestJob, doing: str) -> Iterator[Accelerator]:
             torch.distributed.destroy_process_group()
 
 
-def _method(job: LearnJob | TestJob, accelerator: Accelerator) -> Method:
+def _method(job: Job, accelerator: Accelerator) -> Method:
     cell = job.cell
     context = cell.context(accelerator.device, accelerator.process_index, accelerator.num_processes)
     with seeded(stream(context.seed, "harness/make")):
@@ -264,11 +263,14 @@ def _load(method: Method, path: Path, info: StateInfo) -> None:
 
 
 def _store(
-    job: LearnJob | TestJob, manifest: Mapping[str, Any] | None, *, writes: bool
+    job: Job, manifest: Mapping[str, Any] | None, phase: int, num_seen: int, *, writes: bool
 ) -> MemoryStore:
+    """The memory as it was after a phase; nothing can be kept in it before it is opened."""
     shared = job.cell.method.shares_allowance
     folder = job.folder / "memory"
-    return MemoryStore(folder, job.cell.budget, manifest, shared=shared, writes=writes)
+    store = MemoryStore(folder, job.cell.budget, manifest, shared=shared, writes=writes)
+    store.phase, store.num_seen = phase, num_seen
+    return store
 
 
 class _RawSizes(Mapping[str, RawSize]):

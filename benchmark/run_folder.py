@@ -216,14 +216,6 @@ class RunFolder:
         """The method's tensors after a phase."""
         return self.path / "state" / f"phase-{index:02d}.safetensors"
 
-    def state(self, index: int) -> StateInfo:
-        """Hash and length of the file of the method's tensors after a phase.
-
-        Raises:
-            UserError: It was neither finished nor learnt.
-        """
-        return self.done[index]["state"]
-
     def write_learnt(self, index: int, learnt: Learnt, tensors: bytes) -> None:
         """Write what learning a phase left: it is then not learnt again."""
         if self.writes:
@@ -290,7 +282,7 @@ def _of_this_process(lock: Any) -> Iterator[None]:
 
 def _close_locks() -> None:
     for lock in _locks:
-        os.close(lock.fileno())
+        lock.close()
     _locks.clear()
 
 

@@ -13,14 +13,10 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark.find_method import (
-    describe_settings,
-    find,
-    make_settings,
-    method_sha256,
-)
+from benchmark.find_method import describe_settings, find, make_settings
 from benchmark.method import Method, MethodContext, NoSettings
 from benchmark.registry import REGISTRY
+from benchmark.source_hash import method_sha256
 from mm_imagenet_r.errors import UserError
 
 

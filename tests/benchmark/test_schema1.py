@@ -15,7 +15,7 @@ from benchmark import metrics, report, results
 from benchmark.cells import cells, reference_run
 from benchmark.config import Recipe, RunConfig, resolve_recipe
 from benchmark.find_method import find, make_settings
-from benchmark.legacy import FIELDS, legacy_fingerprints, legacy_folders
+from benchmark.legacy import FIELDS, legacy_configs, legacy_folders
 from benchmark.older_runs import changed_settings, finished_elsewhere
 from benchmark.results.tables import table
 from benchmark.results.verify import verify
@@ -100,9 +100,9 @@ def test_the_folder_of_that_version_is_found(changes: dict[str, Any], folder: st
 
 def test_what_that_version_did_not_have_has_no_folder_there() -> None:
     recipe = Recipe("ssf", 4, 1e-2, 0.01)
-    assert legacy_fingerprints(RunConfig(method=("icarl",)), recipe) == []
-    assert legacy_fingerprints(RunConfig(match_exemplars_of="icarl"), recipe) == []
-    assert len(legacy_fingerprints(RunConfig(), recipe)) == 2
+    assert legacy_configs(RunConfig(method=("icarl",)), recipe) == []
+    assert legacy_configs(RunConfig(match_exemplars_of="icarl"), recipe) == []
+    assert len(legacy_configs(RunConfig(), recipe)) == 2
 
 
 def test_defaults_that_changed_are_named() -> None:

@@ -133,7 +133,8 @@ import json, sys
 from pathlib import Path
 from benchmark import results
 from benchmark.config import RunConfig
-from benchmark.find_method import find, harness_sha256, method_sha256
+from benchmark.find_method import find
+from benchmark.source_hash import harness_sha256, method_sha256
 from benchmark.results.tables import table
 from benchmark.results.verify import verify
 run = Path(sys.argv[1])
