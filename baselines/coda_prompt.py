@@ -91,7 +91,7 @@ class CODAPrompt(GrowingPrompts):
     Settings = CODAPromptSettings
     recipe: ClassVar[Mapping[str, Any]] = {
         "tuning": "head",
-        "learning_rate": 0.001,
+        "learning_rate": 0.01,  # .001 in the official code, which has fifty epochs
         "weight_decay": 0.0,
     }
     about: ClassVar[Mapping[str, str]] = {

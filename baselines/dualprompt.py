@@ -99,7 +99,7 @@ class DualPrompt(GrowingPrompts):
     Settings = DualPromptSettings
     recipe: ClassVar[Mapping[str, Any]] = {
         "tuning": "head",
-        "learning_rate": 0.005,
+        "learning_rate": 0.005,  # what the official code scales by batch / 256, unscaled
         "weight_decay": 0.0,
     }
     about: ClassVar[Mapping[str, str]] = {
