@@ -27,9 +27,7 @@ class SimpleCIL(ViltMethod):
 
     kind: ClassVar[Kind] = "memory-free"
     recipe: ClassVar[Mapping[str, Any]] = {"tuning": "head"}
-    unused: ClassVar[frozenset[str]] = frozenset(
-        {"tuning", "epochs", "learning_rate", "weight_decay"}
-    )
+    unused: ClassVar[frozenset[str]] = frozenset({"tuning", "learning_rate", "weight_decay"})
     about: ClassVar[Mapping[str, str]] = {
         "name": "SimpleCIL",
         "paper": "Zhou et al. 2024",
@@ -42,7 +40,7 @@ class SimpleCIL(ViltMethod):
         self._means = torch.zeros(0, self.vilt.hidden_size)
 
     def stages(self, phase: PhaseData, memory: Memory) -> Iterator[Stage]:
-        """No training."""
+        """None: of a phase's steps nothing is taken."""
         return iter(())
 
     def end_phase(self, phase: PhaseData, memory: Memory) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from teaching import begun, learn, train
+from teaching import begun, taught, train
 
 from baselines.coda_prompt import (
     CODAPrompt,
@@ -64,9 +65,9 @@ def test_components_are_orthogonal() -> None:
 
 
 def test_new_components_are_orthogonal_to_old(build: Build, phases: list[PhaseData]) -> None:
-    first = begun(build(CODAPrompt), phases[0])
+    first = begun(partial(build, CODAPrompt), phases[0])
     train(first, phases[0])
-    second = begun(build(CODAPrompt), phases[1], first.state())
+    second = begun(partial(build, CODAPrompt), phases[1], first.state())
     for name in ("keys", "attention", "prompts"):
         rows = second.model.components(name).detach().flatten(2)
         assert rows.shape[:2] == (3, 20)  # three layers; 32 components at most, 10 for each phase
@@ -78,9 +79,9 @@ def test_new_components_are_orthogonal_to_old(build: Build, phases: list[PhaseDa
 
 @pytest.mark.parametrize("penalty", [0.0, 0.2])
 def test_loss_by_hand(build: Build, phases: list[PhaseData], penalty: float) -> None:
-    former = begun(build(CODAPrompt, length=4), phases[0]).state()
+    former = begun(partial(build, CODAPrompt, length=4), phases[0]).state()
     former = {name: tensor + 0.01 for name, tensor in former.items()}
-    method = begun(build(CODAPrompt, length=4, penalty=penalty), phases[1], former)
+    method = begun(partial(build, CODAPrompt, length=4, penalty=penalty), phases[1], former)
     batch = method.collate(list(phases[1].train[:4]), np.random.default_rng(0))
     old, new = method.model.parts
     prefixes, added = {}, 0.0
@@ -106,17 +107,17 @@ def test_loss_by_hand(build: Build, phases: list[PhaseData], penalty: float) -> 
 
 
 def test_who_learns_what(build: Build, phases: list[PhaseData]) -> None:
-    first = begun(build(CODAPrompt), phases[0])
+    first = begun(partial(build, CODAPrompt), phases[0])
     head = {"head.weight", "head.bias"}
     parts = {f"parts.0.{name}" for name in ("prompts", "keys", "attention")}
     assert train(first, phases[0]) == head | parts
-    second = begun(build(CODAPrompt), phases[1], first.state())
+    second = begun(partial(build, CODAPrompt), phases[1], first.state())
     assert train(second, phases[1]) == head | {name.replace("0", "1") for name in parts}
 
 
 @torch.no_grad()
 def test_all_components_so_far_take_part_at_test(build: Build, phases: list[PhaseData]) -> None:
-    method = learn(CODAPrompt, build, phases)
+    method = taught(partial(build, CODAPrompt), phases)
     assert len(method.model.parts) == 3
     batch = method.collate(list(phases[0].train[:3]), None)
     before = method.predict(batch)
@@ -132,8 +133,10 @@ def test_components_that_cannot_be_orthogonal_are_refused(
 ) -> None:
     for count in (2, 33):
         with pytest.raises(UserError, match=f"components={count}: choose from 3, .* to 32"):
-            begun(build(CODAPrompt, components=count), phases[0])
-    assert begun(build(CODAPrompt, components=7), phases[0]).model.parts[0].keys.shape[1] == 2
+            begun(partial(build, CODAPrompt, components=count), phases[0])
+    assert (
+        begun(partial(build, CODAPrompt, components=7), phases[0]).model.parts[0].keys.shape[1] == 2
+    )
 
 
 def test_settings() -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from teaching import begun, learn, train
+from teaching import begun, taught, train
 
 from baselines.dualprompt import DualPrompt, gather, nearest, split_layers
 from benchmark.find_method import make_settings
@@ -61,7 +62,9 @@ def test_parameters_of_the_paper() -> None:
 
 def test_loss_by_hand(build: Build, phases: list[PhaseData]) -> None:
     method = begun(
-        build(DualPrompt, pull=0.3), phases[1], begun(build(DualPrompt), phases[0]).state()
+        partial(build, DualPrompt, pull=0.3),
+        phases[1],
+        begun(partial(build, DualPrompt), phases[0]).state(),
     )
     batch = method.collate(list(phases[1].train[:4]), np.random.default_rng(0))
     newest = method.model.experts[1]
@@ -74,10 +77,10 @@ def test_loss_by_hand(build: Build, phases: list[PhaseData]) -> None:
 
 
 def test_who_learns_what(build: Build, phases: list[PhaseData]) -> None:
-    first = begun(build(DualPrompt), phases[0])
+    first = begun(partial(build, DualPrompt), phases[0])
     own = {"general", "head.weight", "head.bias"}
     assert train(first, phases[0]) == own | {"parts.0.prompts", "parts.0.key"}
-    second = begun(build(DualPrompt), phases[1], first.state())
+    second = begun(partial(build, DualPrompt), phases[1], first.state())
     former, new = second.model.experts
     assert torch.equal(new.prompts, former.prompts)
     assert not torch.equal(new.key, former.key)
@@ -97,7 +100,7 @@ def test_who_learns_what(build: Build, phases: list[PhaseData]) -> None:
 def test_a_sample_is_tested_with_the_prompt_of_the_nearest_key(
     build: Build, phases: list[PhaseData]
 ) -> None:
-    method = learn(DualPrompt, build, phases[:2])
+    method = taught(partial(build, DualPrompt), phases[:2])
     batch = method.collate(list(phases[0].train[:3]) + list(phases[1].train[:3]), None)
     queries = method.model.query(batch.views)
     first, second = method.model.experts

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
 import torch
-from teaching import begun, learn, train
+from teaching import begun, taught, train
 
 from baselines.coda_prompt import CODAPrompt
 from baselines.dualprompt import DualPrompt
@@ -41,10 +42,10 @@ def test_each_sample_is_queried_once_a_phase(
 ) -> None:
     method = build(kind)
     sizes = counting(method)
-    begun(method, phases[0])
+    begun(lambda: method, phases[0])
     assert sum(sizes) == len(phases[0].train)
     assert max(sizes) <= method.context.batch_size
-    train(method, phases[0], steps=9)
+    train(method, phases[0], 9)
     assert sum(sizes) == len(phases[0].train)
 
 
@@ -63,9 +64,9 @@ def test_the_cache_changes_no_digit(
             self.model.train()
             return super().collate(items, rng)
 
-    cached, uncached = (begun(build(made), phases[0]) for made in (kind, Uncached))
+    cached, uncached = (begun(partial(build, made), phases[0]) for made in (kind, Uncached))
     sizes = counting(uncached)
-    changed = [train(method, phases[0], steps=4) for method in (cached, uncached)]
+    changed = [train(method, phases[0], 4) for method in (cached, uncached)]
     assert sum(sizes) == 4 * len(phases[0].train)
     assert changed[0] == changed[1] != set()
     one, other = cached.state(), uncached.state()
@@ -76,7 +77,7 @@ def test_the_cache_changes_no_digit(
 def test_a_query_is_the_class_token_without_prompts(
     build: Build, phases: list[PhaseData], kind: type[PromptMethod]
 ) -> None:
-    method = begun(build(kind), phases[0])
+    method = begun(partial(build, kind), phases[0])
     items = list(phases[0].train[3:7])
     batch = method.collate(items, torch.Generator())
     plain = method.vilt(collate([method.view(item) for item in items])).hidden[:, 0]
@@ -88,10 +89,10 @@ def test_a_query_is_the_class_token_without_prompts(
 def test_what_former_phases_learnt_stays(
     build: Build, phases: list[PhaseData], kind: type[GrowingPrompts]
 ) -> None:
-    first = begun(build(kind), phases[0])
+    first = begun(partial(build, kind), phases[0])
     changed = train(first, phases[0])
     assert any(name.startswith("parts.0.") for name in changed)
-    second = begun(build(kind), phases[1], first.state())
+    second = begun(partial(build, kind), phases[1], first.state())
     changed = train(second, phases[1])
     assert any(name.startswith("parts.1.") for name in changed)
     assert not any(name.startswith(("parts.0.", "vilt.")) for name in changed)
@@ -107,7 +108,7 @@ def test_only_prompts_of_phases_seen_are_carried_on(
     build: Build, phases: list[PhaseData], kind: type[PromptMethod]
 ) -> None:
     for count in (1, 3):
-        method = learn(kind, build, phases[:count])
+        method = taught(partial(build, kind), phases[:count])
         state = method.state()
         assert not any(name.startswith("vilt.") for name in state)
         parts = {name.split(".")[1] for name in state if name.startswith("parts.")}
@@ -120,7 +121,7 @@ def test_only_prompts_of_phases_seen_are_carried_on(
 def test_a_state_of_other_shapes_is_refused(
     build: Build, phases: list[PhaseData], kind: type[GrowingPrompts]
 ) -> None:
-    state = begun(build(kind), phases[0]).state()
+    state = begun(partial(build, kind), phases[0]).state()
     with pytest.raises(ValueError, match="does not fit: nonsense"):
         build(kind).load_state({**state, "nonsense": torch.zeros(1)})
     del state["head.bias"]

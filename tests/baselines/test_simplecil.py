@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 import torch
 from memories import ListMemory
-from teaching import learn
+from teaching import taught
 
 from baselines.simplecil import SimpleCIL
 from baselines.views import collate
@@ -20,7 +21,7 @@ Build = Callable[..., Any]
 
 @torch.no_grad()
 def test_means_and_scores_by_hand(build: Build, phases: list[PhaseData]) -> None:
-    method = learn(SimpleCIL, build, phases)
+    method = taught(partial(build, SimpleCIL), phases)
     means = []
     for phase in phases:
         for label in phase.new:
@@ -38,7 +39,9 @@ def test_means_and_scores_by_hand(build: Build, phases: list[PhaseData]) -> None
 
 def test_phases_make_no_difference(build: Build, phases: list[PhaseData], samples: Samples) -> None:
     single = PhaseData(0, range(6), 6, samples)
-    many, one = (learn(SimpleCIL, build, cut).state()["means"] for cut in (phases, [single]))
+    many, one = (
+        taught(partial(build, SimpleCIL), cut).state()["means"] for cut in (phases, [single])
+    )
     torch.testing.assert_close(many, one, atol=1e-5, rtol=1e-5)
 
 
