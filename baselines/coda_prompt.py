@@ -37,9 +37,13 @@ class CODAPromptSettings:
     """Settings of `CODAPrompt`; the defaults are those of its code for ImageNet-R."""
 
     components: int = setting(0, "of all phases together; 0: 100, at most the backbone's width")
-    length: int = setting(8, "vectors of a prompt, half of them keys, half values")
+    length: int = setting(
+        8, "vectors of a prompt, half of them keys, half values", search=(4, 8, 16)
+    )
     layers: int = setting(5, "layers with prompts, the first ones; as many as there are")
-    penalty: float = setting(0.0, "weight of the distance from orthogonal components")
+    penalty: float = setting(
+        0.0, "weight of the distance from orthogonal components", search=(0.0, 0.1)
+    )
 
     def __post_init__(self) -> None:
         """Refuse what is no prompt."""

@@ -36,11 +36,13 @@ class DualPromptSettings:
     """Settings of `DualPrompt`; the defaults are those of the official code for ImageNet-R."""
 
     g_length: int = setting(5, "keys, and values, of the G-prompt in a layer")
-    e_length: int = setting(20, "keys, and values, of an E-prompt in a layer")
+    e_length: int = setting(20, "keys, and values, of an E-prompt in a layer", search=(5, 20))
     g_layers: int = setting(2, "layers with a G-prompt, the first ones; all but one at most")
     e_layers: int = setting(3, "layers with an E-prompt, those that follow; as many as there are")
-    pull: float = setting(1.0, "weight of the similarity of query and key")
-    init: float = setting(0.01, "prompts and keys are drawn between minus and plus this")
+    pull: float = setting(1.0, "weight of the similarity of query and key", search=(0.1, 1.0))
+    init: float = setting(
+        0.01, "prompts and keys are drawn between minus and plus this", search=(0.01, 0.1, 1.0)
+    )
 
     def __post_init__(self) -> None:
         """Refuse what is no prompt."""

@@ -31,10 +31,14 @@ class L2PSettings:
     """Settings of `L2P`; the defaults are those of its ports to PyTorch."""
 
     pool: int = setting(10, "prompts in the pool")
-    length: int = setting(5, "tokens of a prompt")
+    length: int = setting(5, "tokens of a prompt", search=(1, 5, 10))
     top: int = setting(5, "prompts a sample uses")
-    pull: float = setting(0.1, "weight of the similarity of query and chosen keys")
-    init: float = setting(1.0, "prompts and keys are drawn between minus and plus this")
+    pull: float = setting(
+        0.1, "weight of the similarity of query and chosen keys", search=(0.1, 1.0)
+    )
+    init: float = setting(
+        1.0, "prompts and keys are drawn between minus and plus this", search=(0.01, 0.1, 1.0)
+    )
     batch_wise: bool = setting(False, "choose once for a batch in training, as the official code")
 
     def __post_init__(self) -> None:
