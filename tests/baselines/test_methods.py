@@ -16,7 +16,9 @@ import pytest
 import torch
 from PIL import Image
 from running import fail_in_phase
+from safetensors.torch import load_file
 
+from baselines.vilt import Preprocessor, Vilt, collate
 from benchmark import results
 from benchmark.config import RunConfig
 from benchmark.data import Sample
@@ -31,6 +33,7 @@ from benchmark.results.records import EXEMPLARS, PREDICTIONS, read_exemplars, re
 from benchmark.results.verify import verify
 from benchmark.run import run
 from benchmark.run_folder import RunFolder
+from mm_imagenet_r.errors import UserError
 
 Configure = Callable[..., RunConfig]
 #: Settings that save time where a method has them.
@@ -61,9 +64,16 @@ def configure(
     return configuration
 
 
-@every_method
 @pytest.mark.parametrize(
-    ("currency", "growth"), [(c, g) for c in ("bytes", "samples") for g in ("per-class", "total")]
+    ("name", "currency", "growth"),
+    [
+        (name, currency, growth)
+        for name in REGISTRY
+        for currency in ("bytes", "samples")
+        for growth in ("per-class", "total")
+        # Where nothing can be kept, the budget is all the same.
+        if find(name)[0].kind == "replay" or (currency, growth) == ("bytes", "per-class")
+    ],
 )
 def test_the_budget_is_kept_and_the_files_agree(
     configure: Configure, name: str, currency: str, growth: str
@@ -159,6 +169,30 @@ def test_state_and_memory_are_all_there_is_and_batch_mates_do_not_matter(
     last = [row for row in rows if row.phase == 2 and row.classifier == own]
     assert [row.file_name for row in last] == [sample.file_name for sample in samples]
     assert together.argmax(1).tolist() == alone.argmax(1).tolist() == [r.prediction for r in last]
+
+
+@every_method
+def test_a_model_that_is_saved_predicts_the_same(
+    configure: Configure, name: str, tmp_path: Path
+) -> None:
+    """A plain ViLT and a linear head classify as the method does; else it says it is more."""
+    plan, method = taken_up(configure(name))
+    if type(method).save_pretrained is Method.save_pretrained:
+        with pytest.raises(UserError, match="cannot be saved as a model"):
+            method.save_pretrained(tmp_path / "model", plan.data.class_names)
+        assert not (tmp_path / "model").exists()
+        return
+    method.save_pretrained(tmp_path / "model", plan.data.class_names)
+    vilt = Vilt.from_pretrained(tmp_path / "model")
+    preprocessor = Preprocessor.from_pretrained(tmp_path / "model")
+    head = load_file(tmp_path / "model" / "classifier.safetensors")
+    samples = list(plan.data.test)
+    views = [preprocessor.view(sample.image, sample.caption) for sample in samples]
+    with torch.no_grad():
+        found = method.predict(method.collate(samples, None))
+        logits = torch.nn.functional.linear(vilt.pool(collate(views)), **head)
+    own = next(iter(found.values())) if isinstance(found, Mapping) else found
+    assert logits.argmax(1).tolist() == own.argmax(1).tolist()
 
 
 @every_method
