@@ -95,7 +95,7 @@ def print_terminal(rows: Sequence[Row], console: Console) -> None:
     if rows:
         console.print("Accuracy in %, sample-weighted; mean ± standard deviation over n seeds.")
         console.print("Forgetting: best accuracy on each phase less the last, on average (PILOT).")
-        console.print("Steps: all training steps; more exemplars take more of them.")
+        console.print("Steps: all training steps of a run.")
 
 
 def _bold(rows: Sequence[Row], escape: Callable[[str], str], pattern: str) -> Iterator[list[str]]:

@@ -195,7 +195,7 @@ def test_a_share_of_each_batch_is_drawn_from_the_exemplars(
 def test_the_share_is_the_same_where_items_are_the_phase_and_the_memory(
     tmp_path: Path, phase: PhaseData, make_method: Callable[[], Method], accelerator: Accelerator
 ) -> None:
-    """What is drawn when a stage names no items: a quarter is exemplars, at the default all mixed."""
+    """Where a stage names no items: half are exemplars, or as many as there are of them."""
     method, counts = make_method(), []
     collate = method.collate
 
