@@ -34,7 +34,12 @@ FIXTURES = Path(__file__).parents[1] / "fixtures" / "schema1"
     ],
 )
 def test_a_plain_vilt_of_transformers_predicts_the_same(
-    tmp_path: Path, call: Call, coloured: Path, vilt_folder: Path, method: str, more: tuple[str, ...]
+    tmp_path: Path,
+    call: Call,
+    coloured: Path,
+    vilt_folder: Path,
+    method: str,
+    more: tuple[str, ...],
 ) -> None:
     from transformers import ViltModel, ViltProcessor
 
