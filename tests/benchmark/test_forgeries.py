@@ -135,7 +135,10 @@ def cut(value: dict[str, Any]) -> None:
         (lambda v: v["phases"][0]["stages"][0].update(steps=0), "loss ends at step 32 of 0"),
         (lambda v: v["phases"][1]["stages"][0].update(steps=33), "took 33 training steps of 32"),
         (lambda v: v["phases"][1]["stages"].append(MORE), "took 33 training steps of 32"),
-        (lambda v: v["config"].update(steps=31), "phases[0] took 32 training steps of 31"),
+        (
+            lambda v: v["config"].update(epochs=2, steps=31),
+            "phases[0] took 32 training steps of 31",
+        ),
         (lambda v: v["phases"][1]["outside_memory"].update(bytes=15520), "phase-01.pt has"),
         (lambda v: v["phases"][0].update(train=999), "phases[0].train is 999, but mini-1 has 1000"),
         (lambda v: v["class_order"]["names"].reverse(), "class_order.names is not that of mini-1"),

@@ -375,23 +375,26 @@ def test_a_tracker_that_is_not_installed_is_named(
         assert f"pip install -e '.[{tracker}]'" in err
 
 
-@pytest.mark.parametrize(
-    ("method", "options"),
-    [
-        ("ssf", ()),
-        ("exemplar_masking", ()),
-        ("ssf", ("--like", "exemplar_masking")),
-    ],
-)
+@pytest.mark.parametrize(("schema", "method"), [("schema1", "ssf"), ("schema2", "finetune")])
 def test_a_run_that_an_older_version_finished_is_answered_as_done(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], method: str, options: tuple[str, ...]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], schema: str, method: str
 ) -> None:
-    """By its command of then, former names included; nothing is trained, nothing is written."""
+    """By the names of today, former ones of methods included; nothing is trained or written."""
     output = tmp_path / "runs"
-    shutil.copytree(Path(__file__).parents[1] / "fixtures" / "schema1", output)
+    shutil.copytree(Path(__file__).parents[1] / "fixtures" / schema, output)
     former = {path: path.read_bytes() for path in output.rglob("*.json")}
     words = f"--method {method} --phases 2 --epochs 1 --memory 0.5 --device cpu --output {output}"
-    given = [*words.split(), *("--match-exemplars-of" if o == "--like" else o for o in options)]
-    assert run.main(given) == 0
+    assert run.main([*words.split(), "--dataset", "mini-1", "--backbone", "tiny-1"]) == 0
     assert "done, by an older version" in capsys.readouterr().out
     assert {path: path.read_bytes() for path in output.rglob("*.json")} == former
+
+
+def test_a_run_that_took_other_steps_is_no_reference(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "runs"
+    shutil.copytree(Path(__file__).parents[1] / "fixtures" / "schema1", output)
+    words = f"--method ssf --match-exemplars-of exemplar_masking --phases 2 --output {output}"
+    words += " --epochs 1 --memory 0.5 --dataset mini-1 --backbone tiny-1"
+    assert run.main(words.split()) == 2
+    assert "is not there. Run it first" in capsys.readouterr().err
