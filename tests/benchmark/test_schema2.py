@@ -119,7 +119,10 @@ def changed(tmp_path: Path, method: str, change: Callable[[dict[str, Any]], obje
 FORGED: list[tuple[Callable[[dict[str, Any]], object], str]] = [
     (lambda v: v["phases"][1]["stages"][0].update(steps=32), "stages[0].steps is 32, but 33"),
     (lambda v: v["phases"][1]["stages"][0].update(epochs=2), "stages[0].steps is 33, but 66"),
-    (lambda v: v["phases"][1]["accuracy"]["per_phase"].__setitem__(0, 99.0), "after phase 1 on phase 0 is"),
+    (
+        lambda v: v["phases"][1]["accuracy"]["per_phase"].__setitem__(0, 99.0),
+        "after phase 1 on phase 0 is",
+    ),
     (lambda v: v["files"].update({"predictions.parquet": "0b" * 32}), "has another hash than"),
     (lambda v: v["match_exemplars_of"].update(seed=7), "match_exemplars_of.seed is 7, but 0"),
     (lambda v: v["budget"].update(memory="as joint with memory 1"), "budget.memory is as joint"),
