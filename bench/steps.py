@@ -1,4 +1,4 @@
-"""What the harness adds to training: a step beside a plain PyTorch loop, a late phase beside an early.
+"""What the harness adds: a step beside a plain PyTorch loop, a late phase beside an early one.
 
 A plain loop trains a second object of the same method on the same batches with the same optimizer
 and schedule, a step of the one after a step of the other in one process, so that a busy machine
