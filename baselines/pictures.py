@@ -96,7 +96,7 @@ def _save(image: Image.Image, format: str, **options: Any) -> bytes:
     return buffer.getvalue()
 
 
-def decode_picture(payload: bytes, formats: Sequence[str] = _FORMATS) -> Pixels:
+def decode_picture(payload: bytes, formats: tuple[str, ...] = _FORMATS) -> Pixels:
     """Decode what `encode_picture` returned: pixels (H, W, 3) uint8.
 
     Raises:
