@@ -24,6 +24,7 @@ from baselines import codecs, selection
 from baselines.attention import SOURCES, above_mean, patch_scores, reduce_layers, word_scores
 from baselines.distillation import DistillationSettings, DistillingLearner
 from baselines.learner import Lazy, check_choice, require, setting
+from baselines.pictures import available
 from baselines.pixels import to_pixels
 from baselines.selection import Array
 from baselines.views import Batch, View
@@ -55,7 +56,7 @@ class MaskingSettings(DistillationSettings):
         super().__post_init__()
         check_choice("attention", self.attention, SOURCES)
         check_choice("selection", self.selection, selection.RANKINGS)
-        check_choice("codec", self.codec, ("auto", *codecs.available()))
+        check_choice("codec", self.codec, ("auto", *available()))
         for name in ("mask_prob", "text_swap_prob"):
             chance = getattr(self, name)
             require(0 <= chance <= 1, f"{name}={chance}: a chance lies between 0 and 1")
@@ -221,7 +222,7 @@ class ExemplarMasking(DistillingLearner):
         """Codec and quality for this phase's exemplars, measured on some of its samples."""
         if self.settings.codec == "auto" and currency != "bytes":
             return "raw", 100  # bytes cost nothing there, so none are saved at a loss
-        candidates = codecs.available() if self.settings.codec == "auto" else [self.settings.codec]
+        candidates = available() if self.settings.codec == "auto" else [self.settings.codec]
         if self.settings.quality:
             return self.settings.codec, self.settings.quality
         return codecs.choose(views[:: -(-len(views) // 6)], candidates, self.settings.min_psnr)
