@@ -20,7 +20,7 @@ def context(vilt_folder: Path) -> MethodContext:
     """Six classes in three phases, on the CPU."""
     return MethodContext(
         num_classes=6,
-        num_phases=3,
+        phase_sizes=(2, 2, 2),
         backbone=str(vilt_folder),
         tuning="ssf",
         max_text_length=None,
