@@ -24,7 +24,7 @@ from benchmark.recipe import (
     Recipe,
     resolve_recipe,
 )
-from benchmark.registry import RENAMED
+from benchmark.registry import RENAMED, RENAMED_PRESETS
 from mm_imagenet_r.errors import UserError, did_you_mean
 from mm_imagenet_r.hashes import json_sha256
 from mm_imagenet_r.splits import canonical
@@ -390,12 +390,15 @@ def method_name(name: str) -> str:
 
     >>> method_name("ssf"), method_name("ssf@fast"), method_name("mine.py:Ssf")
     ('replay', 'replay@fast', 'mine.py:Ssf')
+    >>> method_name("exemplar_masking@paper")
+    'exemplar_masking@figures'
     """
     file, mark, rest = name.partition(".py:")
     if mark:
         return f"{same_path(file + '.py')}:{rest}"
     address, at, preset = name.partition("@")
-    return RENAMED.get(address, address) + at + preset
+    today = RENAMED.get(address, address) + at + preset
+    return RENAMED_PRESETS.get(today, today)
 
 
 def names_of(*methods: str | None) -> set[str]:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from benchmark.config import Recipe, RunConfig, names_of
 from benchmark.paths import last_part, safe_name
+from benchmark.registry import RENAMED_PRESETS
 from mm_imagenet_r.hashes import json_sha256
 
 #: Every field of that version that could change a result, and its default.
@@ -90,7 +91,8 @@ def legacy_folders(cell: RunConfig, recipe: Recipe) -> list[Path]:
 
 
 def _former_method(name: str) -> str:
-    address, at, preset = name.partition("@")
+    presets = {today: old for old, today in RENAMED_PRESETS.items()}
+    address, at, preset = presets.get(name, name).partition("@")
     former = {today: old for old, today in RENAMED_METHODS.items()}
     return former.get(address, address) + at + preset
 

@@ -39,3 +39,5 @@ REGISTRY: dict[str, tuple[str, str]] = {
 }
 #: Former name -> name today; the former ones are still understood.
 RENAMED = {"ssf": "replay"}
+#: Former preset of a method -> its name today.
+RENAMED_PRESETS = {"exemplar_masking@paper": "exemplar_masking@figures"}

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from benchmark.config import method_name
 from benchmark.legacy import RENAMED_VALUES
 
 
@@ -34,6 +35,8 @@ def rename_values(config: Mapping[str, Any]) -> dict[str, Any]:
     {'dataset': 'mini-1', 'backbone': 'my/vilt'}
     """
     found = dict(config)
+    if isinstance(methods := found.get("method"), list):
+        found["method"] = [method_name(m) if isinstance(m, str) else m for m in methods]
     for key, names in RENAMED_VALUES.items():
         if isinstance(value := found.get(key), str):
             found[key] = names.get(value, value)
