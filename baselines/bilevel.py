@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +26,7 @@ from baselines.boxes import coarse_patches
 from baselines.evidence import class_evidence, heat_map
 from baselines.learner import Classifier, Labelled
 from baselines.vilt import Vilt
+from mm_imagenet_r.errors import UserError
 
 # A rational function fitted to GELU: six coefficients of the numerator, four of the denominator.
 _GELU = (-0.001242, 0.50805, 0.415864, 0.130227, 0.024356, 0.002903)
@@ -31,6 +34,7 @@ _GELU += (-0.06675, 0.179276, 0.037467, 0.0)
 NUMERATOR = 6
 _DIVERGENCE, _REGULARITY = 0.2, 0.1  # weights in the outer loss
 _INNER = 0.1  # the step on paper, as a share of the learning rate
+_RATE, _DECAY, _LONGEST = 0.01, 5e-4, 1.0  # of phi: learning rate, weight decay, gradient's norm
 
 
 class Rational(nn.Module):
@@ -91,6 +95,87 @@ def frozen(model: nn.Module) -> Iterator[None]:
             parameter.requires_grad_(True)
 
 
+class MaskNetwork:
+    """Phi, and Adam that learns it.
+
+    Attributes:
+        phi: (layers, 10), the coefficients of the twins.
+    """
+
+    def __init__(self, model: Classifier) -> None:
+        """Twins that are nearly the activations of ViLT.
+
+        Raises:
+            UserError: Nothing beside the head is trained, so there is no step to take on paper.
+        """
+        if not _stepped(model):
+            raise UserError(
+                "learned=true takes steps of what is trained beside the head: choose --tuning ssf "
+                "or full, or learned=false"
+            )
+        self._model = model
+        layers = len(model.vilt.model.encoder.layer)
+        self.phi = rational_gelu(layers).to(model.head.weight.device).requires_grad_(True)
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget what Adam has seen, as before each phase."""
+        self._adam = torch.optim.Adam([self.phi], lr=_RATE, weight_decay=_DECAY)
+        moments = {name: torch.zeros_like(self.phi) for name in ("exp_avg", "exp_avg_sq")}
+        self._adam.state[self.phi] = {"step": torch.tensor(0.0), **moments}
+
+    def learn(
+        self, first: Labelled, second: Labelled, settings: Any, learning_rate: float, share: float
+    ) -> None:
+        """One step of phi.
+
+        Args:
+            first: See `outer_loss`.
+            second: See `outer_loss`.
+            settings: Have `map` and `eta`.
+            learning_rate: The classifier's, now.
+            share: Of the phase's steps that are done; phi's own rate falls with it as a cosine.
+        """
+        loss = outer_loss(
+            self._model, self.phi, first, second,
+            source=settings.map, eta=settings.eta, learning_rate=learning_rate,
+        )  # fmt: skip
+        (self.phi.grad,) = torch.autograd.grad(loss, self.phi)
+        torch.nn.utils.clip_grad_norm_([self.phi], _LONGEST)
+        self._adam.param_groups[0]["lr"] = _RATE * 0.5 * (1 + math.cos(math.pi * share))
+        self._adam.step()
+        self.phi.grad = None
+
+    def load_phi(self, phi: Tensor) -> None:
+        """Go on with coefficients that were learnt before.
+
+        Raises:
+            ValueError: They are not (layers, 10).
+        """
+        if phi.shape != self.phi.shape:
+            raise ValueError(f"the saved state does not fit: phi is {tuple(phi.shape)}")
+        with torch.no_grad():
+            self.phi.copy_(phi)
+
+    def progress(self) -> dict[str, Tensor]:
+        """What Adam has seen of the phase."""
+        return {f"adam.{name}": value for name, value in self._adam.state[self.phi].items()}
+
+    def load_progress(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take back what `progress` returned."""
+        for name, value in self._adam.state[self.phi].items():
+            value.copy_(tensors[f"adam.{name}"])
+
+
+def _stepped(model: Classifier) -> dict[str, nn.Parameter]:
+    """What is trained beside the head: scales and shifts."""
+    return {
+        name: parameter
+        for name, parameter in model.named_parameters()
+        if parameter.requires_grad and not name.startswith("head.")
+    }
+
+
 def outer_loss(
     model: Classifier,
     phi: Tensor,
@@ -129,11 +214,7 @@ def outer_loss(
     sharp = views.patches.to(weight.dtype)
     blend = weight * sharp + (1 - weight) * coarse_patches(sharp, eta)
     mixed = dataclasses.replace(views, patches=blend)
-    theta = {
-        name: parameter
-        for name, parameter in model.named_parameters()
-        if parameter.requires_grad and not name.startswith("head.")
-    }
+    theta = _stepped(model)
     with sdpa_kernel(SDPBackend.MATH):  # the others cannot be differentiated twice
         loss = F.cross_entropy(model(mixed), first.labels)
         gradients = torch.autograd.grad(loss, list(theta.values()), create_graph=True)

@@ -11,13 +11,16 @@ from __future__ import annotations
 
 import math
 import struct
-from typing import TypeAlias
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from baselines.pictures import damaged, decode_picture, encode_picture
+from baselines.learner import Labelled
+from baselines.pictures import damaged, decode_picture, encode_picture, fewest_bytes, psnr
 from baselines.pixels import Pixels
 from baselines.selection import Array
 
@@ -104,6 +107,56 @@ def inside(boxes: Tensor, places: Tensor, grids: Tensor, size: int) -> Tensor:
     y, x = (at[:, None] * size + within for at in (places // columns, places % columns))
     top, bottom, left, right = boxes[..., None].unbind(1)
     return ((top <= y) & (y < bottom))[:, :, None] & ((left <= x) & (x < right))[:, None, :]
+
+
+@dataclass(frozen=True)
+class Boxable(Labelled):
+    """A training batch that may still be compressed, with the boxes there are by then.
+
+    Attributes:
+        numbers: (B,) number of each new sample in its phase, -1 for exemplars.
+        draws: (B,) from 0 to 1; those below the chance of the moment are compressed.
+    """
+
+    numbers: Tensor
+    draws: Tensor
+
+    def to(self, device: torch.device, **_: Any) -> Boxable:
+        """Move all."""
+        rest = (tensor.to(device) for tensor in (self.labels, self.numbers, self.draws))
+        return Boxable(self.views.to(device), *rest)
+
+    def compressed(self, boxes: Tensor, chance: float, eta: int) -> Labelled:
+        """The batch with some new samples as they would be stored, without loss.
+
+        Args:
+            boxes: (N, 4) those of all N samples of the phase.
+            chance: That a new sample is compressed.
+            eta: Pixels that become one; its root divides the patches' sides.
+        """
+        views, size = self.views, self.views.patches.shape[1]
+        owner = views.patch_mask.nonzero()[:, 0]  # of each patch
+        found = boxes.to(owner.device)[self.numbers.clamp(min=0)][owner]
+        chosen = ((self.numbers >= 0) & (self.draws < chance))[owner, None, None]
+        sharp = inside(found, views.places, views.grids, size) | ~chosen
+        patches = torch.where(sharp[..., None], views.patches, coarse_patches(views.patches, eta))
+        return Labelled(replace(views, patches=patches), self.labels)
+
+
+def choose_codec(
+    pictures: Sequence[tuple[Pixels, Box]], eta: int, candidates: Sequence[str], min_psnr: float
+) -> tuple[str, int]:
+    """Return the codec and quality that need the fewest bytes for pictures with boxes.
+
+    As `pictures.choose_codec`; what counts is how near the picture of the stored box and thumbnail
+    is to the one without loss.
+    """
+
+    def trial(one: tuple[Pixels, Box], codec: str, quality: int) -> tuple[int, float]:
+        payload = encode_boxed(*one, eta, codec, quality)
+        return len(payload), psnr(coarsen_around(*one, eta), decode_boxed(payload, eta))
+
+    return fewest_bytes(pictures, trial, candidates, min_psnr)
 
 
 def encode_boxed(pixels: Pixels, box: Box, eta: int, codec: str, quality: int = 100) -> bytes:

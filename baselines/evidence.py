@@ -63,7 +63,12 @@ def relevance(maps: Sequence[Tensor], gradients: Sequence[Tensor]) -> Tensor:
 
 
 def attention_and_gradients(
-    model: Classifier, batch: Batch, labels: Tensor | None, *, layers: int, create_graph: bool = False
+    model: Classifier,
+    batch: Batch,
+    labels: Tensor | None,
+    *,
+    layers: int,
+    create_graph: bool = False,
 ) -> tuple[list[Tensor], Sequence[Tensor], Tensor]:
     """Attention maps of the last layers, the gradients of one logit by them, and all logits.
 
