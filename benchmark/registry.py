@@ -31,6 +31,14 @@ REGISTRY: dict[str, tuple[str, str]] = {
     "wa": ("baselines.wa:WA", "replay with distillation and a head aligned after each phase"),
     "icarl": ("baselines.icarl:ICaRL", "herding, distillation, nearest mean of exemplars"),
     "derpp": ("baselines.derpp:DERpp", "DER++: a reservoir of samples with their logits"),
+    "cim": (
+        "baselines.cim:CIM",
+        "CIM: sharp within a box around what speaks for the class, coarse around it",
+    ),
+    "core_tokens": (
+        "baselines.core_tokens:CoreTokens",
+        "Core Tokensets: a coreset of samples, of each the patches with the highest attribution",
+    ),
     "l2p": ("baselines.l2p:L2P", "prompts chosen from a pool, on a frozen backbone"),
     "ease": ("baselines.ease:EASE", "adapters for each phase, prototypes in all their subspaces"),
     "ranpac": ("baselines.ranpac:RanPAC", "ridge regression on random features, adapted once"),
