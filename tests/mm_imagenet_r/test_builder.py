@@ -79,7 +79,7 @@ def cold(home: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, obje
 
 
 def test_literal_call_makes_the_data_set(cold: dict[str, object]) -> None:
-    assert cold["rows"] == {"train": 2000, "test": 800}
+    assert cold["rows"] == {"train": 4800, "test": 800}
     assert cold["columns"] == [
         "image", "caption", "label", "file_name", "wnid", "class_name", "imagenet_index", "style",
     ]  # fmt: skip
@@ -236,7 +236,7 @@ def test_without_import_only_the_export_is_found(
     assert python(call, tmp_path / "elsewhere", home).splitlines()[-1] == "0"
     shutil.move(tmp_path / "elsewhere" / "exported", tmp_path / "exported")
     found = python(bare, tmp_path, tmp_path / "home", installed=False)
-    assert found == "{'train': 2000, 'test': 800}\n"
+    assert found == "{'train': 4800, 'test': 800}\n"
 
 
 def test_direct_class_and_bytes_untouched(cold: dict[str, object], home: Path) -> None:
