@@ -21,6 +21,10 @@ _OF_THE_DATA = (
     "dataset", "data_dir", "split_name", "partial", "captions", "image_column", "caption_column",
     "label_column", "bad_images", "test_fraction", "split_seed", "evaluate_on",
 )  # fmt: skip
+_OTHER_DATA = (
+    "the result that is there is one of other data: put the former data back, or choose another "
+    "--output or --results"
+)
 
 
 def check(
@@ -69,13 +73,7 @@ def _faults(
             num_classes, sha256 = data[key]
             divide(cell, num_classes)
             if result is not None and result["dataset"]["data_sha256"] != sha256:
-                yield (
-                    cell,
-                    (
-                        "the result that is there is one of other data: put the former data back, or "
-                        "choose another --output or --results"
-                    ),
-                )
+                yield cell, _OTHER_DATA
         except UserError as error:
             yield cell, str(error)
 

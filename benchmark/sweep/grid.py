@@ -37,6 +37,12 @@ OF_THE_MEMORY = frozenset({"memory", "growth", "currency", "match_exemplars_of"}
 #: Fields that are axes by themselves: `RunConfig.cells` takes them apart.
 _OWN_AXES = ("method", "seeds")
 _HINTS = typing.get_type_hints(RunConfig)
+_DEFAULTS: dict[str, Any] = {spec.name: spec.default for spec in dataclasses.fields(RunConfig)}
+_NO_RESULT = {
+    spec.name
+    for spec in dataclasses.fields(RunConfig)
+    if not spec.metadata.get("affects_result", True)
+}
 
 
 def read_axes(values: Mapping[str, Any], source: str, *, option: bool = False) -> dict[str, Any]:
@@ -66,7 +72,7 @@ def read_axes(values: Mapping[str, Any], source: str, *, option: bool = False) -
             several = several and bool(value) and isinstance(value[0], list)
             if several and name in _OWN_AXES:
                 raise UserError(f"{where}: write one list of values")
-        if several and not RunConfig.__dataclass_fields__[name].metadata.get("affects_result", True):
+        if several and name in _NO_RESULT:
             raise UserError(f"{where} changes no result: give one value")
         given = value if several else [value]
         if not given:
@@ -110,10 +116,7 @@ def expand(grids: Iterable[Axes]) -> tuple[list[RunConfig], list[str]]:
         for combination in itertools.product(*grid.values()):
             for cell in RunConfig(**dict(zip(grid, combination, strict=True))).cells():
                 (name,) = cell.method
-                left_out = {
-                    option: RunConfig.__dataclass_fields__[option].default
-                    for option in without_effect(name)
-                }
+                left_out = {option: _DEFAULTS[option] for option in without_effect(name)}
                 for option, default in left_out.items():
                     if getattr(cell, option) != default:
                         idle.setdefault(name, set()).add(option)
@@ -139,8 +142,8 @@ def _idle_notes(idle: Mapping[str, set[str]]) -> Iterator[str]:
     alike: dict[tuple[str, ...], list[str]] = {}
     for name, options in idle.items():
         alike.setdefault(tuple(sorted(options)), []).append(name)
-    for options, names in alike.items():
-        words = ", ".join(f"--{dashed(option)}" for option in options)
+    for together, names in alike.items():
+        words = ", ".join(f"--{dashed(option)}" for option in together)
         yield (
             f"{words}: without effect on {', '.join(names)}, which "
             f"{'runs' if len(names) == 1 else 'run'} once whatever the value"

@@ -57,7 +57,7 @@ def figures(result: Result) -> str:
     metrics = result["metrics"]
     words = []
     for name, key in (("average", "average_incremental_accuracy"), ("last", "last_accuracy")):
-        value: Any = metrics[key]  # type: ignore[literal-required]
+        value: Any = metrics[key]
         words.append(f"{name} {MISSING if value is None else f'{value:.1f}'}")
     return ", ".join([*words, seconds_words(seconds(result))])
 
@@ -66,7 +66,11 @@ class Progress:
     """Counts the cells of a grid."""
 
     def __init__(
-        self, grid: Sequence[RunConfig], missing: Sequence[RunConfig], slots: int | None, console: Console
+        self,
+        grid: Sequence[RunConfig],
+        missing: Sequence[RunConfig],
+        slots: int | None,
+        console: Console,
     ) -> None:
         """Nothing is shown yet.
 

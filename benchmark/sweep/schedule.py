@@ -6,6 +6,7 @@ import itertools
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from benchmark.config import RunConfig
@@ -99,7 +100,7 @@ def run_all(
     return failures
 
 
-def _is_ready(cell: RunConfig, unfinished: set[object]) -> bool:
+def _is_ready(cell: RunConfig, unfinished: set[Path]) -> bool:
     reference = reference_of(cell)
     if reference is not None and reference.folder() in unfinished:
         return False
