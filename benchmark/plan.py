@@ -177,7 +177,16 @@ def make_plans(config: RunConfig) -> list[Plan]:
     Raises:
         UserError: The data cannot be opened, or do not fit the configuration.
     """
-    data = open_data(
+    return plans_for(config, open_config_data(config))
+
+
+def open_config_data(config: RunConfig) -> Data:
+    """Open the data of a configuration, in their own class order.
+
+    Raises:
+        UserError: They cannot be opened.
+    """
+    return open_data(
         config.dataset,
         columns=ColumnNames(
             image=config.image_column, label=config.label_column, caption=config.caption_column
@@ -189,8 +198,26 @@ def make_plans(config: RunConfig) -> list[Plan]:
         validation=config.evaluate_on == "validation",
         bad_images=config.bad_images,
     )
-    sizes = tuple(phase_sizes(data.num_classes, config.phases, config.base_classes))
-    data = data.in_order(class_order(data.num_classes, config.class_order_seed, config.class_order))
+
+
+def divide(config: RunConfig, num_classes: int) -> tuple[tuple[int, ...], list[int]]:
+    """Number of new classes of each phase, and the order in which they come.
+
+    Raises:
+        UserError: So many classes cannot be divided or ordered so.
+    """
+    sizes = tuple(phase_sizes(num_classes, config.phases, config.base_classes))
+    return sizes, class_order(num_classes, config.class_order_seed, config.class_order)
+
+
+def plans_for(config: RunConfig, data: Data) -> list[Plan]:
+    """Plan every cell of a configuration whose data are open.
+
+    Raises:
+        UserError: The data do not fit it.
+    """
+    sizes, order = divide(config, data.num_classes)
+    data = data.in_order(order)
     sizes_in_bytes = whole_bytes(data)
     in_bytes = config.currency == "bytes" and config.match_exemplars_of is None
     costs = sizes_in_bytes if in_bytes else [1] * len(data.train)

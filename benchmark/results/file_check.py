@@ -56,12 +56,14 @@ def source_faults(folder: Path, result: Result) -> Iterator[str]:
 
 
 def missing_files(folder: Path, result: Result) -> list[str]:
-    """What a run's folder was passed on without: memory, state."""
+    """What a run's folder was passed on without: memory, state, source."""
     found = []
     if result["phases"][-1]["memory"]["exemplars"] and not (folder / MEMORY).is_dir():
         found.append(MEMORY)
     if not _files(folder / STATE):
         found.append(STATE)
+    if result["schema_version"] > 1 and not (folder / SOURCE).is_dir():
+        found.append(SOURCE)
     return found
 
 
