@@ -108,6 +108,9 @@ class RunConfig:
 
     phases: int = _option(10, "number of phases the classes are divided into")
     base_classes: int | None = _option(None, "classes of the first phase (default: equal phases)")
+    stop_after: int | None = _option(
+        None, "learn only this many of the phases (default: all); compared with none but its like"
+    )
     class_order_seed: int | None = _option(
         DEFAULT_SEED, "seed of the class order; 'none' keeps it natural"
     )
@@ -201,12 +204,18 @@ class RunConfig:
                 raise UserError(f"--{name} needs at least one value")
             if len(set(values)) < len(values):
                 raise UserError(f"--{name} {' '.join(map(str, values))}: give each one once")
-        least = {"phases": 1, "batch_size": 1, "micro_batches": 1, "max_text_length": 2}
+        least = {"phases": 1, "stop_after": 1, "batch_size": 1, "micro_batches": 1}
+        least["max_text_length"] = 2
         not_negative = ("epochs", "weight_decay", "split_seed", "workers", "checkpoint_seconds")
         for name, smallest in (least | dict.fromkeys(not_negative, 0)).items():
             value = getattr(self, name)
             if value is not None and not smallest <= value < math.inf:
                 raise UserError(f"--{dashed(name)} must be at least {smallest}, not {value}")
+        if self.stop_after is not None and self.stop_after > self.phases:
+            raise UserError(
+                f"--stop-after {self.stop_after}: there are {self.phases} phases; leave the option "
+                "out for all of them"
+            )
         if min(self.seeds) < 0:
             raise UserError(f"--seeds cannot be negative: {min(self.seeds)}")
         if self.learning_rate is not None and not 0 < self.learning_rate < math.inf:
@@ -267,6 +276,7 @@ class RunConfig:
             "match_exemplars_of": self.match_exemplars_of and method_name(self.match_exemplars_of),
             **{k: (p := getattr(self, k)) and Path(same_path(str(p))) for k in _FILES},
             "output": Path(self.output),
+            "stop_after": None if self.stop_after == self.phases else self.stop_after,
             "memory": _amount(str(self.memory)),
             "split_name": self.split_name and canonical(self.split_name),
             "dataset": same_path(_FULL.get(self.dataset, self.dataset), NAMED["dataset"]),
@@ -311,7 +321,8 @@ class RunConfig:
         budget = f"{self.memory}-{self.currency}"
         if self.match_exemplars_of:
             budget += f"-matching-{self.match_exemplars_of}"
-        setting = f"{safe_name(last_part(self.dataset))}-{self.phases}phases-{safe_name(budget)}"
+        phases = f"{self.stop_after}of{self.phases}" if self.stop_after else f"{self.phases}"
+        setting = f"{safe_name(last_part(self.dataset))}-{phases}phases-{safe_name(budget)}"
         method = safe_name(last_part(self.method[0]).replace(".py:", "-").replace(":", "-"))
         return self.output / setting / method / f"seed{self.seeds[0]}-{self.fingerprint()[:8]}"
 

@@ -64,6 +64,11 @@ class Cell:
         """Hand over names: a class of a file is found again by the process that reads this."""
         return find_cell, (self.config, self.sizes, self.budget)
 
+    @property
+    def num_learnt(self) -> int:
+        """Number of phases that are learnt: all, unless the run stops before."""
+        return self.config.stop_after or len(self.sizes)
+
     def classes(self, phase: int) -> range:
         """Labels of a phase's new classes."""
         start = sum(self.sizes[:phase])
@@ -109,7 +114,8 @@ def find_cell_of(result: Result) -> Cell:
         said["sample_bytes"] or 0.0,
     )  # fmt: skip
     (config,) = cells(RunConfig(**from_mapping(given_config(result), source="config")))
-    return find_cell(config, tuple(len(phase["classes"]) for phase in result["phases"]), budget)
+    sizes = phase_sizes(result["dataset"]["num_classes"], config.phases, config.base_classes)
+    return find_cell(config, tuple(sizes), budget)
 
 
 @dataclass(frozen=True)

@@ -108,7 +108,7 @@ def _result(plan: Plan, folder: RunFolder, files: dict[str, str]) -> ResultFile:
         match_exemplars_of=_reference(plan),
         backbone={**backbone, "name": _shown(backbone["name"])},
         hardware=folder.done[-1]["hardware"],
-        complete=len(folder.done) == len(plan.sizes),
+        complete=len(folder.done) == plan.num_learnt,
     )
 
 

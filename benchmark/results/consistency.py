@@ -123,7 +123,8 @@ def _phases(result: Result, config: RunConfig) -> Iterator[str]:
     if order["order"] != class_order(count, seed, config.class_order):
         yield f"class_order.order is not that of {order_words(order)}"
     sizes = phase_sizes(count, config.phases, config.base_classes)
-    yield from _differ("complete", result["complete"], len(phases) == len(sizes))
+    wanted = len(sizes) if config.stop_after is None else config.stop_after
+    yield from _differ("complete", result["complete"], len(phases) == wanted)
     start, trained = 0, 0
     for t, (phase, size) in enumerate(zip(phases, sizes, strict=False)):
         where = f"phases[{t}]"
@@ -135,7 +136,7 @@ def _phases(result: Result, config: RunConfig) -> Iterator[str]:
         for phase in phases:
             if config.epochs and not phase["steps"]:
                 yield f"phases[{phase['index']}].steps is 0, but there is something to train"
-    if result["complete"]:
+    if result["complete"] and config.stop_after is None:
         yield from _differ("dataset.train", data["train"], trained)
         yield from _differ("dataset.test", data["test"], sum(result["test_sizes"]))
 
