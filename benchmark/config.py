@@ -37,7 +37,7 @@ __all__ = [
 NAMED = {"dataset": {"mini", "mm_imagenet_r", "upmc_food101"}, "backbone": {"tiny"}}
 #: What short names stand for.
 _FULL = {"mm_imagenet_r": "mm_imagenet_r:instructblip"}
-_FILES = ("captions", "data_dir")
+_FILES = ("captions", "data_dir", "tuned_by")
 
 
 def _option(default: Any, text: str, **extra: Any) -> Any:
@@ -164,6 +164,12 @@ class RunConfig:
         "of matrices; scales, shifts and biases have none (default: the method's recipe, else "
         "0.01)",
     )
+    recipe: str | None = _option(
+        None,
+        "fill in what python -m benchmark.tune chose under this name for each method, where you "
+        "give nothing",
+        affects_result=False,  # the settings do, and they are written out
+    )
     precision: str = _option(
         "no", "mixed precision; fp16 needs a GPU", choices=("no", "bf16", "fp16")
     )
@@ -174,6 +180,13 @@ class RunConfig:
         60.0, "least seconds between two checkpoints", affects_result=False
     )
     output: Path = _option(Path("runs"), "folder of all results", affects_result=False)
+    recipes: Path = _option(Path("recipes"), "folder of all recipes", affects_result=False)
+    tuned_by: Path | None = _option(
+        None,
+        "recipe file that the settings given are from, to be kept with the result (--recipe gives "
+        "it itself)",
+        affects_result=False,
+    )
     overwrite: bool = _option(
         False, "throw away an earlier run of the same kind", affects_result=False
     )
@@ -222,6 +235,14 @@ class RunConfig:
             raise UserError(f"--learning-rate must be positive, not {self.learning_rate}")
         if not 0 < self.test_fraction < 1:
             raise UserError(f"--test-fraction lies between 0 and 1, not {self.test_fraction}")
+        if self.recipe is not None:
+            if safe_name(self.recipe) != self.recipe or self.recipe.startswith("."):
+                raise UserError(f"--recipe {self.recipe}: give a plain name, such as 'mine'")
+            if self.match_exemplars_of is not None:
+                raise UserError(
+                    f"--recipe {self.recipe} and --match-exemplars-of {self.match_exemplars_of}: "
+                    "one recipe would have to hold for two runs; give the settings themselves"
+                )
         if self.class_order is not None:
             check_name(self.class_order, self.class_order_seed, self.dataset)
         for owner, key, _ in self._settings():
@@ -266,7 +287,9 @@ class RunConfig:
         name = self.match_exemplars_of
         assert name is not None
         own = tuple(f"{k}={v}" for owner, k, v in self._settings() if owner in names_of(name))
-        changed = dataclasses.replace(self, method=(name,), match_exemplars_of=None, set=own)
+        changed = dataclasses.replace(
+            self, method=(name,), match_exemplars_of=None, set=own, tuned_by=None
+        )
         return changed.cells()[0]
 
     def _written(self) -> dict[str, Any]:
@@ -276,6 +299,7 @@ class RunConfig:
             "match_exemplars_of": self.match_exemplars_of and method_name(self.match_exemplars_of),
             **{k: (p := getattr(self, k)) and Path(same_path(str(p))) for k in _FILES},
             "output": Path(self.output),
+            "recipes": Path(self.recipes),
             "stop_after": None if self.stop_after == self.phases else self.stop_after,
             "memory": _amount(str(self.memory)),
             "split_name": self.split_name and canonical(self.split_name),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,9 +31,19 @@ _COMPARISON = "comparison.html"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code: 0, or 2 for a mistake of the user."""
     isolation.computes_nothing()
+    return guarded(_main, arguments)
+
+
+def guarded(
+    command: Callable[[Sequence[str] | None], None], arguments: Sequence[str] | None
+) -> int:
+    """Run something that runs cells and return the exit code, as `mm_imagenet_r.command_line.run`.
+
+    An exception of a method is told by its own traceback; the code is 1.
+    """
     again = "the same command (less --overwrite)"
     try:
-        return command_line.run(_main, arguments, again=again, has_processes=True)
+        return command_line.run(command, arguments, again=again, has_processes=True)
     except Exception as error:
         if not isinstance(error.__cause__, isolation.RemoteTracebackError):
             raise
@@ -74,7 +84,7 @@ def run(config: RunConfig) -> list[Path]:
     plans = make_plans(config)
     for module in sorted({name for plan in plans for name in plan.method.imports}):
         importlib.import_module(module)  # once, and not in the process of every phase
-    display.notes(plans[0].notes)
+    display.notes(dict.fromkeys(note for plan in plans for note in plan.notes))
     if config.dry_run:
         from benchmark.dry_run import print_plans
 

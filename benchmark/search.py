@@ -36,12 +36,12 @@ class Space:
 
     Attributes:
         trials: Candidates of what a run is made with, by name, the default first.
-        classifiers: Candidates of the classifier, the default first; one trial is read by all of
-            them. Empty where the method has its own alone.
+        reads_all: A trial is read by every classifier the method has, and the best one is chosen
+            with the best trial; else the method's own is the only one.
     """
 
     trials: Mapping[str, tuple[Any, ...]]
-    classifiers: tuple[str, ...] = ()
+    reads_all: bool = False
 
     @property
     def size(self) -> int:
@@ -67,11 +67,6 @@ class Space:
                 drawn.add(number)
                 yield self._point(number)
 
-    def searched(self) -> dict[str, list[Any]]:
-        """All candidates by name, as plain types."""
-        found = {name: list(values) for name, values in self.trials.items()}
-        return found | ({CLASSIFIER: list(self.classifiers)} if self.classifiers else {})
-
     def _point(self, number: int) -> Point:
         chosen = {}
         for name, values in self.trials.items():
@@ -95,23 +90,21 @@ def space_of(cell: RunConfig) -> Space:
     fixed = {setting_name(method, key) for key in given}
     default = make_settings(method, preset, given, name)
     found: dict[str, tuple[Any, ...]] = {}
+    reads_all = CLASSIFIER not in fixed and is_legal(cell, {CLASSIFIER: ALL})
     if cell.learning_rate is None and RATE not in method.unused:
         rate = resolve_recipe(cell, method).learning_rate
         found[RATE] = tuple(_three_digits(rate * factor) for factor in RATES)
     for spec in dataclasses.fields(default):
         candidates = spec.metadata.get("search", ())
-        if candidates and spec.name not in fixed:
+        if candidates and spec.name not in fixed and not (reads_all and spec.name == CLASSIFIER):
             first = getattr(default, spec.name)
             found[spec.name] = (first, *(value for value in candidates if value != first))
-    classifiers: tuple[str, ...] = ()
-    if CLASSIFIER in found and _is_legal(cell, {CLASSIFIER: ALL}):
-        classifiers = found.pop(CLASSIFIER)
-    return Space(found, classifiers)
+    return Space(found, reads_all)
 
 
 def trial_points(cell: RunConfig, space: Space, trials: int, seed: int) -> list[Point]:
     """The points to be tried: the default and those drawn after it, without illegal ones."""
-    legal = (point for point in space.points(seed) if _is_legal(cell, point))
+    legal = (point for point in space.points(seed) if is_legal(cell, point))
     return list(itertools.islice(legal, trials))
 
 
@@ -155,7 +148,8 @@ def best_of(accuracies: Sequence[Mapping[str, float]]) -> tuple[int, str] | None
     return trial, name
 
 
-def _is_legal(cell: RunConfig, point: Mapping[str, Any]) -> bool:
+def is_legal(cell: RunConfig, point: Mapping[str, Any]) -> bool:
+    """Whether the method has these settings and takes these values of them together."""
     (name,) = cell.method
     method, preset = find(name)
     try:

@@ -16,7 +16,9 @@ from benchmark.method import Kind
 from benchmark.options import from_mapping
 from benchmark.paths import last_part
 from benchmark.results.derive import given_config
+from benchmark.results.file_check import TUNING
 from benchmark.results.schema import LoadedPhase, Result
+from benchmark.search import RATE
 from benchmark.wording import order_words
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.hashes import json_sha256
@@ -37,6 +39,7 @@ def contradictions(result: Result) -> Iterator[str]:
         yield "config is not of one method and one seed"
         return
     yield from _identity(result, config)
+    yield from _tuning(result)
     yield from _hashes(result)
     yield from _data(result)
     try:
@@ -64,6 +67,21 @@ def _identity(result: Result, config: RunConfig) -> Iterator[str]:
             follows = config.reference_run().fingerprint()
             said = reference["fingerprint"]
             yield from _differ("match_exemplars_of.fingerprint", said, follows)
+
+
+def _tuning(result: Result) -> Iterator[str]:
+    """What a recipe chose is what the run used, but for what the user gave otherwise."""
+    tuning = result.get("tuning")
+    if tuning is None:
+        return
+    used = {**result["method_settings"], RATE: result["config"].get(RATE)}
+    overridden = sorted(name for name, v in tuning["chosen"].items() if used.get(name) != v)
+    yield from _differ("tuning.overridden", tuning["overridden"], overridden)
+    yield from _differ("tuning.chosen", sorted(tuning["chosen"]), sorted(tuning["searched"]))
+    for name, value in tuning["chosen"].items():
+        if value not in tuning["searched"].get(name, ()):
+            yield f"tuning.chosen.{name} is {_few(value)}, which was not tried"
+    yield from _differ("files.tuning.json", result["files"].get(TUNING), tuning["sha256"])
 
 
 def _hashes(result: Result) -> Iterator[str]:

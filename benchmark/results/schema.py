@@ -10,7 +10,7 @@ from __future__ import annotations
 import types
 import typing
 from collections.abc import Mapping
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from benchmark.metrics import Metrics
 
@@ -233,6 +233,23 @@ class BackboneInfo(TypedDict):
     parameters: int
 
 
+class TuningInfo(TypedDict):
+    """The recipe that settings are from (`python -m benchmark.tune`); a copy is `tuning.json`.
+
+    `sha256` is that of its file, `trials` the number of settings tried, for runs of so many
+    `phases`; `searched` holds the candidates by name and `chosen` the value of each that was the
+    best on validation data. Those that the user gave otherwise are `overridden`.
+    """
+
+    recipe: str
+    sha256: str
+    phases: int
+    trials: int
+    searched: dict[str, list[Any]]
+    chosen: dict[str, Any]
+    overridden: list[str]
+
+
 class ResultBase(TypedDict):
     """What the file and the loaded form of a result share. Unknown keys are kept and ignored.
 
@@ -242,6 +259,7 @@ class ResultBase(TypedDict):
     ("" if it has only one). `method_sha256` and `harness_sha256` are hashes of source code,
     `files` those of the files beside the result, `state` the one of the last phase.
     `sees_all_data` marks an upper bound: it is not bound by the memory whose budget is named.
+    `tuning` is there where settings are from a recipe.
     """
 
     schema_version: int
@@ -264,6 +282,7 @@ class ResultBase(TypedDict):
     hardware: dict[str, Any]
     versions: dict[str, str]
     complete: bool
+    tuning: NotRequired[TuningInfo]
 
 
 class ResultFile(ResultBase):
@@ -309,10 +328,13 @@ def mismatches(value: object, hint: Any, where: str) -> typing.Iterator[str]:
         if not isinstance(value, Mapping):
             yield f"{where or 'the file'} is not an object"
             return
-        for key, inner in typing.get_type_hints(hint).items():
+        for key, inner in typing.get_type_hints(hint, include_extras=True).items():
             path = f"{where}.{key}" if where else key
+            optional = typing.get_origin(inner) is NotRequired
+            inner = typing.get_args(inner)[0] if optional else inner
             if key not in value:
-                yield f"{path} is missing"
+                if not optional:
+                    yield f"{path} is missing"
             else:
                 yield from mismatches(value[key], inner, path)
     elif origin is list:
