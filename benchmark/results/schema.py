@@ -14,7 +14,7 @@ from typing import Any, NotRequired, TypedDict
 
 from benchmark.metrics import Metrics
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 class RowAccuracy(TypedDict):
@@ -31,11 +31,11 @@ class Accuracy(RowAccuracy):
 
 
 class StageResult(TypedDict):
-    """One training within a phase: `steps` follow from items, epochs and the batch size."""
+    """One training within a phase. `epochs` stood in files up to schema 2."""
 
     name: str
     items: int
-    epochs: int
+    epochs: NotRequired[int]
     steps: int
 
 
@@ -254,7 +254,7 @@ class ResultBase(TypedDict):
     """What the file and the loaded form of a result share. Unknown keys are kept and ignored.
 
     `config` holds the options with the recipe that was resolved; `from_recipe` names those of
-    tuning, epochs, learning_rate and weight_decay that the user had left open, and an option
+    tuning, learning_rate and weight_decay that the user had left open, and an option
     without effect on the method is null. `classifier` is the name of the method's own classifier
     ("" if it has only one). `method_sha256` and `harness_sha256` are hashes of source code,
     `files` those of the files beside the result, `state` the one of the last phase.
