@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from benchmark.data import Data
+    from benchmark.display import Display
 
 _COMPARISON = "comparison.html"
 
@@ -61,8 +62,12 @@ def _main(arguments: Sequence[str] | None) -> None:
         run(config)
 
 
-def run(config: RunConfig) -> list[Path]:
+def run(config: RunConfig, display: Display | None = None) -> list[Path]:
     """Run every cell of a configuration that is not done yet and write its report.
+
+    Args:
+        config: What to run.
+        display: Where it is told; by default the standard output.
 
     Returns:
         The cells' folders.
@@ -80,7 +85,7 @@ def run(config: RunConfig) -> list[Path]:
     from benchmark.experiment import run_cell
 
     place = find_place(config)
-    display = Display(silent=not place.main)
+    display = display or Display(silent=not place.main)
     plans = make_plans(config)
     for module in sorted({name for plan in plans for name in plan.method.imports}):
         importlib.import_module(module)  # once, and not in the process of every phase

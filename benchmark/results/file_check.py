@@ -84,7 +84,7 @@ def source_faults(folder: Path, result: Result) -> Iterator[str]:
 
 
 def missing_files(folder: Path, result: Result) -> list[str]:
-    """What a run's folder was passed on without: memory, state."""
+    """What a run's folder was passed on without: memory, state, recipe, source."""
     found = []
     if result["phases"][-1]["memory"]["exemplars"] and not (folder / MEMORY).is_dir():
         found.append(MEMORY)
@@ -92,6 +92,8 @@ def missing_files(folder: Path, result: Result) -> list[str]:
         found.append(STATE)
     if "tuning" in result and not (folder / TUNING).is_file():
         found.append("recipe")
+    if result["schema_version"] > 1 and not (folder / SOURCE).is_dir():
+        found.append(SOURCE)
     return found
 
 

@@ -139,7 +139,9 @@ def _notes(folder: Path, result: Result) -> list[str]:
     if (evaluated := result["config"].get("evaluate_on", "test")) != "test":
         notes.append(f"evaluated on {evaluated} data")
     if missing := missing_files(folder, result):
-        notes.append(f"without the files of the {' and the '.join(missing)}")
+        *others, last = missing
+        words = f"{', '.join(others)} and {last}" if others else last
+        notes.append(f"without the files of {words}, which are not checked")
     if result["schema_version"] == 1:
         notes.append(f"schema 1, too old to check: {schema1.TOO_OLD}")
     return notes
