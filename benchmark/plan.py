@@ -7,6 +7,7 @@ import math
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark import results
@@ -23,6 +24,8 @@ from benchmark.options import from_mapping
 from benchmark.results.derive import given_config
 from benchmark.results.schema import Result
 from benchmark.source_hash import harness_sha256, method_sources, sources_sha256
+from benchmark.tuned_recipe import TunedRecipe
+from benchmark.tuned_recipe import read as read_tuned
 from benchmark.wording import amount_words
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.files import check_writable
@@ -63,6 +66,11 @@ class Cell:
     def __reduce__(self) -> tuple[Any, ...]:
         """Hand over names: a class of a file is found again by the process that reads this."""
         return find_cell, (self.config, self.sizes, self.budget)
+
+    @property
+    def num_learnt(self) -> int:
+        """Number of phases that are learnt: all, unless the run stops before."""
+        return self.config.stop_after or len(self.sizes)
 
     def classes(self, phase: int) -> range:
         """Labels of a phase's new classes."""
@@ -109,7 +117,8 @@ def find_cell_of(result: Result) -> Cell:
         said["sample_bytes"] or 0.0,
     )  # fmt: skip
     (config,) = cells(RunConfig(**from_mapping(given_config(result), source="config")))
-    return find_cell(config, tuple(len(phase["classes"]) for phase in result["phases"]), budget)
+    sizes, _ = divide(config, result["dataset"]["num_classes"])
+    return find_cell(config, sizes, budget)
 
 
 @dataclass(frozen=True)
@@ -121,12 +130,14 @@ class Plan(Cell):
         sources: The files that the method is written in, as they were when it was imported.
         reference: The result whose numbers of exemplars are matched, None without.
         notes: What a user should know before it runs.
+        tuned: The recipe file that its settings are from, None without.
     """
 
     data: Data
     sources: Mapping[str, bytes]
     reference: Result | None = None
     notes: tuple[str, ...] = ()
+    tuned: TunedRecipe | None = None
 
     @property
     def cell(self) -> Cell:
@@ -240,10 +251,18 @@ def plans_for(config: RunConfig, data: Data) -> list[Plan]:
             budget = Budget(0, "exemplars", one.growth, 1.0, counts=counts_of(reference))
         cell = find_cell(one, sizes, budget)
         sources = method_sources(cell.method)
-        plans.append(
-            Plan(**vars(cell), data=data, sources=sources, reference=reference, notes=notes)
-        )
+        plan = Plan(**vars(cell), data=data, sources=sources, reference=reference, notes=notes)
+        plans.append(plan if one.tuned_by is None else _tuned(plan, one.tuned_by))
     return plans
+
+
+def _tuned(plan: Plan, path: Path) -> Plan:
+    """A plan with the recipe file that its settings are from, and what is to be said of it."""
+    tuned = read_tuned(path)
+    tuned.refuse_other(plan.config)
+    tuned.refuse_other_data(plan.config, plan.data.data_sha256)
+    notes = tuned.notes(plan.config, sources_sha256(plan.sources.values()))
+    return dataclasses.replace(plan, tuned=tuned, notes=(*plan.notes, *notes))
 
 
 def whole_bytes(data: Data) -> list[int]:

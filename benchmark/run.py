@@ -89,7 +89,7 @@ def run(config: RunConfig, display: Display | None = None) -> list[Path]:
     plans = make_plans(config)
     for module in sorted({name for plan in plans for name in plan.method.imports}):
         importlib.import_module(module)  # once, and not in the process of every phase
-    display.notes(plans[0].notes)
+    display.notes(dict.fromkeys(note for plan in plans for note in plan.notes))
     if config.dry_run:
         from benchmark.dry_run import print_plans
 

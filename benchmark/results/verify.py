@@ -27,6 +27,7 @@ from benchmark.results.records import (
     read_predictions,
 )
 from benchmark.results.schema import Result
+from benchmark.wording import result_phases_words
 from mm_imagenet_r.errors import UserError
 
 #: What a folder cannot show, for whoever reads that it is verified.
@@ -133,6 +134,8 @@ def _notes(folder: Path, result: Result) -> list[str]:
     notes = []
     if not result["complete"]:
         notes.append(f"unfinished after {len(result['phases'])} of its phases")
+    elif result["config"].get("stop_after"):
+        notes.append(f"{result_phases_words(result)} alone")
     if (evaluated := result["config"].get("evaluate_on", "test")) != "test":
         notes.append(f"evaluated on {evaluated} data")
     if missing := missing_files(folder, result):
