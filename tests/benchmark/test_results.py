@@ -19,7 +19,6 @@ import pytest
 from running import Call, folders
 
 from benchmark import metrics, results
-from benchmark.results import formats as table_formats
 from benchmark.results import records
 from benchmark.results import tables as result_tables
 from benchmark.results.prediction_check import matrix_of
