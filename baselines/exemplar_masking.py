@@ -10,21 +10,18 @@ drawn at random with a chance that grows with the epochs.
 
 from __future__ import annotations
 
-import base64
 import dataclasses
-import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from PIL import Image
 
-from baselines import codecs, selection
+from baselines import codecs
 from baselines.attention import SOURCES, above_mean, patch_scores, reduce_layers, word_scores
-from baselines.distillation import DistillationSettings, DistillingLearner
+from baselines.gallery import masked_gallery
 from baselines.learner import Lazy, check_choice, require, setting
-from baselines.pixels import to_pixels
+from baselines.replay_learner import ReplayLearner, ReplaySettings
 from baselines.selection import Array
 from baselines.views import Batch, View
 from benchmark.data import Sample
@@ -34,7 +31,7 @@ from benchmark.method import PhaseData
 
 
 @dataclass(frozen=True)
-class MaskingSettings(DistillationSettings):
+class MaskingSettings(ReplaySettings):
     """Settings of `ExemplarMasking`."""
 
     attention: str = setting("last", f"layers the maps come from: {', '.join(SOURCES)}")
@@ -45,16 +42,18 @@ class MaskingSettings(DistillationSettings):
     text_swap_prob: float = setting(
         0.5, "chance that an exemplar's text is drawn anew from its class"
     )
-    selection: str = setting("herding", "herding, cosine (to the class mean) or random")
     codec: str = setting("auto", "auto (fewest bytes; raw if bytes are free) or a codec by name")
     quality: int = setting(0, "quality of that codec, 1 to 100; 0: the least that gives min_psnr")
-    min_psnr: float = setting(30.0, "fidelity of the kept pixels in dB where quality is 0")
+    min_psnr: float = setting(
+        30.0,
+        "fidelity of the kept pixels in dB where quality is 0",
+        search=(30.0, 26.0, 23.0, 20.0, 18.0),
+    )
 
     def __post_init__(self) -> None:
         """Refuse values outside their range, and those that could not take effect."""
         super().__post_init__()
         check_choice("attention", self.attention, SOURCES)
-        check_choice("selection", self.selection, selection.RANKINGS)
         check_choice("codec", self.codec, ("auto", *codecs.available()))
         for name in ("mask_prob", "text_swap_prob"):
             chance = getattr(self, name)
@@ -81,7 +80,7 @@ class Masks:
     attention: Array  # (K,) float32
 
 
-class ExemplarMasking(DistillingLearner):
+class ExemplarMasking(ReplayLearner):
     """Masks, selects, stores and replays exemplars."""
 
     Settings = MaskingSettings
@@ -97,10 +96,11 @@ class ExemplarMasking(DistillingLearner):
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         # The control for what is won by the codec and not by masking: every patch is kept.
         "whole": {"tau_image": 0.0, "mask_prob": 0.0},
-        # Follows the abstract, the figures and their captions, which show the threshold at a
-        # sample's own mean, words by the attention of discarded patches, cosine selection and the
-        # exchange of texts. The last layer and whole new samples are the plainest choice.
-        "paper": {
+        # What the captions of the paper's Fig. 2 and 3 and the maps of its Fig. 4 show: new data
+        # beside exemplars, masks made after training, a threshold at a sample's own mean (all 516
+        # cells of Fig. 4), words by the attention of discarded patches, cosine selection. Ours are
+        # the layer (the last) and what augmentation exchanges (texts within a class).
+        "figures": {
             "attention": "last",
             "tau_image": 1.0,
             "mask_text": True,
@@ -152,13 +152,16 @@ class ExemplarMasking(DistillingLearner):
         # The class mean is that of untouched samples; only cosine asks for it.
         centers = self.features(whole) if self.settings.selection == "cosine" else features
         codec, quality = self._codec(masked, memory.currency)
-        for label in phase.new:
-            own = np.flatnonzero(phase.train.labels == label)
-            center = selection.unit(centers[own]).mean(0)
-            rng = self.context.rng("selection", phase.index, label)
-            order = selection.rank(self.settings.selection, features[own], center, rng)
-            ranking = [int(own[i]) for i in order]
-            memory.keep(label, self._encode(label, ranking, phase, masked, codec, quality))
+        names = phase.train.file_names
+
+        def make(number: int) -> StoredExemplar:
+            view, label = masked[number], int(phase.train.labels[number])
+            image = codecs.encode_patches(view, codec, quality)
+            kept = len(view.places) / (view.grid[0] * view.grid[1])
+            exemplar = Exemplar(label, image, codecs.encode_words(view), pixel_fraction=kept)
+            return StoredExemplar(exemplar, names[number], codec)
+
+        self.keep_ranked(phase, memory, features, make, centers)
 
     def masks(self, views: Sequence[View]) -> list[Masks]:
         """Which patches and words of each view stay."""
@@ -189,33 +192,8 @@ class ExemplarMasking(DistillingLearner):
         return self.encode(views, read)
 
     def gallery(self, phase: PhaseData, memory: Memory) -> list[dict[str, Any]]:
-        """The best exemplars of two new classes: image, attention, what was kept, what it costs."""
-        first = {row["file_name"]: row for row in memory.selected() if row["rank"] == 0}
-        names = phase.train.file_names
-        chosen = phase.train.select([i for i, name in enumerate(names) if name in first][:2])
-        views = [self.view(sample) for sample in chosen]
-        pictures = []
-        for sample, view, masks in zip(chosen, views, self.masks(views), strict=True):
-            tokens = self.preprocessor.tokenizer.convert_ids_to_tokens(view.words.tolist())
-            pictures.append(
-                {
-                    "file_name": sample.file_name,
-                    "label": sample.label,
-                    "image": base64.b64encode(_png(view)).decode(),
-                    "grid": list(view.grid),
-                    "attention": [round(float(score), 5) for score in masks.attention],
-                    "kept": masks.patches.tolist(),
-                    "words": [
-                        {"text": token, "kept": bool(kept)}
-                        for token, kept in zip(tokens, masks.words, strict=True)
-                        if token not in ("[CLS]", "[SEP]")
-                    ],
-                    "bytes": first[sample.file_name]["bytes"],
-                    "native_bytes": len(sample.image) + len(sample.caption.encode()),
-                    "codec": first[sample.file_name]["codec"],
-                }
-            )
-        return pictures
+        """The best exemplars of two new classes, for the report."""
+        return masked_gallery(self, phase, memory)
 
     def _codec(self, views: Sequence[View], currency: str) -> tuple[str, int]:
         """Codec and quality for this phase's exemplars, measured on some of its samples."""
@@ -226,33 +204,9 @@ class ExemplarMasking(DistillingLearner):
             return self.settings.codec, self.settings.quality
         return codecs.choose(views[:: -(-len(views) // 6)], candidates, self.settings.min_psnr)
 
-    def _encode(
-        self,
-        label: int,
-        ranking: Sequence[int],
-        phase: PhaseData,
-        masked: Sequence[View],
-        codec: str,
-        quality: int,
-    ) -> Iterator[StoredExemplar]:
-        """Exemplars in order of preference, encoded only as far as the memory asks for them."""
-        names = phase.train.file_names
-        for i in ranking:
-            view = masked[i]
-            image = codecs.encode_patches(view, codec, quality)
-            kept = len(view.places) / (view.grid[0] * view.grid[1])
-            exemplar = Exemplar(label, image, codecs.encode_words(view), pixel_fraction=kept)
-            yield StoredExemplar(exemplar, names[i], codec)
-
 
 def with_text(view: View, other: View) -> View:
     """The patches of one view with the words of another."""
     return dataclasses.replace(
         view, words=other.words, positions=other.positions, text_length=other.text_length
     )
-
-
-def _png(view: View) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(to_pixels(view.patches, view.places, view.grid)).save(buffer, "PNG")
-    return buffer.getvalue()

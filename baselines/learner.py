@@ -35,9 +35,15 @@ _log = logging.getLogger(__name__)
 _CACHE_BYTES = 4 * 2**30  # decoded views of one phase; beyond it they are decoded again each epoch
 
 
-def setting(default: Any, text: str) -> Any:
-    """A field of a method's settings with its help text."""
-    return field(default=default, metadata={"help": text})
+def setting(default: Any, text: str, search: tuple[Any, ...] = ()) -> Any:
+    """A field of a method's settings with its help text.
+
+    Args:
+        default: Its value where none is given.
+        text: For `--list METHOD`.
+        search: The values that `python -m benchmark.tune` may choose from; none leaves it alone.
+    """
+    return field(default=default, metadata={"help": text, "search": search})
 
 
 def require(condition: bool, otherwise: str) -> None:

@@ -1,8 +1,8 @@
 """The cells of a grid with their options in one way of writing, so that equal runs are one run.
 
 `--set text_swap_prob=0.50`, `--set text_swap_prob=.5` and, where that is the default, no `--set` at
-all mean the same experiment, and so do `--epochs 4` and no `--epochs` where the method's recipe or
-the project says 4. A folder and a row of a table belong to what is meant.
+all mean the same experiment, and so do `--tuning ssf` and no `--tuning` where the method's recipe
+or the project says ssf. A folder and a row of a table belong to what is meant.
 """
 
 from __future__ import annotations

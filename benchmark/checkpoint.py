@@ -24,7 +24,7 @@ class Training:
     """What is told of the training of a phase.
 
     Attributes:
-        stages: Name, items, epochs and steps of each finished stage.
+        stages: Name, items and steps of each finished stage.
         loss: Points of their loss curves: step of the phase, mean loss since the point before.
         losses: Loss of each step of the stage under way.
         parameters: Most that were trained in a stage.

@@ -24,7 +24,7 @@ from benchmark.recipe import (
     Recipe,
     resolve_recipe,
 )
-from benchmark.registry import RENAMED
+from benchmark.registry import RENAMED, RENAMED_PRESETS
 from mm_imagenet_r.errors import UserError, did_you_mean
 from mm_imagenet_r.hashes import json_sha256
 from mm_imagenet_r.splits import canonical
@@ -34,7 +34,10 @@ __all__ = [
     "dashed", "method_name", "names_of", "resolve_recipe",
 ]  # fmt: skip
 #: Names that mean no folder, even where there is one: `./mini` is the folder.
-NAMED = {"dataset": {"mini", "mm_imagenet_r", "upmc_food101"}, "backbone": {"tiny"}}
+NAMED = {
+    "dataset": {"mini", "mini-1", "mm_imagenet_r", "upmc_food101"},
+    "backbone": {"tiny", "tiny-1"},
+}
 #: What short names stand for.
 _FULL = {"mm_imagenet_r": "mm_imagenet_r:instructblip"}
 _FILES = ("captions", "data_dir")
@@ -145,7 +148,12 @@ class RunConfig:
     max_text_length: int | None = _option(
         None, "longest text in tokens, the rest is cut off (default: the backbone's own)"
     )
-    epochs: int | None = _option(None, "epochs a phase (default: the method's recipe, else 4)")
+    epochs: int = _option(
+        2,
+        "training steps of a phase, as passes over its new samples; the same number of steps for "
+        "every method, whatever its memory holds",
+    )
+    steps: int | None = _option(None, "in its place the number of training steps a phase")
     batch_size: int = _option(32, "global batch, over all processes")
     micro_batches: int = _option(
         2,
@@ -202,11 +210,20 @@ class RunConfig:
             if len(set(values)) < len(values):
                 raise UserError(f"--{name} {' '.join(map(str, values))}: give each one once")
         least = {"phases": 1, "batch_size": 1, "micro_batches": 1, "max_text_length": 2}
-        not_negative = ("epochs", "weight_decay", "split_seed", "workers", "checkpoint_seconds")
+        not_negative = (
+            "epochs",
+            "steps",
+            "weight_decay",
+            "split_seed",
+            "workers",
+            "checkpoint_seconds",
+        )
         for name, smallest in (least | dict.fromkeys(not_negative, 0)).items():
             value = getattr(self, name)
             if value is not None and not smallest <= value < math.inf:
                 raise UserError(f"--{dashed(name)} must be at least {smallest}, not {value}")
+        if self.steps is not None and self.epochs != RunConfig.epochs:
+            raise UserError(f"--epochs {self.epochs} and --steps {self.steps}: give one of them")
         if min(self.seeds) < 0:
             raise UserError(f"--seeds cannot be negative: {min(self.seeds)}")
         if self.learning_rate is not None and not 0 < self.learning_rate < math.inf:
@@ -248,6 +265,16 @@ class RunConfig:
         """
         items = sorted(self._settings(), key=lambda item: len(item[0]))
         return {key: value for owner, key, value in items if owner in ("", *names_of(method))}
+
+    def phase_steps(self, new_samples: int) -> int:
+        """Training steps of a phase that brings so many samples.
+
+        >>> RunConfig(epochs=2, batch_size=32).phase_steps(100), RunConfig(steps=5).phase_steps(100)
+        (8, 5)
+        """
+        if self.steps is not None:
+            return self.steps if new_samples else 0
+        return self.epochs * math.ceil(new_samples / self.batch_size)
 
     def reference_run(self) -> RunConfig:
         """The run whose numbers of exemplars `match_exemplars_of` asks for, as it is written.
@@ -363,12 +390,15 @@ def method_name(name: str) -> str:
 
     >>> method_name("ssf"), method_name("ssf@fast"), method_name("mine.py:Ssf")
     ('replay', 'replay@fast', 'mine.py:Ssf')
+    >>> method_name("exemplar_masking@paper")
+    'exemplar_masking@figures'
     """
     file, mark, rest = name.partition(".py:")
     if mark:
         return f"{same_path(file + '.py')}:{rest}"
     address, at, preset = name.partition("@")
-    return RENAMED.get(address, address) + at + preset
+    today = RENAMED.get(address, address) + at + preset
+    return RENAMED_PRESETS.get(today, today)
 
 
 def names_of(*methods: str | None) -> set[str]:

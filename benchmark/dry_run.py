@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from typing import Any
 
 import torch
@@ -12,11 +11,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from benchmark.devices import Place
-from benchmark.method import Method
 from benchmark.plan import Plan, command
 from benchmark.randomness import seeded, stream
 from benchmark.run_folder import RunFolder
-from benchmark.wording import MISSING, bytes_words
+from benchmark.wording import bytes_words
 
 
 def print_plans(plans: list[Plan], place: Place, console: Console) -> None:
@@ -44,11 +42,7 @@ def print_plans(plans: list[Plan], place: Place, console: Console) -> None:
 
 
 def phase_table(plan: Plan) -> Table:
-    """Classes, samples and least number of training steps of each phase.
-
-    Steps count new samples and as many exemplars as whole ones fit; methods that fit more take
-    more. A method with stages of its own says how many there are only while it runs.
-    """
+    """Classes, samples and training steps of each phase; a method may take fewer steps."""
     config, data = plan.config, plan.data
     columns = (
         "phase",
@@ -56,24 +50,22 @@ def phase_table(plan: Plan) -> Table:
         "training",
         "exemplars (least)",
         config.evaluate_on,
-        "steps (least)",
+        "steps",
     )
     table = Table(*columns, box=None, pad_edge=False)
-    total, plain = 0, plan.method.stages is Method.stages
+    total = 0
     for index in range(len(plan.sizes)):
         new = plan.classes(index)
-        train = len(data.train.of_classes(range(new.stop) if plan.method.sees_all_data else new))
+        added = len(data.train.of_classes(new))
+        train = len(data.train.of_classes(range(new.stop))) if plan.method.sees_all_data else added
         exemplars = 0
         if index and plan.method.kind == "replay":
             exemplars = sum(_whole(plan, label, index - 1, new.start) for label in range(new.start))
-        steps = plan.recipe.epochs * math.ceil((train + exemplars) / config.batch_size)
+        steps = config.phase_steps(added)
         total += steps
-        shown = steps if plain else MISSING
         test = len(data.test.of_classes(range(new.stop)))
-        table.add_row(*map(str, (index + 1, len(new), train, exemplars, test, shown)))
-    table.add_row(
-        "all", str(data.num_classes), str(len(data.train)), "", "", str(total if plain else MISSING)
-    )
+        table.add_row(*map(str, (index + 1, len(new), train, exemplars, test, steps)))
+    table.add_row("all", str(data.num_classes), str(len(data.train)), "", "", str(total))
     return table
 
 

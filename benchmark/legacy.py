@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from benchmark.config import Recipe, RunConfig, names_of
 from benchmark.paths import last_part, safe_name
+from benchmark.registry import RENAMED_PRESETS
 from mm_imagenet_r.hashes import json_sha256
 
 #: Every field of that version that could change a result, and its default.
@@ -29,6 +30,11 @@ FIELDS: Final[Mapping[str, Any]] = {
 RENAMED_FIELDS: Final = {"like": "match_exemplars_of"}
 RENAMED_METHODS: Final = {"ssf": "replay"}
 RENAMED_SETTINGS: Final = {"swap": "text_swap_prob", "masked_training": "mask_prob"}
+#: What a field said then, and up to schema 2, -> what it is called today.
+RENAMED_VALUES: Final[Mapping[str, Mapping[str, str]]] = {
+    "dataset": {"mini": "mini-1"},
+    "backbone": {"tiny": "tiny-1"},
+}
 #: Its learning rate where none was given, by what was trained.
 RATES: Final[Mapping[str, float]] = {"ssf": 1e-2, "head": 1e-2, "full": 1e-3}
 #: Its registered methods; a newer one has no run of that version.
@@ -50,6 +56,8 @@ def legacy_configs(cell: RunConfig, recipe: Recipe) -> list[dict[str, Any]]:
     known = {RENAMED_FIELDS.get(name, name): name for name in FIELDS}
     default = RunConfig().identity()
     found = dict(FIELDS)
+    if any(getattr(cell, key) in values for key, values in RENAMED_VALUES.items()):
+        return []  # that name meant another edition then
     for name, value in cell.identity().items():
         if name in known:
             found[known[name]] = value
@@ -60,6 +68,8 @@ def legacy_configs(cell: RunConfig, recipe: Recipe) -> list[dict[str, Any]]:
     addresses = [name.partition("@")[0] for name in (*names, like) if name]
     if any(":" not in address and address not in METHODS for address in addresses):
         return []
+    former = {key: {new: old for old, new in v.items()} for key, v in RENAMED_VALUES.items()}
+    found |= {key: names.get(found[key], found[key]) for key, names in former.items()}
     found |= dataclasses.asdict(recipe)
     found |= {"method": names, "like": like, "set": _former_settings(cell)}
     if recipe.learning_rate == RATES[recipe.tuning]:
@@ -73,7 +83,7 @@ def legacy_folders(cell: RunConfig, recipe: Recipe) -> list[Path]:
     for config in legacy_configs(cell, recipe):
         like = f"-like-{config['like']}" if config["like"] else ""
         budget = safe_name(f"{cell.memory}-{cell.currency}{like}")
-        setting = f"{safe_name(last_part(cell.dataset))}-{cell.phases}phases-{budget}"
+        setting = f"{safe_name(last_part(config['dataset']))}-{cell.phases}phases-{budget}"
         method = safe_name(last_part(config["method"][0]).replace(".py:", "-").replace(":", "-"))
         name = f"seed{cell.seeds[0]}-{json_sha256(config)[:8]}"
         folders.append(cell.output / setting / method / name)
@@ -81,7 +91,8 @@ def legacy_folders(cell: RunConfig, recipe: Recipe) -> list[Path]:
 
 
 def _former_method(name: str) -> str:
-    address, at, preset = name.partition("@")
+    presets = {today: old for old, today in RENAMED_PRESETS.items()}
+    address, at, preset = presets.get(name, name).partition("@")
     former = {today: old for old, today in RENAMED_METHODS.items()}
     return former.get(address, address) + at + preset
 

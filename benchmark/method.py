@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from benchmark.data import Sample, Samples
     from benchmark.exemplar import Exemplar
+from benchmark.errors import ContractError
 from benchmark.memory import Memory
 
 _WARM_UP = 0.1  # share of a stage's steps in which the learning rate rises
@@ -29,7 +30,7 @@ class MethodContext:
 
     Attributes:
         num_classes: Classes of all phases together (heads may be laid out for them).
-        num_phases: Phases there will be (pools of prompts are divided among them).
+        phase_sizes: Number of new classes of each phase (pools of prompts are divided among them).
         backbone: Name, folder or Hub id of the pretrained model.
         tuning: `ssf`, `full` or `head`.
         max_text_length: Text tokens a sample may have; None for the backbone's own limit.
@@ -40,7 +41,7 @@ class MethodContext:
     """
 
     num_classes: int
-    num_phases: int
+    phase_sizes: tuple[int, ...]
     backbone: str
     tuning: str
     max_text_length: int | None
@@ -49,6 +50,11 @@ class MethodContext:
     device: torch.device
     rank: int = 0
     world: int = 1
+
+    @property
+    def num_phases(self) -> int:
+        """Phases there will be."""
+        return len(self.phase_sizes)
 
     def rng(self, purpose: str, *numbers: int) -> np.random.Generator:
         """A generator for each purpose and numbers (phase, class, ...), the same on every process.
@@ -70,29 +76,47 @@ class PhaseData:
         num_seen: Number of classes up to and including this phase.
         train: This phase's training samples, of all phases so far if `Method.sees_all_data`. Their
             images are read from disk when asked for; `train.labels` are known without.
+        steps: Training steps the phase has, the same for every method.
     """
 
     index: int
     new: range
     num_seen: int
     train: Samples
+    steps: int = 0
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One training within a phase: which items, for how many epochs.
+    """One training within a phase: on which items, for which share of the phase's steps.
+
+    Every phase has the same number of steps for every method, so that none learns more by keeping
+    more: its stages divide them.
 
     Attributes:
         items: What is trained on; None for the phase's samples and the memory's exemplars.
-        epochs: Passes over them; None for what `--epochs` or the method's recipe says, 0 for none.
-        learning_rate: Peak; None for what `--learning-rate` or the recipe says.
+        share: Share of the phase's steps, of all its stages together at most 1; 0 trains nothing.
+        replay_share: Share of each batch that is drawn from the exemplars among the items; None
+            shuffles samples and exemplars together.
+        learning_rate: Peak; None for what `--learning-rate` or the method's recipe says.
         name: For progress and results.
+
+    Raises:
+        ContractError: A share that is none.
     """
 
     items: Sequence[Sample | Exemplar] | None = None
-    epochs: int | None = None
+    share: float = 1.0
+    replay_share: float | None = None
     learning_rate: float | None = None
     name: str = "train"
+
+    def __post_init__(self) -> None:
+        """Refuse what is no share."""
+        for name in ("share", "replay_share"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value <= 1:
+                raise ContractError(f"Stage({name}={value}): a share lies between 0 and 1")
 
 
 @dataclass(frozen=True)
@@ -101,15 +125,11 @@ class Progress:
 
     Attributes:
         stage: Number of the stage in its phase.
-        epoch: Number of the epoch in its stage.
-        epochs: Epochs of the stage.
         step: Number of the step in its stage.
         steps: Steps of the stage.
     """
 
     stage: int = 0
-    epoch: int = 0
-    epochs: int = 1
     step: int = 0
     steps: int = 1
 
@@ -201,7 +221,7 @@ class Method:
     sees_all_data: ClassVar[bool] = False
     #: Only the total of the budget binds; classes may differ (a reservoir). See `Memory.keep`.
     shares_allowance: ClassVar[bool] = False
-    #: The method's own `tuning`, `epochs`, `learning_rate` or `weight_decay` where none is given.
+    #: The method's own `tuning`, `learning_rate` or `weight_decay` where none is given.
     recipe: ClassVar[Mapping[str, Any]] = {}
     #: Options without effect on this method; they are refused when given.
     unused: ClassVar[frozenset[str]] = frozenset()

@@ -81,7 +81,7 @@ def parser() -> argparse.ArgumentParser:
             "examples:\n"
             "  python -m benchmark.run --method exemplar_masking\n"
             "  python -m benchmark.run --method replay exemplar_masking --memory 1 --seeds 0 1 2\n"
-            "  python -m benchmark.run --method exemplar_masking@paper --currency samples\n"
+            "  python -m benchmark.run --method exemplar_masking@figures --currency samples\n"
             "  python -m benchmark.run --method mine.py:MyMethod --dataset photos/ --phases 5\n"
             "A run that was stopped resumes when the same command is given again."
         ),

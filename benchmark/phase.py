@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 
@@ -129,7 +130,9 @@ def learn(job: LearnJob, tell: Report) -> Learnt:
         if job.before and not sees_all_data:
             _load(method, folder.tensors(index - 1), job.before["state"])
         memory = Memory(store)
-        phase = PhaseData(index, job.new, job.new.stop, job.samples)
+        new = int(np.isin(job.samples.labels, list(job.new)).sum())
+        steps = cell.config.phase_steps(new)
+        phase = PhaseData(index, job.new, job.new.stop, job.samples, steps)
         method.model.eval()
         with seeded(stream(seed, "harness/begin", index)):
             method.begin_phase(phase, memory)

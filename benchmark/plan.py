@@ -73,7 +73,7 @@ class Cell:
         """What the method is told once."""
         return MethodContext(
             num_classes=sum(self.sizes),
-            num_phases=len(self.sizes),
+            phase_sizes=self.sizes,
             backbone=self.config.backbone,
             tuning=self.recipe.tuning,
             max_text_length=self.config.max_text_length,

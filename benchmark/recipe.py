@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 #: Goes up whenever a default below or in `benchmark.config.RunConfig` changes; every fingerprint
 #: changes with it.
-DEFAULTS_VERSION = 2
+DEFAULTS_VERSION = 3
 #: What holds where neither the user nor the method's recipe says otherwise.
-DEFAULTS: Mapping[str, Any] = {"tuning": "ssf", "epochs": 4, "weight_decay": 0.01}
+DEFAULTS: Mapping[str, Any] = {"tuning": "ssf", "weight_decay": 0.01}
 LEARNING_RATES: Mapping[str, float] = {"ssf": 1e-2, "head": 1e-2, "full": 1e-3}
 
 
@@ -26,7 +26,6 @@ class Recipe:
     """How a method is trained, after its own defaults and those of the project."""
 
     tuning: str
-    epochs: int
     learning_rate: float
     weight_decay: float
 
@@ -39,7 +38,7 @@ def resolve_recipe(config: RunConfig, method: type[Method]) -> Recipe:
     """What was given, else the method's recipe, else the project's defaults.
 
     Raises:
-        UserError: The method's `recipe` has other keys than these four, or an unknown tuning.
+        UserError: The method's `recipe` has other keys than these three, or an unknown tuning.
     """
     if wrong := sorted(set(method.recipe) - set(RECIPE)):
         raise UserError(

@@ -14,6 +14,9 @@ REGISTRY: dict[str, tuple[str, str]] = {
         "baselines.random_patches:RandomPatches",
         "exemplar masking with patches drawn at random: the control for 'which patches'",
     ),
+    "er": ("baselines.er:ER", "experience replay from a reservoir of whole samples"),
+    "er_ace": ("baselines.er_ace:ERACE", "the same; new samples compete among new classes alone"),
+    "wa": ("baselines.wa:WA", "replay with distillation and a head aligned after each phase"),
     "icarl": ("baselines.icarl:ICaRL", "herding, distillation, nearest mean of exemplars"),
     "derpp": ("baselines.derpp:DERpp", "DER++: a reservoir of samples with their logits"),
     "l2p": ("baselines.l2p:L2P", "prompts chosen from a pool, on a frozen backbone"),
@@ -24,3 +27,5 @@ REGISTRY: dict[str, tuple[str, str]] = {
 }
 #: Former name -> name today; the former ones are still understood.
 RENAMED = {"ssf": "replay"}
+#: Former preset of a method -> its name today.
+RENAMED_PRESETS = {"exemplar_masking@paper": "exemplar_masking@figures"}

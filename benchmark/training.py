@@ -1,7 +1,7 @@
 """One phase of training on accelerate, any number of processes, resumable at any step.
 
-Which samples form step s of epoch e of stage g of phase p, and every random draw in it, is a
-function of (seed, p, g, e, s) alone. So data order does not depend on the number of processes or on
+Which samples form step s of stage g of phase p, and every random draw in it, is a function of
+(seed, p, g, s) alone. So data order does not depend on the number of processes or on
 interruptions.
 """
 
@@ -18,11 +18,12 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import send_to_device
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from benchmark.checkpoint import Checkpoint, Training
 from benchmark.config import Recipe, RunConfig
-from benchmark.data import Sample
+from benchmark.data import Sample, Samples
 from benchmark.errors import ContractError
 from benchmark.exemplar import Exemplar
 from benchmark.memory import Memory
@@ -42,7 +43,10 @@ class Part:
 
 
 class StageSteps(Dataset[list[Part]]):
-    """Step number -> this process's micro-batches of that step of a stage."""
+    """Step number -> this process's micro-batches of that step of a stage.
+
+    Batches are full: what is drawn from is shuffled again and again, without an end.
+    """
 
     def __init__(
         self,
@@ -50,43 +54,67 @@ class StageSteps(Dataset[list[Part]]):
         phase: int,
         number: int,
         items: Sequence[Sample | Exemplar],
-        epochs: int,
+        stage: Stage,
+        steps: int,
         config: RunConfig,
         accelerator: Accelerator,
     ) -> None:
         self.method = method
         self.where = (phase, number)
         self.items = items
-        self.epochs = epochs
+        self.steps = steps if len(items) else 0
         self.config = config
-        self.per_epoch = math.ceil(len(items) / config.batch_size)
         self.rank, self.world = accelerator.process_index, accelerator.num_processes
+        self.pools = self._pools(stage.replay_share)
+
+    def _pools(self, replay_share: float | None) -> list[tuple[NDArray[np.int64], int]]:
+        """Numbers of items that are shuffled together, and how many of them make a batch."""
+        everything, size = np.arange(len(self.items)), self.config.batch_size
+        if replay_share is None:
+            return [(everything, size)]
+        replayed = _are_exemplars(self.items)
+        new, old = everything[~replayed], everything[replayed]
+        count = round(replay_share * size) if len(old) else 0
+        count = count if len(new) else size
+        return [(new, size - count), (old, count)]
 
     def __len__(self) -> int:
-        return self.per_epoch * self.epochs
+        return self.steps
 
     def progress(self, step: int) -> Progress:
         """How far training is before a step."""
-        epoch = step // self.per_epoch
-        return Progress(self.where[1], epoch, self.epochs, step, len(self))
+        return Progress(self.where[1], step, self.steps)
 
     def __getitem__(self, step: int) -> list[Part]:
-        epoch, within = divmod(step, self.per_epoch)
-        seed = self.method.context.seed
-        order = stream(seed, "harness/order", *self.where, epoch).permutation(len(self.items))
-        size = self.config.batch_size
-        batch = order[within * size : (within + 1) * size]
+        seed, number_of_parts = self.method.context.seed, self.config.micro_batches
+        split = [
+            np.array_split(self._draw(step, number), number_of_parts)
+            for number, (_, count) in enumerate(self.pools)
+            if count
+        ]
         self.method.progress = self.progress(step)
         parts = []
-        for number, chosen in enumerate(np.array_split(batch, self.config.micro_batches)):
+        for number, pieces in enumerate(zip(*split, strict=True)):
+            chosen = np.concatenate(pieces)
             if number % self.world == self.rank and len(chosen):
-                where = (*self.where, epoch, within, number)
+                where = (*self.where, step, number)
                 items = [self.items[int(i)] for i in chosen]
                 with seeded(stream(seed, "harness/collate", *where)):
                     rng = stream(seed, "harness/augment", *where)
                     collated = self.method.collate(items, rng)
-                parts.append(Part(collated, len(chosen) / len(batch)))
+                parts.append(Part(collated, len(chosen) / self.config.batch_size))
         return parts
+
+    def _draw(self, step: int, number: int) -> NDArray[np.int64]:
+        """A step's items of one pool: the next ones of its endless row of shuffles."""
+        pool, count = self.pools[number]
+        seed, found = self.method.context.seed, []
+        begin, end = step * count, (step + 1) * count
+        for turn in range(begin // len(pool), -(-end // len(pool))):
+            order = stream(seed, "harness/order", *self.where, number, turn).permutation(pool)
+            first = turn * len(pool)
+            found.append(order[max(begin - first, 0) : end - first])
+        return np.concatenate(found)
 
 
 class _Both(Sequence[Sample | Exemplar]):
@@ -101,6 +129,15 @@ class _Both(Sequence[Sample | Exemplar]):
     def __getitem__(self, index: Any) -> Any:
         old = index - len(self.samples)
         return self.samples[index] if old < 0 else self.exemplars[old]
+
+
+def _are_exemplars(items: Sequence[Sample | Exemplar]) -> NDArray[np.bool_]:
+    """Which of the items are exemplars (N,), without reading any image."""
+    if isinstance(items, Samples):
+        return np.zeros(len(items), dtype=bool)
+    if isinstance(items, _Both):
+        return np.arange(len(items)) >= len(items.samples)
+    return np.array([isinstance(item, Exemplar) for item in items], dtype=bool)
 
 
 def train_phase(
@@ -119,12 +156,12 @@ def train_phase(
     from there if it exists.
 
     Raises:
-        ContractError: A loss is not finite.
+        ContractError: A loss is not finite, or the stages want more than the phase's steps.
         UserError: The checkpoint is damaged.
     """
     saved = Checkpoint(checkpoint, method)
     stages = iter(method.stages(phase, memory) or ())
-    seed, number = method.context.seed, 0
+    seed, number, share = method.context.seed, 0, 0.0
     while True:
         method.model.eval()
         with seeded(stream(seed, "harness/stages", phase.index, number)):
@@ -132,23 +169,23 @@ def train_phase(
         if stage is None:
             return saved.training
         if not isinstance(stage, Stage):
-            raise ContractError(f"stages yielded {stage!r}: yield Stage(items, epochs, ...)")
+            raise ContractError(f"stages yielded {stage!r}: yield Stage(items, share, ...)")
+        done, share = round(share * phase.steps), share + stage.share
+        if share > 1 + 1e-9:
+            raise ContractError(
+                f"the stages up to {stage.name!r} ask for {share:g} of the phase's steps: their "
+                "shares together are at most 1, so that every method takes the same steps"
+            )
         if number < len(saved.finished):  # trained before a kill
             saved.restore(number)
         else:
             if number and not saved.step and accelerator.is_main_process:
                 saved.write()
-            steps = _steps(method, phase, memory, number, stage, recipe, config, accelerator)
+            count = round(share * phase.steps) - done
+            steps = _steps(method, phase, memory, number, stage, count, config, accelerator)
             rate = recipe.learning_rate if stage.learning_rate is None else stage.learning_rate
             _train_stage(method, stage, steps, rate, recipe, saved, accelerator, report)
-            saved.finish_stage(
-                {
-                    "name": stage.name,
-                    "items": len(steps.items),
-                    "epochs": steps.epochs,
-                    "steps": len(steps),
-                }
-            )
+            saved.finish_stage({"name": stage.name, "items": len(steps.items), "steps": len(steps)})
         number += 1
 
 
@@ -158,16 +195,15 @@ def _steps(
     memory: Memory,
     number: int,
     stage: Stage,
-    recipe: Recipe,
+    steps: int,
     config: RunConfig,
     accelerator: Accelerator,
 ) -> StageSteps:
     items: Sequence[Sample | Exemplar]
     items = _Both(phase.train, memory.exemplars()) if stage.items is None else stage.items
-    epochs = recipe.epochs if stage.epochs is None else stage.epochs
     if not any(p.requires_grad for p in method.model.parameters()):
-        epochs = 0  # there is nothing to train
-    return StageSteps(method, phase.index, number, items, epochs, config, accelerator)
+        steps = 0  # there is nothing to train
+    return StageSteps(method, phase.index, number, items, stage, steps, config, accelerator)
 
 
 def _train_stage(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from benchmark.config import RECIPE
 from benchmark.report.charts import Line, line_chart
 from benchmark.report.sections import plain_table, section
 from benchmark.results.derive import as_classifier
 from benchmark.results.derive import classifiers as names_of
 from benchmark.results.schema import Result
-from benchmark.wording import MISSING, counted
+from benchmark.wording import MISSING
 from mm_imagenet_r.markup import Child, Html, el
 
 _WORDS = {"ssf": "scales and shifts", "full": "all weights", "head": "the head only"}
@@ -20,7 +21,6 @@ def recipe_words(result: Result) -> str:
     config = result["config"]
     parts = [
         _WORDS.get(str(config.get("tuning")), ""),
-        counted(epochs, "epoch") if isinstance(epochs := config.get("epochs"), int) else "",
         *(
             f"{name.replace('_', ' ')} {config[name]:g}"
             for name in ("learning_rate", "weight_decay")
@@ -43,7 +43,6 @@ def training(result: Result) -> Html | None:
             phase["index"] + 1,
             stage["name"],
             f"{stage['items']:,}",
-            stage["epochs"],
             f"{stage['steps']:,}",
         )
         for phase in result["phases"]
@@ -51,8 +50,8 @@ def training(result: Result) -> Html | None:
     ]
     if not y and len(stages) <= len(result["phases"]):
         return None
-    heads = ("Phase", "Stage", "Items", "Epochs", "Steps")
-    own = sum(name not in result["from_recipe"] for name in ("tuning", "epochs", "learning_rate"))
+    heads = ("Phase", "Stage", "Items", "Steps")
+    own = sum(name not in result["from_recipe"] for name in RECIPE)
     note = f"Trained: {recipe_words(result)}. "
     note += "All of it by default. " if not own else ""
     note += "The loss begins again with every phase, since its classes are new."
@@ -73,7 +72,7 @@ def training(result: Result) -> Html | None:
             el(
                 "details",
                 el("summary", "Every stage"),
-                plain_table(heads, stages, numbers={0, 2, 3, 4}),
+                plain_table(heads, stages, numbers={0, 2, 3}),
             ),
             class_="more",
         ),

@@ -130,7 +130,7 @@ def _phases(result: Result, config: RunConfig) -> Iterator[str]:
         yield from _differ(f"{where}.classes", phase["classes"], [*range(start, start + size)])
         start, trained = start + size, trained + phase["train"]
         if result["schema_version"] > 1 or phase["steps"]:
-            yield from _steps(where, phase, config.batch_size)
+            yield from _steps(where, phase, config, result["schema_version"])
     if result["schema_version"] == 1 and phases[-1]["trainable_parameters"]:
         for phase in phases:
             if config.epochs and not phase["steps"]:
@@ -140,11 +140,17 @@ def _phases(result: Result, config: RunConfig) -> Iterator[str]:
         yield from _differ("dataset.test", data["test"], sum(result["test_sizes"]))
 
 
-def _steps(where: str, phase: LoadedPhase, batch_size: int) -> Iterator[str]:
-    """Steps of each stage follow from its items; losses lie within them."""
-    for number, stage in enumerate(phase["stages"]):
-        steps = stage["epochs"] * math.ceil(stage["items"] / batch_size)
-        yield from _differ(f"{where}.stages[{number}].steps", stage["steps"], steps)
+def _steps(where: str, phase: LoadedPhase, config: RunConfig, version: int) -> Iterator[str]:
+    """No phase takes more steps than it has; losses lie within them.
+
+    Up to schema 2 the steps of each stage followed from its items.
+    """
+    if version < 3:
+        for number, stage in enumerate(phase["stages"]):
+            steps = stage.get("epochs", 0) * math.ceil(stage["items"] / config.batch_size)
+            yield from _differ(f"{where}.stages[{number}].steps", stage["steps"], steps)
+    elif phase["steps"] > (most := config.phase_steps(phase["train"])):
+        yield f"{where} took {phase['steps']} training steps of {most}"
     if phase["loss"] and not 1 <= phase["loss"][-1][0] <= phase["steps"]:
         yield f"{where}.loss ends at step {phase['loss'][-1][0]:g} of {phase['steps']}"
 

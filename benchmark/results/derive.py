@@ -94,8 +94,9 @@ def faults(stored: ResultBase, phases: Sequence[PhaseBase]) -> Iterator[str]:
             yield from _row_faults(f"{where}.{name}.per_phase", row["per_phase"], t + 1)
         if any(len(point) != 2 for point in phase["loss"]):
             yield f"{where}.loss is not a list of pairs"
-        counts = [n for stage in phase["stages"] for n in (stage["items"], stage["epochs"])]
-        if min([*counts, *(stage["steps"] for stage in phase["stages"])], default=0) < 0:
+        stages = phase["stages"]
+        counts = [n for s in stages for n in (s["items"], s.get("epochs", 0), s["steps"])]
+        if min(counts, default=0) < 0:
             yield f"{where}.stages holds a negative number"
         if any(not c.isdecimal() or int(c) >= classes for c in phase["memory"]["per_class"]):
             yield f"{where}.memory.per_class has a key that is not a class number"

@@ -9,12 +9,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from benchmark.results import schema1, strict_json
+from benchmark.results import schema1, schema2, strict_json
 from benchmark.results.derive import derive, faults
 from benchmark.results.schema import (
     SCHEMA_VERSION,
     PhaseBase,
     Result,
+    ResultBase,
     ResultFile,
     mismatches,
 )
@@ -64,6 +65,8 @@ def load(value: Any, path: Path) -> Result:
     if not found:
         try:
             stored, phases = schema1.convert(value) if version == 1 else (value, value["phases"])
+            if version in (1, 2):
+                stored = cast(ResultBase, schema2.convert(cast(Mapping[str, Any], stored)))
             found = list(faults(stored, cast(list[PhaseBase], phases)))
             if not found:
                 return derive(stored, cast(list[PhaseBase], phases))

@@ -10,11 +10,11 @@ from __future__ import annotations
 import types
 import typing
 from collections.abc import Mapping
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from benchmark.metrics import Metrics
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 class RowAccuracy(TypedDict):
@@ -31,11 +31,11 @@ class Accuracy(RowAccuracy):
 
 
 class StageResult(TypedDict):
-    """One training within a phase: `steps` follow from items, epochs and the batch size."""
+    """One training within a phase. `epochs` stood in files up to schema 2."""
 
     name: str
     items: int
-    epochs: int
+    epochs: NotRequired[int]
     steps: int
 
 
@@ -237,7 +237,7 @@ class ResultBase(TypedDict):
     """What the file and the loaded form of a result share. Unknown keys are kept and ignored.
 
     `config` holds the options with the recipe that was resolved; `from_recipe` names those of
-    tuning, epochs, learning_rate and weight_decay that the user had left open, and an option
+    tuning, learning_rate and weight_decay that the user had left open, and an option
     without effect on the method is null. `classifier` is the name of the method's own classifier
     ("" if it has only one). `method_sha256` and `harness_sha256` are hashes of source code,
     `files` those of the files beside the result, `state` the one of the last phase.
@@ -309,10 +309,13 @@ def mismatches(value: object, hint: Any, where: str) -> typing.Iterator[str]:
         if not isinstance(value, Mapping):
             yield f"{where or 'the file'} is not an object"
             return
-        for key, inner in typing.get_type_hints(hint).items():
+        for key, inner in typing.get_type_hints(hint, include_extras=True).items():
             path = f"{where}.{key}" if where else key
+            optional = typing.get_origin(inner) is NotRequired
+            inner = typing.get_args(inner)[0] if optional else inner
             if key not in value:
-                yield f"{path} is missing"
+                if not optional:
+                    yield f"{path} is missing"
             else:
                 yield from mismatches(value[key], inner, path)
     elif origin is list:

@@ -217,7 +217,7 @@ def test_pictures_for_the_report_show_what_is_stored(
 
 
 def test_the_papers_settings_have_a_name(make: Make) -> None:
-    settings = make(preset="paper").settings
+    settings = make(preset="figures").settings
     assert (settings.attention, settings.mask_text, settings.mask_prob) == ("last", True, 0)
 
 

@@ -236,9 +236,9 @@ def test_settings_that_mean_the_same_are_one_cell() -> None:
         cell(f"--method replay --set distillation={text}") for text in ("1", "1.0", "1e0", "+1.")
     ]
     assert {found.set for found in same} == {("distillation=1",)}
-    paper = cell("--method exemplar_masking@paper --set attention=last mask_text=YES")
+    paper = cell("--method exemplar_masking@figures --set attention=last mask_text=YES")
     assert paper.set == ()
-    assert cell("--method exemplar_masking@paper --set attention=mean").set == ("attention=mean",)
+    assert cell("--method exemplar_masking@figures --set attention=mean").set == ("attention=mean",)
     liked = cell(
         "--match-exemplars-of replay --set replay.distillation=2.0 text_swap_prob=0.25 "
         "replay.selection=herding"

@@ -90,7 +90,7 @@ BROKEN = {
         ("exemplar_maskin", r"unknown method 'exemplar_maskin': did you mean 'exemplar_masking'"),
         ("zzz", r"unknown method 'zzz': known: .*exemplar_masking"),
         ("replay@paper", r"replay has no preset 'paper': it has none"),
-        ("exemplar_masking@papr", r"no preset 'papr': did you mean 'paper'"),
+        ("exemplar_masking@figurs", r"no preset 'figurs': did you mean 'figures'"),
         ("nowhere.py:M", r"there is no file nowhere.py: give the path"),
         ("mine.py", r"name its class too, mine.py:MyMethod"),
         ("syntax.py:M", r"syntax.py line 1: .*Fix it"),

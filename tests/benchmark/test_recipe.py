@@ -139,7 +139,7 @@ def test_a_method_is_described() -> None:
     assert slow.about["licence"] == "MIT"
     assert slow.settings == (("strength", "1.0", ""),)
     assert describe("own.py:Frozen").unused == ("epochs", "learning_rate", "precision")
-    paper = describe("exemplar_masking@paper")
+    paper = describe("exemplar_masking@figures")
     assert ("mask_text", "True") in [one[:2] for one in paper.settings]
 
 

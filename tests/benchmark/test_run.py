@@ -274,10 +274,10 @@ def test_effort_and_interruptions_are_told(
 
 
 def test_a_method_is_described(call: Call, mean_colour: Path) -> None:
-    _, out, _ = call("--list", "exemplar_masking@paper")
-    assert out.startswith("exemplar_masking@paper (replay): ")
+    _, out, _ = call("--list", "exemplar_masking@figures")
+    assert out.startswith("exemplar_masking@figures (replay): ")
     assert "https://arxiv.org/abs/2412.09549" in out
-    assert "preset exemplar_masking@paper: attention=last" in out
+    assert "preset exemplar_masking@figures: attention=last" in out
     rows = [line.split() for line in out.splitlines()]
     assert ["attention", "last"] in [row[:2] for row in rows]
     _, out, _ = call("--list", f"{mean_colour}:MeanColour")

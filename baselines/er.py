@@ -1,0 +1,108 @@
+"""ER: Experience Replay with a reservoir (Chaudhry et al., 2019, as in Mammoth).
+
+A reservoir holds a uniform sample of all that ever came by. Half of each batch is drawn from it;
+the loss is one mean cross entropy. Mammoth lets a sample come by in every epoch; here it comes by
+once, at the end of its phase.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from baselines.learner import setting
+from baselines.replay_learner import ReplayLearner, ReplaySettings
+from baselines.reservoir import let_pass
+from benchmark.data import Sample, Samples
+from benchmark.exemplar import Exemplar, StoredExemplar
+from benchmark.memory import Memory
+from benchmark.method import PhaseData
+
+_SEEN = "samples_seen"
+
+
+@dataclass(frozen=True)
+class ERSettings(ReplaySettings):
+    """Settings of `ER`; a reservoir draws at random, so there is no other selection."""
+
+    replay_share: float = setting(
+        0.5, "share of exemplars in a batch; 0: as many as there are", search=(0.5, 0.0)
+    )
+    selection: str = setting("random", "random: a reservoir knows no other")
+
+    def __post_init__(self) -> None:
+        """Refuse another selection, which could not take effect."""
+        super().__post_init__()
+        if self.selection != "random":
+            raise ValueError(f"selection={self.selection}: a reservoir draws at random")
+
+
+class ER(ReplayLearner):
+    """Replays a reservoir of whole samples in their native bytes."""
+
+    Settings = ERSettings
+    shares_allowance: ClassVar[bool] = True
+    about: ClassVar[Mapping[str, str]] = {
+        "name": "ER",
+        "paper": "Chaudhry et al. 2019",
+        "link": "https://arxiv.org/abs/1902.10486",
+    }
+    _seen = 0
+
+    def end_phase(self, phase: PhaseData, memory: Memory) -> None:
+        """Let the phase's samples pass by the reservoir once, in random order."""
+        old, rng = memory.exemplars(), self.context.rng("reservoir", phase.index)
+        extra = bytes(self.extra_bytes(phase))
+        costs = [memory.cost(exemplar) for exemplar in old]
+        total = memory.allowance(phase.new.start) + math.fsum(costs)  # new classes hold nothing yet
+        costs += [memory.cost(whole(sample, extra)) for sample in phase.train]
+        # Exemplars differ in cost: there are as many slots as hold those of mean cost.
+        slots = int(min(len(costs), total / max(math.fsum(costs) / max(len(costs), 1), 1e-12)))
+        buffer = let_pass(len(old), len(phase.train), self._seen, slots, rng)
+        self._seen += len(phase.train)
+        buffer = [int(i) for i in rng.permutation(buffer)]
+        spent = np.cumsum([costs[i] for i in buffer])
+        self._keep(memory, phase, old, buffer[: int((spent <= total).sum())])
+
+    def extra_bytes(self, phase: PhaseData) -> int:
+        """Bytes that are stored with each sample beside picture and caption."""
+        return 0
+
+    def extras(self, samples: Samples) -> list[bytes]:
+        """What is stored with each sample beside picture and caption."""
+        return [b""] * len(samples)
+
+    def _keep(
+        self, memory: Memory, phase: PhaseData, old: Sequence[Exemplar], chosen: Sequence[int]
+    ) -> None:
+        """Hand over exemplars by their number: those of old classes first, which makes room."""
+        held = [old[i] for i in chosen if i < len(old)]
+        for label in range(phase.new.start):
+            memory.keep(label, [exemplar for exemplar in held if exemplar.label == label])
+        samples = phase.train.select([i - len(old) for i in chosen if i >= len(old)])
+        extras, names = self.extras(samples), samples.file_names
+        for label in phase.new:
+            own = [i for i, of in enumerate(samples.labels) if of == label]
+            memory.keep(
+                label, (StoredExemplar(whole(samples[i], extras[i]), names[i]) for i in own)
+            )
+
+    def state(self) -> dict[str, Tensor]:
+        """What is trained, and how many samples came by."""
+        return {**super().state(), _SEEN: torch.tensor(self._seen)}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Take back what `state` returned."""
+        super().load_state({name: value for name, value in state.items() if name != _SEEN})
+        self._seen = int(state[_SEEN])
+
+
+def whole(sample: Sample, extra: bytes = b"") -> Exemplar:
+    """A sample in its native bytes, with what is stored beside it."""
+    return Exemplar(sample.label, sample.image, sample.caption.encode(), extra)
