@@ -19,6 +19,7 @@ _SAID_ELSEWHERE = {
     "image_column", "caption_column", "label_column", "phases", "base_classes",
     "class_order_seed", "class_order", "memory", "growth", "currency", "backbone", "evaluate_on",
 }  # fmt: skip
+_LENGTH = {"epochs", "steps", "batch_size"}  # said of the scenario
 _DEFAULTS = RunConfig().identity()
 _CODE = "code sha256"  # no setting can be called so
 _NO_EFFECT = {
@@ -32,8 +33,8 @@ class Key(NamedTuple):
     """Where a run stands: runs with equal keys differ in seed and class order at most.
 
     Attributes:
-        scenario: Hash of data, split, division into phases and backbone; not of how data are called
-            nor of the class order.
+        scenario: Hash of data, split, division into phases, training steps and backbone; not of how
+            data are called nor of the class order.
         memory: Hash of budget, currency and growth; "" for a method that keeps no exemplars, which
             stands beside every memory.
         method: Its name.
@@ -70,6 +71,12 @@ def heading(result: Result, orders: Sequence[str]) -> str:
     words = f"{data['name']}, {phases_words([len(p['classes']) for p in result['phases']])}"
     one = f"class order {orders[0]}"
     words += f", {one if len(orders) == 1 else counted(len(orders), 'class order')}"
+    if length := _length(result):
+        (name, number), (_, batch) = length.items()
+        words += f", {counted(number, name.removesuffix('s'))} a phase"
+        words += f" in batches of {batch}" if batch != _DEFAULTS["batch_size"] else ""
+    else:
+        words += ", steps as each method takes"
     words += f", backbone {result['backbone']['name']}"
     if data["captions"] not in ("", *data["name"].split(":")):
         words += f", captions {data['captions']}"
@@ -79,6 +86,16 @@ def heading(result: Result, orders: Sequence[str]) -> str:
         words += f", {counted(data['left_out'], 'image')} left out"
     evaluated = _evaluated_on(result)
     return words if evaluated == "test" else f"{words}, evaluated on {evaluated}"
+
+
+def tuned_words(result: Result) -> str:
+    """Under which name the run's settings were chosen, with the number of trials; "" if none."""
+    tuning: Any = result.get("tuning")
+    if not isinstance(tuning, Mapping):
+        return str(tuning or "")
+    name, trials = tuning.get("name", "yes"), tuning.get("trials")
+    count = len(trials) if isinstance(trials, Sequence) else trials
+    return f"{name} ({count})" if count else str(name)
 
 
 def order_name(result: Result) -> str:
@@ -97,14 +114,14 @@ def labels(rows: Mapping[Key, Result]) -> dict[Key, str]:
         rows: A run of each row; a row with the memory "" stands in every table of its scenario.
     """
     own = {key: _own(result) for key, result in rows.items()}
-    asked = {key: _asked(result) for key, result in rows.items()}
+    asked = {key: _asked(result) for key, result in rows.items() if not tuned_words(result)}
     names = {key: _name(result) for key, result in rows.items()}
-    said = {scenario: _differing(asked, _within(rows, scenario)) for scenario, *_ in rows}
+    said = {scenario: _differing(asked, _within(asked, scenario)) for scenario, *_ in rows}
     found: dict[Key, str] = {}
     for key in rows:
         kin = [other for other in _within(rows, key.scenario) if other.method == key.method]
         told = _differing(own, [other for other in kin if names[other] == names[key]])
-        told |= said[key.scenario] & asked[key].keys()
+        told |= said[key.scenario] & asked.get(key, {}).keys()
         extra = ", ".join(f"{name}={value}" for name, value in own[key].items() if name in told)
         found[key] = f"{names[key]} ({extra})" if extra else names[key]
     return found
@@ -132,7 +149,16 @@ def _scenario(result: Result) -> str:
     data = result["dataset"]
     parts = [data["data_sha256"], data["split_sha256"], _evaluated_on(result)]
     parts.append(result["backbone"]["sha256"] or result["backbone"]["name"])
-    return _hash([*parts, [len(phase["classes"]) for phase in result["phases"]]])
+    return _hash([*parts, _length(result), [len(phase["classes"]) for phase in result["phases"]]])
+
+
+def _length(result: Result) -> dict[str, Any]:
+    """What decides how many steps each phase has; up to schema 2 that was each method's own."""
+    if result["schema_version"] < 3:
+        return {}
+    config = {**_DEFAULTS, **result["config"]}
+    name = "epochs" if config["steps"] is None else "steps"
+    return {name: config[name], "batch_size": config["batch_size"]}
 
 
 def _evaluated_on(result: Result) -> str:
@@ -140,7 +166,7 @@ def _evaluated_on(result: Result) -> str:
 
 
 def _training(result: Result) -> dict[str, Any]:
-    hidden = _SAID_ELSEWHERE | _NO_EFFECT
+    hidden = _SAID_ELSEWHERE | _NO_EFFECT | (_LENGTH if _length(result) else set())
     config = {**_DEFAULTS, **result["config"]}  # a result may be older than an option
     return {key: value for key, value in config.items() if key not in hidden}
 

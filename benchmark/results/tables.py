@@ -176,16 +176,6 @@ def total_seconds(result: Result) -> float:
     return sum(sum(phase["seconds"].values()) for phase in result["phases"])
 
 
-def tuned_words(result: Result) -> str:
-    """Under which name the run's settings were chosen, with the number of trials; "" if none."""
-    tuning: Any = result.get("tuning")
-    if not isinstance(tuning, Mapping):
-        return str(tuning or "")
-    name, trials = tuning.get("name", "yes"), tuning.get("trials")
-    count = len(trials) if isinstance(trials, Sequence) else trials
-    return f"{name} ({count})" if count else str(name)
-
-
 def _has_predictions(folder: Path | None) -> bool:
     return folder is not None and (folder / PREDICTIONS).is_file()
 
@@ -262,7 +252,7 @@ def _row(runs: Sequence[Result], classifier: str, name: str, folders: Sequence[P
         parameters=_mean(parameters) if parameters else None,
         seconds=_mean([total_seconds(run) for run in runs]),
         resumed=any(phase["resumed"] for run in runs for phase in run["phases"]),
-        tuned=", ".join(dict.fromkeys(words for run in runs if (words := tuned_words(run)))),
+        tuned=", ".join(dict.fromkeys(words for run in runs if (words := labels.tuned_words(run)))),
         runs=tuple(read),
         folders=tuple(folders),
     )

@@ -24,23 +24,21 @@ class Column:
         head: Its title.
         cells: A text for each row.
         bold: Positions of the cells to be set in bold.
-        cost: Whether it says what a row costs, not how good it is.
-        signed: Whether its numbers have signs.
+        joined: Whether it belongs to the column at its left.
     """
 
     head: str
     cells: Sequence[str]
     bold: frozenset[int] = frozenset()
-    cost: bool = False
-    signed: bool = False
+    joined: bool = False
 
 
 def columns(table: Table) -> list[Column]:
     """All columns, less those that say nothing of any row."""
     rows = table.rows
 
-    def plain(head: str, text: Callable[[Row], str], *, cost: bool = False) -> Column:
-        return Column(head, [text(row) for row in rows], cost=cost)
+    def plain(head: str, text: Callable[[Row], str]) -> Column:
+        return Column(head, [text(row) for row in rows])
 
     found = [
         plain("Method", lambda row: row.label),
@@ -52,14 +50,14 @@ def columns(table: Table) -> list[Column]:
         found += [_accuracy(standing), _differences(standing, rows)]
     found += [
         plain("Forgetting", lambda row: spread_words(row.figures["forgetting"])),
-        plain("Exemplars/class", _exemplars, cost=True),
-        plain("Stored rate", lambda row: _number(row.rate, ".2f"), cost=True),
-        plain("Memory", lambda row: bytes_words(row.bytes), cost=True),
-        plain("Outside it", lambda row: bytes_words(row.outside), cost=True),
-        plain("Parameters", lambda row: _number(row.parameters, ",.0f"), cost=True),
-        plain("Steps", lambda row: f"{row.steps:.0f}", cost=True),
-        plain("Time", _time, cost=True),
-        plain("Tuned", lambda row: row.tuned or MISSING, cost=True),
+        plain("Exemplars/class", _exemplars),
+        plain("Stored rate", lambda row: _number(row.rate, ".2f")),
+        plain("Memory", lambda row: bytes_words(row.bytes)),
+        plain("Outside it", lambda row: bytes_words(row.outside)),
+        plain("Parameters", lambda row: _number(row.parameters, ",.0f")),
+        plain("Steps", lambda row: f"{row.steps:.0f}"),
+        plain("Time", _time),
+        plain("Tuned", lambda row: row.tuned or MISSING),
     ]
     return [column for column in found if column and set(column.cells) - {MISSING, ""}]
 
@@ -134,7 +132,7 @@ def difference_words(difference: Difference | None) -> str:
 
 def _accuracy(standing: Standing) -> Column:
     cells = [
-        f"{spread_words(spread)} {LEVEL}" if i in standing.level else spread_words(spread)
+        f"{LEVEL} {spread_words(spread)}" if i in standing.level else spread_words(spread)
         for i, spread in enumerate(standing.spreads)
     ]
     bold = frozenset() if standing.winner is None else frozenset({standing.winner})
@@ -152,7 +150,7 @@ def _differences(standing: Standing, rows: Sequence[Row]) -> Column:
         if difference is not None and difference.orders and {difference.orders} != orders:
             words += f" ({counted(difference.orders, 'order')})"
         cells.append(words)
-    return Column(f"to {rows[base].label}", cells, signed=True)
+    return Column(f"vs. {rows[base].label}", cells, joined=True)
 
 
 def _orders(row: Row) -> str:

@@ -80,6 +80,10 @@ def _main(arguments: Sequence[str] | None) -> None:
     rows = table(results, folders)
     metrics = list(dict.fromkeys(given.metric or DEFAULT))
     found = compare(rows, metrics=metrics, baseline=given.baseline, reading=given.reading)
+    for path in given.curve:
+        print(f"curve: {write_curve(found, path)}", file=sys.stderr)
+    if given.curve and (names := left_out(found)):
+        print(f"not in the curve, with one amount of memory: {', '.join(names)}", file=sys.stderr)
     if given.format == "terminal":
         from benchmark.display import make_console
 
@@ -88,10 +92,6 @@ def _main(arguments: Sequence[str] | None) -> None:
         print(latex(found, caption=given.caption, label=given.label), end="")
     else:
         print({"markdown": markdown, "csv": csv_text}[given.format](found), end="")
-    for path in given.curve:
-        print(f"curve: {write_curve(found, path)}", file=sys.stderr)
-    if given.curve and (names := left_out(found)):
-        print(f"not in the curve, with one amount of memory: {', '.join(names)}", file=sys.stderr)
     if broken:
         count = f"{len(broken)} of {len(broken) + len(results)} results"
         raise UserError(f"{count} cannot be read; the tables are without them")

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _DODGE = 0.04  # between lines, of the distance of two amounts, so that error bars stay visible
-_BARS = 0.8  # share of that distance which bars take
+_BARS = 0.8  # share of that distance which bars take together
+_BAR = 0.2  # the most of it that one takes
 _GAP = 0.055  # between two names at the right, of the panel's height
 
 
@@ -129,27 +130,38 @@ def _lines(axes: Axes, panel: Panel, names: Sequence[str], metric: str) -> None:
             label=name, capsize=2.5, elinewidth=1, linewidth=1.6, markersize=5, zorder=3,
             **_style(number),
         )  # fmt: skip
-    heights = {name: cast(Spread, row.figures[metric]).mean for name, row in panel.flat.items()}
-    for height in heights.values():
-        axes.axhline(height, color="#777777", linewidth=0.9, linestyle=(0, (4, 3)), zorder=2)
     counts = {row.average.n for rows in panel.lines.values() for row in rows.values()}
     runs = (
         counted(counts.pop(), "run") if len(counts) == 1 else f"{min(counts)} to {max(counts)} runs"
     )
     title = f"{panel.heading}; mean and standard deviation of {runs}"
-    axes.set_title("\n".join(textwrap.wrap(title, 62)), fontsize=8.5, loc="left")
+    axes.set_title("\n".join(textwrap.wrap(title, 72)), fontsize=8, loc="left")
     axes.grid(axis="y", alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
+    _flat_lines(
+        axes, {name: cast(Spread, row.figures[metric]).mean for name, row in panel.flat.items()}
+    )
+
+
+def _flat_lines(axes: Axes, heights: dict[str, float]) -> None:
+    """What no memory changes, named at the right; far from the curves only by its number."""
     low, high = axes.get_ylim()
-    apart = spread_out([(height - low) / (high - low) for height in heights.values()], _GAP)
-    for name, at in zip(heights, apart, strict=True):
+    near = [height for height in heights.values() if 2 * low - high < height < 2 * high - low]
+    for height in near:
+        axes.axhline(height, color="#777777", linewidth=0.9, linestyle=(0, (4, 3)), zorder=2)
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, high)
+    places = [min(max((height - low) / (high - low), 0.0), 1.0) for height in heights.values()]
+    for (name, height), at in zip(heights.items(), spread_out(places, _GAP), strict=True):
+        arrow = " ↑" if height > high else " ↓" if height < low else ""
         axes.text(
-            1.01, at, name, transform=axes.transAxes, va="center", fontsize=8, color="#555555"
-        )
+            1.01, at, f"{name} {height:.1f}{arrow}",
+            transform=axes.transAxes, va="center", fontsize=8, color="#555555",
+        )  # fmt: skip
 
 
 def _bars(axes: Axes, panel: Panel, names: Sequence[str]) -> None:
-    width = _BARS / len(panel.lines)
+    width = min(_BARS / len(panel.lines), _BAR)
     for place, (name, rows) in enumerate(panel.lines.items()):
         number = names.index(name)
         left = (place - (len(panel.lines) - 1) / 2) * width
@@ -167,10 +179,12 @@ def _bars(axes: Axes, panel: Panel, names: Sequence[str]) -> None:
 
 
 def spread_out(places: Sequence[float], gap: float) -> list[float]:
-    """Move places on a line apart until no two are closer than `gap`; their order stays.
+    """Move places between 0 and 1 apart until no two are closer than `gap`; their order stays.
 
     >>> [round(place, 2) for place in spread_out([0.5, 0.5, 0.9], gap=0.1)]
     [0.45, 0.55, 0.9]
+    >>> [round(place, 2) for place in spread_out([0.95, 1.0, 1.0], gap=0.1)]
+    [0.8, 0.9, 1.0]
     """
     order = sorted(range(len(places)), key=lambda i: places[i])
     groups: list[list[float]] = []  # wanted places of names that touch
@@ -187,7 +201,7 @@ def spread_out(places: Sequence[float], gap: float) -> list[float]:
 
 def _span(group: Sequence[float], gap: float) -> tuple[float, float]:
     half = (len(group) - 1) * gap / 2
-    middle = sum(group) / len(group)
+    middle = max(min(sum(group) / len(group), 1 - half), half)
     return middle - half, middle + half
 
 

@@ -80,23 +80,45 @@ def csv_text(tables: Sequence[Table]) -> str:
 
 
 def print_terminal(tables: Sequence[Table], console: Console) -> None:
-    """Print each table; where a line is too short for it, accuracy and cost one below the other."""
-    from rich.measure import Measurement
-
+    """Print each table, in several parts below each other where lines are too short for it."""
     for table in tables:
         console.print(table.heading, style="bold", markup=False, highlight=False)
-        shown = columns(table)
-        whole = _rich(shown)
-        if Measurement.get(console, console.options, whole).maximum < console.width:
-            console.print(whole)
-        else:
-            console.print(_rich([column for column in shown if not column.cost]))
-            console.print(_rich([shown[0], *(column for column in shown if column.cost)]))
+        for part in _parts(columns(table), console.width):
+            console.print(_rich(part))
         for words in remarks(table):
             console.print(words, markup=False)
         console.print()
     for words in legend(tables) if tables else ():
         console.print(words, markup=False)
+
+
+def _parts(shown: Sequence[Column], width: int) -> Iterator[list[Column]]:
+    """The columns in as many parts as it takes, each with the rows' names at the left."""
+    names, *rest = shown
+    first = min(_width(names), width // 2)
+    part: list[Column] = []
+    while rest:
+        group = [rest.pop(0)]
+        while rest and rest[0].joined:
+            group.append(rest.pop(0))
+        if part and first + sum(map(_width, [*part, *group])) - 1 > width:
+            yield [names, *part]
+            part = []
+        part += group
+    yield [names, *part]
+
+
+def _width(column: Column) -> int:
+    """Of a column as `_rich` draws it."""
+    return max(map(len, [*_head(column.head).split("\n"), *map(_narrow, column.cells)])) + 3
+
+
+def _head(text: str) -> str:
+    return text.replace(" ", "\n", 1).replace("/", "\n/")
+
+
+def _narrow(cell: str) -> str:
+    return cell.replace(" ± ", "±")
 
 
 def _rich(shown: Sequence[Column]) -> RichTable:
@@ -106,10 +128,11 @@ def _rich(shown: Sequence[Column]) -> RichTable:
 
     table = RichTable(box=rich.box.SIMPLE_HEAD, pad_edge=False)
     for index, column in enumerate(shown):
-        head = escape(column.head).replace(" ", "\n", 1).replace("/", "\n/")
-        table.add_column(head, justify="right" if index else "left", no_wrap=index > 0)
+        table.add_column(
+            escape(_head(column.head)), justify="right" if index else "left", no_wrap=index > 0
+        )
     for cells in _cells(shown, escape, "[bold]{}[/]"):
-        table.add_row(*(cell.replace(" ± ", "±") for cell in cells))
+        table.add_row(*map(_narrow, cells))
     return table
 
 

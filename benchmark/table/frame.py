@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.results.derive import as_classifier, classifiers
 from benchmark.results.io import find, read
-from benchmark.results.labels import order_name
+from benchmark.results.labels import order_name, tuned_words
 from benchmark.results.schema import Result
-from benchmark.results.tables import outside_bytes, stored_rate, total_seconds, tuned_words
+from benchmark.results.tables import outside_bytes, stored_rate, total_seconds
 from mm_imagenet_r.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
