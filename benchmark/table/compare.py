@@ -83,7 +83,7 @@ def compare(
     if baseline is not None and not any(_is_called(row, baseline) for row in shown):
         known = sorted({row.method for row in shown})
         raise UserError(f"--baseline {baseline} is no row here: {did_you_mean(baseline, known)}")
-    comparer = Comparer()
+    comparer = Comparer([ACCURACIES[name] for name in metrics])
     tables = []
     for heading, group in by_budget(shown):
         ranked = sorted(group, key=lambda row: (-_mean(row, metrics[0]), row.label))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,21 +41,26 @@ class Difference(NamedTuple):
 
 
 class _Scores(NamedTuple):
-    """Of one run: each test image's points, its class (the data's own number) and its name."""
+    """Of one run: each test image's points by metric, its class (the data's own) and its name."""
 
-    points: Floats
+    points: dict[str, Floats]
     classes: npt.NDArray[np.int64]
     file_names: list[str]
 
 
-@dataclass
+@dataclass(frozen=True)
 class Comparer:
-    """Compares rows; what it has read of predictions is kept for the next comparison."""
+    """Compares rows; what it has read of predictions is kept for the next comparison.
 
-    _read: dict[tuple[Path, str, str], _Scores] = field(default_factory=dict)
+    Args:
+        metrics: Names of figures of `metrics.METRICS` that are accuracies.
+    """
+
+    metrics: Sequence[str]
+    _read: dict[tuple[Path, str], _Scores] = field(default_factory=dict)
 
     def difference(self, row: Row, base: Row, metric: str) -> Difference:
-        """`row` less `base` in a figure of `metrics.METRICS` that is an accuracy.
+        """`row` less `base` in one of the metrics.
 
         Runs are paired by class order and seed; seeds of one order are averaged first.
         """
@@ -83,26 +89,26 @@ class Comparer:
         for same in pairs:
             of_order = []
             for i, j in same:
-                one, other = self._of(row, i, metric), self._of(base, j, metric)
+                one, other = self._of(row, i), self._of(base, j)
                 first = first or one
                 if not first.file_names == one.file_names == other.file_names:
                     raise UserError("other test images")
-                of_order.append(one.points - other.points)
+                of_order.append(one.points[metric] - other.points[metric])
             scores.append(np.mean(of_order, axis=0))
         assert first is not None
         return np.array(scores), first.classes
 
-    def _of(self, row: Row, index: int, metric: str) -> _Scores:
+    def _of(self, row: Row, index: int) -> _Scores:
         folder, run = row.folders[index], row.runs[index]
         if folder is None or not (folder / PREDICTIONS).is_file():
             raise UserError("no predictions")
-        key = (folder, row.classifier, metric)
+        key = (folder, row.classifier)
         if key not in self._read:
-            self._read[key] = _read_scores(folder, run, row.classifier, metric)
+            self._read[key] = _read_scores(folder, run, row.classifier, self.metrics)
         return self._read[key]
 
 
-def _read_scores(folder: Path, run: Result, classifier: str, metric: str) -> _Scores:
+def _read_scores(folder: Path, run: Result, classifier: str, metrics: Sequence[str]) -> _Scores:
     judged = read_judged(folder / PREDICTIONS, classifier)
     phase_of = np.full(len(run["class_order"]["order"]), -1)
     for phase in run["phases"]:
@@ -110,15 +116,22 @@ def _read_scores(folder: Path, run: Result, classifier: str, metric: str) -> _Sc
     foreign = f"{folder / PREDICTIONS} does not belong to its result"
     if judged.labels.max() >= len(phase_of) or judged.phases.max() >= len(run["phases"]):
         raise UserError(foreign)
-    weights = linear_weights(metric, run["test_sizes"])
-    points = image_scores(
-        judged.phases, judged.correct, judged.images, phase_of[judged.labels], weights
-    )
-    if not np.isclose(points.sum(), _figure(run, metric), atol=1e-6):
-        raise UserError(foreign)
+    introduced, points = phase_of[judged.labels], {}
+    for metric in metrics:
+        weights = _weights(metric, tuple(run["test_sizes"]))
+        points[metric] = image_scores(
+            judged.phases, judged.correct, judged.images, introduced, weights
+        )
+        if not np.isclose(points[metric].sum(), _figure(run, metric), atol=1e-6):
+            raise UserError(foreign)
     classes = np.zeros(len(judged.file_names), dtype=np.int64)
     classes[judged.images] = np.array(run["class_order"]["order"])[judged.labels]
     return _Scores(points, classes, judged.file_names)
+
+
+@functools.cache
+def _weights(metric: str, sizes: tuple[int, ...]) -> list[list[float]]:
+    return linear_weights(metric, sizes)
 
 
 def _pairs(row: Row, base: Row) -> list[list[tuple[int, int]]]:
