@@ -44,6 +44,7 @@ def make_run(
     complete: bool = True,
     others: tuple[str, ...] = (),
     class_order_seed: int = 1993,
+    epochs: int = 10,
 ) -> Result:
     """Write a consistent run: the better it remembers, the more exemplars a class it kept.
 
@@ -109,14 +110,14 @@ def make_run(
             [a for a, _ in right], [b for _, b in right], phase_of.tolist(), t + 1
         )
         samples = starts[t + 1] * 50 if joint else size * 50 + before
-        steps = 10 * math.ceil(samples / 32)
+        steps = epochs * math.ceil(size * 50 / 32)
         phases.append(
             PhaseResult(
                 index=t,
                 classes=new,
                 train=size * 50,
                 test=size * test,
-                stages=[{"name": "train", "items": samples, "epochs": 10, "steps": steps}],
+                stages=[{"name": "train", "items": samples, "steps": steps}],
                 loss=[[step, 2.0 / step] for step in range(1, steps + 1, 5)],
                 resumed=0,
                 seconds={
@@ -157,11 +158,13 @@ def make_run(
         base_classes=sizes[0] if len(sizes) > 1 else None,
         memory=f"{memory:g}",
         currency=currency,
+        epochs=epochs,
         dataset="shapes",
         backbone="some/vilt",
         class_order_seed=class_order_seed,
     )
-    recipe = {"tuning": "ssf", "epochs": 10, "learning_rate": 0.01, "weight_decay": 0.01}
+    recipe = {"tuning": "ssf", "learning_rate": 0.01, "weight_decay": 0.01}
+    order = class_order(classes, asked.class_order_seed)
     folder.mkdir(parents=True, exist_ok=True)
     files = {
         records.PREDICTIONS: records.write_predictions(folder / records.PREDICTIONS, predictions),
