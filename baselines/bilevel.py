@@ -29,9 +29,8 @@ from baselines.vilt import Vilt
 from mm_imagenet_r.errors import UserError
 
 # A rational function fitted to GELU: six coefficients of the numerator, four of the denominator.
-_GELU = (-0.001242, 0.50805, 0.415864, 0.130227, 0.024356, 0.002903)
-_GELU += (-0.06675, 0.179276, 0.037467, 0.0)
-NUMERATOR = 6
+_GELU_TOP = (-0.001242, 0.50805, 0.415864, 0.130227, 0.024356, 0.002903)
+_GELU_BOTTOM = (-0.06675, 0.179276, 0.037467, 0.0)
 _DIVERGENCE, _REGULARITY = 0.2, 0.1  # weights in the outer loss
 _INNER = 0.1  # the step on paper, as a share of the learning rate
 _RATE, _DECAY, _LONGEST = 0.01, 5e-4, 1.0  # of phi: learning rate, weight decay, gradient's norm
@@ -52,7 +51,7 @@ class Rational(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply it to each entry."""
-        numerator, denominator = self.coefficients[:NUMERATOR], self.coefficients[NUMERATOR:]
+        numerator, denominator = self.coefficients.split([6, 4])
         top = torch.zeros_like(x)
         for coefficient in numerator.flip(0):
             top = top * x + coefficient
@@ -64,7 +63,7 @@ class Rational(nn.Module):
 
 def rational_gelu(layers: int) -> Tensor:
     """Coefficients (layers, 10) of twins that are nearly GELU: 120 for a ViLT of 12 layers."""
-    return torch.tensor(_GELU).repeat(layers, 1)
+    return torch.tensor(_GELU_TOP + _GELU_BOTTOM).repeat(layers, 1)
 
 
 @contextlib.contextmanager

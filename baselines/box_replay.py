@@ -112,7 +112,8 @@ class BoxReplay(CodecLearner):
         def make(number: int) -> StoredExemplar:
             pixels, box = _pixels(whole[number]), boxes[number]
             image = encode_boxed(pixels, box, eta, choice.codec, choice.quality)
-            kept, label = rate(box, *pixels.shape[:2], eta), int(phase.train.labels[number])
+            height, width, _ = pixels.shape
+            kept, label = rate(box, height, width, eta), int(phase.train.labels[number])
             exemplar = Exemplar(label, image, encode_words(whole[number]), pixel_fraction=kept)
             return StoredExemplar(exemplar, phase.train.file_names[number], choice.codec)
 
