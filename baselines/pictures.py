@@ -15,7 +15,8 @@ from PIL import Image, features
 from baselines.pixels import Pixels
 from mm_imagenet_r.errors import UserError, did_you_mean
 
-QUALITIES = (10, 20, 30, 40, 50, 60, 70, 75, 80, 85, 90, 95, 100)
+#: Qualities that are tried.
+QUALITIES = (1, 3, 5, 10, 20, 30, 40, 50, 60, 70, 75, 80, 85, 90, 95, 100)
 
 _Item = TypeVar("_Item")
 
@@ -37,11 +38,11 @@ CODECS = {
     "jpeg": Codec("JPEG", {"optimize": True}),
     "jpeg444": Codec("JPEG", {"optimize": True, **_FULL_COLOUR}),
     "webp": Codec("WEBP", {"method": 6}),
-    "webp_lossless": Codec("WEBP", {"method": 6, "lossless": True}, lossy=False),
+    # Its quality is effort: more than this takes up to a hundred times as long and gains nothing.
+    "webp_lossless": Codec("WEBP", {"method": 4, "lossless": True, "quality": 75}, lossy=False),
     "avif": Codec("AVIF", _AVIF),
     "avif444": Codec("AVIF", {**_AVIF, **_FULL_COLOUR}),
 }
-_FORMATS = tuple(dict.fromkeys(codec.format for codec in CODECS.values() if codec.format))
 
 
 def available() -> tuple[str, ...]:
@@ -81,32 +82,38 @@ def encode_picture(pixels: Pixels, codec: str, quality: int = 100) -> bytes:
     found = find_codec(codec, quality)
     if found.format is None:
         raise UserError(f"{codec!r} makes no image file: use 'webp_lossless' to lose nothing")
-    image = Image.fromarray(pixels)
+    image, options = Image.fromarray(pixels), {"quality": quality, **found.options}
     try:
-        return _save(image, found.format, quality=quality, **found.options)
+        return _save(image, found.format, options)
     except OSError:
         # Optimised JPEG must fit a buffer that Pillow sizes for photographs; noise exceeds it.
-        options = {key: value for key, value in found.options.items() if key != "optimize"}
-        return _save(image, found.format, quality=quality, **options)
+        return _save(image, found.format, options | {"optimize": False})
 
 
-def _save(image: Image.Image, format: str, **options: Any) -> bytes:
+def _save(image: Image.Image, format: str, options: dict[str, Any]) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, format, **options)
     return buffer.getvalue()
 
 
-def decode_picture(payload: bytes, formats: Sequence[str] = _FORMATS) -> Pixels:
+def decode_picture(payload: bytes, formats: tuple[str, ...] = ()) -> Pixels:
     """Decode what `encode_picture` returned: pixels (H, W, 3) uint8.
+
+    Args:
+        payload: The file.
+        formats: Pillow's names of those it may have; none for all that are available.
 
     Raises:
         ValueError: The payload is damaged.
     """
+    formats = formats or tuple({CODECS[name].format or "" for name in available()} - {""})
     try:
         with Image.open(io.BytesIO(payload), formats=formats) as image:
             return np.asarray(image.convert("RGB"))
     except Exception as error:  # Pillow's decoders raise nearly anything
-        raise damaged("image", f"its {'/'.join(formats)} cannot be decoded ({error})") from error
+        raise damaged(
+            "image", f"its {'/'.join(sorted(formats))} cannot be decoded ({error})"
+        ) from error
 
 
 def damaged(part: str, why: str) -> ValueError:
@@ -173,20 +180,32 @@ def fewest_bytes(
     """
     if not items:
         raise ValueError("choosing a codec needs at least one picture to measure it on")
-    best: tuple[int, str, int] | None = None
+    best: tuple[float, str, int] = (math.inf, "", 0)
     for codec in candidates:
         ladder = QUALITIES if codec in CODECS and CODECS[codec].lossy else (100,)
-        sizes: dict[int, int] = {}
+        sizes: dict[int, float] = {}
 
-        def good(quality: int, codec: str = codec, sizes: dict[int, int] = sizes) -> bool:
-            tried = [trial(item, codec, quality) for item in items]
-            sizes[quality] = sum(size for size, _ in tried)
-            return sum(fidelity for _, fidelity in tried) / len(items) >= min_psnr
+        def enough(
+            quality: int,
+            codec: str = codec,
+            sizes: dict[int, float] = sizes,
+            most: float = best[0],
+        ) -> bool:
+            """Whether a quality suffices, or is too long already, as all above it are."""
+            size, fidelity = 0, 0.0
+            for item in items:
+                length, reached = trial(item, codec, quality)
+                size, fidelity = size + length, fidelity + reached
+                if size >= most:
+                    sizes[quality] = math.inf
+                    return True
+            sizes[quality] = size
+            return fidelity / len(items) >= min_psnr
 
-        at = bisect.bisect_left(ladder, True, key=good)
-        if at < len(ladder) and (best is None or sizes[ladder[at]] < best[0]):
+        at = bisect.bisect_left(ladder, True, key=enough)
+        if at < len(ladder) and sizes[ladder[at]] < best[0]:
             best = (sizes[ladder[at]], codec, ladder[at])
-    if best is None:
+    if not best[1]:
         raise UserError(
             f"none of the codecs {', '.join(candidates)} reaches {min_psnr} dB: lower the wanted "
             "fidelity, or allow one that loses nothing"

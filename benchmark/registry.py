@@ -40,6 +40,15 @@ REGISTRY: dict[str, tuple[str, str]] = {
         "Core Tokensets: a coreset of samples, of each the patches with the highest attribution",
     ),
     "l2p": ("baselines.l2p:L2P", "prompts chosen from a pool, on a frozen backbone"),
+    "dualprompt": (
+        "baselines.dualprompt:DualPrompt",
+        "prefixes for all phases and for each, chosen by keys, on a frozen backbone",
+    ),
+    "coda_prompt": (
+        "baselines.coda_prompt:CODAPrompt",
+        "prefixes put together from components by attention, on a frozen backbone",
+    ),
+    "simplecil": ("baselines.simplecil:SimpleCIL", "class means of the frozen backbone"),
     "ease": ("baselines.ease:EASE", "adapters for each phase, prototypes in all their subspaces"),
     "ranpac": ("baselines.ranpac:RanPAC", "ridge regression on random features, adapted once"),
     "finetune": ("baselines.finetune:Finetune", "no memory: the lower bound"),

@@ -7,9 +7,10 @@ files; `verify` recomputes the one from the other.
 
 from benchmark.results.build import build
 from benchmark.results.command import main, print_table
-from benchmark.results.io import RESULT, find, read, write
+from benchmark.results.io import PACKED, RESULT, find, is_there, pack, read, unpack, write
 from benchmark.results.provenance import hardware, versions
 
 __all__ = [
-    "RESULT", "build", "find", "hardware", "main", "print_table", "read", "versions", "write",
+    "PACKED", "RESULT", "build", "find", "hardware", "is_there", "main", "pack", "print_table",
+    "read", "unpack", "versions", "write",
 ]  # fmt: skip

@@ -20,7 +20,7 @@ from benchmark.wording import (
     memory_words,
     method_title,
     order_words,
-    phases_words,
+    result_phases_words,
     spread_words,
 )
 from mm_imagenet_r.errors import UserError
@@ -32,6 +32,7 @@ _SAID_ELSEWHERE = {
     "method", "set", "seeds", "dataset", "data_dir", "split_name", "partial", "captions",
     "image_column", "caption_column", "label_column", "phases", "base_classes",
     "class_order_seed", "class_order", "memory", "growth", "currency", "backbone", "evaluate_on",
+    "stop_after",
 }  # fmt: skip
 _DEFAULTS = RunConfig().identity()
 _CODE = "code sha256"  # no setting can be called so
@@ -47,8 +48,9 @@ class Row:
     """All runs that differ in nothing but their seed.
 
     Attributes:
-        scenario: Hash of data, split, class order, phases, backbone, currency and growth: what
-            must agree before two accuracies may stand in one chart; not how data are called.
+        scenario: Hash of data, split, class order, phases (and how many of them are learnt),
+            backbone, currency and growth: what must agree before two accuracies may stand in one
+            chart; not how data are called.
         heading: The scenario in words.
         budget: How much memory, in that currency.
         label: Method and preset, with the settings in which they differ from their namesakes.
@@ -232,7 +234,7 @@ def _spread(values: Sequence[float | None]) -> Spread | None:
 
 def _heading(result: Result) -> str:
     data = result["dataset"]
-    words = f"{data['name']}, {phases_words([len(p['classes']) for p in result['phases']])}"
+    words = f"{data['name']}, {result_phases_words(result)}"
     words += f", class order {order_words(result['class_order']).removeprefix('seed ')}"
     words += f", backbone {result['backbone']['name']}"
     if data["captions"] not in ("", *data["name"].split(":")):
@@ -254,6 +256,8 @@ def _scenario(result: Result) -> str:
     parts = [data["data_sha256"], data["split_sha256"], result["class_order"]["sha256"]]
     parts.append(result["backbone"]["sha256"] or result["backbone"]["name"])
     parts += [budget["currency"], budget["growth"], _evaluated_on(result)]
+    if result["config"].get("stop_after"):  # the beginning of a run is like no whole one
+        parts.append(f"{len(result['phases'])} of {result['config']['phases']} phases")
     return _hash([*parts, [len(phase["classes"]) for phase in result["phases"]]])
 
 

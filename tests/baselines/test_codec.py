@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from memories import ListMemory
+from safetensors.torch import load_file
 
 from baselines.codec import CodecReplay
 from baselines.codec_learner import CodecChoice, relative_size
 from baselines.low_resolution import LowResolution, shrink
+from baselines.mrdc import QUALITIES
 from baselines.pictures import available, decode_picture, encode_picture, psnr
 from baselines.pixels import to_pixels
 from baselines.views import View
+from benchmark.config import RunConfig
 from benchmark.data import Samples
 from benchmark.exemplar import Exemplar, RawSize, StoredExemplar, refuse_too_long
 from benchmark.method import PhaseData
+from benchmark.results.records import EXEMPLARS, read_exemplars
+from benchmark.results.verify import verify
+from benchmark.run import run
 from mm_imagenet_r.errors import UserError
 
 Make = Callable[..., CodecReplay]
@@ -133,6 +140,26 @@ def test_the_state_is_two_bytes_more_and_is_checked(make: Make, phases: list[Pha
     state.pop("codec")
     with pytest.raises(ValueError, match="the saved state does not fit: codec"):
         make().load_state(state)
+
+
+@pytest.mark.parametrize("name", ["codec", "mrdc"])
+def test_what_the_first_phase_chose_reaches_the_processes_of_the_later_ones(
+    coloured: Path, vilt_folder: Path, tmp_path: Path, name: str
+) -> None:
+    config = RunConfig(
+        method=(name,), dataset=str(coloured), backbone=str(vilt_folder), output=tmp_path,
+        device="cpu", phases=3, epochs=1, batch_size=8, memory="2",
+    )  # fmt: skip
+    (folder,) = run(config)
+    assert verify(folder) == []
+    (file,) = folder.glob("state/*.safetensors")
+    choice = CodecChoice.from_tensor(load_file(file)["codec"])
+    assert choice is not None
+    rows = list(read_exemplars(folder / EXEMPLARS))
+    assert {row.phase for row in rows} == {0, 1, 2}
+    assert {row.codec for row in rows} == {choice.codec}
+    if name == "mrdc":
+        assert choice.quality in QUALITIES
 
 
 @pytest.mark.parametrize("codec", [name for name in available() if name != "raw"])
