@@ -63,7 +63,7 @@ def _is_alike(result: Result, cell: RunConfig) -> bool:
     if result["config"]["method"] != list(cell.method):
         return False
     (then,) = cells(RunConfig(**from_mapping(given_config(result), source="config")))
-    counted = {"epochs": RunConfig.epochs, "steps": None}
+    counted: dict[str, Any] = {"epochs": RunConfig.epochs, "steps": None}
     asked, said = (dataclasses.replace(one, **counted).changed() for one in (cell, then))
     return asked == said and all(
         phase["steps"] == cell.phase_steps(phase["train"]) for phase in result["phases"]

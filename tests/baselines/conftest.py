@@ -30,7 +30,7 @@ def context(vilt_folder: Path) -> MethodContext:
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def build(context: MethodContext) -> Callable[..., Any]:
     """Return a function from a class, a preset and settings to a method."""
 

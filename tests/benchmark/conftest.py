@@ -43,6 +43,7 @@ def make_run(
     names: list[str] | None = None,
     complete: bool = True,
     others: tuple[str, ...] = (),
+    class_order_seed: int = 1993,
     epochs: int = 10,
 ) -> Result:
     """Write a consistent run: the better it remembers, the more exemplars a class it kept.
@@ -51,11 +52,14 @@ def make_run(
         share: Cost of an exemplar in untouched samples; the memory holds memory / share of them.
         skill: Added to the chance of a right prediction.
         others: Names of further classifiers, which guess at random.
+        class_order_seed: Of the order; a class has the same name and the same files in each.
     """
-    random = np.random.default_rng([seed, len(method), round(memory * 100)])
+    drawn = [seed, len(method), round(memory * 100)]
+    random = np.random.default_rng(drawn + ([class_order_seed] if class_order_seed != 1993 else []))
     classes, starts = sum(sizes), [0, *itertools.accumulate(sizes)]
     ease = random.uniform(0.75, 1.0, classes)
-    names = names or [f"m{c * 37 % 1000:08d}" for c in range(classes)]
+    order, first = class_order(classes, class_order_seed), class_order(classes, 1993)
+    names = names or [f"m{first.index(c) * 37 % 1000:08d}" for c in order]
     kept = int(memory / share) if memory else 0
     predictions: list[records.Prediction] = []
     stored: list[records.Stored] = []
@@ -157,6 +161,7 @@ def make_run(
         epochs=epochs,
         dataset="shapes",
         backbone="some/vilt",
+        class_order_seed=class_order_seed,
     )
     recipe = {"tuning": "ssf", "learning_rate": 0.01, "weight_decay": 0.01}
     order = class_order(classes, asked.class_order_seed)
