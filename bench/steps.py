@@ -98,6 +98,7 @@ def step_by_step(job: tuple[Plan, Path], tell: isolation.Report) -> tuple[list[f
     plain = PlainLoop(theirs, train, plan)
     harness: list[float] = []
     beside: list[float] = []
+    begun = clock()
 
     def report(stage: str, step: int, steps: int, loss: float) -> None:
         nonlocal begun
@@ -110,7 +111,6 @@ def step_by_step(job: tuple[Plan, Path], tell: isolation.Report) -> tuple[list[f
         parts.clear()
         begun = clock()
 
-    begun = clock()
     train_phase(
         ours, data, memory, plan.recipe, plan.config, accelerator, folder / "amid.pt", report
     )
@@ -166,7 +166,7 @@ def late_phases(config: RunConfig, repeats: int) -> None:
         if (index := len(folder.done)) in kept:
             shutil.copytree(folder.path, kept[index])
 
-    RunFolder.commit = copying  # type: ignore[method-assign]
+    RunFolder.commit = copying  # type: ignore[method-assign, assignment]
     try:
         run(config)
     finally:
