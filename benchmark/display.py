@@ -48,7 +48,10 @@ class Display:
     def start(self, plan: Plan, finished: int) -> None:
         """A run begins, or is resumed."""
         config, data = plan.config, plan.data
-        self._plan, self._phases, self._accuracy = plan, len(plan.sizes), ""
+        self._plan, self._phases, self._accuracy = plan, plan.num_learnt, ""
+        phases = counted(len(plan.sizes), "phase")
+        if config.stop_after is not None:
+            phases += f" (the first {config.stop_after} of them are learnt)"
         if plan.method.sees_all_data:
             memory = "no memory but all data"
         elif config.match_exemplars_of:
@@ -57,7 +60,7 @@ class Display:
             memory = f"memory {config.memory} in {config.currency}, {config.growth}"
         self.console.print(
             f"[bold]{escape(config.method[0])}[/] on {escape(config.dataset)}: {data.num_classes} "
-            f"classes in {counted(self._phases, 'phase')}, {len(data.train)} training and "
+            f"classes in {phases}, {len(data.train)} training and "
             f"{len(data.test)} {config.evaluate_on} samples, {escape(memory)}, "
             f"seed {config.seeds[0]}"
         )
@@ -65,6 +68,10 @@ class Display:
             self.console.print(f"resuming after phase {finished} of {self._phases}")
         header = f"{'':<12}{'classes':>7}  {'accuracy':>8}{'exemplars/class':>17}  "
         self.console.print(f"[dim]{header}{f'memory ({plan.budget.currency})':<22}{'time':>9}[/]")
+        self._open(finished)
+
+    def _open(self, finished: int) -> None:
+        """Show a bar, on a terminal."""
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("phase {task.fields[phase]}"),
@@ -151,3 +158,37 @@ class Display:
             if time.monotonic() - self._shown > _REFRESH:
                 self._progress.refresh()
                 self._shown = time.monotonic()
+
+
+class TrialDisplay(Display):
+    """What is shown of a trial of `python -m benchmark.tune`: a bar, and a line at its end."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self.console = console
+        self._title = ""
+
+    def trial(self, title: str) -> None:
+        """A trial begins."""
+        self._title = title
+
+    def trial_done(self, words: str) -> None:
+        """It has ended, so or so."""
+        self.stop()
+        self.console.print(f"{self._title} -> {words}", markup=False, soft_wrap=True)
+
+    def start(self, plan: Plan, finished: int) -> None:
+        """Its run begins, or is resumed."""
+        self._plan, self._phases = plan, plan.num_learnt
+        self._accuracy = f"{self._title}  "
+        self._open(finished)
+
+    def phase_done(self, index: int, record: PhaseRecord, accuracy: float) -> None:
+        """The bar moves on."""
+        self._show(index + 1, "", index + 1)
+
+    def already_done(self, folder: Path, note: str = "") -> None:
+        """It was done before: its line says what came out."""
+
+    def wrote(self, what: str, path: Path) -> None:
+        """No page is written."""

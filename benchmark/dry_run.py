@@ -98,6 +98,8 @@ def _model_words(plan: Plan) -> str:
     context = plan.context(torch.device("cpu"))
     with seeded(stream(context.seed, "harness/make")):
         model = plan.method(context, plan.settings).provenance()
+    if plan.tuned is not None:
+        plan.tuned.refuse_other_backbone(model)
     return f"model: {model['parameters']:,} parameters, backbone {model['name']}"
 
 

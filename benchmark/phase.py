@@ -18,11 +18,11 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 
-from benchmark import state_file
+from benchmark import state_file, tuned_recipe
 from benchmark.config import RunConfig
 from benchmark.data import Sample, Samples
 from benchmark.devices import Place, join, same_digits
-from benchmark.errors import ContractError
+from benchmark.errors import ContractError, MethodError
 from benchmark.evaluation import Evaluation, evaluate
 from benchmark.exemplar import RawSize
 from benchmark.isolation import Report
@@ -126,7 +126,10 @@ def learn(job: LearnJob, tell: Report) -> Learnt:
         # Until it is opened, the memory is that of the phase before.
         store = _store(job, manifest, max(index - 1, 0), job.new.start, writes=folder.writes)
         method = _method(job, accelerator)
-        folder.check_identity(backbone=method.provenance())
+        backbone = method.provenance()
+        if index == 0 and cell.config.tuned_by is not None:
+            tuned_recipe.read(cell.config.tuned_by).refuse_other_backbone(backbone)
+        folder.check_identity(backbone=backbone)
         if job.before and not sees_all_data:
             _load(method, folder.tensors(index - 1), job.before["state"])
         memory = Memory(store)
@@ -229,7 +232,7 @@ def _process(job: Job, doing: str) -> Iterator[Accelerator]:
     """Join the other processes; a broken contract is told with method and phase.
 
     Raises:
-        UserError: In place of a ContractError.
+        MethodError: In place of a ContractError.
     """
     config = job.cell.config
     accelerator = join(config, job.place, f"{config.fingerprint()}/{doing}-{job.index}")
@@ -238,7 +241,7 @@ def _process(job: Job, doing: str) -> Iterator[Accelerator]:
             yield accelerator
             accelerator.wait_for_everyone()
     except ContractError as error:
-        raise UserError(f"{config.method[0]}, phase {job.index + 1}, {doing}: {error}") from error
+        raise MethodError(f"{config.method[0]}, phase {job.index + 1}, {doing}: {error}") from error
     except Exception as error:
         if not isinstance(error, UserError):
             error.add_note(f"in {config.method[0]}, phase {job.index + 1}, {doing}")

@@ -29,7 +29,7 @@ from benchmark.wording import (
     counted,
     method_title,
     order_words,
-    phases_words,
+    result_phases_words,
 )
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.files import write_atomic
@@ -112,7 +112,7 @@ def _header(result: Result) -> Html:
             "p",
             f"{sum(sizes)} classes of ",
             el("strong", data["name"]),
-            f" learnt in {phases_words(sizes)}. ",
+            f" learnt in {result_phases_words(result)}. ",
             budget_sentence(result["budget"], sees_all_data=result["sees_all_data"]),
             class_="lead",
         ),

@@ -7,9 +7,10 @@ files; `verify` recomputes the one from the other.
 
 from benchmark.results.build import build
 from benchmark.results.command import main
-from benchmark.results.io import RESULT, find, read, write
+from benchmark.results.io import PACKED, RESULT, find, is_there, pack, read, unpack, write
 from benchmark.results.provenance import hardware, versions
 
 __all__ = [
-    "RESULT", "build", "find", "hardware", "main", "read", "versions", "write",
+    "PACKED", "RESULT", "build", "find", "hardware", "is_there", "main", "pack", "read", "unpack",
+    "versions", "write",
 ]  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from benchmark.config import RunConfig
 from benchmark.results.derive import classifiers
 from benchmark.results.schema import Result
-from benchmark.wording import counted, method_title, order_words, phases_words
+from benchmark.wording import counted, method_title, order_words, result_phases_words
 from mm_imagenet_r.hashes import json_sha256
 
 # Fields of a configuration that other keys of a result say better (with hashes), or that name a
@@ -18,6 +18,7 @@ _SAID_ELSEWHERE = {
     "method", "set", "seeds", "dataset", "data_dir", "split_name", "partial", "captions",
     "image_column", "caption_column", "label_column", "phases", "base_classes",
     "class_order_seed", "class_order", "memory", "growth", "currency", "backbone", "evaluate_on",
+    "stop_after", "recipe", "tuned_by",
 }  # fmt: skip
 _LENGTH = {"epochs", "steps", "batch_size"}  # said of the scenario
 _DEFAULTS = RunConfig().identity()
@@ -68,7 +69,7 @@ def keeps_nothing(result: Result) -> bool:
 def heading(result: Result, orders: Sequence[str]) -> str:
     """What all rows of some tables have in common, in words; `orders` are their class orders."""
     data = result["dataset"]
-    words = f"{data['name']}, {phases_words([len(p['classes']) for p in result['phases']])}"
+    words = f"{data['name']}, {result_phases_words(result)}"
     one = f"class order {orders[0]}"
     words += f", {one if len(orders) == 1 else counted(len(orders), 'class order')}"
     if length := _length(result):
@@ -89,13 +90,12 @@ def heading(result: Result, orders: Sequence[str]) -> str:
 
 
 def tuned_words(result: Result) -> str:
-    """Under which name the run's settings were chosen, with the number of trials; "" if none."""
-    tuning: Any = result.get("tuning")
-    if not isinstance(tuning, Mapping):
-        return str(tuning or "")
-    name, trials = tuning.get("name", "yes"), tuning.get("trials")
-    count = len(trials) if isinstance(trials, Sequence) else trials
-    return f"{name} ({count})" if count else str(name)
+    """By which recipe the run's settings were chosen, of how many trials; "" if by none."""
+    tuning = result.get("tuning")
+    if tuning is None:
+        return ""
+    but = f" except {', '.join(tuning['overridden'])}" if tuning["overridden"] else ""
+    return f"{tuning['recipe']} ({tuning['trials']}){but}"
 
 
 def order_name(result: Result) -> str:
@@ -149,6 +149,8 @@ def _scenario(result: Result) -> str:
     data = result["dataset"]
     parts = [data["data_sha256"], data["split_sha256"], _evaluated_on(result)]
     parts.append(result["backbone"]["sha256"] or result["backbone"]["name"])
+    if result["config"].get("stop_after"):  # the beginning of a run is like no whole one
+        parts.append(f"{len(result['phases'])} of {result['config']['phases']} phases")
     return _hash([*parts, _length(result), [len(phase["classes"]) for phase in result["phases"]]])
 
 

@@ -234,10 +234,11 @@ def test_what_is_known_of_mm_imagenet_r() -> None:
     assert known("elsewhere", "seed42", "test") is None
 
 
-def test_what_is_shipped_of_mini_is_so() -> None:
+@pytest.mark.parametrize("edition", ["mini-1", "mini"])
+def test_what_is_shipped_of_mini_is_so(edition: str) -> None:
     from importlib import resources
 
     from benchmark.data.known import measure
 
     shipped = json.loads(resources.files("benchmark.data").joinpath("known.json").read_text())
-    assert shipped["mini"] == measure("mini"), "run python -m benchmark.data.known"
+    assert shipped[edition] == measure(edition), "run python -m benchmark.data.known"
