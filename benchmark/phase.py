@@ -22,7 +22,7 @@ from benchmark import state_file, tuned_recipe
 from benchmark.config import RunConfig
 from benchmark.data import Sample, Samples
 from benchmark.devices import Place, join, same_digits
-from benchmark.errors import ContractError, MethodError
+from benchmark.errors import ContractError
 from benchmark.evaluation import Evaluation, evaluate
 from benchmark.exemplar import RawSize
 from benchmark.isolation import Report
@@ -232,7 +232,7 @@ def _process(job: Job, doing: str) -> Iterator[Accelerator]:
     """Join the other processes; a broken contract is told with method and phase.
 
     Raises:
-        MethodError: In place of a ContractError.
+        UserError: In place of a ContractError.
     """
     config = job.cell.config
     accelerator = join(config, job.place, f"{config.fingerprint()}/{doing}-{job.index}")
@@ -241,7 +241,7 @@ def _process(job: Job, doing: str) -> Iterator[Accelerator]:
             yield accelerator
             accelerator.wait_for_everyone()
     except ContractError as error:
-        raise MethodError(f"{config.method[0]}, phase {job.index + 1}, {doing}: {error}") from error
+        raise UserError(f"{config.method[0]}, phase {job.index + 1}, {doing}: {error}") from error
     except Exception as error:
         if not isinstance(error, UserError):
             error.add_note(f"in {config.method[0]}, phase {job.index + 1}, {doing}")

@@ -18,7 +18,7 @@ _SAID_ELSEWHERE = {
     "method", "set", "seeds", "dataset", "data_dir", "split_name", "partial", "captions",
     "image_column", "caption_column", "label_column", "phases", "base_classes",
     "class_order_seed", "class_order", "memory", "growth", "currency", "backbone", "evaluate_on",
-    "stop_after",
+    "stop_after", "recipe", "tuned_by",
 }  # fmt: skip
 _LENGTH = {"epochs", "steps", "batch_size"}  # said of the scenario
 _DEFAULTS = RunConfig().identity()
@@ -90,13 +90,12 @@ def heading(result: Result, orders: Sequence[str]) -> str:
 
 
 def tuned_words(result: Result) -> str:
-    """Under which name the run's settings were chosen, with the number of trials; "" if none."""
-    tuning: Any = result.get("tuning")
-    if not isinstance(tuning, Mapping):
-        return str(tuning or "")
-    name, trials = tuning.get("recipe", "yes"), tuning.get("trials")
-    count = len(trials) if isinstance(trials, Sequence) else trials
-    return f"{name} ({count})" if count else str(name)
+    """By which recipe the run's settings were chosen, of how many trials; "" if by none."""
+    tuning = result.get("tuning")
+    if tuning is None:
+        return ""
+    but = f" except {', '.join(tuning['overridden'])}" if tuning["overridden"] else ""
+    return f"{tuning['recipe']} ({tuning['trials']}){but}"
 
 
 def order_name(result: Result) -> str:

@@ -23,8 +23,9 @@ class Row:
     """All runs that differ in nothing but their seed and class order, read by one classifier.
 
     Attributes:
-        scenario: Hash of data, split, phases, backbone, currency and growth: what must agree before
-            two accuracies may stand in one chart; not how data are called, nor class orders.
+        scenario: Hash of data, split, phases (and how many of them are learnt), steps, backbone,
+            currency and growth: what must agree before two accuracies may stand in one chart; not
+            how data are called, nor class orders.
         heading: The scenario in words.
         budget: How much memory, in that currency; a method that keeps nothing stands beside each.
         name: Method and preset, with the settings in which they differ from their namesakes; equal
@@ -41,7 +42,7 @@ class Row:
         parameters: Those trained in the last phase, mean over runs; None if unknown.
         seconds: Of all phases, mean over runs; what was done before a run was resumed is not known.
         resumed: Whether one of them was.
-        tuned: Under which name the settings were chosen, and how many trials that took; "" if none.
+        tuned: By which recipe the settings were chosen, of how many trials; "" if by none.
         runs: The results themselves, by class order and seed.
         folders: Where they lie, where that is known.
     """

@@ -150,10 +150,12 @@ def test_rows_are_told_apart_by_what_made_them(tmp_path: Path, synthetic_run: Ma
     # What is left to a method's recipe is not said; what was asked for is.
     assert {label.partition("(")[2] for label in labels} == {"", "learning_rate=0.5)"}
     # Nor is what tuning chose, and least where each memory has its own.
-    quick["tuning"] = {"name": "fast", "trials": 24}
+    quick["tuning"] = {"recipe": "fast", "trials": 24, "overridden": []}
     rows = result_tables.table([run, quick])
     assert {row.label for row in rows} == {"Exemplar masking", "Replay"}
     assert {row.tuned for row in rows} == {"", "fast (24)"}
+    quick["tuning"]["overridden"] = ["tau"]
+    assert result_tables.table([quick])[0].tuned == "fast (24) except tau"
     (shown,) = compared([run, quick])
     assert columns(shown)[-1].head == "Tuned"
     assert "Tuned" not in [column.head for column in columns(*compared([run]))]
