@@ -86,7 +86,7 @@ class AdapterSettings:
     """Settings of adapters; the defaults are those of EASE's and PILOT's code for ImageNet-R."""
 
     width: int = setting(0, "width of an adapter; 0: 64, at most a quarter of the backbone's")
-    scale: float = setting(0.1, "factor of what an adapter adds")
+    scale: float = setting(0.1, "factor of what an adapter adds", search=(0.1, 1.0))
     dropout: float = setting(0.1, "share of an adapter's inner features dropped in training")
 
     def __post_init__(self) -> None:

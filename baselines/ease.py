@@ -29,7 +29,9 @@ _MEANS = "means."
 class EASESettings(AdapterSettings):
     """Settings of `EASE`; the defaults are those of its code for ImageNet-R."""
 
-    alpha: float = setting(0.1, "weight of the subspaces of other phases than a class's own")
+    alpha: float = setting(
+        0.1, "weight of the subspaces of other phases than a class's own", search=(0.03, 0.1, 0.3)
+    )
     divide: bool = setting(True, "divide alpha by their number, as the code and not the paper does")
 
     def __post_init__(self) -> None:

@@ -35,7 +35,7 @@ class RanPACSettings(AdapterSettings):
     """Settings of `RanPAC`."""
 
     projection: int = setting(2000, "M, the width of the random projection (10,000 in the paper)")
-    adapt: bool = setting(True, "train adapters in the first phase")
+    adapt: bool = setting(True, "train adapters in the first phase", search=(True, False))
 
     def __post_init__(self) -> None:
         """Refuse a projection onto nothing."""

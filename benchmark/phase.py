@@ -118,7 +118,7 @@ def learn(job: LearnJob, tell: Report) -> Learnt:
     """
     cell, index, seed = job.cell, job.index, job.cell.config.seeds[0]
     # What a method declares is read before its code runs.
-    sees_all_data, may_keep = cell.method.sees_all_data, cell.method.kind == "replay"
+    may_keep = cell.method.kind == "replay"
     manifest = job.before["memory"] if job.before else None
     with _process(job, "learn") as accelerator:
         clock, folder = _Clock(), RunFolder(job.folder, writes=accelerator.is_main_process)
@@ -130,7 +130,7 @@ def learn(job: LearnJob, tell: Report) -> Learnt:
         if index == 0 and cell.config.tuned_by is not None:
             tuned_recipe.read(cell.config.tuned_by).refuse_other_backbone(backbone)
         folder.check_identity(backbone=backbone)
-        if job.before and not sees_all_data:
+        if job.before:
             _load(method, folder.tensors(index - 1), job.before["state"])
         memory = Memory(store)
         new = int(np.isin(job.samples.labels, list(job.new)).sum())

@@ -52,7 +52,8 @@ def line_chart(
         ticks_at: Where the x axis has marks; by default at round numbers.
         ends: Whether to write each line's last value beside its end.
         keyed: Whether to set a legend above where there are several lines.
-        percent: Whether heights are percentages, drawn with a mark at each; else any from 0 on.
+        percent: Whether heights are percentages, drawn with a mark at each; else any, with 0
+            on the axis.
     """
 
     def draw(width: float, height: float) -> Html:
@@ -172,7 +173,8 @@ def _lines(
     )  # fmt: skip
     low, high = max(0.0, min(lows) - 3), min(100.0, max(highs) + 3)
     if not percent:
-        low, high = 0.0, max(highs) * 1.05 or 1.0
+        low, high = 1.05 * min(0.0, *lows), 1.05 * max(0.0, *highs)
+        high = high if high > low else 1.0
     marks = list(ticks_at) if ticks_at is not None else ticks(min(0, *xs), max(xs), 6)
     scale_y = _scale(low, max(high, low + 1) if percent else high, height - _BOTTOM, _TOP)
     scale_x = _scale(min([*xs, *marks]), max([*xs, *marks]), _LEFT + 8, width - _RIGHT)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib
 import os
 import shlex
+import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -44,7 +46,10 @@ class Cluster:
                 "out to run on this machine"
             ) from error
         if not self._ray.is_initialized():
+            before = signal.getsignal(signal.SIGTERM)
             self._ray.init(log_to_driver=False)
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGTERM, before)  # Ray's own would end this process at once
         if device == "cuda" and not self._ray.cluster_resources().get("GPU"):
             raise UserError("--device cuda: Ray knows of no GPU in this cluster; give --device cpu")
         self.slots = jobs or sys.maxsize

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from benchmark.config import RunConfig
-    from benchmark.sweep.ledger import Failure, Ledger
+    from benchmark.sweep.ledger import Failure
     from benchmark.sweep.schedule import Engine
 
 _TEXTS = {
@@ -139,7 +139,7 @@ def sweep(
     """Run the cells that are not done.
 
     Args:
-        cells: As `benchmark.cells.cells` writes them, each once; of one output folder.
+        cells: As `benchmark.cells.cells` writes them, of one output folder; each is run once.
         how: Where, and how many at once.
         notes: What a user should know, shown first.
         dry_run: Only list them.
@@ -155,7 +155,7 @@ def sweep(
     from benchmark.sweep.ledger import Ledger
     from benchmark.sweep.progress import Progress
 
-    how = how or How()
+    how, cells = how or How(), list({cell.folder(): cell for cell in cells}.values())
     console, ledger = make_console(), Ledger(how.results)
     for note in notes:
         console.print(f"note: {note}", soft_wrap=True, markup=False)
@@ -178,10 +178,11 @@ def sweep(
             ledger.keep(cell)
     failures: list[Failure] = []
     if missing:
+        from benchmark.sweep.grid import reference_of
         from benchmark.sweep.schedule import run_all
 
-        for cell in missing:
-            _fetch_reference(cell, ledger)
+        for reference in filter(None, map(reference_of, missing)):
+            ledger.fetch(reference)
         with progress:
             engine = _engine(how, slots, missing, imports(missing))
             failures = run_all(missing, engine, ledger, progress)
@@ -209,13 +210,6 @@ def _engine(how: How, slots: int, missing: Sequence[RunConfig], modules: Sequenc
     from benchmark.sweep.local import Local
 
     return Local(min(slots, len(missing)), how.threads, modules)
-
-
-def _fetch_reference(cell: RunConfig, ledger: Ledger) -> None:
-    from benchmark.sweep.grid import reference_of
-
-    if (reference := reference_of(cell)) is not None:
-        ledger.fetch(reference)
 
 
 def _say_how_many(

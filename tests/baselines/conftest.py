@@ -20,7 +20,7 @@ def context(vilt_folder: Path) -> MethodContext:
     """Six classes in three phases, on the CPU."""
     return MethodContext(
         num_classes=6,
-        num_phases=3,
+        phase_sizes=(2, 2, 2),
         backbone=str(vilt_folder),
         tuning="ssf",
         max_text_length=None,
@@ -30,7 +30,7 @@ def context(vilt_folder: Path) -> MethodContext:
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def build(context: MethodContext) -> Callable[..., Any]:
     """Return a function from a class, a preset and settings to a method."""
 

@@ -6,12 +6,15 @@ import dataclasses
 import json
 import math
 import os
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from running import fail_in_phase
 
 from benchmark import results
@@ -165,6 +168,45 @@ def test_an_empty_memory_and_a_single_phase(configure: Configure, name: str) -> 
     assert results.read(folder)["phases"][-1]["memory"]["bytes"] == 0
     (folder,) = run(configure(name, phases=1))
     assert verify(folder) == []
+
+
+@pytest.fixture(scope="module")
+def uneven(tmp_path_factory: pytest.TempPathFactory, coloured: Path) -> Path:
+    """Class 1 has one training sample, of which more would fit; that of class 3 fits nowhere."""
+    folder = tmp_path_factory.mktemp("uneven") / "uneven"
+    shutil.copytree(coloured, folder)
+    for number in (1, 3):
+        for path in sorted((folder / f"class{number}").iterdir())[2:]:
+            path.unlink()
+    noise = np.random.default_rng(0).integers(0, 256, (2, 256, 256, 3), dtype=np.uint8)
+    for path, pixels in zip(sorted((folder / "class3").iterdir()), noise, strict=True):
+        Image.fromarray(pixels).save(path, "JPEG", quality=95)
+    return folder
+
+
+@every_method
+def test_phases_of_one_class_that_are_small_or_leave_nothing(
+    configure: Configure, uneven: Path, name: str
+) -> None:
+    """One class a phase; one has a single sample, and one keeps none where samples stay whole."""
+    config = configure(name, dataset=str(uneven), phases=6, memory="2")
+    (folder,) = run(config)
+    assert verify(folder) == []
+    result = results.read(folder)
+    assert [len(phase["classes"]) for phase in result["phases"]] == [1] * 6
+    (plan,) = make_plans(config)
+    small, large = (plan.data.class_names.index(f"class{number}") for number in (1, 3))
+    assert [int((plan.data.train.labels == label).sum()) for label in (small, large)] == [1, 1]
+    kept = result["phases"][-1]["memory"]["per_class"]
+    counts = {label: kept.get(str(label), {"exemplars": 0})["exemplars"] for label in range(6)}
+    if find(name)[0].kind != "replay":
+        assert not any(counts.values())
+    elif not find(name)[0].shares_allowance:
+        assert counts[small] == 1
+        assert counts[large] <= 1
+        assert all(counts[label] for label in range(6) if label != large)
+    if name == "replay":
+        assert counts[large] == 0  # it does happen here
 
 
 @every_method

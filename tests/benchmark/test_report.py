@@ -81,7 +81,7 @@ def test_page_of_a_run_has_every_part(
         "Phases and time",
         "Every stage",
         "192 predictions were repeated among other samples: none differed.",
-        "scales and shifts, 10 epochs, learning rate 0.01, weight decay 0.01",
+        "scales and shifts, learning rate 0.01, weight decay 0.01",
         "backward_transfer",
         "python -m benchmark.run --config result.json",
         "812 B of",
@@ -310,3 +310,14 @@ def test_line_ends_do_not_overlap() -> None:
 def test_repeated_command(tmp_path: Path) -> None:
     config = {"method": ["replay"], "seeds": [3], "dataset": "mini", "memory": "1", "output": "/x"}
     assert report.command(config) == "python -m benchmark.run --method replay --seeds 3 --memory 1"
+
+
+@pytest.mark.parametrize("losses", [[-0.06, -0.1], [0.0, 0.0], [0.3, -0.1], [2.0, 1.0]])
+def test_a_loss_may_be_negative_or_nothing(losses: list[float]) -> None:
+    """A loss that rewards similarity is; so is one of a phase with a single class."""
+    line = charts.Line("training loss", [1, 2], losses)
+    drawn = charts.line_chart([line], x_label="steps", percent=False).split("</svg>")[0]
+    points = re.findall(r'<polyline points="([^"]*)"', drawn)[0].split()
+    heights = [float(point.split(",")[1]) for point in points]
+    assert (heights[0] < heights[1]) == (losses[0] > losses[1])
+    assert all(charts._TOP - 1 <= height <= 300 for height in heights)
