@@ -20,6 +20,7 @@ from benchmark.config import RunConfig
 from benchmark.data import open_data
 from benchmark.results.derive import as_classifier
 from benchmark.results.verify import verify
+from benchmark.sweep import command as sweep
 from benchmark.sweep import progress
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.hashes import json_sha256
@@ -628,3 +629,20 @@ def test_the_name_of_a_recipe_changes_no_fingerprint() -> None:
     with pytest.raises(UserError, match="plain name"):
         RunConfig(recipe="../a")
     assert json_sha256(RunConfig().identity()) == json_sha256(RunConfig(recipe="a").identity())
+
+
+def test_cells_of_a_sweep_take_a_recipe(
+    tmp_path: Path, made: Path, methods: Path, coloured: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = words(tmp_path, methods, coloured)
+    line = [word for at, word in enumerate(line) if "--trials" not in line[max(at - 1, 0) : at + 1]]
+    line[line.index("--output") + 1] = str(tmp_path / "runs")
+    assert sweep.main([*line, "--seeds", "0", "1"]) == 0
+    found = [results.read(folder) for folder in folders(tmp_path)]
+    chosen = json.loads(made.read_text())["chosen"]["settings"]
+    assert [result["tuning"]["chosen"] for result in found] == [chosen, chosen]
+    said = json.loads(made.read_text())
+    made.write_text(json.dumps({**said, "dataset": {**said["dataset"], "data_sha256": "a" * 64}}))
+    capsys.readouterr()
+    assert sweep.main([*line, "--seeds", "2"]) == 2
+    assert "was chosen on other data" in capsys.readouterr().err
