@@ -37,7 +37,7 @@ class CodecReplaySettings(CodecSettings):
     """Settings of `CodecReplay`."""
 
     compress_new: float = setting(
-        1.0, "chance that a new sample is seen compressed in training", search=(0.0, 0.5, 1.0)
+        1.0, "chance that a new sample is seen compressed in training", search=(0.0, 1.0)
     )
 
     def __post_init__(self) -> None:

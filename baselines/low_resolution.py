@@ -33,7 +33,7 @@ class LowResolutionSettings(CodecReplaySettings):
 
     codec: str = setting("auto", "auto (fewest bytes; lossless if bytes are free) or a codec")
     compress_new: float = setting(
-        0.0, "chance that a new sample is seen blown up in training", search=(0.0, 0.5, 1.0)
+        0.0, "chance that a new sample is seen blown up in training", search=(0.0, 1.0)
     )
     factor: int = setting(2, "sides of a picture are this many times shorter", search=(2, 3, 4))
     sampling: str = setting("pixel", "of a cell: pixel (one, as in GPS) or mean", search=_SAMPLINGS)
