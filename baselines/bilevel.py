@@ -51,7 +51,7 @@ class Rational(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply it to each entry."""
-        numerator, denominator = self.coefficients.split([6, 4])
+        numerator, denominator = self.coefficients[:6], self.coefficients[6:]
         top = torch.zeros_like(x)
         for coefficient in numerator.flip(0):
             top = top * x + coefficient
