@@ -258,7 +258,7 @@ def _say_how_it_ended(
         return
     where = how.results or cells[0].output
     console.print(
-        f"all done: {where} (python -m benchmark.results {where})", soft_wrap=True, markup=False
+        f"all done: {where} (python -m benchmark.table {where})", soft_wrap=True, markup=False
     )
 
 
