@@ -152,7 +152,7 @@ class RunConfig:
         None, "longest text in tokens, the rest is cut off (default: the backbone's own)"
     )
     epochs: int = _option(
-        2,
+        1,
         "training steps of a phase, as passes over its new samples; the same number of steps for "
         "every method, whatever its memory holds",
     )
