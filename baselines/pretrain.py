@@ -54,6 +54,7 @@ class Recipe:
     image_size: int = 72
     max_text_length: int = 48
     images_per_class: int = 60
+    held_out: int = 5
     epochs: int = 10
     batch_size: int = 64
     learning_rate: float = 1.5e-3
@@ -256,7 +257,7 @@ def pretrain(recipe: Recipe, output: Path, device: str, workers: int) -> float:
     rng = np.random.default_rng(recipe.seed)
     preprocessor = processor(recipe)
     data = drawings(preprocessor, "train", recipe.images_per_class, workers)
-    held_out = drawings(preprocessor, "test", 5, workers)
+    held_out = drawings(preprocessor, "test", recipe.held_out, workers)
     model = fresh_model(recipe, preprocessor).to(device).train()
     with torch.random.fork_rng():
         torch.manual_seed(recipe.seed)

@@ -163,13 +163,20 @@ def measure(backbone: str, edition: mini.Edition) -> dict[str, float]:
         "chance of attention on the object": float(np.mean([o.mean() for o in data.objects])),
     }
     whole = data.features(train)
-    random = np.random.default_rng(0)
-    noise = [random.random(len(view.patches)) for view in test]
     for source in (*SOURCES, "random"):
-        scores = noise if source == "random" else data.scores(test, source)
-        masked = data.features([strongest(v, s, RATE) for v, s in zip(test, scores, strict=True)])
-        accuracy = probe(whole, data.labels["train"], masked, data.labels["test"])
-        figures[f"masked at {RATE} by {source}"] = accuracy
+        scores, own = (
+            _noise(views) if source == "random" else data.scores(views, source)
+            for views in (test, train)
+        )
+        masked, masked_train = (
+            data.features([strongest(v, s, RATE) for v, s in zip(views, given, strict=True)])
+            for views, given in ((test, scores), (train, own))
+        )
+        labels, answers = data.labels["train"], data.labels["test"]
+        figures[f"masked at {RATE} by {source}"] = probe(whole, labels, masked, answers)
+        figures[f"masked at {RATE} by {source}, training too"] = probe(
+            masked_train, labels, masked, answers
+        )
         if source == "random":
             continue
         figures[f"attention on the object, {source}"] = float(
@@ -182,6 +189,11 @@ def measure(backbone: str, edition: mini.Edition) -> dict[str, float]:
             np.mean([_kept(s).mean() for s in scores])
         )
     return figures
+
+
+def _noise(views: Sequence[View]) -> list[Array]:
+    rng = np.random.default_rng(0)
+    return [rng.random(len(view.patches)) for view in views]
 
 
 def _kept(scores: Array) -> Array:

@@ -26,7 +26,10 @@ _FRAMED: Final = "2"
 #: Of the list that CODA-Prompt publishes; it is not shipped here.
 _CODA_SHA256: Final = "9e7f6243e605e2223739b158f26e442480eb940f9e24508bf6c02c939efdcc26"
 #: Of the weights that are shipped, as `Method.provenance` tells them.
-_BACKBONES: Final = {"tiny-1": "fe776856cede325d7a61f93344d563b4dc0f18508d0bc11ab1f5434c748813b7"}
+_BACKBONES: Final = {
+    "tiny": "33adba8f6e96f1c550ec7afc22ecac5330c319897d60a280cad2f9d4a559b87f",
+    "tiny-1": "fe776856cede325d7a61f93344d563b4dc0f18508d0bc11ab1f5434c748813b7",
+}
 
 
 @dataclass(frozen=True)

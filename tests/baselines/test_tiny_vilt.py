@@ -13,7 +13,7 @@ from transformers.models.vilt.image_processing_pil_vilt import ViltImageProcesso
 from baselines import pretrain, quality
 from baselines.backbone import backbone_path
 from baselines.views import Preprocessor, View, collate
-from baselines.vilt import Encoded, Vilt
+from baselines.vilt import Vilt
 from mm_imagenet_r import mini
 
 BACKBONES = {"tiny-1": mini.FIRST, "tiny": mini.SECOND}
@@ -60,8 +60,9 @@ def test_a_task_shows_one_modality_or_both_and_asks_for_masked_words() -> None:
     alone, asked_of = {"picture": 0, "caption": 0, "both": 0}, []
     views = seen("tiny")[0]
     for view in views:
-        part, asked = pretrain.task(view, recipe, mask_id, rng)
-        assert len(part.patches) in (0, len(view.patches))  # no patch is left out on its own
+        part, kept, asked = pretrain.task(view, recipe, mask_id, rng)
+        assert kept.all() or not kept.any()  # no patch is left out on its own
+        assert len(part.patches) == kept.sum()
         assert len(part.words) in (2, len(view.words))
         hidden = part.words == mask_id
         assert (hidden == (asked >= 0)).all()
@@ -75,26 +76,21 @@ def test_a_task_shows_one_modality_or_both_and_asks_for_masked_words() -> None:
     assert abs(np.mean(asked_of) - recipe.mask_words) < 0.05
 
 
-def test_the_bag_names_a_part_wherever_it_is_shown() -> None:
-    """Moving what the patches say among themselves changes nothing; padding says nothing."""
-    heads = pretrain.Heads(16, 10)
-    views = list(seen("tiny")[0][:6])
-    some = np.arange(len(views[0].patches)) < 5
-    views[0] = views[0].keep(patches=some)
-    batch = collate(views)
-    first = batch.words.shape[1] + 1
-    hidden = torch.randn(6, first + batch.patch_mask.shape[1], 16)
-    out = Encoded(hidden[:, 0], hidden, None, batch.words.shape[1])
-    parts = torch.zeros(6, 5, dtype=torch.long)
-    before = heads.bag_loss(out, batch, parts, 0.1)
-    hidden[0, first : first + 5] = hidden[0, first : first + 5].flip(0)
-    hidden[0, first + 5 :] = 100.0
-    torch.testing.assert_close(heads.bag_loss(out, batch, parts, 0.1), before)
+def test_patches_left_out_are_known_and_labels_say_where_a_part_is() -> None:
+    rng = np.random.default_rng(0)
+    views, drawn = seen("tiny")
+    for view, one in zip(views[:40], drawn, strict=False):
+        part, kept, _ = pretrain.task(view, pretrain.Recipe(drop_patches=1.0), 4, rng)
+        assert (part.patches == view.patches[kept]).all()
+        labels = pretrain.seen_parts(one.parts, view, [0, 1, 2, 3, 4])
+        for slot, column in enumerate((0, 15, 26, 35, 44)):
+            covered = quality.coverage(one.parts == slot + 1, view)
+            assert (labels[:, column] == (covered > 0.1)).all()
 
 
 def test_pretraining_writes_a_loadable_folder(tmp_path: Path) -> None:
     recipe = pretrain.Recipe(
-        hidden_size=16, layers=1, heads=2, images_per_class=1, epochs=1, batch_size=32
+        hidden_size=16, layers=1, heads=2, images_per_class=1, held_out=1, epochs=1, batch_size=32
     )
     score = pretrain.pretrain(recipe, tmp_path, "cpu", workers=1)
     assert 0 <= score <= 1
