@@ -51,7 +51,7 @@ class Rational(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply it to each entry."""
-        numerator, denominator = self.coefficients[:6], self.coefficients[6:]
+        numerator, denominator = torch.split(self.coefficients, [6, 4])
         top = torch.zeros_like(x)
         for coefficient in numerator.flip(0):
             top = top * x + coefficient

@@ -68,10 +68,6 @@ class Display:
             self.console.print(f"resuming after phase {finished} of {self._phases}")
         header = f"{'':<12}{'classes':>7}  {'accuracy':>8}{'exemplars/class':>17}  "
         self.console.print(f"[dim]{header}{f'memory ({plan.budget.currency})':<22}{'time':>9}[/]")
-        self._open(finished)
-
-    def _open(self, finished: int) -> None:
-        """Show a bar, on a terminal."""
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("phase {task.fields[phase]}"),
@@ -158,37 +154,3 @@ class Display:
             if time.monotonic() - self._shown > _REFRESH:
                 self._progress.refresh()
                 self._shown = time.monotonic()
-
-
-class TrialDisplay(Display):
-    """What is shown of a trial of `python -m benchmark.tune`: a bar, and a line at its end."""
-
-    def __init__(self, console: Console) -> None:
-        super().__init__()
-        self.console = console
-        self._title = ""
-
-    def trial(self, title: str) -> None:
-        """A trial begins."""
-        self._title = title
-
-    def trial_done(self, words: str) -> None:
-        """It has ended, so or so."""
-        self.stop()
-        self.console.print(f"{self._title} -> {words}", markup=False, soft_wrap=True)
-
-    def start(self, plan: Plan, finished: int) -> None:
-        """Its run begins, or is resumed."""
-        self._plan, self._phases = plan, plan.num_learnt
-        self._accuracy = f"{self._title}  "
-        self._open(finished)
-
-    def phase_done(self, index: int, record: PhaseRecord, accuracy: float) -> None:
-        """The bar moves on."""
-        self._show(index + 1, "", index + 1)
-
-    def already_done(self, folder: Path, note: str = "") -> None:
-        """It was done before: its line says what came out."""
-
-    def wrote(self, what: str, path: Path) -> None:
-        """No page is written."""

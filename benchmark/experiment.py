@@ -14,7 +14,6 @@ from typing import Any, cast
 from benchmark import metrics, report
 from benchmark.devices import Log, Place, tracking
 from benchmark.display import Display
-from benchmark.errors import MethodError
 from benchmark.isolation import isolated
 from benchmark.older_runs import age, finished_elsewhere
 from benchmark.phase import LearnJob, TestJob, learn, meet, test
@@ -23,18 +22,13 @@ from benchmark.randomness import stream
 from benchmark.results.schema import MemoryLedger, PhaseRecord
 from benchmark.run_folder import Learnt, RunFolder
 from benchmark.write_results import write_results
+from mm_imagenet_r.errors import UserError
 
 _LOGGED = 10  # steps from one loss that a tracker is told to the next
 
 
-def run_cell(plan: Plan, place: Place, display: Display, *, reported: bool = True) -> Path:
+def run_cell(plan: Plan, place: Place, display: Display) -> Path:
     """Run one method with one seed, or resume it, and return its folder.
-
-    Args:
-        plan: What is run.
-        place: Where.
-        display: Told of what goes on.
-        reported: A page is written about it.
 
     Raises:
         UserError: The folder needs the user's hand, or the method breaks its contract.
@@ -61,7 +55,7 @@ def run_cell(plan: Plan, place: Place, display: Display, *, reported: bool = Tru
                 experiment.learn(index)
             if place.main:
                 write_results(plan, folder)
-        if reported and place.main and not (folder.path / report.REPORT).exists():
+        if place.main and not (folder.path / report.REPORT).exists():
             display.wrote("report", report.write_report(folder.path))
     return folder.path
 
@@ -141,7 +135,7 @@ class Experiment:
         found = isolated(test, job, self.display.report, self.plan.method.imports)
         former = list(self.folder.done[0]["predictions"]) if index else list(found.predictions)
         if list(found.predictions) != former:
-            raise MethodError(
+            raise UserError(
                 f"{self.plan.config.method[0]}, phase {index + 1}, test: predict returned scores "
                 f"of {', '.join(found.predictions)}, but of {', '.join(former)} before: a method "
                 "has the same classifiers in every phase"

@@ -151,6 +151,8 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[RunConfig, argparse.N
     for name, value in vars(given).items():
         if name in hints:
             values[name] = convert(value, hints[name], f"--{dashed(name)}")
+    if {"epochs", "steps"} <= vars(given).keys():
+        raise UserError(f"--epochs {given.epochs} and --steps {given.steps}: give one of them")
     return RunConfig(**values), given
 
 

@@ -22,7 +22,7 @@ from benchmark import state_file, tuned_recipe
 from benchmark.config import RunConfig
 from benchmark.data import Sample, Samples
 from benchmark.devices import Place, join, same_digits
-from benchmark.errors import ContractError, MethodError
+from benchmark.errors import ContractError
 from benchmark.evaluation import Evaluation, evaluate
 from benchmark.exemplar import RawSize
 from benchmark.isolation import Report
@@ -118,7 +118,7 @@ def learn(job: LearnJob, tell: Report) -> Learnt:
     """
     cell, index, seed = job.cell, job.index, job.cell.config.seeds[0]
     # What a method declares is read before its code runs.
-    sees_all_data, may_keep = cell.method.sees_all_data, cell.method.kind == "replay"
+    may_keep = cell.method.kind == "replay"
     manifest = job.before["memory"] if job.before else None
     with _process(job, "learn") as accelerator:
         clock, folder = _Clock(), RunFolder(job.folder, writes=accelerator.is_main_process)
@@ -130,7 +130,7 @@ def learn(job: LearnJob, tell: Report) -> Learnt:
         if index == 0 and cell.config.tuned_by is not None:
             tuned_recipe.read(cell.config.tuned_by).refuse_other_backbone(backbone)
         folder.check_identity(backbone=backbone)
-        if job.before and not sees_all_data:
+        if job.before:
             _load(method, folder.tensors(index - 1), job.before["state"])
         memory = Memory(store)
         new = int(np.isin(job.samples.labels, list(job.new)).sum())
@@ -232,7 +232,7 @@ def _process(job: Job, doing: str) -> Iterator[Accelerator]:
     """Join the other processes; a broken contract is told with method and phase.
 
     Raises:
-        MethodError: In place of a ContractError.
+        UserError: In place of a ContractError.
     """
     config = job.cell.config
     accelerator = join(config, job.place, f"{config.fingerprint()}/{doing}-{job.index}")
@@ -241,7 +241,7 @@ def _process(job: Job, doing: str) -> Iterator[Accelerator]:
             yield accelerator
             accelerator.wait_for_everyone()
     except ContractError as error:
-        raise MethodError(f"{config.method[0]}, phase {job.index + 1}, {doing}: {error}") from error
+        raise UserError(f"{config.method[0]}, phase {job.index + 1}, {doing}: {error}") from error
     except Exception as error:
         if not isinstance(error, UserError):
             error.add_note(f"in {config.method[0]}, phase {job.index + 1}, {doing}")

@@ -79,7 +79,7 @@ def run(config: RunConfig, display: Display | None = None) -> list[Path]:
             find(name)
     check(config)
 
-    from benchmark import report, results
+    from benchmark import report, table
     from benchmark.devices import find_place
     from benchmark.display import Display
     from benchmark.experiment import run_cell
@@ -101,7 +101,7 @@ def run(config: RunConfig, display: Display | None = None) -> list[Path]:
         display.stop()
     if place.main:
         _write_left_out(plans[0].data, folders)
-        results.print_table(folders, display.console)
+        table.print_table(folders, display.console)
         if len(folders) > 1:
             remove_temporaries(config.output, _COMPARISON)
             page = report.write_comparison(folders, config.output / _COMPARISON)

@@ -115,16 +115,6 @@ def with_point(cell: RunConfig, point: Mapping[str, Any]) -> RunConfig:
     return dataclasses.replace(cell, learning_rate=rate, set=(*cell.set, *items))
 
 
-def point_words(point: Mapping[str, Any]) -> str:
-    """A point in few words.
-
-    >>> point_words({"learning_rate": 0.03, "replay_share": 0.5}), point_words({})
-    ('learning_rate=0.03, replay_share=0.5', 'nothing to choose')
-    """
-    words = (f"{name}={as_text(value)}" for name, value in point.items())
-    return ", ".join(words) or "nothing to choose"
-
-
 def best_of(accuracies: Sequence[Mapping[str, float]]) -> tuple[int, str] | None:
     """The trial and the classifier with the highest accuracy; of equal ones the first.
 

@@ -12,7 +12,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, cast
@@ -22,14 +22,16 @@ from benchmark.config import RunConfig, dashed
 from benchmark.find_method import find, setting_name
 from benchmark.paths import last_part, safe_name
 from benchmark.results.schema import BackboneInfo, DatasetInfo, TuningInfo, mismatches
-from benchmark.search import CLASSIFIER, RATE, best_of, point_words
+from benchmark.search import CLASSIFIER, RATE, best_of
+from benchmark.source_hash import method_sha256
 from benchmark.wording import counted
 from mm_imagenet_r.errors import UserError, did_you_mean, some
 
 if TYPE_CHECKING:
     from benchmark.plan import Plan
 
-_FORMAT = 1
+#: Of the file; goes up when its shape changes.
+FORMAT = 1
 #: Options that should be as they were when the settings were chosen; a difference is told.
 _ALIKE = (
     "base_classes", "tuning", "max_text_length", "epochs", "steps", "batch_size", "weight_decay",
@@ -142,15 +144,20 @@ class TunedRecipe:
                 "settings with that one by python -m benchmark.tune, or leave --recipe out"
             )
 
-    def notes(self, config: RunConfig, method_sha256: str) -> list[str]:
-        """What is not as it was when the settings were chosen, and does not forbid their use."""
+    def notes(self, config: RunConfig, sha256: str) -> list[str]:
+        """What is not as it was when the settings were chosen, and does not forbid their use.
+
+        Args:
+            config: Of the cell that uses it.
+            sha256: Hash of the method's code today.
+        """
         said, found = self.said, []
         name = f"recipe {said['recipe']}, {said['method']}"
         if said["phases"] != config.phases:
             found.append(
                 f"{name}: chosen for {counted(said['phases'], 'phase')}, used for {config.phases}"
             )
-        if said["method_sha256"] != method_sha256:
+        if said["method_sha256"] != sha256:
             found.append(f"{name}: the method's code has changed since its settings were chosen")
         changed, default = config.changed(), RunConfig().identity()
         for option in _ALIKE:
@@ -240,9 +247,9 @@ def read(path: Path) -> TunedRecipe:
         ) from error
     try:
         said = json.loads(data)
-        if isinstance(said, dict) and isinstance(n := said.get("format"), int) and n > _FORMAT:
+        if isinstance(said, dict) and isinstance(n := said.get("format"), int) and n > FORMAT:
             raise UserError(
-                f"{path} has format {n}; this program knows up to {_FORMAT}: install a newer one"
+                f"{path} has format {n}; this program knows up to {FORMAT}: install a newer one"
             )
         found = list(mismatches(said, RecipeFile, ""))
         if not found and said["chosen"] != choose(said["searched"], said["trials"]):
@@ -255,6 +262,20 @@ def read(path: Path) -> TunedRecipe:
             "Was it edited? Put it back as it was, or choose anew"
         )
     return TunedRecipe(path, data, cast(RecipeFile, said))
+
+
+def notes_on(configs: Iterable[RunConfig]) -> list[str]:
+    """Each note once that is to be told of the recipes of some cells.
+
+    Raises:
+        UserError: A file cannot be read.
+    """
+    found = []
+    for config in configs:
+        if config.tuned_by is not None:
+            method, _ = find(config.method[0])
+            found += read(config.tuned_by).notes(config, method_sha256(method))
+    return list(dict.fromkeys(found))
 
 
 def write_text(said: RecipeFile) -> bytes:
@@ -276,11 +297,6 @@ def choose(searched: Mapping[str, Any], trials: list[TrialFile]) -> ChosenFile:
     if CLASSIFIER in searched and CLASSIFIER not in settings:
         settings[CLASSIFIER] = classifier
     return {"trial": number, "settings": settings}
-
-
-def chosen_words(said: RecipeFile) -> str:
-    """What was chosen, in few words."""
-    return point_words(said["chosen"]["settings"])
 
 
 def _find(cell: RunConfig) -> Path:

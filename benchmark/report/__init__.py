@@ -208,7 +208,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("runs", nargs="+", type=Path, help="folders of runs, or result.json files")
     parser.add_argument("--output", type=Path, help="the page (default: report.html of the run)")
-    parser.add_argument("--png", type=Path, help="also draw the accuracy curves as a PNG")
+    parser.add_argument(
+        "--png", type=Path, help="also draw the accuracy curves: .png, .svg or .pdf"
+    )
     given = parser.parse_args(arguments)
     try:
         folders = find(given.runs)

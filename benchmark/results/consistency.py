@@ -63,7 +63,7 @@ def _identity(result: Result, config: RunConfig) -> Iterator[str]:
     yield from _differ("match_exemplars_of.method", reference and reference["method"], name)
     if reference and config.match_exemplars_of:
         yield from _differ("match_exemplars_of.seed", reference["seed"], result["seed"])
-        if result["schema_version"] > 1 and set(result["from_recipe"]) == set(RECIPE):
+        if result["schema_version"] > 2 and set(result["from_recipe"]) == set(RECIPE):
             follows = config.reference_run().fingerprint()
             said = reference["fingerprint"]
             yield from _differ("match_exemplars_of.fingerprint", said, follows)

@@ -14,6 +14,7 @@ from benchmark.plan import check as check_alone
 from benchmark.plan import divide, open_config_data
 from benchmark.results.schema import Result
 from benchmark.sweep.grid import reference_of
+from benchmark.tuned_recipe import read as read_tuned
 from mm_imagenet_r.errors import UserError, counted
 
 #: Options that say which data are opened.
@@ -72,6 +73,10 @@ def _faults(
                 data[key] = opened.num_classes, opened.data_sha256
             num_classes, sha256 = data[key]
             divide(cell, num_classes)
+            if cell.tuned_by is not None:
+                tuned = read_tuned(cell.tuned_by)
+                tuned.refuse_other(cell)
+                tuned.refuse_other_data(cell, sha256)
             if result is not None and result["dataset"]["data_sha256"] != sha256:
                 yield cell, _OTHER_DATA
         except UserError as error:

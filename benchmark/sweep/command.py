@@ -123,6 +123,9 @@ def parse(
     line = read_axes(options, "the command line", option=True)
     with isolation.foreign_code():
         cells, notes = expand({**grid, **line} for grid in grids)
+    from benchmark.tuned_recipe import notes_on
+
+    notes += notes_on(cells)
     return cells, notes, How(**own), dry_run
 
 

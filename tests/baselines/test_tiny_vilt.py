@@ -78,7 +78,7 @@ def test_a_task_shows_one_modality_or_both_and_asks_for_masked_words() -> None:
 def test_the_bag_names_a_part_wherever_it_is_shown() -> None:
     """Moving what the patches say among themselves changes nothing; padding says nothing."""
     heads = pretrain.Heads(16, 10)
-    views = [view for view in seen("tiny")[0][:6]]
+    views = list(seen("tiny")[0][:6])
     some = np.arange(len(views[0].patches)) < 5
     views[0] = views[0].keep(patches=some)
     batch = collate(views)

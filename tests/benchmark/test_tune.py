@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -14,11 +15,12 @@ import pytest
 from PIL import Image
 from running import Call, folders
 
-from benchmark import experiment, results, search, tune
+from benchmark import results, search, tune
 from benchmark.config import RunConfig
 from benchmark.data import open_data
 from benchmark.results.derive import as_classifier
 from benchmark.results.verify import verify
+from benchmark.sweep import progress
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.hashes import json_sha256
 
@@ -209,8 +211,8 @@ def test_a_dry_run_says_what_would_be_tried(tmp_path: Path, choose: Choose, meth
     plain = f"{methods}:Plain"
     code, out, _ = choose("--method", f"{methods}:Searched", plain, "--trials", 4, "--dry-run")
     assert code == 0
-    assert f"{methods}:Searched: 4 trials of 18 settings\n  learning_rate: 0.2, 0.0667, 0.6" in out
-    assert f"{plain}: 3 trials of 3 settings" in out
+    assert f"{methods}:Searched: 4 trials of 18 points\n  learning_rate: 0.2, 0.0667, 0.6" in out
+    assert f"{plain}: 3 trials of 3 points" in out
     assert "every one it has, read from the same run" in out
     assert not trials(tmp_path)
     assert not (tmp_path / "recipes").exists()
@@ -220,6 +222,7 @@ def test_a_dry_run_says_what_would_be_tried(tmp_path: Path, choose: Choose, meth
     ("options", "message"),
     [
         (("--trials", 0), "--trials must be at least 1"),
+        (("--jobs", 0), "--jobs must be at least 1"),
         (("--trials", "many"), "--trials: 'many' is not a whole number"),
         (("--evaluate-on", "test"), "on validation data"),
         (("--seeds", 0, 1), "one of the --seeds"),
@@ -256,7 +259,6 @@ def test_every_method_gets_as_many_trials_and_the_best_is_chosen(
         assert result["config"]["stop_after"] == len(result["phases"]) == 3
         runs[json.loads((folder / "run.json").read_text())["config"].__repr__()] = result
         assert verify(folder) == []
-        assert not (folder / "report.html").exists()
     assert len(runs) == 4
     for said in found.values():
         assert len(said["trials"]) == said["asked"] == 2
@@ -277,8 +279,8 @@ def test_every_method_gets_as_many_trials_and_the_best_is_chosen(
     assert measured == sorted(v for trial in said["trials"] for v in trial["accuracy"].values())
     assert list(said["searched"]) == ["learning_rate", "gain", "sign", "classifier"]
     assert said["searched"]["classifier"] == ["linear", "flipped"]
-    assert "trial 2 of 2" in out
-    assert " *" in out  # the best one is marked
+    assert out.count("* is chosen") == 2
+    assert re.search(r"^[12] .*\d \*", out, re.MULTILINE)  # the best one is marked
 
 
 def test_of_equals_the_earlier_trial_and_then_the_linear_classifier() -> None:
@@ -297,7 +299,8 @@ def test_a_trial_that_fails_is_recorded_and_the_rest_goes_on(
     assert [trial["settings"]["learning_rate"] for trial in failed] == [0.6]
     assert "the loss is nan" in failed[0]["failed"]
     assert said["chosen"]["settings"]["learning_rate"] != 0.6
-    assert "-> failed: " in out
+    assert "FAILED: error: " in out
+    assert re.search(r"^\d  +0\.6 .*failed", out, re.MULTILINE)
     code, _, err = choose("--method", f"{methods}:Never")
     assert code == 2
     assert "no trial could be finished" in err
@@ -359,79 +362,75 @@ def _outcome(said: dict[str, Any]) -> Any:
 # Killed and given again
 
 
-@pytest.fixture
-def learnt(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Names of what is done in processes of phases."""
-    done: list[str] = []
-    isolated = experiment.isolated
-
-    def counted(work: Any, *rest: Any) -> Any:
-        done.append(work.__name__)
-        return isolated(work, *rest)
-
-    monkeypatch.setattr(experiment, "isolated", counted)
-    return done
+def finished(tmp_path: Path) -> dict[Path, int]:
+    """When each trial was finished."""
+    files = tmp_path.glob("trials/*/*/*/result.json")
+    return {path: path.stat().st_mtime_ns for path in files}
 
 
-def test_a_search_that_was_killed_goes_on(
-    tmp_path: Path, choose: Choose, learnt: list[str], monkeypatch: pytest.MonkeyPatch
+def test_a_search_that_was_stopped_goes_on(
+    tmp_path: Path, choose: Choose, made: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    isolated = experiment.isolated
+    uninterrupted = json.loads(made.read_text())
+    made.unlink()
 
-    def killed(work: Any, *rest: Any) -> Any:
-        if learnt == ["learn", "test", "learn"]:  # amid the second trial
-            raise KeyboardInterrupt
-        return isolated(work, *rest)
+    def stopped(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(experiment, "isolated", killed)
-        code, _, err = choose()
+        patch.setattr(progress.Progress, "done", stopped)
+        code, _, err = choose("--jobs", 1)
     assert code == 130
     assert "resumes from here" in err
     assert not recipes(tmp_path)
-    assert choose()[0] == 0
-    assert learnt == ["learn", "test"] * 3
+    first = finished(tmp_path)
+    assert len(first) == 1
+    code, out, _ = choose("--jobs", 2)
+    assert code == 0
+    assert "3 cells, 1 done, 2 missing" in out
+    assert first.items() <= finished(tmp_path).items()
     (said,) = recipes(tmp_path).values()
-    assert choose("--recipes", tmp_path / "recipes2", "--output", tmp_path / "again")[0] == 0
-    (path,) = (tmp_path / "recipes2" / "mine").glob("*.json")
-    assert _outcome(json.loads(path.read_text())) == _outcome(said)
+    assert _outcome(said) == _outcome(uninterrupted)
 
 
-def test_what_is_chosen_is_not_chosen_again(
-    tmp_path: Path, choose: Choose, learnt: list[str]
-) -> None:
-    assert choose()[0] == 0
-    path = tmp_path / "recipes" / "mine" / SEARCHED
-    before = path.read_bytes()
-    shutil.rmtree(tmp_path / "trials")  # the file is enough
-    del learnt[:]
+def test_what_is_chosen_is_not_chosen_again(tmp_path: Path, choose: Choose, made: Path) -> None:
+    before = made.read_bytes()
     code, out, _ = choose()
     assert code == 0
-    assert f"done: {path}" in out
-    assert not learnt
-    assert path.read_bytes() == before
-    assert choose("--trials", 4)[0] == 0
-    assert learnt.count("learn") == 4
-    assert choose("--trials", 5)[0] == 0  # the first four are there
-    assert learnt.count("learn") == 5
-    path.write_bytes(before[: len(before) // 2])
-    assert choose("--trials", 5)[0] == 0
-    assert learnt.count("learn") == 5
-    assert len(json.loads(path.read_text())["trials"]) == 5
+    assert f"done: {made}" in out
+    assert not finished(tmp_path)  # the file is enough
+    assert made.read_bytes() == before
 
 
-def test_trials_of_other_code_are_run_anew(
-    tmp_path: Path, choose: Choose, learnt: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from benchmark import plan, source_hash
-
+def test_more_trials_keep_those_there_are(tmp_path: Path, choose: Choose) -> None:
     assert choose("--trials", 2)[0] == 0
-    for module in (plan, source_hash):
-        monkeypatch.setattr(module, "harness_sha256", lambda: "ab" * 32)
+    (path,) = (tmp_path / "recipes" / "mine").glob("*.json")
+    two, first = json.loads(path.read_text()), finished(tmp_path)
+    assert choose("--trials", 3)[0] == 0
+    assert len(finished(tmp_path)) == 3
+    assert first.items() <= finished(tmp_path).items()
+    three = json.loads(path.read_text())
+    assert three["trials"][:2] == two["trials"]
+    path.write_bytes(path.read_bytes()[:100])  # the trials tell it again
+    assert choose("--trials", 3)[0] == 0
+    assert json.loads(path.read_text()) == three
+
+
+def test_trials_of_other_code_are_run_anew(tmp_path: Path, choose: Choose) -> None:
+    assert choose("--trials", 2)[0] == 0
+    (path,) = (tmp_path / "recipes" / "mine").glob("*.json")
+    said, before = json.loads(path.read_text()), finished(tmp_path)
+    path.write_text(json.dumps({**said, "harness_sha256": "ab" * 32}))
+    older = trials(tmp_path)[0] / "run.json"
+    older.write_text(json.dumps({**json.loads(older.read_text()), "harness": "ab" * 32}))
     code, out, _ = choose("--trials", 2)
     assert code == 0
-    assert "done: " not in out
-    assert learnt.count("learn") == 2 * 2
+    assert "2 cells, 1 done, 1 missing" in out
+    after = finished(tmp_path)
+    assert [file for file in before if after[file] != before[file]] == [
+        older.with_name("result.json")
+    ]
+    assert _outcome(json.loads(path.read_text())) == _outcome(said)
 
 
 # Used by name
