@@ -43,9 +43,9 @@ _MEASURED = 12  # pictures that the codec is chosen on
 class BoxSettings(CodecSettings):
     """Settings of `BoxReplay`."""
 
-    map: str = setting("vcam", f"what speaks for a class: {', '.join(SOURCES)}", SOURCES)
-    tau: float = setting(0.6, "the box holds all above this share of the map", (0.4, 0.6, 0.8))
-    eta: int = setting(4, "pixels that become one around the box, a square number", (4, 16))
+    map: str = setting("vcam", f"what speaks for a class: {', '.join(SOURCES)}")
+    tau: float = setting(0.6, "the box holds all above this share of the map")
+    eta: int = setting(4, "pixels that become one around the box, a square number")
 
     @classmethod
     def candidates(cls) -> tuple[str, ...]:

@@ -35,8 +35,8 @@ class LowResolutionSettings(CodecReplaySettings):
     compress_new: float = setting(
         0.0, "chance that a new sample is seen blown up in training", search=(0.0, 1.0)
     )
-    factor: int = setting(2, "sides of a picture are this many times shorter", search=(2, 3, 4))
-    sampling: str = setting("pixel", "of a cell: pixel (one, as in GPS) or mean", search=_SAMPLINGS)
+    factor: int = setting(2, "sides of a picture are this many times shorter")
+    sampling: str = setting("pixel", "of a cell: pixel (one, as in GPS) or mean")
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
