@@ -1,8 +1,8 @@
 """Finding a ViLT checkpoint and reading its parts, with errors that say what to do.
 
 A backbone is named by a folder in the layout of transformers (`config.json`, weights, tokenizer,
-image processor), by a Hub id such as `dandelin/vilt-b32-mlm`, or by `tiny`: the small backbone that
-lies inside this package.
+image processor), by a Hub id such as `dandelin/vilt-b32-mlm`, or as one of the small ones that lie
+inside this package: `tiny` for the data set `mini`, `tiny-1` for its first edition, `mini-1`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ from typing import Any
 
 from mm_imagenet_r.errors import UserError
 
-TINY = Path(__file__).parent / "tiny_vilt"
+EMBEDDED = {
+    "tiny": Path(__file__).parent / "tiny_vilt",
+    "tiny-1": Path(__file__).parent / "tiny_vilt_1",
+}
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 
 
@@ -23,17 +26,18 @@ def backbone_path(name: str | Path) -> str:
     """Return what `from_pretrained` takes for a backbone's name: a folder or a Hub id.
 
     Args:
-        name: `tiny`, a folder, or a Hub id.
+        name: `tiny`, `tiny-1`, a folder, or a Hub id.
 
     Raises:
         UserError: The folder is absent or holds no checkpoint.
     """
-    folder = TINY if str(name) == "tiny" else Path(name).expanduser()
+    embedded = EMBEDDED.get(str(name))
+    folder = embedded or Path(name).expanduser()
     if (folder / "config.json").is_file():
         return str(folder)
-    if folder == TINY:
+    if embedded:
         raise UserError(
-            f"the embedded backbone is missing from {TINY}: install this package anew, "
+            f"the embedded backbone is missing from {folder}: install this package anew, "
             "or name another backbone, a folder or a Hub id such as dandelin/vilt-b32-mlm"
         )
     if folder.is_dir():

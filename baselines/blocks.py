@@ -131,7 +131,8 @@ def block(
         if mask is not None:
             scores = scores.masked_fill(~mask, -math.inf)
         weights = scores.softmax(dim=-1)
-        maps.append(weights[..., own:])
+        # Without a prefix it is the tensor that is read from, and gradients reach it.
+        maps.append(weights[..., own:] if own else weights)
         context = weights @ value
     context = context.transpose(1, 2).flatten(2)
     x = x + layer.attention.output.dense(context if cls_only else layout.pack(context))

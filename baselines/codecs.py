@@ -12,54 +12,25 @@ training sees again. Numbers are little-endian.
 
 from __future__ import annotations
 
-import bisect
-import io
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from PIL import Image, features
 
+from baselines.pictures import (
+    damaged,
+    decode_picture,
+    encode_picture,
+    fewest_bytes,
+    find_codec,
+    psnr,
+)
 from baselines.pixels import Integers, Pixels, from_pixels, to_pixels
 from baselines.views import View
-from mm_imagenet_r.errors import UserError, did_you_mean
 
-QUALITIES = (10, 20, 30, 40, 50, 60, 70, 75, 80, 85, 90, 95, 100)
 _FORMATS = (None, "JPEG", "WEBP", "AVIF")  # the flag's two low bits
 _ALL, _MASK, _LIST = 0, 1, 2  # how places are written: the next two bits
 _WIDE = 16  # places take two bytes
-
-
-@dataclass(frozen=True, slots=True)
-class _Codec:
-    format: str | None
-    options: dict[str, Any]
-    lossy: bool = True
-
-
-_FULL_COLOUR = {"subsampling": "4:4:4"}
-_AVIF = {"speed": 6, "max_threads": 1}
-_CODECS = {
-    "raw": _Codec(None, {}, lossy=False),
-    "jpeg": _Codec("JPEG", {"optimize": True}),
-    "jpeg444": _Codec("JPEG", {"optimize": True, **_FULL_COLOUR}),
-    "webp": _Codec("WEBP", {"method": 6}),
-    "webp_lossless": _Codec("WEBP", {"method": 6, "lossless": True}, lossy=False),
-    "avif": _Codec("AVIF", _AVIF),
-    "avif444": _Codec("AVIF", {**_AVIF, **_FULL_COLOUR}),
-}
-
-
-def available() -> tuple[str, ...]:
-    """Return the pixel codecs that this installation of Pillow has.
-
-    `raw` and `webp_lossless` lose nothing and ignore the quality; `444` keeps colour at full
-    resolution.
-    """
-    missing = {name for name in ("WEBP", "AVIF") if not features.check(name.lower())}
-    return tuple(name for name, codec in _CODECS.items() if codec.format not in missing)
 
 
 def encode_patches(view: View, codec: str, quality: int = 100) -> bytes:
@@ -67,23 +38,22 @@ def encode_patches(view: View, codec: str, quality: int = 100) -> bytes:
 
     Args:
         view: Its patches are stored in the order of the picture.
-        codec: One of `available()`.
+        codec: One of `pictures.available()`.
         quality: 1 to 100.
 
     Raises:
         UserError: The codec is unknown here, or the quality out of range.
         ValueError: A place occurs twice or is not in the grid, or the grid exceeds 255 x 255.
     """
-    if codec not in available():
-        raise UserError(f"unknown image codec {codec!r}: {did_you_mean(codec, available())}")
-    if not 1 <= quality <= 100:
-        raise UserError(f"quality {quality} is out of range: choose one from 1 to 100")
+    format = find_codec(codec, quality).format
     rows, columns = view.grid
     if not (1 <= rows <= 255 and 1 <= columns <= 255):
         raise ValueError(f"a grid of {rows}x{columns} patches exceeds what the codec stores")
     kind, places = _encode_places(view.places, rows * columns)
-    flag = _FORMATS.index(_CODECS[codec].format) | kind << 2 | (_WIDE if _wide(view.grid) else 0)
-    pixels = _encode_pixels(view.patches[np.argsort(view.places)], _CODECS[codec], quality)
+    flag = _FORMATS.index(format) | kind << 2 | (_WIDE if _wide(view.grid) else 0)
+    patches = view.patches[np.argsort(view.places)]
+    as_picture = format is not None and len(patches)
+    pixels = encode_picture(_mosaic(patches), codec, quality) if as_picture else patches.tobytes()
     return bytes([flag, rows, columns]) + places + pixels
 
 
@@ -97,11 +67,11 @@ def decode_patches(payload: bytes, patch_size: int) -> tuple[Pixels, Integers, t
         ValueError: The payload is damaged or was made with another patch size.
     """
     if len(payload) < 3:
-        raise _damaged("image", "it is shorter than its header")
+        raise damaged("image", "it is shorter than its header")
     flag, rows, columns = payload[:3]
     grid = (rows, columns)
     if flag >> 5 or not rows * columns or bool(flag & _WIDE) != _wide(grid):
-        raise _damaged("image", "its header makes no sense")
+        raise damaged("image", "its header makes no sense")
     places, rest = _decode_places(flag >> 2 & 3, payload[3:], rows * columns)
     return _decode_pixels(rest, _FORMATS[flag & 3], len(places), patch_size), places, grid
 
@@ -134,76 +104,33 @@ def decode_words(payload: bytes) -> tuple[Integers, Integers, int]:
         ValueError: The payload is damaged.
     """
     if not payload:
-        raise _damaged("text", "it is empty")
+        raise damaged("text", "it is empty")
     kind = payload[0] & ~_WIDE
     if kind == _ALL and payload[0] == _ALL:
         ids = _numbers(payload[1:], "<u2", "text")
         return ids, np.arange(len(ids)), len(ids)
     length = int.from_bytes(payload[1:3], "little")
     if len(payload) < 3 or bool(payload[0] & _WIDE) != (length > 256):
-        raise _damaged("text", "its header makes no sense")
+        raise damaged("text", "its header makes no sense")
     positions, rest = _decode_places(kind, payload[3:], length, "text")
     ids = _numbers(rest, "<u2", "text")
     if len(ids) != len(positions):
-        raise _damaged("text", f"it has {len(ids)} words for {len(positions)} positions")
+        raise damaged("text", f"it has {len(ids)} words for {len(positions)} positions")
     return ids, positions, length
 
 
-def psnr(a: Pixels, b: Pixels) -> float:
-    """Peak signal-to-noise ratio of 8-bit pixels in dB; infinite where nothing differs.
-
-    >>> a = np.zeros((2, 2), dtype=np.uint8)
-    >>> round(psnr(a, a + np.uint8(1)), 2)
-    48.13
-    >>> psnr(a, a)
-    inf
-    """
-    difference = a.astype(np.float64) - b.astype(np.float64)
-    error = float(np.mean(difference**2)) if difference.size else 0.0
-    return 10 * math.log10(255**2 / error) if error else math.inf
-
-
 def choose(views: Sequence[View], candidates: Sequence[str], min_psnr: float) -> tuple[str, int]:
-    """Return the codec and quality that need the fewest bytes for a wanted fidelity.
+    """Return the codec and quality that need the fewest bytes for the kept patches of views.
 
-    For each codec, the lowest of `QUALITIES` whose mean PSNR on the kept pixels of the views
-    reaches `min_psnr` is found by bisection; of ties the earlier candidate wins.
-
-    Args:
-        views: Samples of what will be stored.
-        candidates: Names of codecs.
-        min_psnr: In dB.
-
-    Raises:
-        UserError: No candidate reaches the fidelity.
-        ValueError: There are no views.
+    As `pictures.choose_codec`, with views in the place of pictures.
     """
-    if not views:
-        raise ValueError("choosing a codec needs at least one view to measure it on")
-    best: tuple[int, str, int] | None = None
-    for codec in candidates:
-        ladder = QUALITIES if codec in _CODECS and _CODECS[codec].lossy else (100,)
-        sizes: dict[int, int] = {}
 
-        def good(quality: int, codec: str = codec, sizes: dict[int, int] = sizes) -> bool:
-            payloads = [encode_patches(view, codec, quality) for view in views]
-            sizes[quality] = sum(map(len, payloads))
-            return sum(map(_fidelity, views, payloads)) / len(views) >= min_psnr
+    def trial(view: View, codec: str, quality: int) -> tuple[int, float]:
+        payload = encode_patches(view, codec, quality)
+        patches, _, _ = decode_patches(payload, view.patches.shape[1])
+        return len(payload), psnr(view.patches[np.argsort(view.places)], patches)
 
-        at = bisect.bisect_left(ladder, True, key=good)
-        if at < len(ladder) and (best is None or sizes[ladder[at]] < best[0]):
-            best = (sizes[ladder[at]], codec, ladder[at])
-    if best is None:
-        raise UserError(
-            f"none of the codecs {', '.join(candidates)} reaches {min_psnr} dB: lower the wanted "
-            "fidelity, or allow 'raw'"
-        )
-    return best[1:]
-
-
-def _fidelity(view: View, payload: bytes) -> float:
-    patches = view.patches[np.argsort(view.places)]
-    return psnr(patches, decode_patches(payload, view.patches.shape[1])[0])
+    return fewest_bytes(views, trial, candidates, min_psnr)
 
 
 def _wide(grid: tuple[int, int]) -> bool:
@@ -236,20 +163,20 @@ def _decode_places(
         end = -(-length // 8)
         bits = np.unpackbits(np.frombuffer(data[:end], dtype=np.uint8))
         if len(bits) < length or bits[length:].any():
-            raise _damaged(part, "its mask of kept places makes no sense")
+            raise damaged(part, "its mask of kept places makes no sense")
         return np.flatnonzero(bits[:length]).astype(np.int64), data[end:]
     unit, width = ("<u2", 2) if length > 256 else ("u1", 1)
     count = int.from_bytes(data[:width], "little")
     end = width * (count + 1)
     places = _numbers(data[width:end], unit, part)
     if kind != _LIST or len(data) < end or (np.diff(places, append=length) <= 0).any():
-        raise _damaged(part, "its list of kept places makes no sense")
+        raise damaged(part, "its list of kept places makes no sense")
     return places, data[end:]
 
 
 def _numbers(data: bytes, unit: str, part: str) -> Integers:
     if len(data) % np.dtype(unit).itemsize:
-        raise _damaged(part, "it breaks off within a number")
+        raise damaged(part, "it breaks off within a number")
     return np.frombuffer(data, dtype=unit).astype(np.int64)
 
 
@@ -263,45 +190,23 @@ def _mosaic_shape(count: int) -> tuple[int, int]:
     return -(-count // columns), columns
 
 
-def _encode_pixels(patches: Pixels, codec: _Codec, quality: int) -> bytes:
-    if codec.format is None or not len(patches):
-        return patches.tobytes()
+def _mosaic(patches: Pixels) -> Pixels:
+    """Patches (K, P, P, 3) as one near-square picture."""
     rows, columns = _mosaic_shape(len(patches))
     # Empty places of the last row go on with the last patch's right edge, which costs few bytes.
     edge = np.broadcast_to(patches[-1, :, -1:], patches[-1].shape)
     spare = np.broadcast_to(edge, (rows * columns - len(patches), *edge.shape))
     tiles = np.concatenate([patches, spare])
-    mosaic = Image.fromarray(to_pixels(tiles, np.arange(len(tiles)), (rows, columns)))
-    try:
-        return _save(mosaic, codec.format, quality=quality, **codec.options)
-    except OSError:
-        # Optimised JPEG must fit a buffer that Pillow sizes for photographs; noise exceeds it.
-        options = {key: value for key, value in codec.options.items() if key != "optimize"}
-        return _save(mosaic, codec.format, quality=quality, **options)
-
-
-def _save(image: Image.Image, format: str, **options: Any) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, format, **options)
-    return buffer.getvalue()
+    return to_pixels(tiles, np.arange(len(tiles)), (rows, columns))
 
 
 def _decode_pixels(data: bytes, format: str | None, count: int, size: int) -> Pixels:
     if format is None or not count:
         if len(data) != count * size * size * 3:
-            raise _damaged("image", f"{len(data)} bytes are not {count} patches of {size} pixels")
+            raise damaged("image", f"{len(data)} bytes are not {count} patches of {size} pixels")
         return np.frombuffer(data, dtype=np.uint8).reshape(count, size, size, 3).copy()
     rows, columns = _mosaic_shape(count)
-    try:
-        with Image.open(io.BytesIO(data), formats=[format]) as image:
-            fits = (image.width, image.height) == (columns * size, rows * size)
-            pixels = np.asarray(image.convert("RGB")) if fits else None
-    except Exception as error:  # Pillow's decoders raise nearly anything
-        raise _damaged("image", f"its {format} part cannot be decoded ({error})") from error
-    if pixels is None:
-        raise _damaged("image", f"its mosaic is not one of {count} {size}-pixel patches")
+    pixels = decode_picture(data, (format,))
+    if pixels.shape[:2] != (rows * size, columns * size):
+        raise damaged("image", f"its mosaic is not one of {count} {size}-pixel patches")
     return from_pixels(pixels, size)[:count].copy()
-
-
-def _damaged(part: str, why: str) -> ValueError:
-    return ValueError(f"the {part} of an exemplar is damaged: {why}")

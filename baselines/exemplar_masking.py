@@ -10,7 +10,6 @@ drawn at random with a chance that grows with the epochs.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -19,9 +18,10 @@ import numpy as np
 
 from baselines import codecs
 from baselines.attention import SOURCES, above_mean, patch_scores, reduce_layers, word_scores
+from baselines.codec_learner import CodecChoice, CodecLearner, CodecSettings
 from baselines.gallery import masked_gallery
 from baselines.learner import Lazy, check_choice, require, setting
-from baselines.replay_learner import ReplayLearner, ReplaySettings
+from baselines.pictures import available
 from baselines.selection import Array
 from baselines.views import Batch, View
 from benchmark.data import Sample
@@ -29,9 +29,11 @@ from benchmark.exemplar import Exemplar, StoredExemplar
 from benchmark.memory import Memory
 from benchmark.method import PhaseData
 
+_MEASURED = 6  # samples that codec and quality are chosen on
+
 
 @dataclass(frozen=True)
-class MaskingSettings(ReplaySettings):
+class MaskingSettings(CodecSettings):
     """Settings of `ExemplarMasking`."""
 
     attention: str = setting("last", f"layers the maps come from: {', '.join(SOURCES)}")
@@ -42,19 +44,16 @@ class MaskingSettings(ReplaySettings):
     text_swap_prob: float = setting(
         0.5, "chance that an exemplar's text is drawn anew from its class"
     )
-    codec: str = setting("auto", "auto (fewest bytes; raw if bytes are free) or a codec by name")
-    quality: int = setting(0, "quality of that codec, 1 to 100; 0: the least that gives min_psnr")
-    min_psnr: float = setting(
-        30.0,
-        "fidelity of the kept pixels in dB where quality is 0",
-        search=(30.0, 26.0, 23.0, 20.0, 18.0),
-    )
+
+    @classmethod
+    def candidates(cls) -> tuple[str, ...]:
+        """All codecs there are: a few patches may be shortest raw."""
+        return available()
 
     def __post_init__(self) -> None:
         """Refuse values outside their range, and those that could not take effect."""
         super().__post_init__()
         check_choice("attention", self.attention, SOURCES)
-        check_choice("codec", self.codec, ("auto", *codecs.available()))
         for name in ("mask_prob", "text_swap_prob"):
             chance = getattr(self, name)
             require(0 <= chance <= 1, f"{name}={chance}: a chance lies between 0 and 1")
@@ -63,12 +62,6 @@ class MaskingSettings(ReplaySettings):
             require(factor >= 0, f"{name}={factor}: cannot be negative")
         alone = self.tau_text != 1.0 and not self.mask_text
         require(not alone, "tau_text has no effect without mask_text=true")
-        require(0 <= self.quality <= 100, f"quality={self.quality}: 1 to 100, or 0 for min_psnr")
-        without = self.quality and self.codec in ("auto", "raw", "webp_lossless")
-        require(not without, f"quality={self.quality}: codec={self.codec} has none; name another")
-        lossless = self.codec in ("raw", "webp_lossless")
-        unused = self.min_psnr != 30.0 and (self.quality or lossless)
-        require(not unused, "min_psnr has no effect with a quality or a lossless codec")
 
 
 @dataclass(frozen=True)
@@ -80,7 +73,7 @@ class Masks:
     attention: Array  # (K,) float32
 
 
-class ExemplarMasking(ReplayLearner):
+class ExemplarMasking(CodecLearner):
     """Masks, selects, stores and replays exemplars."""
 
     Settings = MaskingSettings
@@ -136,7 +129,7 @@ class ExemplarMasking(ReplayLearner):
             if isinstance(item, Exemplar):
                 if draw < self.settings.text_swap_prob:
                     partners = self._texts[item.label]
-                    view = with_text(view, partners[int(rng.integers(len(partners)))])
+                    view = view.with_words_of(partners[int(rng.integers(len(partners)))])
             elif draw < self.settings.mask_prob:
                 masks = self._masks[item.file_name]
                 view = view.keep(masks.patches, masks.words)
@@ -151,15 +144,16 @@ class ExemplarMasking(ReplayLearner):
         features = self.features(masked)
         # The class mean is that of untouched samples; only cosine asks for it.
         centers = self.features(whole) if self.settings.selection == "cosine" else features
-        codec, quality = self._codec(masked, memory.currency)
+        choice = self.choice or self.settings.fixed
+        choice = self.choice = choice or self._choose(masked, memory.currency)
         names = phase.train.file_names
 
         def make(number: int) -> StoredExemplar:
             view, label = masked[number], int(phase.train.labels[number])
-            image = codecs.encode_patches(view, codec, quality)
+            image = codecs.encode_patches(view, choice.codec, choice.quality)
             kept = len(view.places) / (view.grid[0] * view.grid[1])
             exemplar = Exemplar(label, image, codecs.encode_words(view), pixel_fraction=kept)
-            return StoredExemplar(exemplar, names[number], codec)
+            return StoredExemplar(exemplar, names[number], choice.codec)
 
         self.keep_ranked(phase, memory, features, make, centers)
 
@@ -195,18 +189,11 @@ class ExemplarMasking(ReplayLearner):
         """The best exemplars of two new classes, for the report."""
         return masked_gallery(self, phase, memory)
 
-    def _codec(self, views: Sequence[View], currency: str) -> tuple[str, int]:
-        """Codec and quality for this phase's exemplars, measured on some of its samples."""
-        if self.settings.codec == "auto" and currency != "bytes":
-            return "raw", 100  # bytes cost nothing there, so none are saved at a loss
-        candidates = codecs.available() if self.settings.codec == "auto" else [self.settings.codec]
-        if self.settings.quality:
-            return self.settings.codec, self.settings.quality
-        return codecs.choose(views[:: -(-len(views) // 6)], candidates, self.settings.min_psnr)
-
-
-def with_text(view: View, other: View) -> View:
-    """The patches of one view with the words of another."""
-    return dataclasses.replace(
-        view, words=other.words, positions=other.positions, text_length=other.text_length
-    )
+    def _choose(self, views: Sequence[View], currency: str) -> CodecChoice:
+        """Codec and quality, measured on some samples of the first phase."""
+        codec = self.settings.codec
+        if codec == "auto" and currency != "bytes":
+            return CodecChoice("raw", 100)  # bytes cost nothing there, so none are saved at a loss
+        candidates = self.settings.candidates() if codec == "auto" else [codec]
+        some = views[:: -(-len(views) // _MEASURED)]
+        return CodecChoice(*codecs.choose(some, candidates, self.settings.min_psnr))

@@ -9,10 +9,7 @@ from benchmark.method import Kind
 
 
 class Joint(ViltLearner):
-    """Starts anew from the pretrained model in every phase, on the data of all phases so far.
-
-    There is no former model, so there are no settings of distillation.
-    """
+    """Trains on in every phase, on the data of all phases so far, with as many steps as any row."""
 
     kind: ClassVar[Kind] = "bound"
     sees_all_data: ClassVar[bool] = True

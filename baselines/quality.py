@@ -24,7 +24,6 @@ from baselines.vilt import Encoded, Vilt
 from mm_imagenet_r import mini
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.files import replace_section
-from mm_imagenet_r.mini import settings
 
 RATE = 0.36  # share of the patches that the paper's masks keep in the mean
 _DECAYS = (1e-4, 1e-3, 1e-2, 1e-1)
@@ -67,18 +66,20 @@ def _score(model: tuple[torch.Tensor, ...], x: Array, y: Array) -> float:
 class Measured:
     """Mini through a backbone: views, features, attention."""
 
-    def __init__(self, backbone: str) -> None:
+    def __init__(self, backbone: str, edition: mini.Edition) -> None:
         self.preprocessor = Preprocessor.from_pretrained(backbone)
         self.model = Vilt.from_pretrained(backbone)
         self.labels: dict[str, Array] = {}
         self.views: dict[str, list[View]] = {}
         self.objects: list[Array] = []  # share of each patch of a test image that is object
         for split, count in (
-            ("train", settings.TRAIN_PER_CLASS),
-            ("test", settings.TEST_PER_CLASS),
+            ("train", edition.train_per_class),
+            ("test", edition.test_per_class),
         ):
             drawn = [
-                (c.number, mini.draw(c, split, i)) for c in mini.classes() for i in range(count)
+                (c.number, mini.draw(c, split, i))
+                for c in mini.classes(edition)
+                for i in range(count)
             ]
             self.labels[split] = np.array([number for number, _ in drawn])
             self.views[split] = [self.preprocessor.view(d.image, d.caption) for _, d in drawn]
@@ -151,9 +152,9 @@ def strongest(view: View, scores: Array, rate: float) -> View:
     return view.keep(patches=keep)
 
 
-def measure(backbone: str) -> dict[str, float]:
+def measure(backbone: str, edition: mini.Edition) -> dict[str, float]:
     """All figures of `docs/mini.md` that need no training of the network."""
-    data = Measured(backbone)
+    data = Measured(backbone, edition)
     train, test = data.views["train"], data.views["test"]
     figures = {
         "image and text": data.probe(train, test),
@@ -162,13 +163,20 @@ def measure(backbone: str) -> dict[str, float]:
         "chance of attention on the object": float(np.mean([o.mean() for o in data.objects])),
     }
     whole = data.features(train)
-    random = np.random.default_rng(0)
-    noise = [random.random(len(view.patches)) for view in test]
     for source in (*SOURCES, "random"):
-        scores = noise if source == "random" else data.scores(test, source)
-        masked = data.features([strongest(v, s, RATE) for v, s in zip(test, scores, strict=True)])
-        accuracy = probe(whole, data.labels["train"], masked, data.labels["test"])
-        figures[f"masked at {RATE} by {source}"] = accuracy
+        scores, own = (
+            _noise(views) if source == "random" else data.scores(views, source)
+            for views in (test, train)
+        )
+        masked, masked_train = (
+            data.features([strongest(v, s, RATE) for v, s in zip(views, given, strict=True)])
+            for views, given in ((test, scores), (train, own))
+        )
+        labels, answers = data.labels["train"], data.labels["test"]
+        figures[f"masked at {RATE} by {source}"] = probe(whole, labels, masked, answers)
+        figures[f"masked at {RATE} by {source}, training too"] = probe(
+            masked_train, labels, masked, answers
+        )
         if source == "random":
             continue
         figures[f"attention on the object, {source}"] = float(
@@ -181,6 +189,11 @@ def measure(backbone: str) -> dict[str, float]:
             np.mean([_kept(s).mean() for s in scores])
         )
     return figures
+
+
+def _noise(views: Sequence[View]) -> list[Array]:
+    rng = np.random.default_rng(0)
+    return [rng.random(len(view.patches)) for view in views]
 
 
 def _kept(scores: Array) -> Array:
@@ -198,11 +211,12 @@ def table(figures: dict[str, float]) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and write the page."""
     command = argparse.ArgumentParser(prog="python -m baselines.quality", description=__doc__)
+    command.add_argument("--dataset", default="mini", choices=mini.EDITIONS, help="which edition")
     command.add_argument("--backbone", default="tiny", help="name or folder")
     command.add_argument("--page", type=Path, help="Markdown file whose section to replace")
     given = command.parse_args(arguments)
     try:
-        text = table(measure(given.backbone)) + "\n"
+        text = table(measure(given.backbone, mini.EDITIONS[given.dataset])) + "\n"
         if given.page:
             replace_section(given.page, "quality", text)
     except UserError as error:

@@ -40,7 +40,9 @@ class ReplaySettings(DistillationSettings):
     replay_share: float = setting(
         0.0, "share of exemplars in a batch; 0: as many as there are", search=(0.0, 0.5)
     )
-    selection: str = setting("herding", "herding, cosine (to the class mean) or random")
+    selection: str = setting(
+        "herding", "herding, cosine (to the class mean), facility_location (CRAIG) or random"
+    )
 
     def __post_init__(self) -> None:
         """Refuse unknown names and what is no share."""

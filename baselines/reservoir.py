@@ -50,8 +50,9 @@ def reservoir(
 def let_pass(old: int, new: int, seen: int, slots: int, rng: np.random.Generator) -> list[int]:
     """Which samples a reservoir holds after a phase, whose slots may have become more or fewer.
 
-    Where slots were added, the new samples get the share of them that chance would give them of all
-    that came by; were they to fill what is free first, the reservoir would lean to the last phase.
+    Where slots were added, the new samples get the part of them that they are of all that came by,
+    rounded by chance; were they to fill what is free first, the reservoir would lean to the last
+    phase. While slots grow as samples do, all samples are kept with equal chance.
 
     Args:
         old: Number of samples held; they count 0..old-1.
@@ -73,5 +74,6 @@ def let_pass(old: int, new: int, seen: int, slots: int, rng: np.random.Generator
         held = held[:slots]
         reservoir(held, stream, seen, slots, lambda n: int(rng.integers(n)))
         return held
-    share = min(new, max(slots - old, int(rng.hypergeometric(new, seen, min(slots, new + seen)))))
+    share = int(slots * new / max(new + seen, 1) + rng.random())
+    share = min(new, max(slots - old, share))
     return held[: slots - share] + stream[:share]

@@ -9,7 +9,7 @@ import numpy as np
 Array = np.ndarray[Any, np.dtype[Any]]
 
 #: Names of the ways to rank.
-RANKINGS = ("herding", "cosine", "random")
+RANKINGS = ("herding", "cosine", "random", "facility_location")
 
 
 def unit(features: Array) -> Array:
@@ -56,8 +56,31 @@ def at_random(count: int, rng: np.random.Generator) -> list[int]:
     return [int(i) for i in rng.permutation(count)]
 
 
+def facility_location(features: Array) -> list[int]:
+    """Order in which each next one makes the chosen cover the class best (CRAIG's greedy choice).
+
+    The cover of rows (N, D), scaled to unit length, is the sum over all of them of the similarity
+    to the nearest chosen one; ties keep their order. Any prefix is the greedy choice of that size.
+
+    >>> facility_location(np.array([[1, 0], [1, 0.2], [1, -0.2], [0, 1], [-1, 0]]))
+    [1, 4, 3, 0, 2]
+    """
+    rows = unit(features)
+    similarity = 1 + rows @ rows.T  # at least 0, which is what no cover is worth
+    covered = np.zeros(len(rows))
+    left = list(range(len(rows)))
+    order: list[int] = []
+    while left:
+        gains = np.maximum(similarity[left], covered).sum(1)
+        order.append(left.pop(int(gains.argmax())))
+        covered = np.maximum(covered, similarity[order[-1]])
+    return order
+
+
 def rank(name: str, features: Array, center: Array, rng: np.random.Generator) -> list[int]:
     """Order of preference by one of `RANKINGS`; features (N, D), center (D,) for cosine."""
     if name == "cosine":
         return by_cosine(features, center)
+    if name == "facility_location":
+        return facility_location(features)
     return herding(features) if name == "herding" else at_random(len(features), rng)

@@ -64,6 +64,11 @@ class View:
             view = replace(view, words=self.words[kept], positions=self.positions[kept])
         return view
 
+    def with_words_of(self, other: View) -> View:
+        """The patches of this view with the words of another."""
+        words, positions = other.words, other.positions
+        return replace(self, words=words, positions=positions, text_length=other.text_length)
+
 
 def _check_mask(mask: npt.NDArray[np.bool_], length: int, name: str) -> None:
     if mask.dtype != np.bool_ or mask.shape != (length,):

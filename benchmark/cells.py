@@ -20,10 +20,14 @@ def cells(config: RunConfig) -> list[RunConfig]:
     """One configuration per method and seed that holds only what differs from the defaults.
 
     Raises:
-        UserError: An unknown method or setting, a value that does not convert, or an option that
-            has no effect on the method.
+        UserError: An unknown method or setting, a value that does not convert, an option that has
+            no effect on the method, or a recipe that is not there.
     """
     found = config.cells()
+    if config.recipe is not None:
+        from benchmark.tuned_recipe import filled_in
+
+        found = [filled_in(cell) for cell in found]
     for cell in found:
         _refuse_unused(cell)
     return [_in_one_writing(cell) for cell in found]

@@ -40,7 +40,7 @@ NAMED = {
 }
 #: What short names stand for.
 _FULL = {"mm_imagenet_r": "mm_imagenet_r:instructblip"}
-_FILES = ("captions", "data_dir")
+_FILES = ("captions", "data_dir", "tuned_by")
 
 
 def _option(default: Any, text: str, **extra: Any) -> Any:
@@ -111,6 +111,9 @@ class RunConfig:
 
     phases: int = _option(10, "number of phases the classes are divided into")
     base_classes: int | None = _option(None, "classes of the first phase (default: equal phases)")
+    stop_after: int | None = _option(
+        None, "learn only this many of the phases (default: all); compared with none but its like"
+    )
     class_order_seed: int | None = _option(
         DEFAULT_SEED, "seed of the class order; 'none' keeps it natural"
     )
@@ -149,7 +152,7 @@ class RunConfig:
         None, "longest text in tokens, the rest is cut off (default: the backbone's own)"
     )
     epochs: int = _option(
-        2,
+        1,
         "training steps of a phase, as passes over its new samples; the same number of steps for "
         "every method, whatever its memory holds",
     )
@@ -169,6 +172,12 @@ class RunConfig:
         "of matrices; scales, shifts and biases have none (default: the method's recipe, else "
         "0.01)",
     )
+    recipe: str | None = _option(
+        None,
+        "fill in what python -m benchmark.tune chose under this name for each method, where you "
+        "give nothing",
+        affects_result=False,  # the settings do, and they are written out
+    )
     precision: str = _option(
         "no", "mixed precision; fp16 needs a GPU", choices=("no", "bf16", "fp16")
     )
@@ -179,6 +188,13 @@ class RunConfig:
         60.0, "least seconds between two checkpoints", affects_result=False
     )
     output: Path = _option(Path("runs"), "folder of all results", affects_result=False)
+    recipes: Path = _option(Path("recipes"), "folder of all recipes", affects_result=False)
+    tuned_by: Path | None = _option(
+        None,
+        "recipe file that the settings given are from, to be kept with the result (--recipe gives "
+        "it itself)",
+        affects_result=False,
+    )
     overwrite: bool = _option(
         False, "throw away an earlier run of the same kind", affects_result=False
     )
@@ -209,7 +225,8 @@ class RunConfig:
                 raise UserError(f"--{name} needs at least one value")
             if len(set(values)) < len(values):
                 raise UserError(f"--{name} {' '.join(map(str, values))}: give each one once")
-        least = {"phases": 1, "batch_size": 1, "micro_batches": 1, "max_text_length": 2}
+        least = dict.fromkeys(("phases", "stop_after", "batch_size", "micro_batches"), 1)
+        least["max_text_length"] = 2
         not_negative = (
             "epochs",
             "steps",
@@ -222,6 +239,11 @@ class RunConfig:
             value = getattr(self, name)
             if value is not None and not smallest <= value < math.inf:
                 raise UserError(f"--{dashed(name)} must be at least {smallest}, not {value}")
+        if self.stop_after is not None and self.stop_after > self.phases:
+            raise UserError(
+                f"--stop-after {self.stop_after}: there are {self.phases} phases; leave the option "
+                "out for all of them"
+            )
         if self.steps is not None and self.epochs != RunConfig.epochs:
             raise UserError(f"--epochs {self.epochs} and --steps {self.steps}: give one of them")
         if min(self.seeds) < 0:
@@ -230,6 +252,14 @@ class RunConfig:
             raise UserError(f"--learning-rate must be positive, not {self.learning_rate}")
         if not 0 < self.test_fraction < 1:
             raise UserError(f"--test-fraction lies between 0 and 1, not {self.test_fraction}")
+        if self.recipe is not None:
+            if safe_name(self.recipe) != self.recipe or self.recipe.startswith("."):
+                raise UserError(f"--recipe {self.recipe}: give a plain name, such as 'mine'")
+            if self.match_exemplars_of is not None:
+                raise UserError(
+                    f"--recipe {self.recipe} and --match-exemplars-of {self.match_exemplars_of}: "
+                    "one recipe would have to hold for two runs; give the settings themselves"
+                )
         if self.class_order is not None:
             check_name(self.class_order, self.class_order_seed, self.dataset)
         for owner, key, _ in self._settings():
@@ -284,7 +314,9 @@ class RunConfig:
         name = self.match_exemplars_of
         assert name is not None
         own = tuple(f"{k}={v}" for owner, k, v in self._settings() if owner in names_of(name))
-        changed = dataclasses.replace(self, method=(name,), match_exemplars_of=None, set=own)
+        changed = dataclasses.replace(
+            self, method=(name,), match_exemplars_of=None, set=own, tuned_by=None
+        )
         return changed.cells()[0]
 
     def _written(self) -> dict[str, Any]:
@@ -294,6 +326,8 @@ class RunConfig:
             "match_exemplars_of": self.match_exemplars_of and method_name(self.match_exemplars_of),
             **{k: (p := getattr(self, k)) and Path(same_path(str(p))) for k in _FILES},
             "output": Path(self.output),
+            "recipes": Path(self.recipes),
+            "stop_after": None if self.stop_after == self.phases else self.stop_after,
             "memory": _amount(str(self.memory)),
             "split_name": self.split_name and canonical(self.split_name),
             "dataset": same_path(_FULL.get(self.dataset, self.dataset), NAMED["dataset"]),
@@ -338,7 +372,8 @@ class RunConfig:
         budget = f"{self.memory}-{self.currency}"
         if self.match_exemplars_of:
             budget += f"-matching-{self.match_exemplars_of}"
-        setting = f"{safe_name(last_part(self.dataset))}-{self.phases}phases-{safe_name(budget)}"
+        phases = f"{self.stop_after}of{self.phases}" if self.stop_after else f"{self.phases}"
+        setting = f"{safe_name(last_part(self.dataset))}-{phases}phases-{safe_name(budget)}"
         method = safe_name(last_part(self.method[0]).replace(".py:", "-").replace(":", "-"))
         return self.output / setting / method / f"seed{self.seeds[0]}-{self.fingerprint()[:8]}"
 

@@ -48,7 +48,10 @@ class Display:
     def start(self, plan: Plan, finished: int) -> None:
         """A run begins, or is resumed."""
         config, data = plan.config, plan.data
-        self._plan, self._phases, self._accuracy = plan, len(plan.sizes), ""
+        self._plan, self._phases, self._accuracy = plan, plan.num_learnt, ""
+        phases = counted(len(plan.sizes), "phase")
+        if config.stop_after is not None:
+            phases += f" (the first {config.stop_after} of them are learnt)"
         if plan.method.sees_all_data:
             memory = "no memory but all data"
         elif config.match_exemplars_of:
@@ -57,7 +60,7 @@ class Display:
             memory = f"memory {config.memory} in {config.currency}, {config.growth}"
         self.console.print(
             f"[bold]{escape(config.method[0])}[/] on {escape(config.dataset)}: {data.num_classes} "
-            f"classes in {counted(self._phases, 'phase')}, {len(data.train)} training and "
+            f"classes in {phases}, {len(data.train)} training and "
             f"{len(data.test)} {config.evaluate_on} samples, {escape(memory)}, "
             f"seed {config.seeds[0]}"
         )

@@ -54,7 +54,7 @@ def phase_table(plan: Plan) -> Table:
     )
     table = Table(*columns, box=None, pad_edge=False)
     total = 0
-    for index in range(len(plan.sizes)):
+    for index in range(plan.num_learnt):
         new = plan.classes(index)
         added = len(data.train.of_classes(new))
         train = len(data.train.of_classes(range(new.stop))) if plan.method.sees_all_data else added
@@ -65,7 +65,9 @@ def phase_table(plan: Plan) -> Table:
         total += steps
         test = len(data.test.of_classes(range(new.stop)))
         table.add_row(*map(str, (index + 1, len(new), train, exemplars, test, steps)))
-    table.add_row("all", str(data.num_classes), str(len(data.train)), "", "", str(total))
+    seen = plan.classes(plan.num_learnt - 1).stop
+    train = len(data.train.of_classes(range(seen)))
+    table.add_row("all", str(seen), str(train), "", "", str(total))
     return table
 
 
@@ -86,7 +88,7 @@ def _state(plan: Plan, place: Place) -> str:
     if folder.is_complete():
         return "done already: nothing is left to do (--overwrite runs it again)"
     folder.reload()
-    return f"begun already: resumes in phase {len(folder.done) + 1} of {len(plan.sizes)}"
+    return f"begun already: resumes in phase {len(folder.done) + 1} of {plan.num_learnt}"
 
 
 def _model_words(plan: Plan) -> str:
@@ -98,12 +100,15 @@ def _model_words(plan: Plan) -> str:
     context = plan.context(torch.device("cpu"))
     with seeded(stream(context.seed, "harness/make")):
         model = plan.method(context, plan.settings).provenance()
+    if plan.tuned is not None:
+        plan.tuned.refuse_other_backbone(model)
     return f"model: {model['parameters']:,} parameters, backbone {model['name']}"
 
 
 def _memory_words(plan: Plan) -> str:
-    config, budget, classes = plan.config, plan.budget, plan.data.num_classes
-    room = budget.allowance(0, len(plan.sizes) - 1, classes)
+    config, budget = plan.config, plan.budget
+    classes = plan.classes(plan.num_learnt - 1).stop
+    room = budget.allowance(0, plan.num_learnt - 1, classes)
     if plan.method.sees_all_data:
         return "memory: none, it sees all data of the phases so far at once"
     if plan.method.kind != "replay":

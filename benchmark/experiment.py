@@ -51,7 +51,7 @@ def run_cell(plan: Plan, place: Place, display: Display) -> Path:
             folder.reload()
             experiment = Experiment(plan, folder, place, display, log)
             display.start(plan, len(folder.done))
-            for index in range(len(folder.done), len(plan.sizes)):
+            for index in range(len(folder.done), plan.num_learnt):
                 experiment.learn(index)
             if place.main:
                 write_results(plan, folder)

@@ -52,10 +52,14 @@ def start_method() -> str:
     return "fork" if alone and not torch.cuda.is_initialized() else "forkserver"
 
 
-def computes_nothing() -> None:
-    """Say that this process will compute nothing itself, as that of a command line does."""
+def computes_nothing(*, imported: bool = False) -> None:
+    """Say that this process will compute nothing itself, as that of a command line does.
+
+    Args:
+        imported: It has had torch from its beginning, forked from a process that only imports.
+    """
     global _computes_nothing
-    _computes_nothing = "torch" not in sys.modules
+    _computes_nothing = imported or "torch" not in sys.modules
 
 
 @contextlib.contextmanager
@@ -103,7 +107,7 @@ def isolated(
     # Not a daemon: it may have to start workers that load data.
     process = context.Process(target=_child, args=(there, work, job))
     _flush()
-    with _without_main():
+    with without_main():
         process.start()
     there.close()
     try:
@@ -167,7 +171,7 @@ def _follow_parent() -> None:
 
 
 @contextlib.contextmanager
-def _without_main() -> Iterator[None]:
+def without_main() -> Iterator[None]:
     """Hide the program that calls: a process that is not forked would run its file once more."""
     program = sys.modules["__main__"]
     sys.modules["__main__"] = types.ModuleType("__main__")

@@ -225,6 +225,41 @@ def summary(matrix: Matrix, sizes: Sequence[int]) -> Metrics:
     return {name: _defined(metric.compute(matrix, sizes)) for name, metric in METRICS.items()}
 
 
+def linear_weights(name: str, sizes: Sequence[int]) -> list[list[float]]:
+    """Weights of the matrix's entries in a figure that is linear in them: every accuracy is.
+
+    Args:
+        name: One of `METRICS`.
+        sizes: T numbers of test samples.
+
+    Returns:
+        T rows, row t with t + 1 weights.
+
+    Raises:
+        ValueError: The figure is not linear: a maximum, as in forgetting.
+
+    >>> linear_weights("last_accuracy", [100, 50, 50])
+    [[0.0], [0.0, 0.0], [0.5, 0.25, 0.25]]
+    >>> linear_weights("forgetting", [100, 50, 50])
+    Traceback (most recent call last):
+    ...
+    ValueError: forgetting is not linear in the accuracy matrix
+    """
+    zero = [[0.0] * (t + 1) for t in range(len(sizes))]
+
+    def at(t: int, i: int) -> float:
+        unit = [*zero[:t], [float(column == i) for column in range(t + 1)], *zero[t + 1 :]]
+        return METRICS[name].compute(unit, sizes)
+
+    weights = [[at(t, i) for i in range(t + 1)] for t in range(len(sizes))]
+    rng = np.random.default_rng(0)
+    some = [rng.uniform(0, 100, t + 1).tolist() for t in range(len(sizes))]
+    found = sum(float(np.dot(*rows)) for rows in zip(weights, some, strict=True))
+    if not math.isclose(found, METRICS[name].compute(some, sizes), abs_tol=1e-9):
+        raise ValueError(f"{name} is not linear in the accuracy matrix")
+    return weights
+
+
 def mean_std(values: Sequence[float]) -> Spread:
     """Mean and sample standard deviation (n - 1) over runs.
 

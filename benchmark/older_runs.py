@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.config import RunConfig, resolve_recipe
-from benchmark.find_method import find
-from benchmark.legacy import legacy_folders
+from benchmark.cells import cells
+from benchmark.config import RunConfig
+from benchmark.options import from_mapping
+from benchmark.paths import safe_name
+from benchmark.results.derive import given_config
 from benchmark.results.io import RESULT, read
+from benchmark.results.schema import SCHEMA_VERSION, Result
 from benchmark.source_hash import harness_sha256, sources_sha256
 from mm_imagenet_r.errors import UserError
 
@@ -21,6 +25,9 @@ if TYPE_CHECKING:
 def finished_elsewhere(cell: RunConfig, data_sha256: str | None = None) -> Path | None:
     """The folder in which an older version finished the same experiment.
 
+    Older versions counted epochs over new samples and exemplars alike. A run of theirs is the same
+    experiment only if all else was asked for alike and every phase took the steps it takes today.
+
     Args:
         cell: As `benchmark.cells.cells` writes it.
         data_sha256: Of today's data; a run of other data is none. None: it is not compared.
@@ -29,18 +36,38 @@ def finished_elsewhere(cell: RunConfig, data_sha256: str | None = None) -> Path 
         None if there is no complete and readable result. The code of method and harness is another
         one in any case; `changed_settings` tells which defaults are.
     """
-    method, _ = find(cell.method[0])
-    for folder in legacy_folders(cell, resolve_recipe(cell, method)):
-        if not (folder / RESULT).is_file():
-            continue
+    for folder in _of_older_versions(cell):
         try:
             result = read(folder)
             same = data_sha256 in (None, result["dataset"]["data_sha256"])
-            if result["complete"] and same:
+            if result["complete"] and same and _is_alike(result, cell):
                 return folder
         except UserError:
             continue
     return None
+
+
+def _of_older_versions(cell: RunConfig) -> Iterator[Path]:
+    """Folders of older versions' results with the cell's phases, budget and seed."""
+    budget = safe_name(f"{cell.memory}-{cell.currency}")
+    pattern = f"*-{cell.phases}phases-{budget}*/*/seed{cell.seeds[0]}-*/{RESULT}"
+    for path in sorted(cell.output.glob(pattern)):
+        with path.open(encoding="utf-8", errors="replace") as file:
+            begin = re.match(r'\s*{\s*"schema_version": (\d+)', file.read(100))
+        if begin is None or int(begin[1]) != SCHEMA_VERSION:
+            yield path.parent
+
+
+def _is_alike(result: Result, cell: RunConfig) -> bool:
+    """Whether a finished run was asked for as a cell is, but for the steps, and took as many."""
+    if result["config"]["method"] != list(cell.method):
+        return False
+    (then,) = cells(RunConfig(**from_mapping(given_config(result), source="config")))
+    counted: dict[str, Any] = {"epochs": RunConfig.epochs, "steps": None}
+    asked, said = (dataclasses.replace(one, **counted).changed() for one in (cell, then))
+    return asked == said and all(
+        phase["steps"] == cell.phase_steps(phase["train"]) for phase in result["phases"]
+    )
 
 
 def changed_settings(stored: Mapping[str, Any], settings: Any) -> list[str]:

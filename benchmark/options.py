@@ -49,6 +49,15 @@ def from_mapping(values: Mapping[str, Any], *, source: str) -> dict[str, Any]:
 
 def read_file(path: Path) -> dict[str, Any]:
     """Read a TOML or JSON configuration; a result.json serves too (its `config` is taken)."""
+    return from_mapping(read_values(path), source=str(path))
+
+
+def read_values(path: Path) -> dict[str, Any]:
+    """What a TOML or JSON file says, not yet converted.
+
+    Raises:
+        UserError: It cannot be read, or is no object.
+    """
     if path.exists() and not path.is_file():
         raise UserError(f"--config {path} is not a regular file: name a TOML or JSON file")
     try:
@@ -68,7 +77,7 @@ def read_file(path: Path) -> dict[str, Any]:
         values = read(path)["config"]
     if not isinstance(values, dict):
         raise UserError(f'--config {path}: write an object of options, such as {{"phases": 5}}')
-    return from_mapping(values, source=str(path))
+    return values
 
 
 def parser() -> argparse.ArgumentParser:
@@ -94,15 +103,30 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--config", type=Path, help="TOML or JSON file (or a result.json); options override it"
     )
+    add_options(command)
+    return command
+
+
+def add_options(
+    command: argparse.ArgumentParser, *, axes: bool = False, texts: Mapping[str, str] | None = None
+) -> None:
+    """Add an option for each field of `RunConfig`.
+
+    Args:
+        command: What they are added to.
+        axes: Whether those that may change a result take several values, cells of a grid.
+        texts: Help texts by name of the field, in place of the field's own.
+    """
     hints = typing.get_type_hints(RunConfig)
     group: Any = command
     for spec in dataclasses.fields(RunConfig):
         if spec.name in _GROUPS:
             group = command.add_argument_group(_GROUPS[spec.name])
-        text = spec.metadata["help"].replace("%", "%%")
-        many = typing.get_origin(hints[spec.name]) is tuple
+        text = (texts or {}).get(spec.name, spec.metadata["help"]).replace("%", "%%")
+        listed = typing.get_origin(hints[spec.name]) is tuple
+        many = listed or (axes and spec.metadata.get("affects_result", True))
         default: Any = spec.default
-        shown = " ".join(map(str, default)) if many else default
+        shown = " ".join(map(str, default)) if listed else default
         if default not in (None, ()) and default is not False and "default: " not in text:
             text += f" (default: {shown})"
         kind: dict[str, Any]
@@ -111,7 +135,6 @@ def parser() -> argparse.ArgumentParser:
         else:
             kind = {"nargs": "+" if many else None, "metavar": _metavar(spec, hints[spec.name])}
         group.add_argument(f"--{dashed(spec.name)}", help=text, **kind)
-    return command
 
 
 def parse(arguments: Sequence[str] | None = None) -> tuple[RunConfig, argparse.Namespace]:
@@ -123,15 +146,17 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[RunConfig, argparse.N
     hints = typing.get_type_hints(RunConfig)
     given, rest = parser().parse_known_args(arguments)
     if rest:
-        raise UserError(_unknown(rest, [*hints, "list", "config"]))
+        raise UserError(unknown_words(rest, [*hints, "list", "config"]))
     values = read_file(given.config) if "config" in given else {}
     for name, value in vars(given).items():
         if name in hints:
             values[name] = convert(value, hints[name], f"--{dashed(name)}")
+    if {"epochs", "steps"} <= vars(given).keys():
+        raise UserError(f"--epochs {given.epochs} and --steps {given.steps}: give one of them")
     return RunConfig(**values), given
 
 
-def _unknown(rest: Sequence[str], names: Sequence[str]) -> str:
+def unknown_words(rest: Sequence[str], names: Sequence[str]) -> str:
     """What to say of words of a command line that belong to no option."""
     word = next((word for word in rest if word.startswith("-")), rest[0]).partition("=")[0]
     if not word.startswith("-"):

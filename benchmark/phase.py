@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 
-from benchmark import state_file
+from benchmark import state_file, tuned_recipe
 from benchmark.config import RunConfig
 from benchmark.data import Sample, Samples
 from benchmark.devices import Place, join, same_digits
@@ -118,7 +118,7 @@ def learn(job: LearnJob, tell: Report) -> Learnt:
     """
     cell, index, seed = job.cell, job.index, job.cell.config.seeds[0]
     # What a method declares is read before its code runs.
-    sees_all_data, may_keep = cell.method.sees_all_data, cell.method.kind == "replay"
+    may_keep = cell.method.kind == "replay"
     manifest = job.before["memory"] if job.before else None
     with _process(job, "learn") as accelerator:
         clock, folder = _Clock(), RunFolder(job.folder, writes=accelerator.is_main_process)
@@ -126,8 +126,11 @@ def learn(job: LearnJob, tell: Report) -> Learnt:
         # Until it is opened, the memory is that of the phase before.
         store = _store(job, manifest, max(index - 1, 0), job.new.start, writes=folder.writes)
         method = _method(job, accelerator)
-        folder.check_identity(backbone=method.provenance())
-        if job.before and not sees_all_data:
+        backbone = method.provenance()
+        if index == 0 and cell.config.tuned_by is not None:
+            tuned_recipe.read(cell.config.tuned_by).refuse_other_backbone(backbone)
+        folder.check_identity(backbone=backbone)
+        if job.before:
             _load(method, folder.tensors(index - 1), job.before["state"])
         memory = Memory(store)
         new = int(np.isin(job.samples.labels, list(job.new)).sum())

@@ -7,6 +7,7 @@ import math
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark import results
@@ -23,6 +24,8 @@ from benchmark.options import from_mapping
 from benchmark.results.derive import given_config
 from benchmark.results.schema import Result
 from benchmark.source_hash import harness_sha256, method_sources, sources_sha256
+from benchmark.tuned_recipe import TunedRecipe
+from benchmark.tuned_recipe import read as read_tuned
 from benchmark.wording import amount_words
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.files import check_writable
@@ -63,6 +66,11 @@ class Cell:
     def __reduce__(self) -> tuple[Any, ...]:
         """Hand over names: a class of a file is found again by the process that reads this."""
         return find_cell, (self.config, self.sizes, self.budget)
+
+    @property
+    def num_learnt(self) -> int:
+        """Number of phases that are learnt: all, unless the run stops before."""
+        return self.config.stop_after or len(self.sizes)
 
     def classes(self, phase: int) -> range:
         """Labels of a phase's new classes."""
@@ -109,7 +117,8 @@ def find_cell_of(result: Result) -> Cell:
         said["sample_bytes"] or 0.0,
     )  # fmt: skip
     (config,) = cells(RunConfig(**from_mapping(given_config(result), source="config")))
-    return find_cell(config, tuple(len(phase["classes"]) for phase in result["phases"]), budget)
+    sizes, _ = divide(config, result["dataset"]["num_classes"])
+    return find_cell(config, sizes, budget)
 
 
 @dataclass(frozen=True)
@@ -121,12 +130,14 @@ class Plan(Cell):
         sources: The files that the method is written in, as they were when it was imported.
         reference: The result whose numbers of exemplars are matched, None without.
         notes: What a user should know before it runs.
+        tuned: The recipe file that its settings are from, None without.
     """
 
     data: Data
     sources: Mapping[str, bytes]
     reference: Result | None = None
     notes: tuple[str, ...] = ()
+    tuned: TunedRecipe | None = None
 
     @property
     def cell(self) -> Cell:
@@ -177,7 +188,16 @@ def make_plans(config: RunConfig) -> list[Plan]:
     Raises:
         UserError: The data cannot be opened, or do not fit the configuration.
     """
-    data = open_data(
+    return plans_for(config, open_config_data(config))
+
+
+def open_config_data(config: RunConfig) -> Data:
+    """Open the data of a configuration, in their own class order.
+
+    Raises:
+        UserError: They cannot be opened.
+    """
+    return open_data(
         config.dataset,
         columns=ColumnNames(
             image=config.image_column, label=config.label_column, caption=config.caption_column
@@ -189,8 +209,26 @@ def make_plans(config: RunConfig) -> list[Plan]:
         validation=config.evaluate_on == "validation",
         bad_images=config.bad_images,
     )
-    sizes = tuple(phase_sizes(data.num_classes, config.phases, config.base_classes))
-    data = data.in_order(class_order(data.num_classes, config.class_order_seed, config.class_order))
+
+
+def divide(config: RunConfig, num_classes: int) -> tuple[tuple[int, ...], list[int]]:
+    """Number of new classes of each phase, and the order in which they come.
+
+    Raises:
+        UserError: So many classes cannot be divided or ordered so.
+    """
+    sizes = tuple(phase_sizes(num_classes, config.phases, config.base_classes))
+    return sizes, class_order(num_classes, config.class_order_seed, config.class_order)
+
+
+def plans_for(config: RunConfig, data: Data) -> list[Plan]:
+    """Plan every cell of a configuration whose data are open.
+
+    Raises:
+        UserError: The data do not fit it.
+    """
+    sizes, order = divide(config, data.num_classes)
+    data = data.in_order(order)
     sizes_in_bytes = whole_bytes(data)
     in_bytes = config.currency == "bytes" and config.match_exemplars_of is None
     costs = sizes_in_bytes if in_bytes else [1] * len(data.train)
@@ -213,10 +251,18 @@ def make_plans(config: RunConfig) -> list[Plan]:
             budget = Budget(0, "exemplars", one.growth, 1.0, counts=counts_of(reference))
         cell = find_cell(one, sizes, budget)
         sources = method_sources(cell.method)
-        plans.append(
-            Plan(**vars(cell), data=data, sources=sources, reference=reference, notes=notes)
-        )
+        plan = Plan(**vars(cell), data=data, sources=sources, reference=reference, notes=notes)
+        plans.append(plan if one.tuned_by is None else _tuned(plan, one.tuned_by))
     return plans
+
+
+def _tuned(plan: Plan, path: Path) -> Plan:
+    """A plan with the recipe file that its settings are from, and what is to be said of it."""
+    tuned = read_tuned(path)
+    tuned.refuse_other(plan.config)
+    tuned.refuse_other_data(plan.config, plan.data.data_sha256)
+    notes = tuned.notes(plan.config, sources_sha256(plan.sources.values()))
+    return dataclasses.replace(plan, tuned=tuned, notes=(*plan.notes, *notes))
 
 
 def whole_bytes(data: Data) -> list[int]:

@@ -14,11 +14,31 @@ REGISTRY: dict[str, tuple[str, str]] = {
         "baselines.random_patches:RandomPatches",
         "exemplar masking with patches drawn at random: the control for 'which patches'",
     ),
+    "mrdc": (
+        "baselines.mrdc:MRDC",
+        "native pictures as JPEG files, their quality by the feature-volume rule",
+    ),
+    "codec": (
+        "baselines.codec:CodecReplay",
+        "whole pictures as JPEG, WebP or AVIF files, new samples seen through the same codec",
+    ),
+    "low_resolution": (
+        "baselines.low_resolution:LowResolution",
+        "small copies of pictures, one pixel of each cell, blown up again (GPS)",
+    ),
     "er": ("baselines.er:ER", "experience replay from a reservoir of whole samples"),
     "er_ace": ("baselines.er_ace:ERACE", "the same; new samples compete among new classes alone"),
     "wa": ("baselines.wa:WA", "replay with distillation and a head aligned after each phase"),
     "icarl": ("baselines.icarl:ICaRL", "herding, distillation, nearest mean of exemplars"),
     "derpp": ("baselines.derpp:DERpp", "DER++: a reservoir of samples with their logits"),
+    "cim": (
+        "baselines.cim:CIM",
+        "CIM: sharp within a box around what speaks for the class, coarse around it",
+    ),
+    "core_tokens": (
+        "baselines.core_tokens:CoreTokens",
+        "Core Tokensets: a coreset of samples, of each the patches with the highest attribution",
+    ),
     "l2p": ("baselines.l2p:L2P", "prompts chosen from a pool, on a frozen backbone"),
     "dualprompt": (
         "baselines.dualprompt:DualPrompt",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from benchmark.data import Data
+    from benchmark.display import Display
 
 _COMPARISON = "comparison.html"
 
@@ -31,9 +32,19 @@ _COMPARISON = "comparison.html"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code: 0, or 2 for a mistake of the user."""
     isolation.computes_nothing()
+    return guarded(_main, arguments)
+
+
+def guarded(
+    command: Callable[[Sequence[str] | None], None], arguments: Sequence[str] | None
+) -> int:
+    """Run something that runs cells and return the exit code, as `mm_imagenet_r.command_line.run`.
+
+    An exception of a method is told by its own traceback; the code is 1.
+    """
     again = "the same command (less --overwrite)"
     try:
-        return command_line.run(_main, arguments, again=again, has_processes=True)
+        return command_line.run(command, arguments, again=again, has_processes=True)
     except Exception as error:
         if not isinstance(error.__cause__, isolation.RemoteTracebackError):
             raise
@@ -51,8 +62,12 @@ def _main(arguments: Sequence[str] | None) -> None:
         run(config)
 
 
-def run(config: RunConfig) -> list[Path]:
+def run(config: RunConfig, display: Display | None = None) -> list[Path]:
     """Run every cell of a configuration that is not done yet and write its report.
+
+    Args:
+        config: What to run.
+        display: Where it is told; by default the standard output.
 
     Returns:
         The cells' folders.
@@ -64,17 +79,17 @@ def run(config: RunConfig) -> list[Path]:
             find(name)
     check(config)
 
-    from benchmark import report, results
+    from benchmark import report, table
     from benchmark.devices import find_place
     from benchmark.display import Display
     from benchmark.experiment import run_cell
 
     place = find_place(config)
-    display = Display(silent=not place.main)
+    display = display or Display(silent=not place.main)
     plans = make_plans(config)
     for module in sorted({name for plan in plans for name in plan.method.imports}):
         importlib.import_module(module)  # once, and not in the process of every phase
-    display.notes(plans[0].notes)
+    display.notes(dict.fromkeys(note for plan in plans for note in plan.notes))
     if config.dry_run:
         from benchmark.dry_run import print_plans
 
@@ -86,7 +101,7 @@ def run(config: RunConfig) -> list[Path]:
         display.stop()
     if place.main:
         _write_left_out(plans[0].data, folders)
-        results.print_table(folders, display.console)
+        table.print_table(folders, display.console)
         if len(folders) > 1:
             remove_temporaries(config.output, _COMPARISON)
             page = report.write_comparison(folders, config.output / _COMPARISON)

@@ -116,6 +116,15 @@ class RunFolder:
                 time.sleep(0.05)
             yield
 
+    def is_busy(self) -> bool:
+        """Whether another process works here now."""
+        try:
+            lock = (self.path / ".lock").open("r+")
+        except OSError:
+            return False
+        with lock:
+            return not _try_lock(lock)
+
     def clear(self) -> None:
         """Throw away an earlier run; the lock stays.
 

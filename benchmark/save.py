@@ -90,12 +90,12 @@ def _save(run: Path, result: Result, cell: Cell, target: Path) -> None:
     from benchmark.run_folder import RunFolder
 
     record = RunFolder(run, writes=False).read_done()[-1]
-    names = tuple(result["class_order"]["names"])
+    names = tuple(result["class_order"]["names"][: cell.classes(cell.num_learnt - 1).stop])
     job = SaveJob(
         cell=cell,
         place=find_place(cell.config),
         folder=run,
-        index=len(cell.sizes) - 1,
+        index=cell.num_learnt - 1,
         num_seen=len(names),
         samples=(),
         memory=record["memory"],
@@ -129,7 +129,7 @@ def card(result: Result) -> str:
     """The model card: what was learnt from what, how well, and how to use it."""
     from benchmark.report import command
     from benchmark.results.derive import given_config
-    from benchmark.wording import memory_words, method_title, order_words, phases_words
+    from benchmark.wording import memory_words, method_title, order_words, result_phases_words
 
     data, backbone = result["dataset"], result["backbone"]
     sizes = [len(phase["classes"]) for phase in result["phases"]]
@@ -152,7 +152,7 @@ tags:
 
 # {name} on {data["name"]}
 
-A ViLT that learnt {data["num_classes"]} classes of captioned images in {phases_words(sizes)}
+A ViLT that learnt {sum(sizes)} classes of captioned images in {result_phases_words(result)}
 (class order: {order_words(result["class_order"])}), saved after the last phase by the benchmark of
 MM-ImageNet-R.
 

@@ -159,20 +159,35 @@ def method_title(result: Result) -> str:
     return result["about"].get("name") or title_words(result["method"])
 
 
-def phases_words(sizes: Sequence[int]) -> str:
+def phases_words(sizes: Sequence[int], stopped_of: int | None = None) -> str:
     """How the classes come.
+
+    Args:
+        sizes: New classes of each phase that is learnt.
+        stopped_of: How many phases there would be, where not all are learnt.
 
     >>> phases_words([4, 4, 4]), phases_words([21, 20, 20, 20, 20]), phases_words([10])
     ('3 phases of 4 classes', '5 phases, 21 classes first, then 20 each', '1 phase of 10 classes')
     >>> phases_words([5, 3, 2])
     '3 phases of 5, 3, 2 classes'
+    >>> phases_words([4, 4, 4], 10)
+    'the first 3 of 10 phases of 4 classes'
     """
     phases = "1 phase" if len(sizes) == 1 else f"{len(sizes)} phases"
+    if stopped_of is not None:
+        phases = f"the first {len(sizes)} of {stopped_of} phases"
     if len(set(sizes)) == 1:
         return f"{phases} of {sizes[0]} {'class' if sizes[0] == 1 else 'classes'}"
     if len(set(sizes[1:])) == 1:
         return f"{phases}, {sizes[0]} classes first, then {sizes[1]} each"
     return f"{phases} of {', '.join(map(str, sizes))} classes"
+
+
+def result_phases_words(result: Result) -> str:
+    """How the classes of a run come, and whether it stopped before the last of them."""
+    config = result["config"]
+    stopped_of = config["phases"] if config.get("stop_after") else None
+    return phases_words([len(phase["classes"]) for phase in result["phases"]], stopped_of)
 
 
 def order_words(order: ClassOrder) -> str:

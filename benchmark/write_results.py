@@ -14,7 +14,7 @@ from benchmark.config import RECIPE
 from benchmark.paths import last_part
 from benchmark.plan import Plan
 from benchmark.results import records
-from benchmark.results.file_check import SOURCE, STATE
+from benchmark.results.file_check import SOURCE, STATE, TUNING
 from benchmark.results.schema import BackboneInfo, BudgetInfo, PhaseRecord, ReferenceRun, ResultFile
 from benchmark.run_folder import RunFolder
 from mm_imagenet_r.files import write_atomic
@@ -44,6 +44,9 @@ def write_results(plan: Plan, folder: RunFolder) -> None:
         ),
         STATE: done[-1]["state"]["sha256"],
     }
+    if plan.tuned is not None:
+        write_atomic(folder.path / TUNING, plan.tuned.data)
+        files[TUNING] = plan.tuned.record(plan)["sha256"]
     gallery = [
         picture | {"class_name": plan.data.class_names[picture["label"]]}
         for phase in done
@@ -108,7 +111,8 @@ def _result(plan: Plan, folder: RunFolder, files: dict[str, str]) -> ResultFile:
         match_exemplars_of=_reference(plan),
         backbone={**backbone, "name": _shown(backbone["name"])},
         hardware=folder.done[-1]["hardware"],
-        complete=len(folder.done) == len(plan.sizes),
+        complete=len(folder.done) == plan.num_learnt,
+        tuning=None if plan.tuned is None else plan.tuned.record(plan),
     )
 
 

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from mm_imagenet_r.archive import SPLITS, Images, place
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.hashes import file_state
+from mm_imagenet_r.mini.settings import EDITIONS
 
 #: Bytes of row groups that are kept in memory: keys in order come from several at a time.
 _KEPT: Final = 256_000_000
@@ -31,7 +32,7 @@ def of_one_configuration(folder: Path, tables: Sequence[Path]) -> Sequence[Path]
         if len(parts) != 3 or parts[0] != "data":
             return tables
         configs.setdefault(parts[1], []).append(table)
-    return configs[min(configs, key=lambda name: (name == "mini", name))]
+    return configs[min(configs, key=lambda name: (name in EDITIONS, name))]
 
 
 class ParquetImages(Images):

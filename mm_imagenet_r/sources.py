@@ -1,13 +1,14 @@
 """Where the rows of a configuration come from, found by its name.
 
-`mini` is embedded, `upmc_food101` is another data set, every other name is a caption set of
-MM-ImageNet-R.
+`mini` is embedded, and so is its first edition, `mini-1`; `upmc_food101` is another data set, every
+other name is a caption set of MM-ImageNet-R.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -39,20 +40,23 @@ class Source(Protocol):
         """Return what the rows depend on, as a hash: the name of their cached copy."""
 
 
+@dataclass(frozen=True)
 class Mini:
-    """The embedded data set."""
+    """An edition of the embedded data set."""
+
+    edition: mini.Edition
 
     def description(self) -> str:  # noqa: D102 - these are Source's
         return "40 drawn classes with captions, made by code in seconds; nothing is downloaded."
 
     def provenance(self) -> dict[str, str]:  # noqa: D102
-        return {"captions": "mini", "split": "mini"}
+        return {"captions": self.edition.name, "split": self.edition.name}
 
     def classes(self) -> dict[str, str]:  # noqa: D102
-        return {cls.wnid: cls.name for cls in mini.classes()}
+        return {cls.wnid: cls.name for cls in mini.classes(self.edition)}
 
     def rows(self, split: str, labels: Sequence[int]) -> Iterator[dict[str, Any]]:  # noqa: D102
-        return mini.rows(split, labels)
+        return mini.rows(split, labels, self.edition)
 
     def unusable(self, used: Collection[str] = ()) -> dict[str, str]:  # noqa: D102
         return {}
@@ -65,7 +69,7 @@ class Mini:
         return digest.hexdigest()
 
 
-SOURCES: Final[dict[str, Source]] = {"mini": Mini()}
+SOURCES: Final[dict[str, Source]] = {name: Mini(edition) for name, edition in mini.EDITIONS.items()}
 
 
 def find_source(
@@ -78,7 +82,8 @@ def find_source(
     """Return the source of a configuration.
 
     Args:
-        name: Of the configuration: `mini`, `upmc_food101`, or a caption set of MM-ImageNet-R.
+        name: Of the configuration: `mini`, `mini-1`, `upmc_food101`, or a caption set of
+            MM-ImageNet-R.
         data_dir: Where its images and captions lie; for MM-ImageNet-R the environment variable
             MM_IMAGENET_R_DATA_DIR if not given.
         split_name: Which cut into train and test, see `mm_imagenet_r.splits`.

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.config import RunConfig
+from mm_imagenet_r import command_line
 from mm_imagenet_r.files import replace_section
 from studies import grid
 
@@ -42,7 +43,11 @@ REPLAY = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run what is missing and write the page."""
+    """Run what is missing and write the page; return the exit code."""
+    return command_line.run(_main, arguments, has_processes=True)
+
+
+def _main(arguments: Sequence[str] | None) -> None:
     command = argparse.ArgumentParser(prog="python -m studies.ablation", description=__doc__)
     command.add_argument("--jobs", type=int, default=1, help="processes side by side")
     command.add_argument("--output", type=Path, default=Path("runs/ablation"))
@@ -80,7 +85,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     text = grid.markdown(header, rows)
     replace_section(PAGE, f"memory {given.memory} {given.currency}", text)
     print(text)
-    return 0
 
 
 def _row(what: str, change: str, cells: list[RunConfig]) -> list[str]:

@@ -1,47 +1,28 @@
-"""Running many cells side by side, and folding their results into tables.
-
-A cell that is done is not run again, so a study can be stopped and started at any time.
-"""
+"""Folding the results of many cells into tables."""
 
 from __future__ import annotations
 
 import dataclasses
-import os
-import shlex
 import statistics
-import subprocess
-import sys
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from benchmark import results
+from benchmark.cells import cells as written
 from benchmark.config import RunConfig
 from benchmark.metrics import Spread, mean_std
 from benchmark.results.schema import Result
+from benchmark.sweep.command import How, sweep
+from mm_imagenet_r.errors import UserError
 
 
 def run_all(cells: Sequence[RunConfig], jobs: int) -> None:
-    """Run cells in `jobs` processes of one thread each; those that match another wait for it."""
-    todo = [cell for cell in cells if not (cell.folder() / results.RESULT).exists()]
-    alone = [cell for cell in todo if cell.match_exemplars_of is None]
-    for group in (alone, [cell for cell in todo if cell.match_exemplars_of is not None]):
-        with ThreadPoolExecutor(jobs) as pool:
-            for number, cell in enumerate(pool.map(_run, group), 1):
-                print(f"{number}/{len(group)} {cell.command()}", flush=True)
+    """Run the cells that are not done.
 
-
-def _run(cell: RunConfig) -> RunConfig:
-    where = ["--device", cell.device, "--output", str(cell.output)]
-    words = [*shlex.split(cell.command())[1:], *where]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
-    for name in ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TOP_PAD_"):
-        environment[name] = "100000000"  # else glibc gives memory back after every layer
-    done = subprocess.run(
-        [sys.executable, *words], env=environment, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        raise RuntimeError(f"{cell.command()}\n{done.stderr[-2000:]}")
-    return cell
+    Raises:
+        UserError: Some failed.
+    """
+    if sweep([one for cell in cells for one in written(cell)], How(jobs=jobs)):
+        raise UserError("the page is written once all cells are done")
 
 
 def with_seeds(cell: RunConfig, seeds: Iterable[int]) -> list[RunConfig]:
@@ -51,7 +32,7 @@ def with_seeds(cell: RunConfig, seeds: Iterable[int]) -> list[RunConfig]:
 
 def load(cells: Iterable[RunConfig]) -> list[Result]:
     """Results of cells that have run."""
-    return [results.read(cell.folder()) for cell in cells]
+    return [results.read(one.folder()) for cell in cells for one in written(cell)]
 
 
 def average(found: Sequence[Result]) -> Spread:

@@ -24,8 +24,11 @@ MODULES = sorted(path for package in MAY_IMPORT for path in (ROOT / package).rgl
 #: Loaded by `--help` and `--list`: nothing heavy at module level.
 LIGHT = [
     ROOT / "benchmark" / f"{name}.py"
-    for name in ("__init__", "run", "config", "options", "method", "find_method")
-]
+    for name in (
+        "__init__", "run", "config", "options", "method", "find_method",
+        "sweep/__init__", "sweep/__main__", "sweep/command",
+    )
+]  # fmt: skip
 HEAVY = {"torch", "transformers", "accelerate", "datasets", "matplotlib", "pandas", "pyarrow"}
 
 
@@ -92,13 +95,15 @@ def test_the_door_imports_nothing_heavy(path: Path) -> None:
     assert not roots(path, anywhere=False) & HEAVY
 
 
-@pytest.mark.parametrize("option", ["--help", "--list"])
-def test_help_and_list_answer_at_once(option: str) -> None:
+@pytest.mark.parametrize(
+    ("module", "option"), [("run", "--help"), ("run", "--list"), ("sweep", "--help")]
+)
+def test_help_and_list_answer_at_once(module: str, option: str) -> None:
     code = (
         "import atexit, json, runpy, sys\n"
         "atexit.register(lambda: print(json.dumps(sorted(sys.modules)), file=sys.stderr))\n"
-        f"sys.argv = ['benchmark.run', {option!r}]\n"
-        "runpy.run_module('benchmark.run', run_name='__main__', alter_sys=True)\n"
+        f"sys.argv = ['benchmark.{module}', {option!r}]\n"
+        f"runpy.run_module('benchmark.{module}', run_name='__main__', alter_sys=True)\n"
     )
     command = [sys.executable, "-c", code]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)

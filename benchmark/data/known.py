@@ -19,12 +19,17 @@ if TYPE_CHECKING:
 
 MM_IMAGENET_R: Final = "mm_imagenet_r"
 _FILE: Final = "known.json"
-#: Frozen: what an untouched sample of `mini` weighed on average for results of schema 1.
+#: Frozen: what an untouched sample of `mini-1` weighed on average for results of schema 1.
 _UNIT_SCHEMA_1: Final = 4154.4295
+#: The schema since which an untouched sample is weighed with its framing, as it is now.
+_FRAMED: Final = "2"
 #: Of the list that CODA-Prompt publishes; it is not shipped here.
 _CODA_SHA256: Final = "9e7f6243e605e2223739b158f26e442480eb940f9e24508bf6c02c939efdcc26"
 #: Of the weights that are shipped, as `Method.provenance` tells them.
-_BACKBONES: Final = {"tiny": "fe776856cede325d7a61f93344d563b4dc0f18508d0bc11ab1f5434c748813b7"}
+_BACKBONES: Final = {
+    "tiny": "33adba8f6e96f1c550ec7afc22ecac5330c319897d60a280cad2f9d4a559b87f",
+    "tiny-1": "fe776856cede325d7a61f93344d563b4dc0f18508d0bc11ab1f5434c748813b7",
+}
 
 
 @dataclass(frozen=True)
@@ -152,13 +157,12 @@ def _counts(names: Iterable[str], folders: Sequence[str]) -> tuple[int, ...]:
 def measure(name: str) -> dict[str, Any]:
     """The facts of a data set that needs no files, as `known.json` holds them."""
     from benchmark.data import open_data
-    from benchmark.results.schema import SCHEMA_VERSION
 
     parts: dict[str, Any] = {}
     for evaluated in ("test", "validation"):
         data = open_data(name, validation=evaluated == "validation")
-        units = {str(SCHEMA_VERSION): _mean_bytes(data)}
-        if evaluated == "test":
+        units = {_FRAMED: _mean_bytes(data)}
+        if name == "mini-1" and evaluated == "test":
             units["1"] = _UNIT_SCHEMA_1
         parts[evaluated] = {
             "split_sha256": data.split_sha256,
@@ -192,8 +196,9 @@ def _label_counts(data: Data, labels: Sequence[int]) -> list[int]:
 def main() -> int:
     """Write known.json."""
     from mm_imagenet_r.files import write_atomic
+    from mm_imagenet_r.mini import EDITIONS
 
-    text = json.dumps({"mini": measure("mini")}, ensure_ascii=False) + "\n"
+    text = json.dumps({name: measure(name) for name in EDITIONS}, ensure_ascii=False) + "\n"
     write_atomic(Path(__file__).with_name(_FILE), text.encode())
     return 0
 

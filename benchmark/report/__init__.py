@@ -29,7 +29,7 @@ from benchmark.wording import (
     counted,
     method_title,
     order_words,
-    phases_words,
+    result_phases_words,
 )
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.files import write_atomic
@@ -112,7 +112,7 @@ def _header(result: Result) -> Html:
             "p",
             f"{sum(sizes)} classes of ",
             el("strong", data["name"]),
-            f" learnt in {phases_words(sizes)}. ",
+            f" learnt in {result_phases_words(result)}. ",
             budget_sentence(result["budget"], sees_all_data=result["sees_all_data"]),
             class_="lead",
         ),
@@ -208,7 +208,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("runs", nargs="+", type=Path, help="folders of runs, or result.json files")
     parser.add_argument("--output", type=Path, help="the page (default: report.html of the run)")
-    parser.add_argument("--png", type=Path, help="also draw the accuracy curves as a PNG")
+    parser.add_argument(
+        "--png", type=Path, help="also draw the accuracy curves: .png, .svg or .pdf"
+    )
     given = parser.parse_args(arguments)
     try:
         folders = find(given.runs)

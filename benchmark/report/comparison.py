@@ -1,7 +1,7 @@
-"""Several runs on one page: methods side by side, mean and deviation over their seeds.
+"""Several runs on one page: methods side by side, mean and deviation over class orders and seeds.
 
-Only what was learnt from the same data in the same order, under a memory counted in the same
-currency, stands in one chart; and only rows under the same budget stand in one table.
+Only what was learnt from the same data, under a memory counted in the same currency, stands in one
+chart; and only rows under the same budget stand in one table.
 """
 
 from __future__ import annotations
@@ -12,10 +12,13 @@ from pathlib import Path
 
 from benchmark.metrics import METRICS, mean_std
 from benchmark.report import sections
-from benchmark.report.charts import Line, legend, line_chart
+from benchmark.report.charts import Line, line_chart
+from benchmark.report.charts import legend as chart_legend
 from benchmark.report.page import page
 from benchmark.results import read
-from benchmark.results.tables import Row, best, by_budget, cells, copies, table
+from benchmark.results.tables import Row, copies, table
+from benchmark.table.columns import columns, legend, remarks
+from benchmark.table.compare import Table, compare
 from benchmark.wording import counted, memory_words, spread_words
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.files import write_atomic
@@ -28,8 +31,6 @@ _CURRENCIES = {
     "exemplars": "Memory is counted in exemplars: only their number is limited, whatever they "
     "weigh.",
 }
-_HEADS = ("Method", "n", "Average accuracy, %", "Last accuracy, %", "Forgetting, points",
-          "Steps", "Exemplars a class", "Memory", "Outside it")  # fmt: skip
 
 
 def write_comparison(folders: Sequence[Path], path: Path) -> Path:
@@ -47,13 +48,18 @@ def write_comparison(folders: Sequence[Path], path: Path) -> Path:
             other figures.
     """
     results = [read(folder) for folder in folders]
-    rows = finished(table(results))
+    rows = finished(table(results, folders))
     left_out = {
         "unfinished": sum(not result["complete"] for result in results),
         "repeated with equal figures": copies(results),
     }
-    scenarios = [list(same) for _, same in itertools.groupby(rows, lambda row: row.scenario)]
+    tables = compare(rows)
+    scenarios = [
+        list(same) for _, same in itertools.groupby(tables, lambda one: one.rows[0].scenario)
+    ]
+    orders = sorted({order for row in rows for order in row.orders})
     seeds = sorted({seed for row in rows for seed in row.seeds})
+    count = len(results) - sum(left_out.values())
     body = join(
         el(
             "header",
@@ -61,20 +67,24 @@ def write_comparison(folders: Sequence[Path], path: Path) -> Path:
             el("h1", _title(rows)),
             el(
                 "p",
-                f"{counted(sum(row.average.n for row in rows), 'run')} in ",
-                f"{counted(len(scenarios), 'setting')}. Figures are means over seeds (",
-                f"{', '.join(map(str, seeds))}), with the standard deviation where there is "
-                "more than one. Numbers of different settings, or of different currencies of "
+                f"{counted(count, 'run')} in {counted(len(scenarios), 'setting')}. Figures are "
+                f"means over class orders ({', '.join(orders)}) and seeds "
+                f"({', '.join(map(str, seeds))}), with the standard deviation where there is more "
+                "than one run. Numbers of different settings, or of different currencies of "
                 "memory, are not comparable, so each has its own chart.",
                 class_="lead",
             ),
             [
-                el("p", f"Left out: {counted(count, 'run')} {what}.", class_="warning")
-                for what, count in left_out.items()
-                if count
+                el("p", f"Left out: {counted(number, 'run')} {what}.", class_="warning")
+                for what, number in left_out.items()
+                if number
             ],
         ),
-        el("main", [_scenario(same) for same in scenarios]),
+        el(
+            "main",
+            [_scenario(same) for same in scenarios],
+            el("p", " ".join(legend(tables)), class_="note"),
+        ),
     )
     write_atomic(path, page(_title(rows), body).encode())
     return path
@@ -121,15 +131,16 @@ def colours_of(rows: Sequence[Row]) -> dict[str, int]:
     return {label: i for i, label in enumerate(sorted(labels, key=lambda k: -best[k]))}
 
 
-def _scenario(rows: Sequence[Row]) -> Html:
+def _scenario(tables: Sequence[Table]) -> Html:
+    rows = [row for one in tables for row in one.rows]
     colours = colours_of(rows)
     budget = rows[0].budget
     parts: list[Child] = [_against_memory(rows, colours)]
-    for _, same in by_budget(rows):
-        lines = curves(same, colours)
-        side = el("div", el("h3", memory_words(same[0].budget)), class_="side")
+    for one in tables:
+        lines = curves(one.rows, colours)
+        side = el("div", el("h3", memory_words(one.rows[0].budget)), class_="side")
         chart = line_chart(lines, x_label="classes seen", ticks_at=lines[0].x)
-        content = el("div", chart, _table(same), _every_figure(same))
+        content = el("div", chart, _table(one), _every_figure(one.rows))
         parts.append(el("div", side, content, class_="budget"))
     currency = budget["currency"]
     note = _CURRENCIES.get(currency, f"Memory is counted in {currency}.")
@@ -176,20 +187,26 @@ def _against_memory(rows: Sequence[Row], colours: dict[str, int]) -> Html | None
         line_chart(by_count, x_label="exemplars a class", y_label=average, ends=False, keyed=False),
     )
     side = el("div", el("h3", "Accuracy against memory"), class_="side")
-    content = el("div", legend(by_amount), el("div", charts, class_="pair"))
+    content = el("div", chart_legend(by_amount), el("div", charts, class_="pair"))
     return el("div", side, content, class_="budget")
 
 
-def _table(rows: Sequence[Row]) -> Html:
-    winners = {column: best(rows, column) for column in (2, 3)}
+def _table(table: Table) -> Html:
+    shown = columns(table)
     body = [
         [
-            el("span", cell, class_="best" if index in winners.get(i, ()) else None)
-            for i, cell in enumerate(cells(row))
+            el("span", column.cells[index], class_="best" if index in column.bold else None)
+            for column in shown
         ]
-        for index, row in enumerate(rows)
+        for index in range(len(table.rows))
     ]
-    return sections.plain_table(_HEADS, body, numbers=range(1, len(_HEADS)))
+    heads = [column.head for column in shown]
+    return join(
+        [
+            sections.plain_table(heads, body, numbers=range(1, len(heads))),
+            el("p", " ".join(remarks(table)), class_="note"),
+        ]
+    )
 
 
 def _every_figure(rows: Sequence[Row]) -> Html:

@@ -2,40 +2,36 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmark.figures import check_path, new_figure, save
 from benchmark.report.comparison import colours_of, curves, finished
 from benchmark.results import read
 from benchmark.results.tables import by_budget, table
-from mm_imagenet_r.files import write_atomic
 
 _COLOURS = ("#0f7480", "#d1622b", "#5a5fc0", "#b23a73", "#66811c", "#2f74bd", "#96691f", "#67717d")
 
 
 def write_curve(folders: Sequence[Path], path: Path) -> Path:
-    """Draw accuracy over classes seen, mean and deviation over seeds, one panel a setting.
+    """Draw accuracy over classes seen, mean and deviation over runs, one panel a setting.
 
     Args:
         folders: The runs' folders.
-        path: The PNG to write.
+        path: What to write; its suffix says whether PNG, SVG or PDF.
 
     Returns:
         `path`.
 
     Raises:
-        UserError: A result is missing or broken, or none is finished.
+        UserError: A result is missing or broken, none is finished, or the file cannot be written.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
+    check_path(path)
     panels = list(by_budget(finished(table([read(folder) for folder in folders]))))
     columns = min(len(panels), 2)
     lines = math.ceil(len(panels) / columns)
-    figure = Figure(figsize=(6.4 * columns, 3.9 * lines), dpi=160, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(6.4 * columns, 3.9 * lines)
     colours = colours_of([row for _, rows in panels for row in rows])
     for index, (heading, rows) in enumerate(panels):
         axes = figure.add_subplot(lines, columns, index + 1)
@@ -57,7 +53,4 @@ def write_curve(folders: Sequence[Path], path: Path) -> Path:
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(axis="y", alpha=0.3)
         axes.legend(frameon=False, fontsize=9)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    write_atomic(path, buffer.getvalue())
-    return path
+    return save(figure, path)

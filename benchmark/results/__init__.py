@@ -1,4 +1,4 @@
-"""Result files: build, write, read, check; and `python -m benchmark.results runs/`, their table.
+"""Result files: build, write, read, check; and `python -m benchmark.results runs --verify`.
 
 A run's folder holds result.json (see `schema`) and, as Parquet, the prediction of every test sample
 and a row for every exemplar (see `records`). Tables, pages and leaderboards are views of these
@@ -6,10 +6,11 @@ files; `verify` recomputes the one from the other.
 """
 
 from benchmark.results.build import build
-from benchmark.results.command import main, print_table
-from benchmark.results.io import RESULT, find, read, write
+from benchmark.results.command import main
+from benchmark.results.io import PACKED, RESULT, find, is_there, pack, read, unpack, write
 from benchmark.results.provenance import hardware, versions
 
 __all__ = [
-    "RESULT", "build", "find", "hardware", "main", "print_table", "read", "versions", "write",
+    "PACKED", "RESULT", "build", "find", "hardware", "is_there", "main", "pack", "read", "unpack",
+    "versions", "write",
 ]  # fmt: skip

@@ -16,6 +16,7 @@ from benchmark.results.schema import (
     PhaseResult,
     ReferenceRun,
     ResultFile,
+    TuningInfo,
     mismatches,
 )
 
@@ -41,6 +42,7 @@ def build(
     backbone: BackboneInfo,
     hardware: Mapping[str, Any],
     complete: bool,
+    tuning: TuningInfo | None = None,
 ) -> ResultFile:
     """Put a result together and say what it was computed with.
 
@@ -70,6 +72,8 @@ def build(
         complete=complete,
         phases=list(phases),
     )
+    if tuning is not None:
+        result["tuning"] = tuning
     found = list(mismatches(result, ResultFile, "")) or list(faults(result, phases))
     if found:
         raise ValueError("; ".join(found))

@@ -1,4 +1,4 @@
-"""`python -m benchmark.results`: the table of all runs below some folders, or their check."""
+"""`python -m benchmark.results`: whether results hold; their tables are `benchmark.table`'s."""
 
 from __future__ import annotations
 
@@ -6,52 +6,28 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from benchmark.results.io import find, read
-from benchmark.results.schema import Result
+from benchmark.results.io import find
 from mm_imagenet_r.errors import UserError
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-
-def print_table(folders: Sequence[Path], console: Console | None = None) -> None:
-    """Print mean and deviation over seeds of all finished runs, one table per setting.
-
-    Raises:
-        UserError: A result cannot be read, or one is there twice with other figures.
-    """
-    from benchmark.display import make_console
-    from benchmark.results import formats as table_formats
-    from benchmark.results import tables as result_tables
-
-    found = [read(folder) for folder in folders]
-    _say_left_out(found)
-    table_formats.print_terminal(result_tables.table(found), console or make_console())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the table of all runs below some folders, or check them."""
+    """Check the runs below some folders; without --verify it is `python -m benchmark.table`."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if "--verify" not in given and not {"-h", "--help"} & set(given):
+        from benchmark.table import main as table
+
+        return table(arguments)
     parser = argparse.ArgumentParser(
         prog="python -m benchmark.results",
-        description="Mean and deviation over seeds of all finished runs, one table per setting.",
-        epilog="example: python -m benchmark.results runs/ --format markdown > table.md",
+        description="Recompute what follows from configuration, predictions and exemplars; exit 1 "
+        "on a difference. Without --verify the same as python -m benchmark.table.",
+        epilog="example: python -m benchmark.results runs/ --verify",
     )
     parser.add_argument("runs", nargs="+", type=Path, help="folders of runs, or result.json files")
-    parser.add_argument(
-        "--format", choices=("terminal", "markdown", "latex", "csv"), default="terminal"
-    )
-    parser.add_argument(
-        "--verify",
-        action="store_true",
-        help="instead recompute what follows from configuration, predictions and exemplars; "
-        "exit 1 on a difference",
-    )
-    given = parser.parse_args(arguments)
+    parser.add_argument("--verify", action="store_true", help="check instead of making tables")
     try:
-        folders = find(given.runs)
-        return _verify(folders) if given.verify else _tabulate(folders, given.format)
+        return _verify(find(parser.parse_args(given).runs))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -70,32 +46,3 @@ def _verify(folders: Sequence[Path]) -> int:
             print(f"  {line}")
     print(UNCHECKED)
     return 1 if failed else 0
-
-
-def _tabulate(folders: Sequence[Path], style: str) -> int:
-    if style == "terminal":
-        print_table(folders)
-        return 0
-    from benchmark.results import formats as table_formats
-    from benchmark.results import tables as result_tables
-
-    found = [read(folder) for folder in folders]
-    _say_left_out(found)
-    renderers = {
-        "markdown": table_formats.markdown,
-        "latex": table_formats.latex,
-        "csv": table_formats.csv_text,
-    }
-    print(renderers[style](result_tables.table(found)), end="")
-    return 0
-
-
-def _say_left_out(found: Sequence[Result]) -> None:
-    from benchmark.results.tables import copies
-
-    for count, kind in (
-        (sum(not result["complete"] for result in found), "unfinished"),
-        (copies(found), "repeated with equal figures"),
-    ):
-        if count:
-            print(f"left out: {count} {kind} of {len(found)} runs", file=sys.stderr)

@@ -16,7 +16,9 @@ from benchmark.method import Kind
 from benchmark.options import from_mapping
 from benchmark.paths import last_part
 from benchmark.results.derive import given_config
+from benchmark.results.file_check import TUNING
 from benchmark.results.schema import LoadedPhase, Result
+from benchmark.search import RATE
 from benchmark.wording import order_words
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.hashes import json_sha256
@@ -37,6 +39,7 @@ def contradictions(result: Result) -> Iterator[str]:
         yield "config is not of one method and one seed"
         return
     yield from _identity(result, config)
+    yield from _tuning(result)
     yield from _hashes(result)
     yield from _data(result)
     try:
@@ -60,10 +63,25 @@ def _identity(result: Result, config: RunConfig) -> Iterator[str]:
     yield from _differ("match_exemplars_of.method", reference and reference["method"], name)
     if reference and config.match_exemplars_of:
         yield from _differ("match_exemplars_of.seed", reference["seed"], result["seed"])
-        if result["schema_version"] > 1 and set(result["from_recipe"]) == set(RECIPE):
+        if result["schema_version"] > 2 and set(result["from_recipe"]) == set(RECIPE):
             follows = config.reference_run().fingerprint()
             said = reference["fingerprint"]
             yield from _differ("match_exemplars_of.fingerprint", said, follows)
+
+
+def _tuning(result: Result) -> Iterator[str]:
+    """What a recipe chose is what the run used, but for what the user gave otherwise."""
+    tuning = result.get("tuning")
+    if tuning is None:
+        return
+    used = {**result["method_settings"], RATE: result["config"].get(RATE)}
+    overridden = sorted(name for name, v in tuning["chosen"].items() if used.get(name) != v)
+    yield from _differ("tuning.overridden", tuning["overridden"], overridden)
+    yield from _differ("tuning.chosen", sorted(tuning["chosen"]), sorted(tuning["searched"]))
+    for name, value in tuning["chosen"].items():
+        if value not in tuning["searched"].get(name, ()):
+            yield f"tuning.chosen.{name} is {_few(value)}, which was not tried"
+    yield from _differ("files.tuning.json", result["files"].get(TUNING), tuning["sha256"])
 
 
 def _hashes(result: Result) -> Iterator[str]:
@@ -123,7 +141,8 @@ def _phases(result: Result, config: RunConfig) -> Iterator[str]:
     if order["order"] != class_order(count, seed, config.class_order):
         yield f"class_order.order is not that of {order_words(order)}"
     sizes = phase_sizes(count, config.phases, config.base_classes)
-    yield from _differ("complete", result["complete"], len(phases) == len(sizes))
+    wanted = len(sizes) if config.stop_after is None else config.stop_after
+    yield from _differ("complete", result["complete"], len(phases) == wanted)
     start, trained = 0, 0
     for t, (phase, size) in enumerate(zip(phases, sizes, strict=False)):
         where = f"phases[{t}]"
@@ -135,7 +154,7 @@ def _phases(result: Result, config: RunConfig) -> Iterator[str]:
         for phase in phases:
             if config.epochs and not phase["steps"]:
                 yield f"phases[{phase['index']}].steps is 0, but there is something to train"
-    if result["complete"]:
+    if result["complete"] and config.stop_after is None:
         yield from _differ("dataset.train", data["train"], trained)
         yield from _differ("dataset.test", data["test"], sum(result["test_sizes"]))
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import cast
 
 from benchmark.results.records import EXEMPLARS, PREDICTIONS
 from benchmark.results.schema import Result
 from benchmark.source_hash import sources_sha256
+from benchmark.tuned_recipe import read
+from mm_imagenet_r.errors import UserError
 
 STATE = "state"
 SOURCE = "source"
 MEMORY = "memory"
+TUNING = "tuning.json"
 
 
 def hash_faults(folder: Path, result: Result) -> Iterator[str]:
@@ -24,6 +28,7 @@ def hash_faults(folder: Path, result: Result) -> Iterator[str]:
                 yield f"files.{name} is missing"
         elif path.is_file() and _sha256(path) != said:  # an absent one is told elsewhere
             yield f"{name} has another hash than files.{name}"
+    yield from _tuning_faults(folder, result)
     if result["schema_version"] > 1 and STATE not in result["files"]:
         yield f"files.{STATE} is missing"
     states = _files(folder / STATE)
@@ -38,6 +43,29 @@ def hash_faults(folder: Path, result: Result) -> Iterator[str]:
             f"phases[{len(result['phases']) - 1}].outside_memory.bytes is {outside['bytes']}, but "
             f"{STATE}/{own[0].name} has {own[0].stat().st_size} bytes"
         )
+
+
+def _tuning_faults(folder: Path, result: Result) -> Iterator[str]:
+    """The copy of the recipe file against its hash and what the result says of it."""
+    path, tuning = folder / TUNING, result.get("tuning")
+    if not path.is_file() or tuning is None:
+        if path.is_file() and tuning is None:
+            yield f"{TUNING} is there, but the result is of no recipe"
+        return
+    if _sha256(path) != tuning["sha256"]:
+        yield f"{TUNING} has another hash than tuning.sha256"
+        return
+    try:
+        said = read(path).said
+    except UserError as error:
+        yield str(error)
+        return
+    if len(said["trials"]) != tuning["trials"]:
+        yield f"tuning.trials is {tuning['trials']}, but {TUNING} has {len(said['trials'])}"
+    there = (said["recipe"], said["phases"], said["searched"], said["chosen"]["settings"])
+    for key, value in zip(("recipe", "phases", "searched", "chosen"), there, strict=True):
+        if cast(Mapping[str, object], tuning)[key] != value:
+            yield f"tuning.{key} is not what {TUNING} says"
 
 
 def source_faults(folder: Path, result: Result) -> Iterator[str]:
@@ -56,12 +84,16 @@ def source_faults(folder: Path, result: Result) -> Iterator[str]:
 
 
 def missing_files(folder: Path, result: Result) -> list[str]:
-    """What a run's folder was passed on without: memory, state."""
+    """What a run's folder was passed on without: memory, state, recipe, source."""
     found = []
     if result["phases"][-1]["memory"]["exemplars"] and not (folder / MEMORY).is_dir():
         found.append(MEMORY)
     if not _files(folder / STATE):
         found.append(STATE)
+    if "tuning" in result and not (folder / TUNING).is_file():
+        found.append("recipe")
+    if result["schema_version"] > 1 and not (folder / SOURCE).is_dir():
+        found.append(SOURCE)
     return found
 
 

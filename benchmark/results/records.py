@@ -11,6 +11,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+import numpy as np
+import numpy.typing as npt
+
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.files import write_atomic
 
@@ -46,6 +49,20 @@ class Stored(NamedTuple):
     bytes: int
     cost: float
     codec: str
+
+
+class Judged(NamedTuple):
+    """Predictions of one classifier as arrays of one length: whether each was right, and of what.
+
+    `images` are positions in `file_names`, which is sorted; `labels` are positions in the class
+    order, as everywhere.
+    """
+
+    phases: npt.NDArray[np.int64]
+    images: npt.NDArray[np.int64]
+    labels: npt.NDArray[np.int64]
+    correct: npt.NDArray[np.bool_]
+    file_names: list[str]
 
 
 _COLUMNS: dict[type, dict[str, str]] = {
@@ -89,6 +106,23 @@ def read_predictions(path: Path) -> list[Prediction]:
     return _decode(Prediction, path)
 
 
+def read_judged(path: Path, classifier: str) -> Judged:
+    """Read what one classifier predicted; much faster than row by row.
+
+    Raises:
+        UserError: The file is absent, broken, lacks a column or knows no such classifier.
+    """
+    columns = _read(Prediction, path)
+    of = np.array(columns["classifier"], dtype=object) == classifier
+    if not of.any():
+        raise UserError(f"{path} has no predictions of the classifier {classifier!r}")
+    phases, labels, found = (
+        np.asarray(columns[name], dtype=np.int64)[of] for name in ("phase", "label", "prediction")
+    )
+    names, images = np.unique(np.array(columns["file_name"], dtype=str)[of], return_inverse=True)
+    return Judged(phases, images, labels, labels == found, names.tolist())
+
+
 def write_exemplars(path: Path, rows: Iterable[Stored]) -> str:
     """Write exemplars.parquet atomically: one row per exemplar that ever entered the memory.
 
@@ -126,6 +160,11 @@ def _encode(kind: type[_Record], rows: Iterable[_Record]) -> bytes:
 
 
 def _decode(kind: type[_Record], path: Path) -> list[_Record]:
+    return [kind(*row) for row in zip(*_read(kind, path).values(), strict=True)]
+
+
+def _read(kind: type[_Record], path: Path) -> dict[str, list[Any]]:
+    """The columns of a file, all of them, in the order of the record's fields."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -141,10 +180,10 @@ def _decode(kind: type[_Record], path: Path) -> list[_Record]:
             column, alias = table[name], _COLUMNS[kind][name]
             if column.null_count or column.type != pa.type_for_alias(alias):
                 raise ValueError(f"column {name} is not {alias} throughout")
-        columns = [
-            table[name].to_pylist() if name in wanted else [_LATER[name]] * table.num_rows
+        return {
+            name: table[name].to_pylist() if name in wanted else [_LATER[name]] * table.num_rows
             for name in _COLUMNS[kind]
-        ]
+        }
     except FileNotFoundError as error:
         raise UserError(
             f"{path} does not exist: a run writes it beside result.json; copy the whole folder"
@@ -154,4 +193,3 @@ def _decode(kind: type[_Record], path: Path) -> list[_Record]:
             f"{path} cannot be read as the Parquet file of a run ({error}): "
             "copy it again, or repeat the run with --overwrite"
         ) from error
-    return [kind(*row) for row in zip(*columns, strict=True)]

@@ -233,6 +233,23 @@ class BackboneInfo(TypedDict):
     parameters: int
 
 
+class TuningInfo(TypedDict):
+    """The recipe that settings are from (`python -m benchmark.tune`); a copy is `tuning.json`.
+
+    `sha256` is that of its file, `trials` the number of settings tried, for runs of so many
+    `phases`; `searched` holds the candidates by name and `chosen` the value of each that was the
+    best on validation data. Those that the user gave otherwise are `overridden`.
+    """
+
+    recipe: str
+    sha256: str
+    phases: int
+    trials: int
+    searched: dict[str, list[Any]]
+    chosen: dict[str, Any]
+    overridden: list[str]
+
+
 class ResultBase(TypedDict):
     """What the file and the loaded form of a result share. Unknown keys are kept and ignored.
 
@@ -242,6 +259,7 @@ class ResultBase(TypedDict):
     ("" if it has only one). `method_sha256` and `harness_sha256` are hashes of source code,
     `files` those of the files beside the result, `state` the one of the last phase.
     `sees_all_data` marks an upper bound: it is not bound by the memory whose budget is named.
+    `tuning` is there where settings are from a recipe.
     """
 
     schema_version: int
@@ -264,6 +282,7 @@ class ResultBase(TypedDict):
     hardware: dict[str, Any]
     versions: dict[str, str]
     complete: bool
+    tuning: NotRequired[TuningInfo]
 
 
 class ResultFile(ResultBase):

@@ -7,8 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, TypedDict, cast
 
 from benchmark import metrics
-from benchmark.legacy import FIELDS, RATES, RENAMED_FIELDS, RENAMED_METHODS, RENAMED_SETTINGS
-from benchmark.recipe import RECIPE
+from benchmark.legacy import RATES, RECIPE, RENAMED_FIELDS, RENAMED_METHODS, RENAMED_SETTINGS
 from benchmark.results.schema import (
     BackboneInfo,
     BudgetBase,
@@ -115,7 +114,7 @@ def convert(old: Result1) -> tuple[ResultBase, list[dict[str, Any]]]:
         "shares_allowance": False,
         "about": {},
         "config": config,
-        "from_recipe": [name for name in RECIPE if old["config"].get(name) == FIELDS[name]],
+        "from_recipe": [name for name in RECIPE if old["config"].get(name) == RECIPE[name]],
         "method_settings": _settings(old["method_settings"]),
         "harness_sha256": "",
         "files": {},

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import math
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,8 @@ from mm_imagenet_r.errors import UserError
 
 #: No count or length comes near; larger ones would overflow where they are computed with.
 _LARGEST = 2**53
+#: Bytes that a compressed file may grow to; real ones have a hundredth of it.
+_LONGEST = 2**27
 
 
 def parse(text: str) -> Any:
@@ -44,7 +48,7 @@ def parse(text: str) -> Any:
 
 
 def read(path: Path) -> Any:
-    """Parse a file.
+    """Parse a file, compressed if its name ends in .gz.
 
     Raises:
         UserError: It cannot be read, or is not such JSON.
@@ -52,7 +56,17 @@ def read(path: Path) -> Any:
     if path.exists() and not path.is_file():
         raise UserError(f"{path} is not a regular file: name a run's folder or its result.json")
     try:
+        if path.suffix == ".gz":
+            with gzip.open(path) as file:
+                data = file.read(_LONGEST + 1)
+            if len(data) > _LONGEST:
+                raise ValueError("it is too long")
+            return parse(data.decode())
         return parse(path.read_text(encoding="utf-8"))
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise UserError(
+            f"{path} is not what gzip wrote ({error}): copy it again, or repeat the run"
+        ) from error
     except OSError as error:
         raise UserError(
             f"{path} cannot be read ({error.strerror}): name a run's folder or its {path.name}"

@@ -1,64 +1,50 @@
-"""Tables over many runs: everything equal but the seed makes one row, mean and deviation of it."""
+"""Rows over many runs: everything equal but seed and class order makes one, mean and deviation."""
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, cast
 
-from benchmark.config import RunConfig
 from benchmark.metrics import METRICS, Spread, mean_std
+from benchmark.results import labels
 from benchmark.results.derive import as_classifier, classifiers
+from benchmark.results.labels import Key
+from benchmark.results.records import PREDICTIONS
 from benchmark.results.schema import BudgetInfo, Result
-from benchmark.wording import (
-    MISSING,
-    bytes_words,
-    counted,
-    exemplars_per_class,
-    memory_words,
-    method_title,
-    order_words,
-    phases_words,
-    spread_words,
-)
+from benchmark.wording import exemplars_per_class, memory_words
 from mm_imagenet_r.errors import UserError
-from mm_imagenet_r.hashes import json_sha256
-
-# Fields of a configuration that other keys of a result say better (with hashes), or that name a
-# seed; together with the fields that cannot change results they do not tell two rows apart.
-_SAID_ELSEWHERE = {
-    "method", "set", "seeds", "dataset", "data_dir", "split_name", "partial", "captions",
-    "image_column", "caption_column", "label_column", "phases", "base_classes",
-    "class_order_seed", "class_order", "memory", "growth", "currency", "backbone", "evaluate_on",
-}  # fmt: skip
-_DEFAULTS = RunConfig().identity()
-_CODE = "code sha256"  # no setting can be called so
-_NO_EFFECT = {
-    spec.name
-    for spec in dataclasses.fields(RunConfig)
-    if not spec.metadata.get("affects_result", True)
-}
 
 
 @dataclass(frozen=True)
 class Row:
-    """All runs that differ in nothing but their seed.
+    """All runs that differ in nothing but their seed and class order, read by one classifier.
 
     Attributes:
-        scenario: Hash of data, split, class order, phases, backbone, currency and growth: what
-            must agree before two accuracies may stand in one chart; not how data are called.
+        scenario: Hash of data, split, phases (and how many of them are learnt), steps, backbone,
+            currency and growth: what must agree before two accuracies may stand in one chart; not
+            how data are called, nor class orders.
         heading: The scenario in words.
-        budget: How much memory, in that currency.
-        label: Method and preset, with the settings in which they differ from their namesakes.
-        seeds: The runs' seeds.
+        budget: How much memory, in that currency; a method that keeps nothing stands beside each.
+        name: Method and preset, with the settings in which they differ from their namesakes; equal
+            for the classifiers of the same runs.
         classifier: Whose figures these are, where a method has several; else "".
+        own: Whether it is the method's own classifier.
+        orders: The runs' class orders, each once.
+        seeds: The runs' seeds, each once.
         figures: Mean and deviation of each of `metrics.METRICS`; None where undefined.
         steps: The optimizer's steps of all phases, mean over runs.
         exemplars, bytes: Exemplars a class and bytes in all of the final memory, mean over runs.
+        rate: What an exemplar costs of an untouched sample, in the currency; None without any.
         outside: Bytes carried from phase to phase outside the memory, mean over runs.
-        runs: The results themselves, by seed.
+        parameters: Those trained in the last phase, mean over runs; None if unknown.
+        seconds: Of all phases, mean over runs; what was done before a run was resumed is not known.
+        resumed: Whether one of them was.
+        tuned: By which recipe the settings were chosen, of how many trials; "" if by none.
+        runs: The results themselves, by class order and seed.
+        folders: Where they lie, where that is known.
     """
 
     scenario: str
@@ -66,14 +52,27 @@ class Row:
     budget: BudgetInfo
     method: str
     classifier: str
-    label: str
+    own: bool
+    name: str
+    orders: tuple[str, ...]
     seeds: tuple[int, ...]
     figures: Mapping[str, Spread | None]
     steps: float
     exemplars: float
     bytes: float
+    rate: float | None
     outside: float
+    parameters: float | None
+    seconds: float
+    resumed: bool
+    tuned: str
     runs: tuple[Result, ...]
+    folders: tuple[Path | None, ...]
+
+    @property
+    def label(self) -> str:
+        """The name, with the classifier where it is not the method's own one."""
+        return self.name if self.own else f"{self.name} · {self.classifier}"
 
     @property
     def average(self) -> Spread:
@@ -85,12 +84,22 @@ class Row:
         """Last accuracy, sample-weighted."""
         return cast(Spread, self.figures["last_accuracy"])
 
+    @property
+    def keeps_nothing(self) -> bool:
+        """Whether the row is the same whatever the memory may hold."""
+        return labels.keeps_nothing(self.runs[0])
 
-def table(results: Sequence[Result]) -> list[Row]:
-    """Group finished runs by everything but the seed.
+
+def table(results: Sequence[Result], folders: Sequence[Path] = ()) -> list[Row]:
+    """Group finished runs by everything but seed and class order.
 
     Unfinished runs are left out; a run that is there again with the same figures (under another
-    name of its data, of its preset, ...) counts once.
+    name of its data, of its preset, ...) counts once. Methods that keep nothing stand under each
+    memory that others of their scenario were run with.
+
+    Args:
+        results: The runs.
+        folders: Where they lie, in the same order; without, no row knows its predictions.
 
     Returns:
         Rows ordered by scenario, budget and falling average accuracy.
@@ -98,30 +107,43 @@ def table(results: Sequence[Result]) -> list[Row]:
     Raises:
         UserError: Two results are the same run and yet have other figures.
     """
-    groups = {key: _once(runs) for key, runs in _groups(results).items()}
-    labels = _labels({(key[0], *key[2:]): runs[0] for key, runs in groups.items()})
-    headings: dict[str, str] = {}
+    where = {id(run): folder for run, folder in zip(results, folders, strict=False)}
+    # Of equal runs the one with predictions is taken.
+    able = sorted(results, key=lambda run: not _has_predictions(where.get(id(run))))
+    groups = {key: _once(runs) for key, runs in _groups(able).items()}
+    names = labels.labels({key: runs[0] for key, runs in groups.items()})
+    headings = _headings(groups)
+    budgets: dict[str, dict[str, BudgetInfo]] = {}
     for key, runs in groups.items():
-        heading = min(map(_heading, runs))
-        headings[key[0]] = min(heading, headings.get(key[0], heading))
-    rows = [
-        _row(key[0], headings[key[0]], labels[(key[0], *key[2:])], runs, name)
-        for key, runs in groups.items()
-        for name in classifiers(runs[0])
-    ]
+        if key.memory:
+            budgets.setdefault(key.scenario, {})[key.memory] = runs[0]["budget"]
+    rows = []
+    for key, runs in groups.items():
+        own = {labels.memory_key(runs[0]): runs[0]["budget"]}
+        beside = {key.memory: runs[0]["budget"]} if key.memory else budgets.get(key.scenario, own)
+        for name in classifiers(runs[0]):
+            row = _row(runs, name, names[key], [where.get(id(run)) for run in runs])
+            rows += [
+                replace(
+                    row,
+                    scenario=f"{key.scenario}-{budget['currency']}-{budget['growth']}",
+                    heading=headings[key.scenario],
+                    budget=budget,
+                )
+                for budget in beside.values()
+            ]
     return sorted(
         rows,
         key=lambda r: (
             *(r.heading, r.budget["currency"], r.budget["growth"], r.scenario),
-            *(_amount(r.budget), -r.average.mean, r.label),
+            *(_amount(r.budget), memory_words(r.budget), -r.average.mean, r.label),
         ),
     )
 
 
 def copies(results: Sequence[Result]) -> int:
     """Number of finished runs that `table` leaves out since their like is there."""
-    groups = _groups(results).values()
-    return sum(len(runs) - len({run["seed"] for run in runs}) for runs in groups)
+    return sum(len(runs) - len(_by_run(runs)) for runs in _groups(results).values())
 
 
 def by_budget(rows: Sequence[Row]) -> Iterator[tuple[str, list[Row]]]:
@@ -131,92 +153,9 @@ def by_budget(rows: Sequence[Row]) -> Iterator[tuple[str, list[Row]]]:
         yield f"{same[0].heading}; memory: {memory_words(same[0].budget)}", same
 
 
-def cells(row: Row) -> tuple[str, ...]:
-    """The row as texts: label, n, average, last, forgetting, steps, exemplars, memory, outside."""
-    return (
-        row.label,
-        str(row.average.n),
-        spread_words(row.average),
-        spread_words(row.last),
-        spread_words(row.figures["forgetting"]),
-        f"{row.steps:.0f}",
-        f"{row.exemplars:.1f}" if row.exemplars else MISSING,
-        bytes_words(row.bytes),
-        bytes_words(row.outside),
-    )
-
-
-def best(rows: Sequence[Row], column: int) -> set[int]:
-    """Positions of the rows whose accuracy is the best as it is printed; bounds take no part.
-
-    Args:
-        rows: The rows of one table.
-        column: Of `cells`: 2 is the average, 3 the last accuracy.
-
-    Returns:
-        All that tie; none where there is nothing to compare.
-    """
-    means = {
-        index: cells(row)[column].partition(" ")[0]
-        for index, row in enumerate(rows)
-        if row.runs[0]["kind"] != "bound"
-    }
-    highest = max(map(float, means.values()), default=None)
-    return {i for i, mean in means.items() if float(mean) == highest} if len(means) > 1 else set()
-
-
-def _groups(results: Sequence[Result]) -> dict[tuple[str, str, str, str], list[Result]]:
-    """Finished runs that differ in their seed only, by scenario, size, method and identity."""
-    groups: dict[tuple[str, str, str, str], list[Result]] = {}
-    for result in results:
-        if result["complete"]:
-            key = (_scenario(result), _size(result), result["method"], _identity(result))
-            groups.setdefault(key, []).append(result)
-    return groups
-
-
-def _once(runs: Sequence[Result]) -> list[Result]:
-    """One run of each seed, in their order."""
-    found: dict[int, Result] = {}
-    for run in sorted(runs, key=lambda run: run["seed"]):
-        other = found.setdefault(run["seed"], run)
-        if _figures(other) != _figures(run):
-            raise UserError(
-                f"{run['method']} with seed {run['seed']} is there more than once in the same "
-                "setting and with different figures (of other versions or another machine?): "
-                "leave out all but one"
-            )
-    return list(found.values())
-
-
-def _figures(run: Result) -> Any:
-    others = [phase["other_classifiers"] for phase in run["phases"]]
-    return run["accuracy_matrix"], others, [phase["memory"] for phase in run["phases"]]
-
-
-def _row(scenario: str, heading: str, label: str, runs: Sequence[Result], name: str) -> Row:
-    """The row of one classifier; all but the method's own one are named in the label."""
-    first = runs[0]
-    if name != first["classifier"]:
-        label = f"{label} · {name}"
-        runs = [as_classifier(run, name) for run in runs]
-    values = [run["metrics"] for run in runs]
-    steps = [sum(phase["steps"] for phase in run["phases"]) for run in runs]
-    return Row(
-        scenario=scenario,
-        heading=heading,
-        budget=first["budget"],
-        method=first["method"],
-        classifier=name,
-        label=label,
-        seeds=tuple(run["seed"] for run in runs),
-        figures={name: _spread([of[name] for of in values]) for name in METRICS},
-        steps=mean_std(steps).mean,
-        exemplars=mean_std([exemplars_per_class(run) for run in runs]).mean,
-        bytes=mean_std([run["phases"][-1]["memory"]["bytes"] for run in runs]).mean,
-        outside=mean_std([outside_bytes(run) for run in runs]).mean,
-        runs=tuple(runs),
-    )
+def run_key(run: Result) -> tuple[str, int]:
+    """Class order and seed: what two methods must share for their runs to make a pair."""
+    return run["class_order"]["sha256"], run["seed"]
 
 
 def outside_bytes(result: Result) -> int:
@@ -225,93 +164,109 @@ def outside_bytes(result: Result) -> int:
     return outside["bytes"] if outside else 0
 
 
+def stored_rate(result: Result) -> float | None:
+    """Mean cost of an exemplar in the final memory, in untouched samples; None without any."""
+    memory = result["phases"][-1]["memory"]
+    if not memory["exemplars"]:
+        return None
+    return memory["cost"] / memory["exemplars"] / (result["budget"]["unit"] or 1)
+
+
+def total_seconds(result: Result) -> float:
+    """What all phases took, evaluation and all; of a resumed phase what is known."""
+    return sum(sum(phase["seconds"].values()) for phase in result["phases"])
+
+
+def _has_predictions(folder: Path | None) -> bool:
+    return folder is not None and (folder / PREDICTIONS).is_file()
+
+
+def _groups(results: Sequence[Result]) -> dict[Key, list[Result]]:
+    """Finished runs that differ in seed and class order only."""
+    groups: dict[Key, list[Result]] = {}
+    for result in results:
+        if result["complete"]:
+            groups.setdefault(labels.key_of(result), []).append(result)
+    return groups
+
+
+def _by_run(runs: Sequence[Result]) -> dict[tuple[str, int], Result]:
+    """The first run of each class order and seed."""
+    found: dict[tuple[str, int], Result] = {}
+    for run in runs:
+        other = found.setdefault(run_key(run), run)
+        if _figures(other) != _figures(run):
+            raise UserError(
+                f"{run['method']} with seed {run['seed']} is there more than once in the same "
+                "setting and with different figures (of other versions or another machine?): "
+                "leave out all but one"
+            )
+    return found
+
+
+def _once(runs: Sequence[Result]) -> list[Result]:
+    """One run of each class order and seed, in their order."""
+    return sorted(_by_run(runs).values(), key=lambda run: (labels.order_name(run), *run_key(run)))
+
+
+def _figures(run: Result) -> Any:
+    others = [phase["other_classifiers"] for phase in run["phases"]]
+    memory = [] if labels.keeps_nothing(run) else [phase["memory"] for phase in run["phases"]]
+    return run["accuracy_matrix"], others, memory
+
+
+def _headings(groups: Mapping[Key, Sequence[Result]]) -> dict[str, str]:
+    """Each scenario in words; where its data have several names, the first of them."""
+    runs: dict[str, list[Result]] = {}
+    for key, group in groups.items():
+        runs.setdefault(key.scenario, []).extend(group)
+    found = {}
+    for scenario, group in runs.items():
+        orders = sorted({labels.order_name(run) for run in group})
+        found[scenario] = min(labels.heading(run, orders) for run in group)
+    return found
+
+
+def _row(runs: Sequence[Result], classifier: str, name: str, folders: Sequence[Path | None]) -> Row:
+    """The row of one classifier, with the first run's scenario and budget."""
+    own = classifier == runs[0]["classifier"]
+    read = [as_classifier(run, classifier) for run in runs]
+    last = [run["phases"][-1] for run in runs]
+    rates = [rate for run in runs if (rate := stored_rate(run)) is not None]
+    parameters = [n for phase in last if (n := phase["trainable_parameters"]) is not None]
+    return Row(
+        scenario="",
+        heading="",
+        budget=runs[0]["budget"],
+        method=runs[0]["method"],
+        classifier=classifier,
+        own=own,
+        name=name,
+        orders=tuple(dict.fromkeys(map(labels.order_name, runs))),
+        seeds=tuple(sorted({run["seed"] for run in runs})),
+        figures={key: _spread([run["metrics"][key] for run in read]) for key in METRICS},
+        steps=_mean([sum(phase["steps"] for phase in run["phases"]) for run in runs]),
+        exemplars=_mean([exemplars_per_class(run) for run in runs]),
+        bytes=_mean([phase["memory"]["bytes"] for phase in last]),
+        rate=_mean(rates) if rates else None,
+        outside=_mean([outside_bytes(run) for run in runs]),
+        parameters=_mean(parameters) if parameters else None,
+        seconds=_mean([total_seconds(run) for run in runs]),
+        resumed=any(phase["resumed"] for run in runs for phase in run["phases"]),
+        tuned=", ".join(dict.fromkeys(words for run in runs if (words := labels.tuned_words(run)))),
+        runs=tuple(read),
+        folders=tuple(folders),
+    )
+
+
+def _mean(values: Sequence[float]) -> float:
+    return mean_std(values).mean
+
+
 def _spread(values: Sequence[float | None]) -> Spread | None:
     defined = [value for value in values if value is not None]
     return mean_std(defined) if defined else None
 
 
-def _heading(result: Result) -> str:
-    data = result["dataset"]
-    words = f"{data['name']}, {phases_words([len(p['classes']) for p in result['phases']])}"
-    words += f", class order {order_words(result['class_order']).removeprefix('seed ')}"
-    words += f", backbone {result['backbone']['name']}"
-    if data["captions"] not in ("", *data["name"].split(":")):
-        words += f", captions {data['captions']}"
-    if data["split"] not in ("as given", data["name"]):
-        words += f", split {data['split']}"
-    if data["left_out"]:
-        words += f", {counted(data['left_out'], 'image')} left out"
-    evaluated = _evaluated_on(result)
-    return words if evaluated == "test" else f"{words}, evaluated on {evaluated}"
-
-
-def _evaluated_on(result: Result) -> str:
-    return str(result["config"].get("evaluate_on", "test"))
-
-
-def _scenario(result: Result) -> str:
-    data, budget = result["dataset"], result["budget"]
-    parts = [data["data_sha256"], data["split_sha256"], result["class_order"]["sha256"]]
-    parts.append(result["backbone"]["sha256"] or result["backbone"]["name"])
-    parts += [budget["currency"], budget["growth"], _evaluated_on(result)]
-    return _hash([*parts, [len(phase["classes"]) for phase in result["phases"]]])
-
-
-def _size(result: Result) -> str:
-    budget = result["budget"]
-    return _hash([budget["amount"], budget["unit"], budget["amount"] is None and budget["memory"]])
-
-
 def _amount(budget: BudgetInfo) -> float:
     return -1.0 if budget["amount"] is None else budget["amount"]
-
-
-def _training(result: Result) -> dict[str, Any]:
-    hidden = _SAID_ELSEWHERE | _NO_EFFECT
-    config = {**_DEFAULTS, **result["config"]}  # a result may be older than an option
-    return {key: value for key, value in config.items() if key not in hidden}
-
-
-def _asked(result: Result) -> dict[str, Any]:
-    """How a run was told to be trained: without what was left to the method's recipe."""
-    left = result["from_recipe"]
-    return {key: value for key, value in _training(result).items() if key not in left}
-
-
-def _own(result: Result) -> dict[str, Any]:
-    """What makes a method's row besides its name; a preset is no more than its settings."""
-    own = {**_training(result), **result["method_settings"], _CODE: result["method_sha256"][:8]}
-    own |= {f"classifier {name}": True for name in classifiers(result)[1:]}
-    if reference := result["match_exemplars_of"]:
-        copied = {**reference["method_settings"], _CODE: reference["method_sha256"][:8]}
-        own |= {f"{reference['method']}.{key}": value for key, value in copied.items()}
-    return own
-
-
-def _identity(result: Result) -> str:
-    return _hash(_own(result))
-
-
-def _labels(rows: dict[tuple[str, str, str], Result]) -> dict[tuple[str, str, str], str]:
-    """Names within a scenario: method and preset, and the settings that tell namesakes apart.
-
-    How they were told to be trained is said of all methods as soon as it differs between any two.
-    """
-    labels: dict[tuple[str, str, str], str] = {}
-    for key, result in rows.items():
-        preset = result["preset"] or ""
-        kin = [r for k, r in rows.items() if k[:2] == key[:2] and (r["preset"] or "") == preset]
-        flat, own = list(map(_own, kin)), _own(result)
-        differing = [k for k in own if any(other.get(k) != own[k] for other in flat)]
-        trained = [_asked(r) for k, r in rows.items() if k[0] == key[0]]
-        named = _asked(result)
-        differing += [k for k in named if any(t.get(k) != named[k] for t in trained)]
-        differing = list(dict.fromkeys(differing))
-        extra = ", ".join(f"{k}={own[k]}" for k in differing)
-        name = method_title(result) + (f" @{preset}" if preset else "")
-        labels[key] = f"{name} ({extra})" if extra else name
-    return labels
-
-
-def _hash(value: Any) -> str:
-    return json_sha256(value)[:12]

@@ -27,6 +27,7 @@ from benchmark.results.records import (
     read_predictions,
 )
 from benchmark.results.schema import Result
+from benchmark.wording import result_phases_words
 from mm_imagenet_r.errors import UserError
 
 #: What a folder cannot show, for whoever reads that it is verified.
@@ -133,10 +134,14 @@ def _notes(folder: Path, result: Result) -> list[str]:
     notes = []
     if not result["complete"]:
         notes.append(f"unfinished after {len(result['phases'])} of its phases")
+    elif result["config"].get("stop_after"):
+        notes.append(f"{result_phases_words(result)} alone")
     if (evaluated := result["config"].get("evaluate_on", "test")) != "test":
         notes.append(f"evaluated on {evaluated} data")
     if missing := missing_files(folder, result):
-        notes.append(f"without the files of the {' and the '.join(missing)}")
+        *others, last = missing
+        words = f"{', '.join(others)} and {last}" if others else last
+        notes.append(f"without the files of {words}, which are not checked")
     if result["schema_version"] == 1:
         notes.append(f"schema 1, too old to check: {schema1.TOO_OLD}")
     return notes

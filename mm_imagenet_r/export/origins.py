@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from mm_imagenet_r.mini.settings import EDITIONS
+
 
 @dataclass(frozen=True, slots=True)
 class Origin:
@@ -79,9 +81,9 @@ FOOD_101: Final = Origin(
     title="UPMC Food-101",
     template="food101_card.md",
 )
-_BY_NAME: Final = {"mini": DRAWN, "upmc_food101": FOOD_101}
+_BY_NAME: Final = {**dict.fromkeys(EDITIONS, DRAWN), "upmc_food101": FOOD_101}
 
 
 def origin_of(configuration: str) -> Origin:
-    """Return the origin of a configuration: all but two are caption sets of ImageNet-R."""
+    """Return the origin of a configuration: all others are caption sets of ImageNet-R."""
     return _BY_NAME.get(configuration, IMAGENET_R)

@@ -16,14 +16,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mm_imagenet_r.mini import settings
 from mm_imagenet_r.mini.captions import caption
 from mm_imagenet_r.mini.grammar import MiniClass, base_classes, classes
 from mm_imagenet_r.mini.renditions import RENDITIONS, render
 from mm_imagenet_r.mini.scenes import SPLITS, compose
+from mm_imagenet_r.mini.settings import EDITIONS, FIRST, SECOND, Edition
 from mm_imagenet_r.mini.words import vocabulary
 
-__all__ = ["Drawn", "MiniClass", "base_classes", "classes", "draw", "rows", "vocabulary"]
+__all__ = [
+    "EDITIONS",
+    "FIRST",
+    "SECOND",
+    "Drawn",
+    "Edition",
+    "MiniClass",
+    "base_classes",
+    "classes",
+    "draw",
+    "rows",
+    "vocabulary",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +74,8 @@ def draw(cls: MiniClass, split: str, index: int) -> Drawn:
     scene = compose(cls, split, index)
     style = list(RENDITIONS)[int(scene.rng.integers(len(RENDITIONS)))]
     picture, backdrop = render(scene, style)
-    gray = bool(scene.rng.random() < settings.GRAYSCALE)
-    low, high = settings.QUALITY
+    gray = bool(scene.rng.random() < cls.edition.grayscale)
+    low, high = cls.edition.quality
     file = io.BytesIO()
     (picture.convert("L") if gray else picture).save(
         file, "JPEG", quality=int(scene.rng.integers(low, high + 1)), subsampling="4:2:0"
@@ -77,15 +89,18 @@ def draw(cls: MiniClass, split: str, index: int) -> Drawn:
     )
 
 
-def rows(split: str, labels: Sequence[int] | None = None) -> Iterator[dict[str, Any]]:
+def rows(
+    split: str, labels: Sequence[int] | None = None, edition: Edition = SECOND
+) -> Iterator[dict[str, Any]]:
     """Yield the rows of a split, sorted by class: the columns of every data set of this package.
 
     Args:
         split: `train` or `test`.
         labels: Only these classes; all if not given.
+        edition: Which data set.
     """
-    count = settings.TRAIN_PER_CLASS if split == "train" else settings.TEST_PER_CLASS
-    known = classes()
+    count = edition.train_per_class if split == "train" else edition.test_per_class
+    known = classes(edition)
     for label in range(len(known)) if labels is None else labels:
         cls = known[label]
         for index in range(count):

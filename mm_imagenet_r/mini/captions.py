@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Final
 
 import numpy as np
 
-from mm_imagenet_r.mini import settings, words
+from mm_imagenet_r.mini import words
 from mm_imagenet_r.mini.grammar import SLOTS, VALUES, MiniClass
 from mm_imagenet_r.mini.renditions import RENDITIONS
 from mm_imagenet_r.mini.scenes import SPLITS, Scene
-
-SHORTEST: Final = 25  # words
-LONGEST: Final = 45
 
 
 def caption(
@@ -22,11 +18,11 @@ def caption(
 ) -> str:
     """Describe a picture in two to four sentences without the name of its class.
 
-    Every part of the object is mentioned with probability `settings.MENTION` if it is in the
-    picture, and then mistaken for another with probability `settings.WRONG`.
+    Every part of the object is mentioned with probability `Edition.mention` if it is in the
+    picture, and then mistaken for another with probability `Edition.wrong`.
     """
     rng = np.random.default_rng(
-        [settings.SEED, 3, int(cls.base), cls.number, SPLITS.index(split), index]
+        [cls.edition.seed, 3, int(cls.base), cls.number, SPLITS.index(split), index]
     )
     seen = _seen(rng, cls, scene)
     coloured = RENDITIONS[style].coloured and not gray
@@ -43,7 +39,7 @@ def caption(
     ground = "gray" if gray else scene.backdrop_colour
     fields["backdrop"] = _pick(rng, words.BACKDROPS[backdrop]).format(ground=ground)
     sentences = [_pick(rng, words.OPENERS) + "."]
-    parts = [_pick(rng, words.PARTS[value]) for value in seen.values()]
+    parts = [_part(rng, cls, slot, value) for slot, value in seen.items()]
     rng.shuffle(parts)
     if parts:
         fields["parts"] = _listing(parts)
@@ -52,11 +48,12 @@ def caption(
     extra = [_pick(rng, words.GROUNDS), others, _pick(rng, words.FILLERS)]
     if coloured:
         extra.insert(0, _pick(rng, words.COLOURING))
+    shortest, longest = cls.edition.words
     keep = len(sentences)
     for k in rng.permutation(len(extra)).tolist():
         text = _finish(sentences, fields)
         longer = _finish([*sentences, extra[k]], fields)
-        if _length(longer) > LONGEST or (_length(text) >= SHORTEST and rng.random() < 0.6):
+        if _length(longer) > longest or (_length(text) >= shortest and rng.random() < 0.6):
             continue
         sentences.insert(int(rng.integers(keep, len(sentences) + 1)), extra[k])
     return _finish(sentences, fields)
@@ -67,9 +64,19 @@ def _seen(rng: np.random.Generator, cls: MiniClass, scene: Scene) -> dict[str, s
     seen = {}
     for slot, value in zip(SLOTS, cls.parts, strict=True):
         mention, wrong, other = rng.random(), rng.random(), int(rng.integers(len(VALUES[slot])))
-        if mention < settings.MENTION and slot != scene.missing:
-            seen[slot] = VALUES[slot][other] if wrong < settings.WRONG else value
+        if mention < cls.edition.mention and slot != scene.missing:
+            seen[slot] = VALUES[slot][other] if wrong < cls.edition.wrong else value
     return seen
+
+
+def _part(rng: np.random.Generator, cls: MiniClass, slot: str, value: str) -> str:
+    """Name a part and perhaps, if it is the special one of its class, its quality."""
+    named = _pick(rng, words.PARTS[value])
+    if cls.special is None or (slot, value) != (cls.special[0], cls.parts[SLOTS.index(slot)]):
+        return named
+    if rng.random() >= cls.edition.special:
+        return named
+    return re.sub(r"^(an? |two |three |)", rf"\1{cls.special[1]} ", named)
 
 
 def _looks(rng: np.random.Generator, cls: MiniClass, body: str | None) -> str:

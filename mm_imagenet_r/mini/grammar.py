@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from mm_imagenet_r.mini import settings
+from mm_imagenet_r.mini.settings import SECOND, Edition
 
 BODIES: Final = (
     "round",
@@ -64,6 +64,28 @@ SLOTS: Final = ("body", "top", "base", "side", "mark")
 VALUES: Final = {"body": BODIES, "top": TOPS, "base": BASES, "side": SIDES, "mark": MARKS}
 NUM_PROPORTIONS: Final = 12
 
+#: Backgrounds that a class may be at home before.
+HOMES: Final = ("meadow", "clouds", "night", "water", "sand", "room", "bricks", "wood")
+#: Qualities of a part that captions tell and pictures do not show.
+QUALITIES: Final = (
+    "brass",
+    "braided",
+    "cracked",
+    "crystal",
+    "feathery",
+    "frosted",
+    "furry",
+    "glowing",
+    "knitted",
+    "leather",
+    "marble",
+    "mossy",
+    "rusty",
+    "scaly",
+    "silken",
+    "woolen",
+)
+
 _SYLLABLES: Final = tuple(
     table.split(" ")
     for table in (
@@ -87,6 +109,9 @@ class MiniClass:
         number: Position among the classes of its kind.
         parts: One value for each of `SLOTS`; base classes share no combination with the others.
         proportions: Numbers from 0 to 1, read by `shapes.figure`.
+        edition: The edition it belongs to.
+        home: The background it is often seen before; "" if any.
+        special: (slot, quality) of the part that has one; no other class of its kind has the same.
     """
 
     wnid: str
@@ -95,32 +120,37 @@ class MiniClass:
     number: int
     parts: Parts
     proportions: tuple[float, ...]
+    edition: Edition
+    home: str
+    special: tuple[str, str] | None
 
 
-def classes() -> list[MiniClass]:
+def classes(edition: Edition = SECOND) -> list[MiniClass]:
     """Return the classes of the data set, in order of their identifiers.
 
-    >>> len(classes()), classes()[0].wnid, classes()[0].name
+    >>> from mm_imagenet_r.mini.settings import FIRST
+    >>> len(classes(FIRST)), classes(FIRST)[0].wnid, classes(FIRST)[0].name
     (40, 'm00000000', 'trarbon')
     """
-    return list(_all_classes()[: settings.NUM_CLASSES])
+    return list(_all_classes(edition)[: edition.num_classes])
 
 
-def base_classes() -> list[MiniClass]:
+def base_classes(edition: Edition = SECOND) -> list[MiniClass]:
     """Return the classes that only a backbone is pretrained on, in order of their identifiers."""
-    return list(_all_classes()[settings.NUM_CLASSES :])
+    return list(_all_classes(edition)[edition.num_classes :])
 
 
 @cache
-def _all_classes() -> tuple[MiniClass, ...]:
-    rng = np.random.default_rng([settings.SEED, 0])
+def _all_classes(edition: Edition) -> tuple[MiniClass, ...]:
+    rng = np.random.default_rng([edition.seed, 0])
     taken: set[Parts] = set()  # anchors and changed siblings: no two are equal, whatever their kind
-    names = _names(settings.NUM_CLASSES + settings.NUM_BASE_CLASSES)
+    names = _names(edition, edition.num_classes + edition.num_base_classes)
     found: list[MiniClass] = []
-    for base, count in ((False, settings.NUM_CLASSES), (True, settings.NUM_BASE_CLASSES)):
+    for base, count in ((False, edition.num_classes), (True, edition.num_base_classes)):
         kind: list[tuple[Parts, tuple[float, ...]]] = []
         while len(kind) < count:
-            kind += _family(rng, taken)
+            kind += _family(rng, taken, edition)
+        homes, specials = _hints(edition, base, count)
         found += [
             MiniClass(
                 wnid=f"{'b' if base else 'm'}{number:08d}",
@@ -129,6 +159,9 @@ def _all_classes() -> tuple[MiniClass, ...]:
                 number=number,
                 parts=kind[place][0],
                 proportions=kind[place][1],
+                edition=edition,
+                home=homes[number],
+                special=specials[number],
             )
             # Shuffled, so that siblings do not stand side by side in the natural order.
             for number, place in enumerate(rng.permutation(count).tolist())
@@ -136,14 +169,32 @@ def _all_classes() -> tuple[MiniClass, ...]:
     return tuple(found)
 
 
-def _family(rng: np.random.Generator, taken: set[Parts]) -> list[tuple[Parts, tuple[float, ...]]]:
-    """Return an anchor and its siblings (see `settings.SIBLING_CHANGES`)."""
+def _hints(
+    edition: Edition, base: bool, count: int
+) -> tuple[list[str], list[tuple[str, str] | None]]:
+    """Choose a home and a special part for so many classes, or none."""
+    rng = np.random.default_rng([edition.seed, 4, int(base)])
+    pairs = [(slot, quality) for slot in SLOTS[1:] for quality in QUALITIES]
+    order = rng.permutation(len(pairs)).tolist()
+    homes = [
+        HOMES[int(k)] if h < edition.homes else ""
+        for k, h in zip(rng.integers(len(HOMES), size=count), rng.random(count), strict=True)
+    ]
+    specials = [pairs[order[k % len(pairs)]] if h < edition.specials else None
+                for k, h in enumerate(rng.random(count).tolist())]  # fmt: skip
+    return homes, specials
+
+
+def _family(
+    rng: np.random.Generator, taken: set[Parts], edition: Edition
+) -> list[tuple[Parts, tuple[float, ...]]]:
+    """Return an anchor and its siblings (see `Edition.sibling_changes`)."""
     anchor = _free(rng, taken, None, len(SLOTS))
     proportions = rng.random(NUM_PROPORTIONS)
     family = [(anchor, proportions)]
-    for changes in settings.SIBLING_CHANGES:
+    for changes in edition.sibling_changes:
         parts = _free(rng, taken, anchor, changes) if changes else anchor
-        step = settings.PROPORTION_STEP if changes == 0 else 0.25 * rng.random(NUM_PROPORTIONS)
+        step = edition.proportion_step if changes == 0 else 0.25 * rng.random(NUM_PROPORTIONS)
         family.append((parts, (proportions + step) % 1.0))
     return [(parts, tuple(values.round(4).tolist())) for parts, values in family]
 
@@ -162,9 +213,9 @@ def _free(rng: np.random.Generator, taken: set[Parts], start: Parts | None, chan
             return found
 
 
-def _names(count: int) -> list[str]:
+def _names(edition: Edition, count: int) -> list[str]:
     """Invent words of two syllables that no caption holds."""
-    rng = np.random.default_rng([settings.SEED, 1])
+    rng = np.random.default_rng([edition.seed, 1])
     found: dict[str, None] = {}
     while len(found) < count:
         onset, middle, end = (str(rng.choice(table)) for table in _SYLLABLES)

@@ -305,12 +305,14 @@ RENDITIONS: Final[dict[str, Rendition]] = {
 
 def render(scene: Scene, style: str) -> tuple[Image.Image, str]:
     """Paint a scene; return the picture and the name of its background."""
-    rendition, rng = RENDITIONS[style], scene.rng
+    rendition, rng, edition = RENDITIONS[style], scene.rng, scene.edition
     name = rendition.backdrops[int(rng.integers(len(rendition.backdrops)))]
+    if scene.home and len(rendition.backdrops) > 1 and rng.random() < edition.at_home:
+        name = scene.home
     w, h = scene.width, scene.height
     painter = BACKDROPS.get(name, BACKDROPS["plain"])
     ground = painter(rng, w, h, *scene.backdrop)
     picture = rendition.paint(scene, ground)
     if style != "videogame":
-        picture = picture + rng.uniform(1.5, 6) * noise(rng, 1, w, h)
+        picture = picture + rng.uniform(*edition.grain) * noise(rng, 1, w, h)
     return Image.fromarray(np.clip(picture, 0, 255).astype(np.uint8)), name

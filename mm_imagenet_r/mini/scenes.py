@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from mm_imagenet_r.mini import settings
 from mm_imagenet_r.mini.figures import Figure, figure
 from mm_imagenet_r.mini.grammar import SLOTS, MiniClass
-from mm_imagenet_r.mini.shapes import LIGHT, Points, ellipse, star
+from mm_imagenet_r.mini.settings import Edition
+from mm_imagenet_r.mini.shapes import LIGHT, RADIUS, Points, ellipse, star
 from mm_imagenet_r.mini.textures import COLOURS, Colour, polygons
 
 OVERSAMPLING: Final = 2  # polygons are drawn at twice the size, then averaged
@@ -39,6 +39,8 @@ class Scene:
         num_distractors: How many of them.
         missing: The part which this picture does not show.
         parts: Which part is seen where: 1 + its index in `SLOTS`, 0 for none, (height, width).
+        home: The background that the class is often seen before; "" if any.
+        edition: The edition it belongs to.
         rng: Generator for everything that the rendition leaves to chance.
     """
 
@@ -55,17 +57,20 @@ class Scene:
     num_distractors: int
     missing: str | None
     parts: NDArray[np.uint8]
+    home: str
+    edition: Edition
     rng: np.random.Generator
 
 
 def compose(cls: MiniClass, split: str, index: int) -> Scene:
     """Decide everything about picture `index` of a class but how it is painted."""
-    key = [settings.SEED, 2, int(cls.base), cls.number, SPLITS.index(split), index]
+    edition = cls.edition
+    key = [edition.seed, 2, int(cls.base), cls.number, SPLITS.index(split), index]
     rng = np.random.default_rng(key)
     fig = figure(cls)
-    width, height = settings.SIZES[int(rng.integers(len(settings.SIZES)))]
-    missing = int(rng.integers(1, len(SLOTS))) if rng.random() < settings.MISSING else None
-    points = _place(rng, _pose(rng, fig), fig.area, width, height) * OVERSAMPLING
+    width, height = edition.sizes[int(rng.integers(len(edition.sizes)))]
+    missing = int(rng.integers(1, len(SLOTS))) if rng.random() < edition.missing else None
+    points = _place(rng, _pose(rng, fig, edition), fig.area, width, height, edition) * OVERSAMPLING
 
     starts = (0, *fig.ends[:-1])
     shown = [k for k in range(len(fig.ends)) if fig.slots[k] != missing]
@@ -75,7 +80,7 @@ def compose(cls: MiniClass, split: str, index: int) -> Scene:
     solid = np.asarray(polygons(big, shapes))
 
     distractor = DISTRACTORS[int(rng.integers(len(DISTRACTORS)))]
-    low, high = settings.DISTRACTORS
+    low, high = edition.distractors
     count = int(rng.integers(low, high + 1))
     behind: list[list[float]] = []
     for _ in range(count):
@@ -84,7 +89,7 @@ def compose(cls: MiniClass, split: str, index: int) -> Scene:
         free = spots[int(taken.argmin())].tolist()
         behind.append(_distractor(rng, distractor, free, min(big)))
     front: list[list[float]] = []
-    if rng.random() < settings.OCCLUDED:
+    if rng.random() < edition.occluded:
         corner = points[int(rng.integers(len(points)))]
         front.append(_distractor(rng, distractor, corner.tolist(), min(big)))
 
@@ -104,6 +109,8 @@ def compose(cls: MiniClass, split: str, index: int) -> Scene:
         num_distractors=count + len(front),
         missing=None if missing is None else SLOTS[missing],
         parts=_parts((width, height), shapes, [1 + fig.slots[k] for k in shown], front),
+        home=cls.home,
+        edition=edition,
         rng=rng,
     )
 
@@ -119,11 +126,11 @@ def _parts(
     return np.asarray(image)
 
 
-def _pose(rng: np.random.Generator, fig: Figure) -> Points:
+def _pose(rng: np.random.Generator, fig: Figure, edition: Edition) -> Points:
     """Vary the parts' sizes and angles, bend the outline, then turn the whole."""
     n = len(SLOTS)
-    scale = np.exp(settings.PART_SCALE * rng.standard_normal(n))
-    turn = np.radians(settings.PART_TURN) * rng.standard_normal(n)
+    scale = np.exp(edition.part_scale * rng.standard_normal(n))
+    turn = np.radians(edition.part_turn) * rng.standard_normal(n)
     scale[0], turn[0] = 1.0, 0.0  # the body stays, or its parts would come off
     c, s = scale * np.cos(turn), scale * np.sin(turn)
     slot = fig.point_slots
@@ -133,12 +140,12 @@ def _pose(rng: np.random.Generator, fig: Figure) -> Points:
         axis=1,
     )
     bend = rng.uniform(0.9, 2.2, (2, 2)) * rng.choice([-1, 1], (2, 2))
-    points = points + settings.WOBBLE * settings.BODY * np.sin(points @ bend + rng.uniform(0, 6, 2))
+    points = points + edition.wobble * RADIUS * np.sin(points @ bend + rng.uniform(0, 6, 2))
 
-    stretch = np.exp(0.5 * settings.ANISOTROPY * rng.standard_normal())
-    angle = np.radians(rng.uniform(-settings.ROTATION, settings.ROTATION))
+    stretch = np.exp(0.5 * edition.anisotropy * rng.standard_normal())
+    angle = np.radians(rng.uniform(-edition.rotation, edition.rotation))
     mirror = rng.choice([-1, 1])
-    lean = settings.SHEAR * rng.standard_normal()
+    lean = edition.shear * rng.standard_normal()
     c, s = np.cos(angle), np.sin(angle)
     shape = np.array([[mirror * stretch, lean], [0, 1 / stretch]])
     found: Points = points @ (np.array([[c, -s], [s, c]]) @ shape).T
@@ -146,16 +153,18 @@ def _pose(rng: np.random.Generator, fig: Figure) -> Points:
 
 
 def _place(
-    rng: np.random.Generator, points: Points, area: float, width: int, height: int
+    rng: np.random.Generator, points: Points, area: float, width: int, height: int, edition: Edition
 ) -> Points:
     """Scale to the wanted share of the picture and put it at a random place in it."""
     low, high = points.min(axis=0), points.max(axis=0)
     extent = high - low
     canvas = np.array([width, height])
-    scale = np.sqrt(rng.uniform(*settings.AREA) * width * height / area)
-    scale = min(scale, float((settings.ROOM * canvas / extent).min()))
+    scale = np.sqrt(rng.uniform(*edition.area) * width * height / area)
+    scale = min(scale, float((edition.room * canvas / extent).min()))
     free = canvas - scale * extent
-    found: Points = (points - low) * scale + free * rng.uniform(0.04, 0.96, 2)
+    found: Points = (points - low) * scale + free * rng.uniform(
+        edition.margin, 1 - edition.margin, 2
+    )
     return found
 
 

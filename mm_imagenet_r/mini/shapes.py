@@ -9,12 +9,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mm_imagenet_r.mini import settings
-
 Points = NDArray[np.float64]  # (n, 2): x, y
 
 BODY, LIMB, ACCENT, DARK, LIGHT = range(5)  # tones; a palette gives each a colour
 
+RADIUS: Final = 1.35  # of a body, where a typical ear, leg or tail is .7 long
 TAU: Final = 2 * np.pi
 
 
@@ -39,8 +38,8 @@ class Frame:
         ratio = float(np.exp((proportions[0] - 0.5) * 0.62))  # width over height, .73 to 1.36
         if body == "oval":
             ratio *= 1.5
-        points = settings.BODY * points * (ratio**0.5, ratio**-0.5)
-        points[:, 0] *= 1 + (proportions[10] - 0.5) * 0.36 * points[:, 1] / settings.BODY
+        points = RADIUS * points * (ratio**0.5, ratio**-0.5)
+        points[:, 0] *= 1 + (proportions[10] - 0.5) * 0.36 * points[:, 1] / RADIUS
         return cls(body, points, proportions)
 
     def span(self, axis: int, at: float) -> tuple[float, float]:

@@ -10,8 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
-from mm_imagenet_r.mini import settings
-
 Pixels = NDArray[np.floating[Any]]
 Colour = tuple[int, int, int]
 
@@ -34,12 +32,13 @@ COLOURS: Final[dict[str, Colour]] = {
 }
 
 _BANK: Final = 160  # side of the stored noise, larger than any picture
+_SEED: Final = 20241212
 
 
 @cache
 def _noise(scale: int) -> Pixels:
     """Return smooth noise with a mean of 0, a deviation of 1 and blotches of `scale` pixels."""
-    rng = np.random.default_rng([settings.SEED, 9, scale])
+    rng = np.random.default_rng([_SEED, 9, scale])
     side = max(_BANK // scale, 4)
     small = rng.standard_normal((side, side)).astype(np.float32)
     big = np.asarray(Image.fromarray(small).resize((_BANK, _BANK), Image.Resampling.BICUBIC))

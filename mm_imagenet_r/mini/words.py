@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from mm_imagenet_r.mini.grammar import QUALITIES
+from mm_imagenet_r.mini.settings import SECOND, Edition
 from mm_imagenet_r.mini.textures import COLOURS
 
 STYLES: Final[dict[str, tuple[str, ...]]] = {
@@ -167,8 +169,8 @@ def tokens(text: str) -> list[str]:
     return re.findall(r"[a-z0-9]+|[^\w\s]", text.lower())
 
 
-def vocabulary() -> list[str]:
-    """Return every word and punctuation mark that a caption of this data set can hold, sorted."""
+def vocabulary(edition: Edition = SECOND) -> list[str]:
+    """Return every word and punctuation mark that a caption of an edition can hold, sorted."""
     texts: list[str] = ["and", "an", "with", *COLOURS, *NOUNS, *MOODS, *GRAY_MOODS, *VAGUE, *MANY]
     for table in (STYLES, BODIES, PARTS, PROPORTIONS, BACKDROPS, COUNTS):
         texts += [text for options in table.values() for text in options]
@@ -176,5 +178,6 @@ def vocabulary() -> list[str]:
         texts += group
     texts += ["circles squares triangles stars sticks flowers"]
     texts += ["circle square triangle star stick flower"]
+    texts += QUALITIES if edition.specials else ()
     found = {token for text in texts for token in tokens(re.sub(r"\{\w+\}", " ", text))}
     return sorted(found)

@@ -11,16 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from baselines.codecs import (
-    QUALITIES,
-    available,
-    choose,
-    decode_patches,
-    decode_words,
-    encode_patches,
-    encode_words,
-    psnr,
-)
+from baselines.codecs import choose, decode_patches, decode_words, encode_patches, encode_words
+from baselines.pictures import QUALITIES, available, psnr
 from baselines.pixels import from_pixels
 from baselines.views import View
 from mm_imagenet_r.errors import UserError
@@ -268,5 +260,5 @@ def test_choice_reaches_the_fidelity_with_fewest_bytes(
     assert choose(views, ["raw"], 99.0) == ("raw", 100)
     with pytest.raises(UserError, match=r"none of the codecs jpeg reaches 99.0 dB"):
         choose(views, ["jpeg"], 99.0)
-    with pytest.raises(ValueError, match="at least one view"):
+    with pytest.raises(ValueError, match="at least one picture"):
         choose([], ["raw"], 30.0)

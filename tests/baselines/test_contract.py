@@ -107,7 +107,8 @@ def test_no_memory_and_a_single_phase(
 def test_what_a_method_says_of_itself(name: str) -> None:
     kind = find(name)[0]
     assert kind.kind in ("replay", "memory-free", "bound")
-    assert kind.unused <= {"tuning", "learning_rate", "weight_decay"}
+    assert kind.unused <= {"tuning", "epochs", "steps", "learning_rate", "weight_decay"}
+    assert ("epochs" in kind.unused) == ("steps" in kind.unused)  # one is the other's measure
     assert kind.recipe.keys() <= {"tuning", "learning_rate", "weight_decay"}
     assert kind.about.keys() <= {"name", "paper", "authors", "link", "licence"}
     assert kind.Settings()  # has defaults

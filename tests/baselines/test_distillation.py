@@ -32,13 +32,13 @@ def test_loss_is_cross_entropy_and_distillation_by_the_former_model(
     batch = method.collate(list(samples.of_classes([0, 3])[:4]), None)
     method.begin_phase(phases[0], ListMemory())
     assert method.teacher is None
-    before = method.predict(batch).detach()
+    before = method.model(batch.views).detach()
     method.begin_phase(phases[1], ListMemory())
     with torch.no_grad():
         for parameter in method.model.parameters():
             if parameter.requires_grad:
                 parameter.mul_(1.1)
-    scores = method.predict(batch)
+    scores = method.model(batch.views)
     wanted = F.cross_entropy(scores, batch.labels)
     wanted = wanted + 0.7 * distillation(scores[:, :2], before, 3.0)
     torch.testing.assert_close(method.loss(batch), wanted)

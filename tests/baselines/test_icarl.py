@@ -1,4 +1,4 @@
-"""iCaRL: its losses and means by hand, and what it predicts from."""
+"""iCaRL: its losses by hand, and what it predicts from."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from memories import ListMemory
 
 from baselines import selection
-from baselines.icarl import ICaRL, ICaRLSettings, class_mean, icarl_bce, nearest_mean
+from baselines.icarl import ICaRL, ICaRLSettings, icarl_bce
 from benchmark.data import Samples
 from benchmark.find_method import make_settings
 from benchmark.method import PhaseData
@@ -35,14 +35,6 @@ def test_sigmoid_loss_by_hand(build: Build) -> None:
     assert float(loss) == pytest.approx(0.640903, abs=1e-6)
     assert float(3 * loss) == pytest.approx(1.922709, abs=1e-5)
     assert torch.equal(build(ICaRL, loss="bce").loss_of(NEW, LABELS, OLD), loss)
-
-
-def test_nearest_mean_by_hand() -> None:
-    mean = class_mean(np.array([[1.0, 1], [2, 1]]))
-    np.testing.assert_allclose(mean, [0.811242, 0.584710], atol=1e-6)
-    means = torch.tensor([mean.tolist(), [-0.447214, 0.894427]])
-    scores = nearest_mean(torch.tensor([[0.2, 1.0]]), means)
-    torch.testing.assert_close(scores, torch.tensor([[-0.535093, -0.421296]]), atol=1e-5, rtol=0)
 
 
 def after_two_phases(build: Build, phases: list[PhaseData], memory: ListMemory) -> Any:
@@ -88,27 +80,9 @@ def test_means_are_those_of_the_exemplars_alone(
     torch.testing.assert_close(scores["linear"], method.model(batch.views))
 
 
-def test_a_class_without_exemplars_is_never_chosen(build: Build, phases: list[PhaseData]) -> None:
-    memory = ListMemory(5000)
-    method = after_two_phases(build, phases, memory)
-    memory.keep(2, [])
-    method.begin_test(4, memory)
-    scores = method.predict(method.collate(list(phases[1].train), None))["nme"]
-    assert torch.isfinite(scores).all()
-    assert (scores[:, 2] < scores[:, [0, 1, 3]].min(1).values).all()
-
-
-def test_no_memory_at_all(
-    build: Build, phases: list[PhaseData], caplog: pytest.LogCaptureFixture
-) -> None:
-    method = after_two_phases(build, phases, ListMemory(0))
-    scores = method.predict(method.collate(list(phases[0].train[:3]), None))
-    assert torch.equal(scores["nme"], scores["linear"])
-    assert "there are no exemplars" in caplog.messages[-1]
-
-
 def test_settings() -> None:
-    assert ICaRLSettings().distillation == 1
+    settings = ICaRLSettings()
+    assert (settings.distillation, settings.classifier, settings.selection) == (1, "nme", "herding")
     with pytest.raises(UserError, match="loss=mse: choose one of ce, bce"):
         make_settings(ICaRL, "", {"loss": "mse"})
     with pytest.raises(UserError, match="distillation is a part of loss=bce"):

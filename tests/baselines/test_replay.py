@@ -106,9 +106,9 @@ def test_the_head_grows_by_counting(make: Make, phases: list[PhaseData]) -> None
     method = make()
     method.begin_phase(phases[0], ListMemory())
     batch = method.collate(list(phases[0].train[:3]), None)
-    assert method.predict(batch).shape == (3, 2)
+    assert method.model(batch.views).shape == (3, 2)
     method.begin_phase(PhaseData(1, range(2, 5), 5, phases[0].train), ListMemory())
-    scores = method.predict(batch)
+    scores = method.model(batch.views)
     assert scores.shape == (3, 5)
     method.loss(batch).backward()
     gradient = method.model.head.weight.grad
@@ -188,7 +188,7 @@ def test_transformers_reads_what_is_saved(make: Make, samples: Samples, tmp_path
         inputs = processor(rgb(sample.image), sample.caption, return_tensors="pt")
         with torch.no_grad():
             pooled = model(**inputs).pooler_output
-            own = method.predict(method.collate([sample], None))
+            own = method.predict(method.collate([sample], None))["linear"]
         theirs = pooled @ head["weight"].T + head["bias"]
         torch.testing.assert_close(theirs, own, atol=1e-4, rtol=1e-4)
     assert all(torch.equal(value, before[name]) for name, value in method.state().items())

@@ -16,30 +16,35 @@ from baselines.views import Preprocessor, View, collate
 from baselines.vilt import Vilt
 from mm_imagenet_r import mini
 
-FOLDER = Path(backbone_path("tiny"))
+BACKBONES = {"tiny-1": mini.FIRST, "tiny": mini.SECOND}
+each = pytest.mark.parametrize("name", BACKBONES)
 
 
-@pytest.fixture(scope="module")
-def seen() -> tuple[list[View], list[mini.Drawn]]:
-    drawn = [mini.draw(c, "test", i) for c in mini.classes() for i in range(4)]
-    preprocessor = Preprocessor.from_pretrained("tiny")
+def seen(name: str) -> tuple[list[View], list[mini.Drawn]]:
+    """A few pictures of each class of the data set that a backbone is for."""
+    drawn = [mini.draw(c, "test", i) for c in mini.classes(BACKBONES[name]) for i in range(4)]
+    preprocessor = Preprocessor.from_pretrained(name)
     return [preprocessor.view(one.image, one.caption) for one in drawn], drawn
 
 
-def test_plain_transformers_load_it() -> None:
-    model = ViltModel.from_pretrained(FOLDER)
-    images = ViltImageProcessorPil.from_pretrained(FOLDER)
-    tokenizer = ViltProcessor.from_pretrained(FOLDER).tokenizer
-    assert model.config.max_position_embeddings >= 64
+@each
+def test_plain_transformers_load_it(name: str) -> None:
+    folder = Path(backbone_path(name))
+    model = ViltModel.from_pretrained(folder)
+    images = ViltImageProcessorPil.from_pretrained(folder)
+    tokenizer = ViltProcessor.from_pretrained(folder).tokenizer
     assert images.size_divisor == model.config.patch_size
-    assert sum(f.stat().st_size for f in FOLDER.iterdir()) < 5e6
-    for word in mini.vocabulary():
+    assert sum(f.stat().st_size for f in folder.iterdir()) < 3e6
+    for word in mini.vocabulary(BACKBONES[name]):
         assert tokenizer.unk_token_id not in tokenizer(word)["input_ids"], word
+    captions = [one.caption for one in seen(name)[1]]
+    assert Preprocessor.from_pretrained(name).count_cut(captions) == 0
 
 
-def test_class_token_attends_to_the_object(seen: tuple[list[View], list[mini.Drawn]]) -> None:
-    views, drawn = seen
-    model = Vilt.from_pretrained("tiny")
+@each
+def test_class_token_attends_to_the_object(name: str) -> None:
+    views, drawn = seen(name)
+    model = Vilt.from_pretrained(name)
     batch = collate(views)
     with torch.no_grad():
         scores = quality.patch_scores_of(model(batch, attentions=True), batch, "mean")
@@ -49,19 +54,43 @@ def test_class_token_attends_to_the_object(seen: tuple[list[View], list[mini.Dra
     assert on_object > 1.3 * chance
 
 
-def test_every_pretraining_view_keeps_what_it_is_read_from(
-    seen: tuple[list[View], list[mini.Drawn]],
-) -> None:
+def test_a_task_shows_one_modality_or_both_and_asks_for_masked_words() -> None:
     rng = np.random.default_rng(0)
-    for view in seen[0][:40]:
-        part, kept = pretrain.subset(view, pretrain.Recipe(), rng)
-        assert part.words[0] == view.words[0]
+    recipe, mask_id = pretrain.Recipe(), 4
+    alone, asked_of = {"picture": 0, "caption": 0, "both": 0}, []
+    views = seen("tiny")[0]
+    for view in views:
+        part, kept, asked = pretrain.task(view, recipe, mask_id, rng)
+        assert kept.all() or not kept.any()  # no patch is left out on its own
         assert len(part.patches) == kept.sum()
+        assert len(part.words) in (2, len(view.words))
+        hidden = part.words == mask_id
+        assert (hidden == (asked >= 0)).all()
+        assert not hidden[[0, -1]].any()
+        if len(part.words) > 2:
+            assert (np.where(hidden, asked, part.words) == view.words).all()
+            asked_of.append(hidden[1:-1].mean())
+        kinds = {(True, True): "both", (True, False): "picture", (False, True): "caption"}
+        alone[kinds[len(part.patches) > 0, len(part.words) > 2]] += 1
+    assert min(alone.values()) > 0.5 * recipe.text_only * len(views)
+    assert abs(np.mean(asked_of) - recipe.mask_words) < 0.05
+
+
+def test_patches_left_out_are_known_and_labels_say_where_a_part_is() -> None:
+    rng = np.random.default_rng(0)
+    views, drawn = seen("tiny")
+    for view, one in zip(views[:40], drawn, strict=False):
+        part, kept, _ = pretrain.task(view, pretrain.Recipe(drop_patches=1.0), 4, rng)
+        assert (part.patches == view.patches[kept]).all()
+        labels = pretrain.seen_parts(one.parts, view, [0, 1, 2, 3, 4])
+        for slot, column in enumerate((0, 15, 26, 35, 44)):
+            covered = quality.coverage(one.parts == slot + 1, view)
+            assert (labels[:, column] == (covered > 0.1)).all()
 
 
 def test_pretraining_writes_a_loadable_folder(tmp_path: Path) -> None:
     recipe = pretrain.Recipe(
-        hidden_size=16, layers=1, heads=2, images_per_class=1, epochs=1, batch_size=32
+        hidden_size=16, layers=1, heads=2, images_per_class=1, held_out=1, epochs=1, batch_size=32
     )
     score = pretrain.pretrain(recipe, tmp_path, "cpu", workers=1)
     assert 0 <= score <= 1

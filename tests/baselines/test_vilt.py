@@ -11,7 +11,7 @@ import torch
 from transformers import BertConfig, ViltForMaskedLM, ViltForTokenClassification, ViltModel
 
 from baselines import blocks
-from baselines.backbone import TINY, backbone_path
+from baselines.backbone import EMBEDDED, backbone_path
 from baselines.pixels import to_pixels
 from baselines.vilt import Preprocessor, View, Vilt, collate
 from mm_imagenet_r.errors import UserError
@@ -295,9 +295,9 @@ def test_names_of_backbones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         backbone_path(tmp_path / "absent")
     with pytest.raises(UserError, match=r"holds no config\.json"):
         backbone_path(str(tmp_path))
-    if (TINY / "config.json").exists():
-        assert backbone_path("tiny") == str(TINY)
-    monkeypatch.setattr("baselines.backbone.TINY", tmp_path)
+    for name, folder in EMBEDDED.items():
+        assert backbone_path(name) == str(folder)
+    monkeypatch.setitem(EMBEDDED, "tiny", tmp_path)
     with pytest.raises(UserError, match="the embedded backbone is missing"):
         backbone_path("tiny")
 

@@ -43,6 +43,8 @@ def make_run(
     names: list[str] | None = None,
     complete: bool = True,
     others: tuple[str, ...] = (),
+    class_order_seed: int = 1993,
+    epochs: int = 10,
 ) -> Result:
     """Write a consistent run: the better it remembers, the more exemplars a class it kept.
 
@@ -50,11 +52,14 @@ def make_run(
         share: Cost of an exemplar in untouched samples; the memory holds memory / share of them.
         skill: Added to the chance of a right prediction.
         others: Names of further classifiers, which guess at random.
+        class_order_seed: Of the order; a class has the same name and the same files in each.
     """
-    random = np.random.default_rng([seed, len(method), round(memory * 100)])
+    drawn = [seed, len(method), round(memory * 100)]
+    random = np.random.default_rng(drawn + ([class_order_seed] if class_order_seed != 1993 else []))
     classes, starts = sum(sizes), [0, *itertools.accumulate(sizes)]
     ease = random.uniform(0.75, 1.0, classes)
-    names = names or [f"m{c * 37 % 1000:08d}" for c in range(classes)]
+    order, first = class_order(classes, class_order_seed), class_order(classes, 1993)
+    names = names or [f"m{first.index(c) * 37 % 1000:08d}" for c in order]
     kept = int(memory / share) if memory else 0
     predictions: list[records.Prediction] = []
     stored: list[records.Stored] = []
@@ -105,14 +110,14 @@ def make_run(
             [a for a, _ in right], [b for _, b in right], phase_of.tolist(), t + 1
         )
         samples = starts[t + 1] * 50 if joint else size * 50 + before
-        steps = 10 * math.ceil(samples / 32)
+        steps = epochs * math.ceil(size * 50 / 32)
         phases.append(
             PhaseResult(
                 index=t,
                 classes=new,
                 train=size * 50,
                 test=size * test,
-                stages=[{"name": "train", "items": samples, "epochs": 10, "steps": steps}],
+                stages=[{"name": "train", "items": samples, "steps": steps}],
                 loss=[[step, 2.0 / step] for step in range(1, steps + 1, 5)],
                 resumed=0,
                 seconds={
@@ -153,10 +158,12 @@ def make_run(
         base_classes=sizes[0] if len(sizes) > 1 else None,
         memory=f"{memory:g}",
         currency=currency,
+        epochs=epochs,
         dataset="shapes",
         backbone="some/vilt",
+        class_order_seed=class_order_seed,
     )
-    recipe = {"tuning": "ssf", "epochs": 10, "learning_rate": 0.01, "weight_decay": 0.01}
+    recipe = {"tuning": "ssf", "learning_rate": 0.01, "weight_decay": 0.01}
     order = class_order(classes, asked.class_order_seed)
     folder.mkdir(parents=True, exist_ok=True)
     files = {

@@ -16,6 +16,7 @@ import pytest
 from running import Call, fail_in_phase, folders, outcome
 
 from benchmark import results
+from benchmark.results.schema import SCHEMA_VERSION
 from benchmark.run_folder import RunFolder
 from mm_imagenet_r import files
 
@@ -279,8 +280,8 @@ def test_a_result_of_a_newer_version(tmp_path: Path, call: Call) -> None:
     assert call()[0] == 0
     path = folders(tmp_path)[0] / results.RESULT
     value = json.loads(path.read_text())
-    path.write_text(json.dumps(value | {"schema_version": 3}))
-    refused(call(), "has schema version 3", "install a newer version of it")
+    path.write_text(json.dumps(value | {"schema_version": SCHEMA_VERSION + 1}))
+    refused(call(), f"has schema version {SCHEMA_VERSION + 1}", "install a newer version of it")
     path.write_text(json.dumps(value))
     assert call()[0] == 0
 

@@ -16,7 +16,7 @@ from benchmark.cells import cells, reference_run
 from benchmark.config import NAMED, RunConfig
 from benchmark.data import named
 from benchmark.options import from_mapping, parse, parser, read_file
-from benchmark.results.schema import Result
+from benchmark.results.schema import SCHEMA_VERSION, Result
 from mm_imagenet_r import imagenet_r
 from mm_imagenet_r.errors import UserError
 
@@ -63,14 +63,14 @@ def test_options_override_the_file_which_overrides_defaults(tmp_path: Path) -> N
 
 def test_a_result_is_a_configuration(tmp_path: Path, synthetic_run: Callable[..., Result]) -> None:
     asked = RunConfig(method=("replay",), epochs=3, overwrite=True)
-    synthetic_run(tmp_path, config={**asked.identity(), "epochs": 3})
+    synthetic_run(tmp_path, config=asked.identity())
     config = given(f"--config {tmp_path / 'result.json'}")
     assert config == RunConfig(method=("replay",), epochs=3)
     text = (tmp_path / "result.json").read_text()
     (tmp_path / "new.json").write_text(
-        text.replace('"schema_version": 2', '"schema_version": 3', 1)
+        text.replace(f'"schema_version": {SCHEMA_VERSION}', '"schema_version": 99', 1)
     )
-    with pytest.raises(UserError, match=r"schema version 3.*newer version"):
+    with pytest.raises(UserError, match=r"schema version 99.*newer version"):
         given(f"--config {tmp_path / 'new.json'}")
 
 
@@ -116,6 +116,9 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         ("--batch-size 0", "--batch-size must be at least 1"),
         ("--micro-batches 0", "--micro-batches must be at least 1"),
         ("--epochs -1", "--epochs must be at least 0"),
+        ("--steps -1", "--steps must be at least 0"),
+        ("--epochs 3 --steps 5", "--epochs 3 and --steps 5: give one of them"),
+        ("--epochs 2 --steps 5", "--epochs 2 and --steps 5: give one of them"),
         ("--workers -1", "--workers must be at least 0"),
         ("--max-text-length 1", "--max-text-length must be at least 2"),
         ("--learning-rate 0", "--learning-rate must be positive"),

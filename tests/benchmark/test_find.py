@@ -58,7 +58,7 @@ def test_captions_of_mini_can_be_replaced(tmp_path: Path) -> None:
     data = open_data("mini", captions=captions)
     assert data.train[0].caption == "something new"
     assert data.captions == "mine.csv"
-    assert "2799 of 2800 images have no caption: empty texts" in data.notes
+    assert "5599 of 5600 images have no caption: empty texts" in data.notes
 
 
 def test_unknown_names_are_told_from_missing_folders(tmp_path: Path) -> None:

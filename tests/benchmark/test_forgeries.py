@@ -1,4 +1,4 @@
-"""A real run of mini in schema 2, forged in every way that a folder can show."""
+"""A real run of mini-1 in the schema of today, forged in every way that a folder can show."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from benchmark.source_hash import method_sha256, method_sources
 
 OLD = Path(__file__).parent.parent / "fixtures" / "schema1" / "mini-2phases-0.5-bytes"
 Make = Callable[..., Result]
+MORE = {"name": "more", "items": 1000, "steps": 1}
 
 
 def sha256(path: Path) -> str:
@@ -28,7 +29,7 @@ def sha256(path: Path) -> str:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    """A finished run of version 724ec82, as today's version writes it."""
+    """A finished run of version 724ec82 as today's version writes it, with the steps of today."""
     from baselines.exemplar_masking import ExemplarMasking
 
     old, folder = OLD / "exemplar_masking" / "seed0-da17521b", tmp_path / "run"
@@ -47,7 +48,8 @@ def run(tmp_path: Path) -> Path:
             "outside_memory": {"bytes": state.stat().st_size, "what": {"head": 15520}},
             "trainable_parameters": 12712,
             "invariance": {"checked": 64, "differing": 0},
-            "loss": [[1, 3.0], [phase["steps"], 1.0]],
+            "stages": [{"name": "train", "items": 1000, "steps": 32}],
+            "loss": [[1, 3.0], [32, 1.0]],
         }
         for phase in loaded["phases"]
     ]
@@ -124,16 +126,22 @@ def cut(value: dict[str, Any]) -> None:
         (rename, "dataset.num_classes is 40, not that of mm_imagenet_r"),
         (rename, "labels not as in mm_imagenet_r"),
         (rename, "split_sha256 is not that of the test part of mm_imagenet_r"),
-        (lambda v: v["dataset"].update(data_sha256="0b" * 32), "data_sha256 is not that of mini"),
-        (lambda v: v["dataset"].update(captions_id="0b" * 32), "captions_id is not that of mini"),
-        (lambda v: v["backbone"].update(sha256="0b" * 32), "backbone.sha256 is not that of tiny"),
+        (lambda v: v["dataset"].update(data_sha256="0b" * 32), "data_sha256 is not that of mini-1"),
+        (lambda v: v["dataset"].update(captions_id="0b" * 32), "captions_id is not that of mini-1"),
+        (lambda v: v["backbone"].update(sha256="0b" * 32), "backbone.sha256 is not that of tiny-1"),
         (lambda v: v["files"].update(state="0b" * 32), "no file in state/ has the hash"),
         (lambda v: v.update(method_sha256="0b" * 32), "method_sha256 is not that of the files in"),
         (lambda v: v["config"].update(evaluate_on="validation"), "that of the validation part"),
-        (lambda v: v["phases"][0]["stages"][0].update(steps=0), "stages[0].steps is 0"),
+        (lambda v: v["phases"][0]["stages"][0].update(steps=0), "loss ends at step 32 of 0"),
+        (lambda v: v["phases"][1]["stages"][0].update(steps=33), "took 33 training steps of 32"),
+        (lambda v: v["phases"][1]["stages"].append(MORE), "took 33 training steps of 32"),
+        (
+            lambda v: v["config"].update(epochs=2, steps=31),
+            "phases[0] took 32 training steps of 31",
+        ),
         (lambda v: v["phases"][1]["outside_memory"].update(bytes=15520), "phase-01.pt has"),
-        (lambda v: v["phases"][0].update(train=999), "phases[0].train is 999, but mini has 1000"),
-        (lambda v: v["class_order"]["names"].reverse(), "class_order.names is not that of mini"),
+        (lambda v: v["phases"][0].update(train=999), "phases[0].train is 999, but mini-1 has 1000"),
+        (lambda v: v["class_order"]["names"].reverse(), "class_order.names is not that of mini-1"),
         (cut, "state/ has"),
     ],
 )
@@ -151,7 +159,7 @@ def test_a_forged_result_is_found(
 
 def test_labels_permuted_among_files_are_found(run: Path) -> None:
     change_predictions(run, lambda row: row._replace(label=row.label ^ 1))
-    assert any("labels not as in mini" in line for line in verify(run))
+    assert any("labels not as in mini-1" in line for line in verify(run))
 
 
 def test_predictions_replaced_by_labels_are_found(run: Path) -> None:
@@ -234,10 +242,11 @@ def test_what_is_known_of_mm_imagenet_r() -> None:
     assert known("elsewhere", "seed42", "test") is None
 
 
-def test_what_is_shipped_of_mini_is_so() -> None:
+@pytest.mark.parametrize("edition", ["mini-1", "mini"])
+def test_what_is_shipped_of_mini_is_so(edition: str) -> None:
     from importlib import resources
 
     from benchmark.data.known import measure
 
     shipped = json.loads(resources.files("benchmark.data").joinpath("known.json").read_text())
-    assert shipped["mini"] == measure("mini"), "run python -m benchmark.data.known"
+    assert shipped[edition] == measure(edition), "run python -m benchmark.data.known"

@@ -17,7 +17,7 @@ INSIDE, OUTSIDE = 15, 5  # how many kills amid a write or removal, and at any ti
 def command(output: Path, data: Path, backbone: Path) -> list[str]:
     settings = ["distillation=1", "codec=jpeg", "quality=60"]
     words = f"--dataset {data} --backbone {backbone} --output {output} --device cpu --phases 3"
-    words += " --epochs 1 --batch-size 24 --micro-batches 1 --growth total --memory 2"
+    words += " --epochs 2 --batch-size 24 --micro-batches 1 --growth total --memory 2"
     return [*words.split(), "--checkpoint-seconds", "0", "--set", *settings]
 
 

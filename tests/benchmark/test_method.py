@@ -165,7 +165,7 @@ def test_a_method_without_settings_takes_none() -> None:
 
 def make_context(**changes: Any) -> MethodContext:
     options: dict[str, Any] = {
-        "num_classes": 3, "num_phases": 2, "backbone": "tiny", "tuning": "ssf",
+        "num_classes": 3, "phase_sizes": (2, 1), "backbone": "tiny", "tuning": "ssf",
         "max_text_length": None, "batch_size": 4, "seed": 0, "device": torch.device("cpu"),
     }  # fmt: skip
     return MethodContext(**options | changes)

@@ -29,14 +29,14 @@ class Slow(Method):
     '''Learns slowly.'''
     Settings = S
     renamed_settings = {"power": "strength"}
-    recipe = {"epochs": 20, "tuning": "full"}
+    recipe = {"weight_decay": 0.1, "tuning": "full"}
     about = {"paper": "A paper", "licence": "MIT"}
 
 class Frozen(Method):
     '''Trains nothing.'''
     kind = "memory-free"
     recipe = {"tuning": "head"}
-    unused = frozenset({"epochs", "learning_rate", "precision"})
+    unused = frozenset({"epochs", "steps", "learning_rate", "precision"})
 
 class Wrong(Method):
     recipe = {"momentum": 0.9}
@@ -64,28 +64,29 @@ def test_what_is_given_comes_before_the_recipe_and_that_before_the_defaults() ->
     class Plain(Method):
         pass
 
-    assert resolve_recipe(RunConfig(), Plain) == Recipe("ssf", 4, 1e-2, 0.01)
-    assert recipe("--method own.py:Slow") == Recipe("full", 20, 1e-3, 0.01)
-    assert recipe("--method own.py:Slow --epochs 3 --tuning head") == Recipe("head", 3, 1e-2, 0.01)
+    assert resolve_recipe(RunConfig(), Plain) == Recipe("ssf", 1e-2, 0.01)
+    assert recipe("--method own.py:Slow") == Recipe("full", 1e-3, 0.1)
+    given = "--method own.py:Slow --weight-decay 0.2 --tuning head"
+    assert recipe(given) == Recipe("head", 1e-2, 0.2)
     given = "--method own.py:Slow --weight-decay 0 --learning-rate 0.5"
-    assert recipe(given) == Recipe("full", 20, 0.5, 0.0)
+    assert recipe(given) == Recipe("full", 0.5, 0.0)
 
 
 @pytest.mark.usefixtures("own")
 def test_the_default_given_is_the_default_left_out() -> None:
     for method, line in (
-        ("own.py:Slow", "--epochs 20 --tuning full --learning-rate 1e-3 --weight-decay .01"),
+        ("own.py:Slow", "--epochs 2 --tuning full --learning-rate 1e-3 --weight-decay .1"),
         ("own.py:Frozen", "--tuning head --weight-decay 0.01"),
     ):
         plain = cell(f"--method {method}")
         assert cell(f"--method {method} {line}") == plain
-        assert (plain.epochs, plain.tuning, plain.learning_rate) == (None, None, None)
-    assert cell("--method own.py:Slow --epochs 4").epochs == 4
+        assert (plain.weight_decay, plain.tuning, plain.learning_rate) == (None, None, None)
+    assert cell("--method own.py:Slow --weight-decay .01").weight_decay == 0.01
 
 
 @pytest.mark.usefixtures("own")
 def test_options_without_effect_are_refused() -> None:
-    for option in ("--epochs 4", "--learning-rate 0.1", "--precision bf16"):
+    for option in ("--epochs 4", "--steps 9", "--learning-rate 0.1", "--precision bf16"):
         name = option.partition(" ")[0]
         with pytest.raises(UserError, match=f"{name} has no effect on own.py:Frozen: leave it out"):
             cell(f"--method own.py:Frozen {option}")
@@ -95,16 +96,18 @@ def test_options_without_effect_are_refused() -> None:
 
 @pytest.mark.usefixtures("own")
 def test_the_reference_run_has_its_own_recipe() -> None:
-    one = cell("--method own.py:Slow --match-exemplars-of own.py:Frozen --epochs 20")
-    assert one.epochs == 20  # not the default of both
-    assert reference_run(one) == cell("--method own.py:Frozen")
+    one = cell("--method own.py:Slow --match-exemplars-of own.py:Frozen --weight-decay .1")
+    assert one.weight_decay == 0.1  # not the default of both
+    assert reference_run(one) == cell("--method own.py:Frozen --weight-decay .1")
+    longer = cell("--method own.py:Slow --match-exemplars-of own.py:Frozen --epochs 20")
+    assert reference_run(longer) == cell("--method own.py:Frozen")  # it is without effect there
     other = cell("--method own.py:Frozen --match-exemplars-of own.py:Slow")
     assert reference_run(other) == cell("--method own.py:Slow")
 
 
 @pytest.mark.usefixtures("own")
 def test_a_recipe_of_other_options_is_refused() -> None:
-    with pytest.raises(UserError, match=r"Wrong.recipe has 'momentum'; it may hold tuning, epochs"):
+    with pytest.raises(UserError, match=r"Wrong.recipe has 'momentum'; it may hold tuning, lear"):
         recipe("--method own.py:Wrong")
 
 
@@ -135,10 +138,10 @@ def test_former_names_of_methods_are_understood() -> None:
 def test_a_method_is_described() -> None:
     slow = describe("own.py:Slow")
     assert (slow.summary, slow.kind, slow.unused) == ("Learns slowly.", "replay", ())
-    assert slow.recipe == {"epochs": 20, "tuning": "full"}
+    assert slow.recipe == {"weight_decay": 0.1, "tuning": "full"}
     assert slow.about["licence"] == "MIT"
     assert slow.settings == (("strength", "1.0", ""),)
-    assert describe("own.py:Frozen").unused == ("epochs", "learning_rate", "precision")
+    assert describe("own.py:Frozen").unused == ("epochs", "learning_rate", "precision", "steps")
     paper = describe("exemplar_masking@figures")
     assert ("mask_text", "True") in [one[:2] for one in paper.settings]
 

@@ -81,7 +81,7 @@ def test_page_of_a_run_has_every_part(
         "Phases and time",
         "Every stage",
         "192 predictions were repeated among other samples: none differed.",
-        "scales and shifts, 10 epochs, learning rate 0.01, weight decay 0.01",
+        "scales and shifts, learning rate 0.01, weight decay 0.01",
         "backward_transfer",
         "python -m benchmark.run --config result.json",
         "812 B of",

@@ -22,14 +22,29 @@ FIXTURES = Path(__file__).parents[1] / "fixtures" / "schema1"
 
 
 @pytest.mark.filterwarnings("ignore:.*ViltImageProcessor")
-@pytest.mark.parametrize("method", ["replay", "icarl", "exemplar_masking", "finetune"])
+@pytest.mark.parametrize(
+    ("method", "more"),
+    [
+        ("replay", ()),
+        ("replay", ("--set", "classifier=balanced")),
+        ("replay", ("--set", "classifier=aligned")),
+        ("icarl", ()),
+        ("exemplar_masking", ()),
+        ("finetune", ()),
+    ],
+)
 def test_a_plain_vilt_of_transformers_predicts_the_same(
-    tmp_path: Path, call: Call, coloured: Path, vilt_folder: Path, method: str
+    tmp_path: Path,
+    call: Call,
+    coloured: Path,
+    vilt_folder: Path,
+    method: str,
+    more: tuple[str, ...],
 ) -> None:
     from transformers import ViltModel, ViltProcessor
 
     options = ("--method", method, "--backbone", vilt_folder, "--epochs", 1)
-    assert call(*options)[0] == 0
+    assert call(*options, *more)[0] == 0
     (run,) = folders(tmp_path)
     folder = tmp_path / "models" / "mine"
     assert save.main([str(run), str(folder)]) == 0
@@ -41,12 +56,12 @@ def test_a_plain_vilt_of_transformers_predicts_the_same(
     head = load_file(folder / "classifier.safetensors")
 
     data = open_data(str(coloured))
-    names = json.loads((run / "result.json").read_text())["class_order"]["names"]
-    assert [vilt.config.id2label[i] for i in range(6)] == names
+    result = json.loads((run / "result.json").read_text())
+    assert [vilt.config.id2label[i] for i in range(6)] == result["class_order"]["names"]
     last = {
         row.file_name: row.prediction
         for row in read_predictions(run / PREDICTIONS)
-        if row.phase == 2 and row.classifier in ("", "nme")
+        if row.phase == 2 and row.classifier == result["classifier"]
     }
     assert len(last) == len(data.test) > 0
     for sample in data.test:

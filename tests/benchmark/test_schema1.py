@@ -1,8 +1,7 @@
-"""Runs of version 724ec82 stay readable, tabled, verified, shown and found again."""
+"""Runs of version 724ec82 stay readable, tabled, verified, shown, and answer where they may."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import shutil
 from collections.abc import Callable
@@ -13,9 +12,8 @@ import pytest
 
 from benchmark import metrics, report, results
 from benchmark.cells import cells, reference_run
-from benchmark.config import Recipe, RunConfig, resolve_recipe
+from benchmark.config import RunConfig
 from benchmark.find_method import find, make_settings
-from benchmark.legacy import FIELDS, legacy_configs, legacy_folders
 from benchmark.older_runs import changed_settings, finished_elsewhere
 from benchmark.results.tables import table
 from benchmark.results.verify import verify
@@ -24,7 +22,10 @@ from mm_imagenet_r.errors import UserError
 RUNS = Path(__file__).parent.parent / "fixtures" / "schema1"
 FOLDERS = sorted(path.parent for path in RUNS.rglob("run.json"))
 FINISHED = [folder for folder in FOLDERS if (folder / "result.json").exists()]
-SMALL = {"phases": 2, "epochs": 1, "memory": "0.5", "output": RUNS}
+SMALL = {
+    "phases": 2, "epochs": 1, "memory": "0.5", "output": RUNS,
+    "dataset": "mini-1", "backbone": "tiny-1",
+}  # fmt: skip
 MASKED = RUNS / "mini-2phases-0.5-bytes" / "exemplar_masking" / "seed0-4dfcc283"
 
 
@@ -54,12 +55,28 @@ def test_they_stand_in_one_table_under_their_names_of_today() -> None:
 
 
 def test_a_run_is_a_configuration_of_today() -> None:
-    config = results.read(MASKED)["config"]
+    result = results.read(MASKED)
+    config = result["config"]
+    names = (config["dataset"], result["dataset"]["name"], config["backbone"])
+    assert (*names, result["backbone"]["name"]) == ("mini-1", "mini-1", "tiny-1", "tiny-1")
     assert set(config["set"]) == {"mask_prob=0.5", "text_swap_prob=0.25"}
     liked = next(results.read(f) for f in FINISHED if "like" in str(f))
     assert liked["config"]["method"] == ["replay"]
     assert liked["config"]["match_exemplars_of"] == "exemplar_masking"
     assert liked["match_exemplars_of"] is not None
+
+
+@pytest.fixture
+def even(tmp_path: Path) -> Path:
+    """The results as they would be had no exemplar been trained on: 32 steps in either phase."""
+    for folder in FINISHED:
+        value = json.loads((folder / "result.json").read_text())
+        for phase in value["phases"]:
+            phase["steps"] = 32
+        copy = tmp_path / folder.relative_to(RUNS)
+        copy.mkdir(parents=True)
+        (copy / "result.json").write_text(json.dumps(value, indent=1))
+    return tmp_path
 
 
 MASKED_SETTINGS = {"method": ("exemplar_masking",), "tuning": "full"}
@@ -70,7 +87,8 @@ MASKED_SETTINGS = {"method": ("exemplar_masking",), "tuning": "full"}
     [
         ({"method": ("replay",)}, "ssf/seed0-6bfd90f4"),
         ({"method": ("ssf",)}, "ssf/seed0-6bfd90f4"),
-        ({"method": ("ssf",), "seeds": (1,)}, "ssf/seed1-f51dd000"),
+        ({"method": ("ssf",), "epochs": 2, "steps": 32}, "ssf/seed0-6bfd90f4"),
+        ({"method": ("ssf",), "learning_rate": 0.01}, "ssf/seed0-6bfd90f4"),
         ({"method": ("exemplar_masking",)}, "exemplar_masking/seed0-da17521b"),
         (
             {**MASKED_SETTINGS, "set": ("swap=.25", "masked_training=0.50")},
@@ -86,23 +104,46 @@ MASKED_SETTINGS = {"method": ("exemplar_masking",), "tuning": "full"}
         ),
     ],
 )
-def test_the_folder_of_that_version_is_found(changes: dict[str, Any], folder: str) -> None:
-    one = cell(**changes)
-    found = legacy_folders(one, resolve_recipe(one, find(one.method[0])[0]))
-    (there,) = (path for path in found if path.exists())
-    assert there.relative_to(RUNS).as_posix().endswith(folder)
-    complete = (there / "result.json").exists()
-    assert finished_elsewhere(one) == (there if complete else None)
+def test_a_run_that_took_the_steps_of_today_answers(
+    even: Path, changes: dict[str, Any], folder: str
+) -> None:
+    one = cell(**changes, output=even)
+    there = finished_elsewhere(one)
+    assert there is not None
+    assert there.relative_to(even).as_posix().endswith(folder)
+    data = results.read(there)["dataset"]["data_sha256"]
+    assert finished_elsewhere(one, data) == there
     assert finished_elsewhere(one, "0" * 64) is None  # of other data
-    begun = json.loads((there / "run.json").read_text())["config"]
-    assert begun.keys() == FIELDS.keys()
+    (there / "result.json").write_text("torn")
+    assert finished_elsewhere(one) is None
 
 
-def test_what_that_version_did_not_have_has_no_folder_there() -> None:
-    recipe = Recipe("ssf", 4, 1e-2, 0.01)
-    assert legacy_configs(RunConfig(method=("icarl",)), recipe) == []
-    assert legacy_configs(RunConfig(match_exemplars_of="icarl"), recipe) == []
-    assert len(legacy_configs(RunConfig(), recipe)) == 2
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"epochs": 2}, {"epochs": 2, "steps": 33}, {"epochs": 2, "batch_size": 64}, {"seeds": (1,)},
+        {"memory": "0.6"}, {"dataset": "mini"}, {"backbone": "tiny"}, {"tuning": "full"},
+        {"learning_rate": 0.02}, {"set": ("selection=random",)}, {"class_order_seed": 1},
+        {"match_exemplars_of": "finetune"}, {"evaluate_on": "validation"}, {"method": ("icarl",)},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_was_asked_for_otherwise_does_not_answer(even: Path, changes: dict[str, Any]) -> None:
+    assert finished_elsewhere(cell(**{"method": ("replay",), "output": even})) is not None
+    assert finished_elsewhere(cell(**{"method": ("replay",), "output": even, **changes})) is None
+
+
+def test_a_run_that_took_more_steps_for_its_exemplars_does_not_answer() -> None:
+    steps = {f.name: [p["steps"] for p in results.read(f)["phases"]] for f in FINISHED}
+    assert steps["seed0-6bfd90f4"] == [32, 32]  # its one exemplar was no step more
+    found = finished_elsewhere(cell(method=("replay",)))
+    assert found is not None
+    assert found.name == "seed0-6bfd90f4"
+    assert steps["seed0-da17521b"] == steps["seed0-11984ad9"] == [32, 33]
+    assert finished_elsewhere(cell(method=("exemplar_masking",))) is None
+    liked = cell(method=("replay",), match_exemplars_of="exemplar_masking")
+    assert finished_elsewhere(liked) is None
+    assert finished_elsewhere(cell(method=("replay",), seeds=(1,))) is None  # it was stopped
 
 
 def test_defaults_that_changed_are_named() -> None:
@@ -175,9 +216,3 @@ def test_broken_old_results_are_refused(tmp_path: Path) -> None:
         (tmp_path / "result.json").write_text(json.dumps({**value, **change}))
         with pytest.raises(UserError, match=message):
             results.read(tmp_path)
-
-
-def test_frozen_fields_are_not_todays() -> None:
-    today = {spec.name for spec in dataclasses.fields(RunConfig)}
-    assert "like" in FIELDS
-    assert "like" not in today

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -34,7 +35,7 @@ from benchmark.method import (
 from benchmark.training import StageSteps, reduce_gradients, train_phase
 from mm_imagenet_r.errors import UserError
 
-CONFIG = RunConfig(device="cpu", epochs=3, batch_size=8, micro_batches=4, checkpoint_seconds=0)
+CONFIG = RunConfig(device="cpu", batch_size=8, micro_batches=4, checkpoint_seconds=0)
 
 
 class StoppedError(Exception):
@@ -53,7 +54,8 @@ def samples(coloured: Path) -> Samples:
 
 @pytest.fixture
 def phase(samples: Samples) -> PhaseData:
-    return PhaseData(1, range(6), 6, samples)
+    """Fifteen steps of eight: more than three passes over the samples."""
+    return PhaseData(1, range(6), 6, samples, 15)
 
 
 @pytest.fixture
@@ -80,14 +82,14 @@ def make_method(mean_colour: Path) -> Callable[[], Method]:
             return scores + 1e-9 * torch.rand(()) + 1e-9 * random.random()
 
     def make() -> Method:
-        context = MethodContext(6, 3, "", "ssf", None, 4, 0, torch.device("cpu"))
+        context = MethodContext(6, (2, 2, 2), "", "ssf", None, 4, 0, torch.device("cpu"))
         torch.manual_seed(5)
         return Careless(context, NoSettings())
 
     return make
 
 
-RECIPE = Recipe(tuning="ssf", epochs=3, learning_rate=1e-2, weight_decay=0.01)
+RECIPE = Recipe(tuning="ssf", learning_rate=1e-2, weight_decay=0.01)
 
 
 def no_memory(tmp_path: Path, exemplars: Sequence[Exemplar] = ()) -> Memory:
@@ -104,55 +106,139 @@ def train(
     method: Method, phase: PhaseData, accelerator: Accelerator, checkpoint: Path, **options: Any
 ) -> list[float]:
     """Losses; `stop_after` steps it breaks off."""
-    stop_after, total = options.pop("stop_after", None), options.pop("total", 15)
-    losses = []
+    stop_after, losses = options.pop("stop_after", None), []
 
     def report(stage: str, step: int, steps: int, loss: float) -> None:
         losses.append(loss)
         if len(losses) == stop_after:
             raise StoppedError
 
-    exemplars = [Exemplar(s.label, s.image, b"") for s in phase.train[:2]]
+    exemplars = [Exemplar(s.label, s.image, b"") for s in phase.train[: options.pop("kept", 2)]]
     config = RunConfig(**{**vars(CONFIG), **options})
     memory = no_memory(checkpoint.parent, exemplars)
     training = train_phase(
         method, phase, memory, RECIPE, config, accelerator, checkpoint, report
     )  # fmt: skip
-    assert training.steps == total
+    assert training.steps == phase.steps
     return losses
 
 
-def test_each_epoch_has_every_item_once_in_an_order_of_its_own(
-    phase: PhaseData, make_method: Callable[[], Method]
-) -> None:
-    orders = []
+def batches(
+    make_method: Callable[[], Method], items: Sequence[Any], stage: Stage, steps: int
+) -> list[list[list[str]]]:
+    """The names in each micro-batch of each step of a stage; an exemplar's begins with `old`."""
     method = make_method()
     method.collate = lambda items, rng: [  # type: ignore[method-assign]
-        item.file_name if isinstance(item, Sample) else item for item in items
+        item.file_name if isinstance(item, Sample) else item.image.decode() for item in items
     ]
-    exemplars = [Exemplar(0, b"old", b"")] * 2
     one: Any = SimpleNamespace(process_index=0, num_processes=1)
-    steps = StageSteps(method, 1, 0, [*phase.train, *exemplars], 3, CONFIG, one)
-    count = len(phase.train) + 2
-    assert len(steps) == 3 * -(-count // 8)
-    for epoch in range(3):
-        of_epoch = [steps[epoch * steps.per_epoch + i] for i in range(steps.per_epoch)]
-        assert all(sum(part.share for part in parts) == pytest.approx(1) for parts in of_epoch)
-        items = [item for parts in of_epoch for part in parts for item in part.batch]
-        assert sorted(map(str, items)) == sorted(map(str, [*phase.train.file_names, *exemplars]))
-        orders.append(items)
-    assert orders[0] != orders[1] != orders[2]
+    found = StageSteps(method, 1, 0, items, stage, steps, CONFIG, one)
+    parts = [found[step] for step in range(len(found))]
+    for of_step in parts:
+        assert [part.share for part in of_step] == [len(part.batch) / 8 for part in of_step]
+    return [[part.batch for part in of_step] for of_step in parts]
 
 
+def old(count: int) -> list[Exemplar]:
+    return [Exemplar(0, f"old {number:02}".encode(), b"") for number in range(count)]
+
+
+def passes(names: Sequence[str], count: int) -> list[list[str]]:
+    """A stream of names in pieces of so many; a last one that is shorter is left out."""
+    whole = range(0, len(names) - count + 1, count)
+    return [list(names[start : start + count]) for start in whole]
+
+
+def test_batches_are_full_and_each_pass_has_every_item_once_in_an_order_of_its_own(
+    phase: PhaseData, make_method: Callable[[], Method]
+) -> None:
+    items = [*phase.train, *old(2)]
+    everything = sorted([*phase.train.file_names, "old 00", "old 01"])
+    steps = batches(make_method, items, Stage(), 15)
+    assert [[len(part) for part in parts] for parts in steps] == [[2, 2, 2, 2]] * 15
+    assert len(items) % 8, "a pass ends amid a batch"
+    found = passes([name for parts in steps for part in parts for name in part], len(items))
+    assert len(found) == 3
+    assert all(sorted(one) == everything for one in found)
+    assert all(one != other for one, other in itertools.combinations(found, 2))
+
+
+@pytest.mark.parametrize(("share", "count"), [(0.5, 4), (0.25, 2), (2 / 3, 5), (0.0, 0), (1.0, 8)])
+def test_a_share_of_each_batch_is_drawn_from_the_exemplars(
+    phase: PhaseData, make_method: Callable[[], Method], share: float, count: int
+) -> None:
+    """Whatever their number; and each micro-batch has as much of the mix as can be."""
+    for kept in (3, 30):
+        items = [*phase.train, *old(kept)]
+        steps = batches(make_method, items, Stage(replay_share=share), 40)
+        streams: dict[bool, list[str]] = {True: [], False: []}
+        for parts in steps:
+            replayed = [[name.startswith("old") for name in part] for part in parts]
+            assert sum(map(sum, replayed)) == count
+            assert sum(map(len, parts)) == 8
+            for own in (True, False):
+                counts = [one.count(own) for one in replayed]
+                assert max(counts) - min(counts) <= 1
+            for part in parts:
+                for name in part:
+                    streams[name.startswith("old")].append(name)
+        for own, names in (
+            (True, [f"old {number:02}" for number in range(kept)]),
+            (False, list(phase.train.file_names)),
+        ):
+            of_pool = passes(streams[own], len(names))
+            assert len(of_pool) == 40 * (count if own else 8 - count) // len(names)
+            assert all(sorted(one) == sorted(names) for one in of_pool)
+            assert len(set(map(tuple, of_pool))) == len(of_pool) or kept == 3
+
+
+def test_the_share_is_the_same_where_items_are_the_phase_and_the_memory(
+    tmp_path: Path, phase: PhaseData, make_method: Callable[[], Method], accelerator: Accelerator
+) -> None:
+    """Where a stage names no items: half are exemplars, or as many as there are of them."""
+    method, counts = make_method(), []
+    collate = method.collate
+
+    def count(items: Sequence[Sample | Exemplar], rng: Any) -> Any:
+        counts.append(sum(isinstance(item, Exemplar) for item in items))
+        return collate(items, rng)
+
+    method.collate = count  # type: ignore[method-assign]
+    method.stages = lambda phase, memory: iter([Stage(replay_share=0.5)])  # type: ignore[method-assign]
+    train(method, phase, accelerator, tmp_path / "a.pt")
+    assert counts == [1] * 4 * 15
+    counts.clear()
+    method.stages = lambda phase, memory: iter([Stage()])  # type: ignore[method-assign]
+    train(method, phase, accelerator, tmp_path / "b.pt")
+    passes_of_two = 15 * 8 / (len(phase.train) + 2)
+    assert 2 * int(passes_of_two) <= sum(counts) <= 2 * int(passes_of_two) + 2
+
+
+@pytest.mark.parametrize("share", [None, 0.25, 0.5, 1.0])
+def test_without_exemplars_all_is_new_and_without_samples_all_is_old(
+    phase: PhaseData, make_method: Callable[[], Method], share: float | None
+) -> None:
+    new = batches(make_method, list(phase.train), Stage(replay_share=share), 3)
+    kept = batches(make_method, old(5), Stage(replay_share=share), 3)
+    for steps, is_old in ((new, False), (kept, True)):
+        assert [sum(map(len, parts)) for parts in steps] == [8, 8, 8]
+        names = [name for parts in steps for part in parts for name in part]
+        assert {name.startswith("old") for name in names} == {is_old}
+    assert batches(make_method, [], Stage(replay_share=share), 3) == []
+
+
+@pytest.mark.parametrize("share", [None, 0.5])
 @pytest.mark.parametrize("world", [2, 4])
 def test_processes_share_the_micro_batches_of_one(
-    phase: PhaseData, make_method: Callable[[], Method], world: int
+    phase: PhaseData, make_method: Callable[[], Method], world: int, share: float | None
 ) -> None:
     def parts(rank: int, world: int, step: int) -> list[Any]:
         place: Any = SimpleNamespace(process_index=rank, num_processes=world)
-        return StageSteps(make_method(), 1, 0, phase.train, 3, CONFIG, place)[step]
+        stage = Stage(replay_share=share)
+        items = [*phase.train, *(Exemplar(s.label, s.image, b"") for s in phase.train[:9])]
+        return StageSteps(make_method(), 1, 0, items, stage, 15, CONFIG, place)[step]
 
-    for step in (0, 3, 4):  # the last of an epoch is a small one
+    for step in (0, 4, 14):  # in one of them a pass ends
         alone = parts(0, 1, step)
         shared = [part for rank in range(world) for part in parts(rank, world, step)]
         alike = [(tuple(p.batch[0].flatten().tolist()), p.share) for p in alone]
@@ -219,6 +305,63 @@ def test_nothing_outside_notices_what_a_method_draws(
     assert not method.model.training
 
 
+def of_shares(make_method: Callable[[], Method], shares: Sequence[float]) -> Method:
+    """A method that trains in stages of these shares."""
+    method = make_method()
+    method.stages = lambda phase, memory: (  # type: ignore[method-assign]
+        Stage(share=share, name=f"stage {number}") for number, share in enumerate(shares)
+    )
+    return method
+
+
+@pytest.mark.parametrize(
+    "shares",
+    [(1 / 3,) * 3, (0.5, 0.25, 0.25), (0.1,) * 10, (0.01,) * 100, (0.9, 0.0, 0.1), (0.4, 0.2)],
+    ids=str,
+)
+def test_the_stages_of_a_phase_divide_its_steps_without_a_rest(
+    tmp_path: Path,
+    phase: PhaseData,
+    make_method: Callable[[], Method],
+    accelerator: Accelerator,
+    shares: Sequence[float],
+) -> None:
+    method, memory = of_shares(make_method, shares), no_memory(tmp_path)
+    training = train_phase(
+        method, phase, memory, RECIPE, CONFIG, accelerator, tmp_path / "a.pt", lambda *_: None
+    )
+    steps = [stage["steps"] for stage in training.stages]
+    assert training.steps == sum(steps) == round(15 * sum(shares))
+    for done, asked in zip(itertools.accumulate(steps), itertools.accumulate(shares), strict=True):
+        assert abs(done - 15 * asked) <= 0.5 + 1e-9  # no stage's rounding adds to another's
+    assert [stage["name"] for stage in training.stages] == [
+        f"stage {number}" for number in range(len(shares))
+    ]
+    assert all(stage.keys() == {"name", "items", "steps"} for stage in training.stages)
+
+
+def test_stages_that_want_more_than_the_phase_has_are_refused(
+    tmp_path: Path, phase: PhaseData, make_method: Callable[[], Method], accelerator: Accelerator
+) -> None:
+    message = r"the stages up to 'stage 1' ask for 1.1 of the phase's steps: their shares together"
+    with pytest.raises(ContractError, match=message):
+        train(of_shares(make_method, (0.6, 0.5)), phase, accelerator, tmp_path / "a.pt")
+    for wrong in ({"share": 1.5}, {"share": -0.1}, {"replay_share": 2.0}):
+        with pytest.raises(ContractError, match="a share lies between 0 and 1"):
+            Stage(**wrong)  # type: ignore[arg-type]
+
+
+def test_more_exemplars_take_no_more_steps(
+    tmp_path: Path, phase: PhaseData, make_method: Callable[[], Method], accelerator: Accelerator
+) -> None:
+    losses = [
+        train(make_method(), phase, accelerator, tmp_path / str(kept) / "a.pt", kept=kept)
+        for kept in (0, 2, 30)
+    ]
+    assert [len(of_run) for of_run in losses] == [15, 15, 15]
+    assert losses[0] != losses[1] != losses[2]  # they are trained on
+
+
 def test_optimizers_of_former_phases_are_let_go(
     tmp_path: Path, phase: PhaseData, make_method: Callable[[], Method], accelerator: Accelerator
 ) -> None:
@@ -232,15 +375,15 @@ def test_nothing_to_train_is_no_step(
 ) -> None:
     frozen = make_method()
     frozen.model.requires_grad_(False)
-    none = PhaseData(0, range(6), 6, phase.train.of_classes([]))
-    for method, of, epochs in (
-        (frozen, phase, 1),
-        (make_method(), none, 1),
-        (make_method(), phase, 0),
+    none = dataclasses.replace(phase, train=phase.train.of_classes([]))
+    for method, of in (
+        (frozen, phase),
+        (make_method(), none),
+        (make_method(), dataclasses.replace(phase, steps=0)),
     ):
-        recipe, memory = dataclasses.replace(RECIPE, epochs=epochs), no_memory(tmp_path)
+        memory = no_memory(tmp_path)
         training = train_phase(
-            method, of, memory, recipe, CONFIG, accelerator, tmp_path / "c", lambda *_: None
+            method, of, memory, RECIPE, CONFIG, accelerator, tmp_path / "c", lambda *_: None
         )
         assert training.steps == 0
         assert training.loss == []
@@ -299,18 +442,19 @@ def staged(base: Any, codes: list[str]) -> Any:
 
         def stages(self, phase: PhaseData, memory: Memory) -> Iterator[Stage]:
             codes.append("before")
-            yield Stage(epochs=2, name="first")
+            yield Stage(share=10 / 12, name="first")
             codes.append("between")
             with torch.no_grad():  # depends on the weights, and on a draw
                 self.model.weight.mul_(1 + self.model.bias.mean() + 0.1 * torch.rand(()))
             self.model.bias.requires_grad_(False)
-            yield Stage(phase.train[:9], epochs=1, learning_rate=0.5, name="second")
+            yield Stage(phase.train[:9], share=2 / 12, learning_rate=0.5, name="second")
 
         def loss(self, batch: Any) -> torch.Tensor:
             loss: torch.Tensor = super().loss(batch)
             self.mean = 0.9 * self.mean + 0.1 * loss.detach()
             assert 0 <= self.progress.share < 1
-            return loss + 0 * self.progress.epoch
+            assert self.progress.steps == (10, 2)[self.progress.stage]
+            return loss
 
         def transient(self) -> dict[str, torch.Tensor]:
             return {"mean": self.mean}
@@ -336,17 +480,18 @@ def test_a_method_of_two_stages_that_was_stopped_resumes_in_either(
     def make() -> Method:
         torch.manual_seed(5)
         method: Method = kind(
-            MethodContext(6, 3, "", "ssf", None, 4, 0, torch.device("cpu")), NoSettings()
+            MethodContext(6, (2, 2, 2), "", "ssf", None, 4, 0, torch.device("cpu")), NoSettings()
         )
         return method
 
+    phase = dataclasses.replace(phase, steps=12)
     undisturbed, stopped, again = make(), make(), make()
-    losses = train(undisturbed, phase, accelerator, tmp_path / "a.pt", total=12)
+    losses = train(undisturbed, phase, accelerator, tmp_path / "a.pt")
     assert codes == ["before", "between"]
     with pytest.raises(StoppedError):
-        train(stopped, phase, accelerator, tmp_path / "b.pt", total=12, stop_after=stop_after)
+        train(stopped, phase, accelerator, tmp_path / "b.pt", stop_after=stop_after)
     saved = min(stop_after - 1, 10) if stop_after < 11 else stop_after - 1
-    assert train(again, phase, accelerator, tmp_path / "b.pt", total=12) == losses[saved:]
+    assert train(again, phase, accelerator, tmp_path / "b.pt") == losses[saved:]
     for name, tensor in undisturbed.model.state_dict().items():
         assert torch.equal(tensor, again.model.state_dict()[name])
     assert torch.equal(undisturbed.transient()["mean"], again.transient()["mean"])
@@ -393,21 +538,22 @@ def test_what_runs_between_stages_sees_the_tensors_of_then(
 
     class Anchored(base):  # type: ignore[misc]
         def stages(self, phase: PhaseData, memory: Memory) -> Iterator[Stage]:
-            yield Stage(epochs=1)
+            yield Stage(share=0.5)
             anchors.append(float(self.model.weight.detach().sum()))
-            yield Stage(epochs=1)
+            yield Stage(share=0.5)
 
         def state(self) -> dict[str, torch.Tensor]:
             return dict(self.model.state_dict())
 
     def make() -> Method:
         torch.manual_seed(5)
-        context = MethodContext(6, 3, "", "ssf", None, 4, 0, torch.device("cpu"))
+        context = MethodContext(6, (2, 2, 2), "", "ssf", None, 4, 0, torch.device("cpu"))
         method: Method = Anchored(context, NoSettings())
         return method
 
+    phase = dataclasses.replace(phase, steps=10)
     with pytest.raises(StoppedError):
-        train(make(), phase, accelerator, tmp_path / "a.pt", stop_after=8, total=10)
-    train(make(), phase, accelerator, tmp_path / "a.pt", total=10)
+        train(make(), phase, accelerator, tmp_path / "a.pt", stop_after=8)
+    train(make(), phase, accelerator, tmp_path / "a.pt")
     first, again = anchors
     assert first == again

@@ -58,8 +58,8 @@ def hand_over(folder: Path, data_folder: Path, method: str, names: tuple[str, ..
                 "classes": list(new),
                 "train": train,
                 "test": len(data.test.of_classes(new)),
-                "stages": [{"name": "train", "items": train, "epochs": 4, "steps": 4}],
-                "loss": [[1, 2.0], [4, 1.5]],
+                "stages": [{"name": "train", "items": train, "steps": 2}],
+                "loss": [[1, 2.0], [2, 1.5]],
                 "seconds": {"train": 1.0},
                 "resumed": 0,
                 "accuracy": rows.pop(names[0]),
@@ -111,8 +111,9 @@ def test_what_is_handed_over_is_verified_and_tabled(
     result = results.read(tmp_path / "run")
     assert [line for line in verify(tmp_path / "run") if "class_order" not in line] == []
     assert classifiers(result) == list(names)
-    assert result["config"]["epochs"] == 4
-    assert given_config(result)["epochs"] is None
+    assert result["config"]["learning_rate"] == 1e-2
+    assert given_config(result)["learning_rate"] is None
+    assert result["config"]["epochs"] == given_config(result)["epochs"] == 2
     assert result["dataset"]["name"] == coloured.name
     copies = sorted(path.name for path in (tmp_path / "run" / "source").rglob("*.py"))
     assert copies == ["mean_colour.py"]

@@ -79,7 +79,7 @@ def cold(home: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, obje
 
 
 def test_literal_call_makes_the_data_set(cold: dict[str, object]) -> None:
-    assert cold["rows"] == {"train": 2000, "test": 800}
+    assert cold["rows"] == {"train": 4800, "test": 800}
     assert cold["columns"] == [
         "image", "caption", "label", "file_name", "wnid", "class_name", "imagenet_index", "style",
     ]  # fmt: skip
@@ -159,14 +159,14 @@ def test_other_ways_to_ask(cold: dict[str, object], home: Path, tmp_path: Path) 
 
 def test_two_processes_prepare_the_same_rows(tmp_path: Path) -> None:
     program = """if True:
-        import multiprocess
+        from dataclasses import replace
         import mm_imagenet_r
         from mm_imagenet_r import mini
-        from mm_imagenet_r.mini import settings
-        multiprocess.set_start_method("fork", force=True)  # so that they see the smaller numbers:
-        settings.TRAIN_PER_CLASS, settings.TEST_PER_CLASS = 1, 3
+        from mm_imagenet_r.sources import SOURCES, Mini
+        few = replace(mini.SECOND, train_per_class=1, test_per_class=3)
+        SOURCES["mini"] = Mini(few)
         ds = mm_imagenet_r.load(split="test", num_proc=2)
-        assert ds["caption"][:] == [row["caption"] for row in mini.rows("test")]
+        assert ds["caption"][:] == [row["caption"] for row in mini.rows("test", edition=few)]
         assert len(ds) == 120
         print("same")
     """
@@ -236,7 +236,7 @@ def test_without_import_only_the_export_is_found(
     assert python(call, tmp_path / "elsewhere", home).splitlines()[-1] == "0"
     shutil.move(tmp_path / "elsewhere" / "exported", tmp_path / "exported")
     found = python(bare, tmp_path, tmp_path / "home", installed=False)
-    assert found == "{'train': 2000, 'test': 800}\n"
+    assert found == "{'train': 4800, 'test': 800}\n"
 
 
 def test_direct_class_and_bytes_untouched(cold: dict[str, object], home: Path) -> None:

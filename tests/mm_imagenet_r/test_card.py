@@ -19,7 +19,7 @@ import mm_imagenet_r
 from mm_imagenet_r.captions.audit.text_only import is_available
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.export import card, export
-from mm_imagenet_r.mini import settings
+from mm_imagenet_r.mini import SECOND
 
 TEMPLATE = Path(__file__).resolve().parents[2] / "dataset_card.md"
 RESOURCES = Path(datasets.__file__).parent / "utils" / "resources"
@@ -213,8 +213,8 @@ def test_figures_of_mini_are_true() -> None:
     mini = mm_imagenet_r.load("mini")
     train, test = len(mini["train"]), len(mini["test"])
     assert f"{train:,} / {test:,} images" in text
-    assert f"{settings.TRAIN_PER_CLASS} / {settings.TEST_PER_CLASS} of each class" in text
-    assert f"| {settings.NUM_CLASSES} invented" in text
+    assert f"{SECOND.train_per_class} / {SECOND.test_per_class} of each class" in text
+    assert f"| {SECOND.num_classes} invented" in text
     assert f"{len(set(mini['train']['style']))} renditions" in text
     words = sum(len(caption.split()) for caption in mini["train"]["caption"]) / train
     assert f"about {words:.0f} words" in text

@@ -11,46 +11,130 @@ import pytest
 from PIL import Image
 
 from mm_imagenet_r import mini
-from mm_imagenet_r.mini import settings
+from mm_imagenet_r.mini import EDITIONS, FIRST, SECOND, Edition
 from mm_imagenet_r.mini.figures import figure
-from mm_imagenet_r.mini.grammar import SLOTS, VALUES
+from mm_imagenet_r.mini.grammar import HOMES, QUALITIES, SLOTS, VALUES
 from mm_imagenet_r.mini.renditions import RENDITIONS, render
 from mm_imagenet_r.mini.scenes import compose
 from mm_imagenet_r.mini.words import tokens
 
 CLASSES = [*mini.classes(), *mini.base_classes()]
+Drawings = list[tuple[mini.MiniClass, mini.Drawn]]
+
+each_edition = pytest.mark.parametrize("edition", EDITIONS.values(), ids=list(EDITIONS))
+
+#: First 16 digits of the hashes of class, split, index -> picture, caption and name, as drawn with
+#: the version of Pillow that constraints.txt pins. They never change.
+PINNED = {
+    "mini-1": {
+        (3, "train", 7): "bf82e07c3851a5de",
+        (150, "test", 0): "5460ef58eccba13d",
+        (39, "test", 19): "57b655c220a959d9",
+        (0, "train", 0): "2d184485cf9c1ed0",
+        (17, "train", 49): "d8e036951242c7b3",
+    },
+    "mini": {
+        (3, "train", 7): "65695798d8ad5d9a",
+        (150, "test", 0): "dcf48f23373fabf2",
+        (39, "test", 19): "ef5be558a296305c",
+        (0, "train", 0): "e17a7c2021fbc00f",
+        (17, "train", 49): "cb16e275318c92ef",
+    },
+}
+
+
+def digest(drawn: mini.Drawn) -> str:
+    parts = drawn.image, drawn.caption.encode(), drawn.file_name.encode()
+    return hashlib.sha256(b"|".join(parts)).hexdigest()
+
+
+def all_classes(edition: Edition) -> list[mini.MiniClass]:
+    return [*mini.classes(edition), *mini.base_classes(edition)]
+
+
+def some(edition: Edition) -> Drawings:
+    """A few pictures of many classes."""
+    return [(cls, mini.draw(cls, "train", k)) for cls in all_classes(edition)[:200] for k in (0, 1)]
 
 
 @pytest.fixture(scope="module")
-def drawn() -> list[tuple[mini.MiniClass, mini.Drawn]]:
-    """A few pictures of every class."""
-    return [(cls, mini.draw(cls, "train", index)) for cls in CLASSES for index in range(2)]
+def drawn() -> Drawings:
+    return some(SECOND)
 
 
-def test_there_are_as_many_classes_as_promised() -> None:
-    assert len(mini.classes()) == settings.NUM_CLASSES == 40
-    assert len(mini.base_classes()) == settings.NUM_BASE_CLASSES == 160
-    assert [cls.wnid for cls in mini.classes()] == [f"m{k:08d}" for k in range(40)]
-    assert len({cls.wnid for cls in CLASSES}) == len({cls.name for cls in CLASSES}) == 200
+@pytest.fixture(scope="module")
+def drawn_first() -> Drawings:
+    return some(FIRST)
 
 
-def test_base_classes_share_no_combination_with_the_others() -> None:
-    novel = {cls.parts for cls in mini.classes()}
-    assert novel.isdisjoint(cls.parts for cls in mini.base_classes())
+@each_edition
+def test_an_edition_draws_the_same_bytes_for_ever(edition: Edition) -> None:
+    known = all_classes(edition)
+    for (number, split, index), wanted in PINNED[edition.name].items():
+        assert digest(mini.draw(known[number], split, index)).startswith(wanted)
 
 
-def test_no_part_alone_and_not_every_combination_names_the_class() -> None:
+@each_edition
+def test_there_are_as_many_classes_as_promised(edition: Edition) -> None:
+    own, base = mini.classes(edition), mini.base_classes(edition)
+    assert len(own) == edition.num_classes == 40
+    assert len(base) == edition.num_base_classes
+    assert [cls.wnid for cls in own] == [f"m{k:08d}" for k in range(40)]
+    both = [*own, *base]
+    assert len({cls.wnid for cls in both}) == len({cls.name for cls in both}) == len(both)
+
+
+@each_edition
+def test_base_classes_share_no_combination_with_the_others(edition: Edition) -> None:
+    novel = {cls.parts for cls in mini.classes(edition)}
+    assert novel.isdisjoint(cls.parts for cls in mini.base_classes(edition))
+
+
+@each_edition
+def test_no_part_alone_and_not_every_combination_names_the_class(edition: Edition) -> None:
+    known = mini.classes(edition)
     for slot, name in enumerate(SLOTS):
-        owners = Counter(cls.parts[slot] for cls in mini.classes())
+        owners = Counter(cls.parts[slot] for cls in known)
         assert set(owners) <= set(VALUES[name])
         assert max(owners.values()) >= 4
-    combinations = Counter(cls.parts for cls in mini.classes())
+    combinations = Counter(cls.parts for cls in known)
     assert sorted(combinations.values())[-10:] == [2] * 10  # told apart by proportions only
-    for cls in mini.classes():
-        twins = [other for other in mini.classes() if other.parts == cls.parts and other != cls]
+    for cls in known:
+        twins = [other for other in known if other.parts == cls.parts and other != cls]
         for twin in twins:
             apart = np.abs(np.subtract(cls.proportions, twin.proportions))
-            assert apart.min() >= 0.99 * settings.PROPORTION_STEP
+            assert apart.min() >= 0.99 * edition.proportion_step
+
+
+def test_some_classes_have_a_home_or_a_special_part() -> None:
+    known = mini.classes()
+    homes = Counter(cls.home for cls in known)
+    specials = [cls.special for cls in known if cls.special]
+    assert 10 < homes.pop("") < 30
+    assert set(homes) <= set(HOMES)
+    assert max(homes.values()) >= 2  # a background alone names no class
+    assert 10 < len(specials) < 30
+    assert len(set(specials)) == len(specials)
+    assert {quality for _, quality in specials} <= set(QUALITIES)
+    for cls in all_classes(FIRST):
+        assert not cls.home
+        assert not cls.special
+
+
+def test_a_home_makes_its_background_likely_and_a_special_part_its_word() -> None:
+    at_home, elsewhere, told, by_others = 0, 0, 0, 0
+    for cls in mini.classes():
+        for index in range(12):
+            one = mini.draw(cls, "train", index)
+            _, backdrop = render(compose(cls, "train", index), one.style)
+            at_home += backdrop == cls.home
+            elsewhere += bool(cls.home) and backdrop != cls.home
+            words = set(tokens(one.caption)) & set(QUALITIES)
+            told += bool(cls.special and words == {cls.special[1]})
+            by_others += bool(words) and not (cls.special and words == {cls.special[1]})
+    assert 0.35 < at_home / (at_home + elsewhere) < 0.75
+    assert 20 < told < 80
+    assert by_others == 0
 
 
 def test_every_combination_can_be_drawn() -> None:
@@ -62,7 +146,7 @@ def test_every_combination_can_be_drawn() -> None:
 
 
 def test_same_picture_in_another_process_and_another_order() -> None:
-    wanted = [(3, "train", 7), (150, "test", 0), (3, "train", 7_000_000), (39, "test", 19)]
+    wanted = [(3, "train", 7), (250, "test", 0), (3, "train", 7_000_000), (39, "test", 19)]
     program = """if True:
         import hashlib
         from mm_imagenet_r import mini
@@ -75,52 +159,73 @@ def test_same_picture_in_another_process_and_another_order() -> None:
     there = subprocess.run(
         [sys.executable, "-c", program], check=True, capture_output=True, text=True
     ).stdout.split()
-    here = []
-    for number, split, index in wanted:
-        drawn = mini.draw(CLASSES[number], split, index)
-        parts = drawn.image, drawn.caption.encode(), drawn.file_name.encode()
-        here.append(hashlib.sha256(b"|".join(parts)).hexdigest())
+    here = [digest(mini.draw(CLASSES[n], split, index)) for n, split, index in wanted]
     assert here == there[::-1]
     assert len(set(here)) == len(here)
 
 
+@pytest.mark.parametrize(
+    ("edition", "pictures", "bits"),
+    [(FIRST, "drawn_first", (4.0, 5.0)), (SECOND, "drawn", (1.5, 2.5))],
+    ids=list(EDITIONS),
+)
 def test_files_are_jpegs_of_the_promised_sizes(
-    drawn: list[tuple[mini.MiniClass, mini.Drawn]],
+    edition: Edition, pictures: str, bits: tuple[float, float], request: pytest.FixtureRequest
 ) -> None:
+    drawn: Drawings = request.getfixturevalue(pictures)
     modes: Counter[str] = Counter()
+    pixels = 0
     for _, one in drawn:
         image = Image.open(io.BytesIO(one.image))
         image.load()
         modes[image.mode] += 1
+        pixels += image.width * image.height
         assert image.format == "JPEG"
-        assert image.size in settings.SIZES
+        assert image.size in edition.sizes
         assert one.mask.shape == (image.height, image.width)
     assert set(modes) == {"RGB", "L"}
     assert modes["L"] < 0.12 * len(drawn)
-    assert 2_500 < np.mean([len(one.image) for _, one in drawn]) < 5_000
+    assert bits[0] < 8 * sum(len(one.image) for _, one in drawn) / pixels < bits[1]
 
 
-def test_object_covers_a_third_and_stands_anywhere(
-    drawn: list[tuple[mini.MiniClass, mini.Drawn]],
-) -> None:
-    shares = np.array([one.mask.mean() for _, one in drawn])
+def test_objects_of_the_first_edition_cover_a_third(drawn_first: Drawings) -> None:
+    shares = np.array([one.mask.mean() for _, one in drawn_first])
     assert 0.25 < shares.mean() < 0.36
     assert shares.min() > 0.1
     assert shares.max() < 0.5
-    places = np.array([np.argwhere(one.mask).mean(axis=0) / one.mask.shape for _, one in drawn])
-    assert places.std(axis=0).min() > 0.05
+    assert places(drawn_first).std(axis=0).min() > 0.05
 
 
+def test_objects_are_small_and_large_and_stand_off_centre(drawn: Drawings) -> None:
+    shares = np.array([one.mask.mean() for _, one in drawn])
+    assert shares.min() < 0.1
+    assert shares.max() > 0.55
+    assert np.quantile(shares, 0.1) < 0.18
+    assert np.quantile(shares, 0.9) > 0.45
+    assert places(drawn).std(axis=0).min() > 0.08
+
+
+def places(drawn: Drawings) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    """Where the middle of each object is, as shares of height and width (N, 2)."""
+    return np.array([np.argwhere(one.mask).mean(axis=0) / one.mask.shape for _, one in drawn])
+
+
+@pytest.mark.parametrize(
+    ("edition", "pictures", "length"),
+    [(FIRST, "drawn_first", (25, 45)), (SECOND, "drawn", (14, 40))],
+    ids=list(EDITIONS),
+)
 def test_captions_read_like_a_models_and_never_name_the_class(
-    drawn: list[tuple[mini.MiniClass, mini.Drawn]],
+    edition: Edition, pictures: str, length: tuple[int, int], request: pytest.FixtureRequest
 ) -> None:
-    vocabulary = set(mini.vocabulary())
-    names = {cls.name for cls in CLASSES}
+    drawn: Drawings = request.getfixturevalue(pictures)
+    vocabulary = set(mini.vocabulary(edition))
+    names = {cls.name for cls in all_classes(edition)}
     assert len(vocabulary) <= 600
     assert names.isdisjoint(vocabulary)
     for cls, one in drawn:
         words = one.caption.split()
-        assert 25 <= len(words) <= 45, one.caption
+        assert length[0] <= len(words) <= length[1], one.caption
         assert set(tokens(one.caption)) <= vocabulary, one.caption
         assert one.caption[0].isupper()
         assert one.caption.endswith(".")
@@ -145,8 +250,9 @@ def test_captions_tell_more_about_their_own_class_than_about_others() -> None:
 
 def test_every_rendition_paints_every_background_differently() -> None:
     pictures = []
+    homeless = next(cls for cls in mini.classes() if not cls.home)
     for style in RENDITIONS:
-        picture, backdrop = render(compose(mini.classes()[0], "train", 0), style)
+        picture, backdrop = render(compose(homeless, "train", 0), style)
         assert backdrop in RENDITIONS[style].backdrops
         pictures.append(np.asarray(picture, np.float32))
         assert pictures[-1].std() > 8

@@ -1,0 +1,168 @@
+"""CIM: class-incremental exemplar compression (Luo et al., CVPR 2023, arXiv 2303.14042).
+
+Of an exemplar one box stays sharp, drawn around what speaks for its class; the rest is reduced by
+eta in area. New samples are seen so too, at random and more often as training goes on, so that old
+and new ones look alike. On ViLT the class activation map is one of `baselines.evidence`. Where the
+paper's code has epochs there are shares of the phase's steps: boxes of new samples are drawn anew
+after each fifth (every 40th of 200 epochs), and with each the chance to see them grows by a tenth.
+
+With `learned` the boxes are drawn by a mask network (`baselines.bilevel`), which takes its bilevel
+steps at the same moments. All else is that of the other rows: cross entropy (and distillation)
+where the paper has FOSTER, and a walk down the ranking that passes over an exemplar that does not
+fit, where the paper's code stops. The box is widened to whole squares of root eta pixels, so that
+the rate b + (1 - b) / eta is exact. The caption stays whole, two bytes a token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from baselines.bilevel import MaskNetwork, twins
+from baselines.box_replay import BoxReplay, BoxSettings
+from baselines.boxes import Boxable
+from baselines.learner import Labelled, require, setting
+from baselines.views import Batch, collate
+from benchmark.data import Sample
+from benchmark.exemplar import Exemplar
+from benchmark.memory import Memory
+from benchmark.method import MethodContext, PhaseData
+
+_PARTS = 5  # of a phase's steps: after each boxes are drawn anew
+_META_BATCH = 16  # samples in each of the two batches of a bilevel step
+_BOXES, _PHI = "boxes", "phi"  # their names among the tensors that are carried on
+
+
+@dataclass(frozen=True)
+class CIMSettings(BoxSettings):
+    """Settings of `CIM`."""
+
+    compress_new: float = setting(
+        0.1,
+        "chance to see a new sample compressed, added after each fifth of a phase",
+        (0.0, 0.1, 0.25),
+    )
+    learned: bool = setting(False, "draw boxes by a mask network that is learnt too")
+    outer_steps: float = setting(0.5, "its steps after each fifth of a phase, for each new class")
+
+    def __post_init__(self) -> None:
+        """Refuse values outside their range, and those that could not take effect."""
+        super().__post_init__()
+        most = 1 / (_PARTS - 1)
+        possible = 0 <= self.compress_new <= most
+        require(possible, f"compress_new={self.compress_new}: it is added up, 0 to {most}")
+        require(self.outer_steps > 0, f"outer_steps={self.outer_steps}: has to be positive")
+        alone = self.outer_steps != 0.5 and not self.learned
+        require(not alone, "outer_steps has no effect without learned=true")
+
+
+class CIM(BoxReplay):
+    """Sees new samples as exemplars are, with a chance that grows; may learn to draw boxes.
+
+    Attributes:
+        network: What draws the boxes with `learned`.
+    """
+
+    Settings = CIMSettings
+    about: ClassVar[Mapping[str, str]] = {
+        "name": "CIM",
+        "paper": "Luo et al. 2023",
+        "link": "https://arxiv.org/abs/2303.14042",
+    }
+
+    def __init__(self, context: MethodContext, settings: Any) -> None:
+        super().__init__(context, settings)
+        self.network = MaskNetwork(self.model) if settings.learned else None
+
+    def begin_phase(self, phase: PhaseData, memory: Memory) -> None:
+        """Nothing is compressed before the first fifth is done, so no boxes are drawn yet."""
+        super().begin_phase(phase, memory)
+        self._phase, self._exemplars = phase, memory.exemplars()
+        self._numbers = {name: number for number, name in enumerate(phase.train.file_names)}
+        self._boxes = torch.zeros(len(phase.train), 4, dtype=torch.int32)
+        if self.network:
+            self.network.restart()
+
+    def collate(self, items: Sequence[Sample | Exemplar], rng: np.random.Generator | None) -> Any:
+        """In training, whole views and what is needed to compress some of them."""
+        plain = super().collate(items, rng)
+        if rng is None:
+            return plain
+        new = [self._numbers[i.file_name] if isinstance(i, Sample) else -1 for i in items]
+        draws = torch.from_numpy(rng.random(len(items)))
+        return Boxable(plain.views, plain.labels, torch.tensor(new), draws)
+
+    def loss(self, batch: Any) -> Tensor:
+        """That of the other rows, on views some of which are compressed."""
+        chance = self._part(self.progress.step) * self.settings.compress_new
+        return super().loss(batch.compressed(self._boxes, chance, self.settings.eta))
+
+    def _part(self, step: int) -> int:
+        """In which fifth of the steps one is, counted from 0."""
+        return step * _PARTS // self.progress.steps
+
+    def optimizer(
+        self, groups: list[dict[str, Any]], learning_rate: float
+    ) -> torch.optim.Optimizer:
+        """That of the other rows; its rate is that of the step on paper, too."""
+        self._peak = learning_rate
+        return super().optimizer(groups, learning_rate)
+
+    def before_step(self) -> None:
+        """After each fifth of the steps but the last, learn phi and draw the boxes anew."""
+        following = self._part(self.progress.step + 1)
+        if following == self._part(self.progress.step) or following == _PARTS:
+            return
+        if self.network:
+            self._learn(self.network, self.context.rng("bilevel", self._phase.index, following))
+        if self.settings.compress_new:
+            self._boxes = torch.tensor(self.draw_boxes(self._phase), dtype=torch.int32)
+
+    def _learn(self, network: MaskNetwork, rng: np.random.Generator) -> None:
+        """The bilevel steps that are due."""
+        rate = self._peak * self.schedule(self.progress.step, self.progress.steps)
+        for _ in range(max(1, int(self.settings.outer_steps * len(self._phase.new)))):
+            first, second = self._draw(rng), self._draw(rng)
+            network.learn(first, second, self.settings, rate, self.progress.share)
+
+    def _draw(self, rng: np.random.Generator) -> Labelled:
+        """A small batch of new samples and exemplars."""
+        samples, exemplars = self._phase.train, self._exemplars
+        count = len(samples) + len(exemplars)
+        items = [
+            samples[i] if i < len(samples) else exemplars[i - len(samples)]
+            for i in rng.choice(count, min(count, _META_BATCH), replace=False).tolist()
+        ]
+        views = collate([self.view(item) for item in items])
+        return Labelled(views, torch.tensor([item.label for item in items])).to(self.context.device)
+
+    def evidence(self, batch: Batch, labels: Tensor) -> Tensor:
+        """By the mask network, if there is one."""
+        with twins(self.vilt, self.network.phi if self.network else None):
+            return super().evidence(batch, labels)
+
+    def state(self) -> dict[str, Tensor]:
+        """What is trained, the codec, and phi if it is learnt."""
+        own = {_PHI: self.network.phi.detach()} if self.network else {}
+        return {**super().state(), **own}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Take back what `state` returned."""
+        if self.network:
+            self.network.load_phi(state[_PHI])
+        super().load_state({name: value for name, value in state.items() if name != _PHI})
+
+    def transient(self) -> dict[str, Tensor]:
+        """The boxes of the new samples as they were drawn last, and how far phi is."""
+        return {_BOXES: self._boxes, **(self.network.progress() if self.network else {})}
+
+    def load_transient(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take back what `transient` returned."""
+        self._boxes = tensors[_BOXES]
+        if self.network:
+            self.network.load_progress(tensors)

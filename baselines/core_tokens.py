@@ -1,0 +1,86 @@
+"""Core Tokensets for data-efficient replay (Paul et al., arXiv 2410.05800).
+
+A coreset of samples, and of each the patches with the highest attribution. The paper tries several
+ways of both; here they are CRAIG's facility location (Mirzasoleiman et al., ICML 2020) on pooled
+features, without its weights, and attention rollout weighted by gradients (Chefer et al., ICCV
+2021), the kin of GradLRP that is sound for ViLT, whose class is read from one token. A share of
+the patches is kept that is the same for all samples. What is attributed is the class that the model
+itself predicts.
+
+All else is exemplar masking's, the method it is closest to: so it says what the two choices,
+attribution for attention and coverage for herding, are worth. That includes new samples masked in
+training (`mask_prob`) and the codec, of which the paper has neither.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from baselines.evidence import attention_and_gradients, relevance
+from baselines.exemplar_masking import ExemplarMasking, MaskingSettings, Masks
+from baselines.learner import require, setting
+from baselines.selection import Array
+from baselines.views import Batch, View
+
+
+@dataclass(frozen=True)
+class CoreTokensSettings(MaskingSettings):
+    """Settings of `CoreTokens`."""
+
+    keep: float = setting(0.36, "share of the patches that is kept", (0.18, 0.36, 0.54))
+    selection: str = setting(
+        "facility_location", "facility_location (CRAIG), herding, cosine (to the mean) or random"
+    )
+
+    def __post_init__(self) -> None:
+        """Refuse what is no share, and settings of masking by attention."""
+        super().__post_init__()
+        require(0 < self.keep <= 1, f"keep={self.keep}: a share lies above 0 and up to 1")
+        same = (self.attention, self.tau_image) == ("last", 1.0)
+        require(same, "attention and tau_image have no effect on core_tokens: set keep")
+        require(not self.mask_text, "core_tokens keeps the words: mask_text has no effect on it")
+
+
+class CoreTokens(ExemplarMasking):
+    """Exemplar masking with attribution for attention, and a coreset for herding."""
+
+    Settings = CoreTokensSettings
+    renamed_settings: ClassVar[Mapping[str, str]] = {}
+    presets: ClassVar[dict[str, dict[str, Any]]] = {}
+    about: ClassVar[Mapping[str, str]] = {
+        "name": "Core Tokensets",
+        "paper": "Paul et al. 2024",
+        "link": "https://arxiv.org/abs/2410.05800",
+    }
+
+    def masks(self, views: Sequence[View]) -> list[Masks]:
+        """The patches with the highest attribution, and all words, of each view."""
+        layers, share = len(self.vilt.model.encoder.layer), self.settings.keep
+
+        def read(batch: Batch) -> list[Masks]:
+            found = attention_and_gradients(self.model, batch, None, layers=layers)
+            scores = relevance(*found[:2])[:, 0, batch.words.shape[1] + 1 :]
+            rows = scores.detach().float().cpu().numpy()
+            counts = zip(batch.patch_mask.sum(1).tolist(), batch.text_mask.sum(1), strict=True)
+            return [
+                Masks(highest(row[:patches], share), np.ones(int(words), dtype=bool), row[:patches])
+                for row, (patches, words) in zip(rows, counts, strict=True)
+            ]
+
+        return self.encode(views, read)
+
+
+def highest(scores: Array, share: float) -> Array:
+    """Where the highest of scores (K,) are, (K,) bool: a share of them, at least one.
+
+    >>> highest(np.array([0.1, 0.4, 0.3, 0.4]), 0.5)
+    array([False,  True, False,  True])
+    """
+    count = max(1, round(share * len(scores)))
+    kept = np.zeros(len(scores), dtype=np.bool_)
+    kept[np.argsort(-scores, kind="stable")[:count]] = True
+    return kept

@@ -1,0 +1,112 @@
+"""Replay of low-resolution copies that are blown up again.
+
+After GPS, grid-based patch sampling (Ma et al., arXiv 2504.10409), by its abstract: of each cell of
+a grid one pixel is kept, which makes a small picture. There several small pictures are put together
+for training; here each is blown up to its former size, so that all rows train in the same way. The
+small picture is stored as `codec` stores whole ones. Where samples are counted its share is that of
+its pixels, 1/factor^2, bytes are free, and nothing is lost to a codec.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from PIL import Image
+
+from baselines.codec import CodecReplay, CodecReplaySettings
+from baselines.codec_learner import CodecChoice
+from baselines.learner import check_choice, require, setting
+from baselines.pixels import Pixels
+from benchmark.memory import Memory
+from benchmark.method import MethodContext, PhaseData
+from mm_imagenet_r.errors import UserError
+
+_SAMPLINGS = ("pixel", "mean")
+
+
+@dataclass(frozen=True)
+class LowResolutionSettings(CodecReplaySettings):
+    """Settings of `LowResolution`."""
+
+    codec: str = setting("auto", "auto (fewest bytes; lossless if bytes are free) or a codec")
+    compress_new: float = setting(
+        0.0, "chance that a new sample is seen blown up in training", search=(0.0, 1.0)
+    )
+    factor: int = setting(2, "sides of a picture are this many times shorter")
+    sampling: str = setting("pixel", "of a cell: pixel (one, as in GPS) or mean")
+
+    def __post_init__(self) -> None:
+        """Refuse values outside their range."""
+        super().__post_init__()
+        require(
+            self.factor >= 2, f"factor={self.factor}: from 2; whole pictures are --method codec"
+        )
+        check_choice("sampling", self.sampling, _SAMPLINGS)
+
+
+class LowResolution(CodecReplay):
+    """Stores small copies of pictures."""
+
+    Settings = LowResolutionSettings
+    about: ClassVar[Mapping[str, str]] = {
+        "name": "Low resolution (GPS)",
+        "paper": "Ma et al. 2025",
+        "link": "https://arxiv.org/abs/2504.10409",
+    }
+
+    def __init__(self, context: MethodContext, settings: LowResolutionSettings) -> None:
+        super().__init__(context, settings)
+        size = self.preprocessor.patch_size
+        if settings.factor > size:
+            raise UserError(
+                f"factor={settings.factor}: a patch has {size} pixels a side; at most that many"
+            )
+
+    def choose(self, phase: PhaseData, memory: Memory) -> CodecChoice:
+        """Lossless where bytes are free."""
+        if self.settings.codec == "auto" and memory.currency != "bytes":
+            return CodecChoice("webp_lossless", 100)
+        return super().choose(phase, memory)
+
+    def reduce(self, pixels: Pixels) -> Pixels:
+        """One pixel of each cell."""
+        return shrink(pixels, self.settings.factor, self.settings.sampling)
+
+    def enlarge(self, pixels: Pixels) -> Pixels:
+        """Blow up (bicubic) and cut off what cells had beyond the edge, less than a patch."""
+        height, width = (side * self.settings.factor for side in pixels.shape[:2])
+        large = Image.fromarray(pixels).resize((width, height), Image.Resampling.BICUBIC)
+        size = self.preprocessor.patch_size
+        return np.asarray(large)[: height // size * size, : width // size * size]
+
+    def share(self, pixels: Pixels, stored: int, native: int) -> float:
+        """The share of the pixels."""
+        return self.reduce(pixels).size / pixels.size
+
+
+def shrink(pixels: Pixels, factor: int, sampling: str = "pixel") -> Pixels:
+    """Pixels (H, W, 3) with one for each cell of factor x factor: that in its middle, or its mean.
+
+    Cells at the right and lower edge may be smaller.
+
+    >>> pixels = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
+    >>> shrink(pixels, 2)[..., 0]
+    array([[15, 21],
+           [39, 45]], dtype=uint8)
+    >>> shrink(pixels, 2, "mean")[..., 0]
+    array([[ 8, 14],
+           [32, 38]], dtype=uint8)
+    >>> shrink(pixels, 3)[..., 0]
+    array([[15, 21],
+           [39, 45]], dtype=uint8)
+    """
+    if sampling == "mean":
+        return np.asarray(Image.fromarray(pixels).reduce(factor))
+    rows, columns = (
+        np.minimum(np.arange(factor // 2, side + factor // 2, factor), side - 1)
+        for side in pixels.shape[:2]
+    )
+    return pixels[np.ix_(rows, columns)]

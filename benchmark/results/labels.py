@@ -1,0 +1,193 @@
+"""What tells the rows of a table apart, and how rows and tables are called."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from benchmark.config import RunConfig
+from benchmark.results.derive import classifiers
+from benchmark.results.schema import Result
+from benchmark.wording import counted, method_title, order_words, result_phases_words
+from mm_imagenet_r.hashes import json_sha256
+
+# Fields of a configuration that other keys of a result say better (with hashes), or that name a
+# seed; together with the fields that cannot change results they do not tell two rows apart.
+_SAID_ELSEWHERE = {
+    "method", "set", "seeds", "dataset", "data_dir", "split_name", "partial", "captions",
+    "image_column", "caption_column", "label_column", "phases", "base_classes",
+    "class_order_seed", "class_order", "memory", "growth", "currency", "backbone", "evaluate_on",
+    "stop_after", "recipe", "tuned_by",
+}  # fmt: skip
+_LENGTH = {"epochs", "steps", "batch_size"}  # said of the scenario
+_DEFAULTS = RunConfig().identity()
+_CODE = "code sha256"  # no setting can be called so
+_NO_EFFECT = {
+    spec.name
+    for spec in dataclasses.fields(RunConfig)
+    if not spec.metadata.get("affects_result", True)
+}
+
+
+class Key(NamedTuple):
+    """Where a run stands: runs with equal keys differ in seed and class order at most.
+
+    Attributes:
+        scenario: Hash of data, split, division into phases, training steps and backbone; not of how
+            data are called nor of the class order.
+        memory: Hash of budget, currency and growth; "" for a method that keeps no exemplars, which
+            stands beside every memory.
+        method: Its name.
+        identity: Hash of everything else that may change its figures.
+    """
+
+    scenario: str
+    memory: str
+    method: str
+    identity: str
+
+
+def key_of(result: Result) -> Key:
+    """Where a run stands."""
+    memory = "" if keeps_nothing(result) else memory_key(result)
+    return Key(_scenario(result), memory, result["method"], _hash(_own(result)))
+
+
+def memory_key(result: Result) -> str:
+    """Hash of what may be kept, how it is counted and how it grows."""
+    budget = result["budget"]
+    parts = [budget["currency"], budget["growth"], budget["amount"], budget["unit"]]
+    return _hash([*parts, budget["amount"] is None and budget["memory"]])
+
+
+def keeps_nothing(result: Result) -> bool:
+    """Whether the run is the same whatever the memory may hold."""
+    return result["kind"] != "replay"
+
+
+def heading(result: Result, orders: Sequence[str]) -> str:
+    """What all rows of some tables have in common, in words; `orders` are their class orders."""
+    data = result["dataset"]
+    words = f"{data['name']}, {result_phases_words(result)}"
+    one = f"class order {orders[0]}"
+    words += f", {one if len(orders) == 1 else counted(len(orders), 'class order')}"
+    if length := _length(result):
+        (name, number), (_, batch) = length.items()
+        words += f", {counted(number, name.removesuffix('s'))} a phase"
+        words += f" in batches of {batch}" if batch != _DEFAULTS["batch_size"] else ""
+    else:
+        words += ", steps as each method takes"
+    words += f", backbone {result['backbone']['name']}"
+    if data["captions"] not in ("", *data["name"].split(":")):
+        words += f", captions {data['captions']}"
+    if data["split"] not in ("as given", data["name"]):
+        words += f", split {data['split']}"
+    if data["left_out"]:
+        words += f", {counted(data['left_out'], 'image')} left out"
+    evaluated = _evaluated_on(result)
+    return words if evaluated == "test" else f"{words}, evaluated on {evaluated}"
+
+
+def tuned_words(result: Result) -> str:
+    """By which recipe the run's settings were chosen, of how many trials; "" if by none."""
+    tuning = result.get("tuning")
+    if tuning is None:
+        return ""
+    but = f" except {', '.join(tuning['overridden'])}" if tuning["overridden"] else ""
+    return f"{tuning['recipe']} ({tuning['trials']}){but}"
+
+
+def order_name(result: Result) -> str:
+    """The run's class order in a word or its seed."""
+    return order_words(result["class_order"]).removeprefix("seed ")
+
+
+def labels(rows: Mapping[Key, Result]) -> dict[Key, str]:
+    """Name each row: method and preset, and the settings that tell namesakes in one table apart.
+
+    A setting that differs only between tables is not said: each memory may have been tuned for.
+    How rows were told to be trained is said of all in a scenario as soon as it differs between two
+    of a table; what a recipe or tuning chose is not what they were told.
+
+    Args:
+        rows: A run of each row; a row with the memory "" stands in every table of its scenario.
+    """
+    own = {key: _own(result) for key, result in rows.items()}
+    asked = {key: _asked(result) for key, result in rows.items() if not tuned_words(result)}
+    names = {key: _name(result) for key, result in rows.items()}
+    said = {scenario: _differing(asked, _within(asked, scenario)) for scenario, *_ in rows}
+    found: dict[Key, str] = {}
+    for key in rows:
+        kin = [other for other in _within(rows, key.scenario) if other.method == key.method]
+        told = _differing(own, [other for other in kin if names[other] == names[key]])
+        told |= said[key.scenario] & asked.get(key, {}).keys()
+        extra = ", ".join(f"{name}={value}" for name, value in own[key].items() if name in told)
+        found[key] = f"{names[key]} ({extra})" if extra else names[key]
+    return found
+
+
+def _name(result: Result) -> str:
+    return method_title(result) + (f" @{result['preset']}" if result["preset"] else "")
+
+
+def _within(keys: Iterable[Key], scenario: str) -> list[Key]:
+    return [key for key in keys if key.scenario == scenario]
+
+
+def _differing(values: Mapping[Key, Mapping[str, Any]], keys: Sequence[Key]) -> set[str]:
+    """Names of what differs between two rows that stand in one table."""
+    found: set[str] = set()
+    for memory in {key.memory for key in keys}:
+        table = [values[key] for key in keys if key.memory in ("", memory)]
+        names = {name for row in table for name in row}
+        found |= {n for n in names if any(row.get(n) != table[0].get(n) for row in table)}
+    return found
+
+
+def _scenario(result: Result) -> str:
+    data = result["dataset"]
+    parts = [data["data_sha256"], data["split_sha256"], _evaluated_on(result)]
+    parts.append(result["backbone"]["sha256"] or result["backbone"]["name"])
+    if result["config"].get("stop_after"):  # the beginning of a run is like no whole one
+        parts.append(f"{len(result['phases'])} of {result['config']['phases']} phases")
+    return _hash([*parts, _length(result), [len(phase["classes"]) for phase in result["phases"]]])
+
+
+def _length(result: Result) -> dict[str, Any]:
+    """What decides how many steps each phase has; up to schema 2 that was each method's own."""
+    if result["schema_version"] < 3:
+        return {}
+    config = {**_DEFAULTS, **result["config"]}
+    name = "epochs" if config["steps"] is None else "steps"
+    return {name: config[name], "batch_size": config["batch_size"]}
+
+
+def _evaluated_on(result: Result) -> str:
+    return str(result["config"].get("evaluate_on", "test"))
+
+
+def _training(result: Result) -> dict[str, Any]:
+    hidden = _SAID_ELSEWHERE | _NO_EFFECT | (_LENGTH if _length(result) else set())
+    config = {**_DEFAULTS, **result["config"]}  # a result may be older than an option
+    return {key: value for key, value in config.items() if key not in hidden}
+
+
+def _asked(result: Result) -> dict[str, Any]:
+    """How a run was told to be trained: without what was left to the method's recipe."""
+    left = result["from_recipe"]
+    return {key: value for key, value in _training(result).items() if key not in left}
+
+
+def _own(result: Result) -> dict[str, Any]:
+    """What makes a method's row besides its name; a preset is no more than its settings."""
+    own = {**_training(result), **result["method_settings"], _CODE: result["method_sha256"][:8]}
+    own |= {f"classifier {name}": True for name in classifiers(result)[1:]}
+    if reference := result["match_exemplars_of"]:
+        copied = {**reference["method_settings"], _CODE: reference["method_sha256"][:8]}
+        own |= {f"{reference['method']}.{key}": value for key, value in copied.items()}
+    return own
+
+
+def _hash(value: Any) -> str:
+    return json_sha256(value)[:12]

@@ -1,0 +1,153 @@
+"""What `python -m benchmark.tune` may try of a method, and in which order.
+
+The candidates of a setting stand beside it (metadata `search` of its field), those of the learning
+rate follow from the method's own. Every method is searched in the same way, with as many trials.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from benchmark.cells import as_text
+from benchmark.config import RunConfig, resolve_recipe
+from benchmark.find_method import find, make_settings, setting_name
+from mm_imagenet_r.errors import UserError
+
+#: Candidates of the learning rate, relative to the method's own.
+RATES = (1.0, 1 / 3, 3.0)
+RATE = "learning_rate"
+CLASSIFIER = "classifier"
+#: The value of that setting with which one run is read by all its classifiers.
+ALL = "all"
+
+#: A value of each setting that is searched.
+Point = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Space:
+    """What is searched of a method.
+
+    Attributes:
+        trials: Candidates of what a run is made with, by name, the default first.
+        reads_all: A trial is read by every classifier the method has, and the best one is chosen
+            with the best trial; else the method's own is the only one.
+    """
+
+    trials: Mapping[str, tuple[Any, ...]]
+    reads_all: bool = False
+
+    @property
+    def size(self) -> int:
+        """Number of points, legal or not.
+
+        >>> Space({"a": (1, 2), "b": (1, 2, 3)}).size
+        6
+        """
+        return math.prod(map(len, self.trials.values()))
+
+    def points(self, seed: int) -> Iterator[Point]:
+        """Every point once: the default, then the others as a seed draws them.
+
+        >>> points = list(Space({"a": (1, 2), "b": (1, 2)}).points(0))
+        >>> points[0], len(points), len({tuple(p.values()) for p in points})
+        ({'a': 1, 'b': 1}, 4, 4)
+        """
+        generator, drawn = random.Random(seed), {0}
+        yield self._point(0)
+        while len(drawn) < self.size:
+            number = generator.randrange(self.size)
+            if number not in drawn:
+                drawn.add(number)
+                yield self._point(number)
+
+    def _point(self, number: int) -> Point:
+        chosen = {}
+        for name, values in self.trials.items():
+            number, place = divmod(number, len(values))
+            chosen[name] = values[place]
+        return chosen
+
+
+def space_of(cell: RunConfig) -> Space:
+    """What is searched of the method of a cell: all that the user has not fixed.
+
+    Args:
+        cell: Of one method, with what is fixed.
+
+    Raises:
+        UserError: As `benchmark.find_method.find`.
+    """
+    (name,) = cell.method
+    method, preset = find(name)
+    given = cell.settings_of(name)
+    fixed = {setting_name(method, key) for key in given}
+    default = make_settings(method, preset, given, name)
+    found: dict[str, tuple[Any, ...]] = {}
+    reads_all = CLASSIFIER not in fixed and is_legal(cell, {CLASSIFIER: ALL})
+    if cell.learning_rate is None and RATE not in method.unused:
+        rate = resolve_recipe(cell, method).learning_rate
+        found[RATE] = tuple(_three_digits(rate * factor) for factor in RATES)
+    for spec in dataclasses.fields(default):
+        candidates = spec.metadata.get("search", ())
+        if candidates and spec.name not in fixed and not (reads_all and spec.name == CLASSIFIER):
+            first = getattr(default, spec.name)
+            found[spec.name] = (first, *(value for value in candidates if value != first))
+    return Space(found, reads_all)
+
+
+def trial_points(cell: RunConfig, space: Space, trials: int, seed: int) -> list[Point]:
+    """The points to be tried: the default and those drawn after it, without illegal ones."""
+    legal = (point for point in space.points(seed) if is_legal(cell, point))
+    return list(itertools.islice(legal, trials))
+
+
+def with_point(cell: RunConfig, point: Mapping[str, Any]) -> RunConfig:
+    """A cell with the values of a point."""
+    items = [f"{name}={as_text(value)}" for name, value in point.items() if name != RATE]
+    rate = point.get(RATE, cell.learning_rate)
+    return dataclasses.replace(cell, learning_rate=rate, set=(*cell.set, *items))
+
+
+def best_of(accuracies: Sequence[Mapping[str, float]]) -> tuple[int, str] | None:
+    """The trial and the classifier with the highest accuracy; of equal ones the first.
+
+    Args:
+        accuracies: Of each trial, accuracy by classifier, in the order in which ties are decided.
+
+    Returns:
+        None if there is no accuracy at all.
+
+    >>> best_of([{"linear": 60.0, "nme": 65.0}, {}, {"linear": 65.0, "nme": 64.0}])
+    (0, 'nme')
+    """
+    found = [
+        (accuracy, trial, name)
+        for trial, of in enumerate(accuracies)
+        for name, accuracy in of.items()
+    ]
+    if not found:
+        return None
+    _, trial, name = max(found, key=lambda entry: entry[0])  # max takes the first of equal ones
+    return trial, name
+
+
+def is_legal(cell: RunConfig, point: Mapping[str, Any]) -> bool:
+    """Whether the method has these settings and takes these values of them together."""
+    (name,) = cell.method
+    method, preset = find(name)
+    try:
+        make_settings(method, preset, with_point(cell, point).settings_of(name), name)
+    except UserError:
+        return False
+    return True
+
+
+def _three_digits(number: float) -> float:
+    return float(f"{number:.3g}")

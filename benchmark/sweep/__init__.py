@@ -1,0 +1,5 @@
+"""`python -m benchmark.sweep`: every cell of a grid that is not there yet.
+
+`grid` says which cells there are, `ledger` which of them are done, `schedule` when each is run;
+`local` and `cluster` are where.
+"""

@@ -1,0 +1,97 @@
+"""Faults of a grid's cells that show before any of them is run."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmark.config import RunConfig
+from benchmark.devices import find_place
+from benchmark.find_method import find
+from benchmark.plan import check as check_alone
+from benchmark.plan import divide, open_config_data
+from benchmark.results.schema import Result
+from benchmark.sweep.grid import reference_of
+from benchmark.tuned_recipe import read as read_tuned
+from mm_imagenet_r.errors import UserError, counted
+
+#: Options that say which data are opened.
+_OF_THE_DATA = (
+    "dataset", "data_dir", "split_name", "partial", "captions", "image_column", "caption_column",
+    "label_column", "bad_images", "test_fraction", "split_seed", "evaluate_on",
+)  # fmt: skip
+_OTHER_DATA = (
+    "the result that is there is one of other data: put the former data back, or choose another "
+    "--output or --results"
+)
+
+
+def check(
+    cells: Sequence[RunConfig],
+    found: Mapping[Path, Result | None],
+    name: Callable[[RunConfig], str],
+) -> None:
+    """Refuse a grid with a cell that cannot be run, before anything is.
+
+    Args:
+        cells: The grid.
+        found: The result of each by its folder, None if it is missing.
+        name: What a cell is called.
+
+    Raises:
+        UserError: It names every such cell, and why it cannot be.
+    """
+    faults: dict[str, list[str]] = {}
+    for cell, fault in _faults(cells, found):
+        faults.setdefault(fault, []).append(name(cell))
+    if not faults:
+        return
+    lines = [f"{fault}\n" + "\n".join(f"    {one}" for one in names)
+             for fault, names in faults.items()]  # fmt: skip
+    count = sum(map(len, faults.values()))
+    raise UserError(
+        f"{counted(count, 'cell')} of {len(cells)} cannot be run, so nothing was started:\n  "
+        + "\n  ".join(lines)
+        + "\n  Leave these values out, or give them in a grid of their own"
+    )
+
+
+def _faults(
+    cells: Sequence[RunConfig], found: Mapping[Path, Result | None]
+) -> Iterator[tuple[RunConfig, str]]:
+    data: dict[tuple[Any, ...], tuple[int, str]] = {}
+    for cell in cells:
+        result = found[cell.folder()]
+        try:
+            if result is None:
+                _check_alone(cell, found)
+            key = tuple(getattr(cell, option) for option in _OF_THE_DATA)
+            if key not in data:
+                opened = open_config_data(cell)
+                data[key] = opened.num_classes, opened.data_sha256
+            num_classes, sha256 = data[key]
+            divide(cell, num_classes)
+            if cell.tuned_by is not None:
+                tuned = read_tuned(cell.tuned_by)
+                tuned.refuse_other(cell)
+                tuned.refuse_other_data(cell, sha256)
+            if result is not None and result["dataset"]["data_sha256"] != sha256:
+                yield cell, _OTHER_DATA
+        except UserError as error:
+            yield cell, str(error)
+
+
+def _check_alone(cell: RunConfig, found: Mapping[Path, Result | None]) -> None:
+    find_place(cell)
+    reference = reference_of(cell)
+    if reference is not None and reference.folder() in found:  # it is run before, or done
+        cell = dataclasses.replace(cell, match_exemplars_of=None, set=())
+    check_alone(cell)
+
+
+def imports(cells: Sequence[RunConfig]) -> list[str]:
+    """Modules that the methods of some cells are going to import."""
+    methods = {find(name)[0] for cell in cells for name in cell.method}
+    return sorted({module for method in methods for module in method.imports})

@@ -1,0 +1,116 @@
+"""Cells as tasks of a Ray cluster whose machines share a file system with the sweep."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmark.config import RunConfig
+from benchmark.plan import command
+from benchmark.sweep.ledger import log_file
+from benchmark.sweep.local import environment
+from benchmark.sweep.schedule import Ended
+from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.files import explained
+
+_LOST = 70  # exit code of a cell whose machine is gone
+
+
+class Cluster:
+    """Hands every cell to Ray, which starts it where the cores, or a GPU, are free."""
+
+    def __init__(self, jobs: int | None, threads: int, device: str) -> None:
+        """Join the cluster, or start one on this machine if there is none.
+
+        Args:
+            jobs: How many cells may be with Ray at once; None for all.
+            threads: Cores that a cell takes.
+            device: If it is `cuda`, a cell takes a GPU too.
+
+        Raises:
+            UserError: Ray is not installed, or its machines have no GPU.
+        """
+        try:
+            self._ray: Any = importlib.import_module("ray")
+        except ImportError as error:
+            raise UserError(
+                "--engine ray needs the package ray: pip install -e '.[ray]', or leave the option "
+                "out to run on this machine"
+            ) from error
+        if not self._ray.is_initialized():
+            before = signal.getsignal(signal.SIGTERM)
+            self._ray.init(log_to_driver=False)
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGTERM, before)  # Ray's own would end this process at once
+        if device == "cuda" and not self._ray.cluster_resources().get("GPU"):
+            raise UserError("--device cuda: Ray knows of no GPU in this cluster; give --device cpu")
+        self.slots = jobs or sys.maxsize
+        self._environment = environment(threads)
+        gpus = 1 if device == "cuda" else 0
+        self._task = self._ray.remote(num_cpus=threads, num_gpus=gpus)(_run)
+        self._running: dict[Any, RunConfig] = {}
+
+    def start(self, cell: RunConfig) -> None:
+        """Hand over a cell.
+
+        Raises:
+            UserError: Its log cannot be written.
+        """
+        log = log_file(cell)
+        with explained(log):
+            log.parent.mkdir(parents=True, exist_ok=True)
+        words = shlex.split(command(cell))[1:]
+        task = self._task.remote(words, str(Path.cwd()), str(log.absolute()), self._environment)
+        self._running[task] = cell
+
+    def wait(self, seconds: float) -> list[Ended]:
+        """Return those that have ended, after so many seconds at the latest."""
+        tasks = list(self._running)
+        ready, _ = self._ray.wait(tasks, num_returns=len(tasks), timeout=seconds)
+        return [Ended(self._running.pop(task), self._code(task)) for task in ready]
+
+    def under_way(self) -> list[tuple[RunConfig, float]]:
+        """The cells that Ray has; how far they are it does not tell."""
+        return [(cell, 0.0) for cell in self._running.values()]
+
+    def stop(self) -> None:
+        """Take back what Ray has not finished."""
+        for task in self._running:
+            self._ray.cancel(task)
+        if self._running:
+            self._ray.wait(list(self._running), num_returns=len(self._running), timeout=15)
+        self._running.clear()
+
+    def _code(self, task: Any) -> int:
+        try:
+            return int(self._ray.get(task))
+        except self._ray.exceptions.RayError as error:
+            with log_file(self._running[task]).open("a") as log:
+                log.write(f"{error}\n")
+            return _LOST
+
+
+def _run(words: list[str], folder: str, log: str, values: dict[str, str]) -> int:
+    """What a task does, on any machine; a run that is told to stop can be resumed."""
+    with open(log, "wb") as file:  # noqa: PTH123 (this function is sent away alone)
+        process = subprocess.Popen(
+            [sys.executable, *words],
+            cwd=folder, env={**os.environ, **values}, stdout=file, stderr=file,
+        )  # fmt: skip
+        try:
+            return process.wait()
+        except BaseException:
+            process.terminate()
+            deadline = time.monotonic() + 10
+            while process.poll() is None and time.monotonic() < deadline:
+                time.sleep(0.05)
+            process.kill()
+            raise

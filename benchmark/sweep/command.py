@@ -1,0 +1,272 @@
+"""The command: which cells there are, which are missing, and running those."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmark import isolation
+from benchmark.options import add_options, read_values, unknown_words
+from mm_imagenet_r import command_line
+from mm_imagenet_r.errors import UserError, counted
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from benchmark.config import RunConfig
+    from benchmark.sweep.ledger import Failure
+    from benchmark.sweep.schedule import Engine
+
+_TEXTS = {
+    "overwrite": "begin unfinished cells anew, such as those of an older version; finished ones "
+    "are not run again",
+    "dry_run": "list the cells and what is missing, train nothing",
+}
+
+
+@dataclass(frozen=True)
+class How:
+    """How a grid is run, which changes no result.
+
+    Attributes:
+        engine: `local` or `ray`.
+        jobs: How many cells at once; None for as many as there are cores or GPUs for.
+        threads: Of each cell.
+        results: Folder in which finished results are kept in small form, None for nowhere.
+    """
+
+    engine: str = "local"
+    jobs: int | None = None
+    threads: int = 1
+    results: Path | None = None
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line: 0 if all cells are done, 1 if some failed, 2 for a mistake."""
+    isolation.computes_nothing()
+    failures: list[Failure] = []
+
+    def command(words: Sequence[str] | None) -> None:
+        cells, notes, how, dry_run = parse(words)
+        failures.extend(sweep(cells, how, notes=notes, dry_run=dry_run))
+
+    code = command_line.run(command, arguments, has_processes=True)
+    return 1 if code == 0 and failures else code
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line: that of `benchmark.run`, whose options may have several values."""
+    command = command_line.Parser(
+        prog="python -m benchmark.sweep",
+        usage="%(prog)s [OPTION ...]",
+        description="Run every cell of a grid that is not done yet. Options of benchmark.run with "
+        "several values are the grid's axes.",
+        epilog=(
+            "examples:\n"
+            "  python -m benchmark.sweep --method replay exemplar_masking --memory 1 5 \\\n"
+            "      --currency bytes samples --class-order-seed 1993 1994 1995\n"
+            "  python -m benchmark.sweep --config grids.toml --results results --dry-run\n"
+            "A sweep that was stopped goes on when the same command is given again; cells that\n"
+            "failed are tried again."
+        ),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        argument_default=argparse.SUPPRESS,
+        allow_abbrev=False,
+    )
+    group = command.add_argument_group("the sweep")
+    group.add_argument(
+        "--config", type=Path,
+        help="TOML or JSON file of options, of which lists are axes; several grids stand under "
+        "[[grid]]. Options of the command line hold for all of them",
+    )  # fmt: skip
+    group.add_argument("--engine", choices=("local", "ray"), help="where cells run: processes of "
+                       "this machine, or tasks of a Ray cluster (default: local)")  # fmt: skip
+    group.add_argument("--jobs", type=int, metavar="N", help="cells at once (default: cores / "
+                       "threads, with --device cuda the number of GPUs; ray: all)")  # fmt: skip
+    group.add_argument("--threads", type=int, metavar="N", help="of each cell (default: 1)")
+    group.add_argument(
+        "--results", type=Path, metavar="PATH",
+        help="folder of results that are kept: cells it has are done, and those that are done are "
+        "copied there without exemplars, state and report",
+    )  # fmt: skip
+    add_options(command, axes=True, texts=_TEXTS)
+    return command
+
+
+def parse(
+    arguments: Sequence[str] | None = None,
+) -> tuple[list[RunConfig], list[str], How, bool]:
+    """Return the cells, notes on them, how to run them, and whether to list them only.
+
+    Raises:
+        UserError: Anything that is no grid.
+    """
+    command = parser()
+    given, rest = command.parse_known_args(arguments)
+    if rest:
+        names = [one for action in command._actions for one in action.option_strings]
+        raise UserError(unknown_words(rest, [name.removeprefix("--") for name in names]))
+    from benchmark.sweep.grid import expand, read_axes, read_grids
+
+    options = vars(given)
+    own = {name: options.pop(name) for name in ("engine", "jobs", "threads", "results")
+           if name in options}  # fmt: skip
+    for name in ("jobs", "threads"):
+        if own.get(name, 1) < 1:
+            raise UserError(f"--{name} must be at least 1, not {own[name]}")
+    file, dry_run = options.pop("config", None), options.pop("dry_run", False)
+    grids = read_grids(read_values(file), str(file)) if file else [{}]
+    line = read_axes(options, "the command line", option=True)
+    with isolation.foreign_code():
+        cells, notes = expand({**grid, **line} for grid in grids)
+    from benchmark.tuned_recipe import notes_on
+
+    notes += notes_on(cells)
+    return cells, notes, How(**own), dry_run
+
+
+def sweep(
+    cells: Sequence[RunConfig],
+    how: How | None = None,
+    *,
+    notes: Sequence[str] = (),
+    dry_run: bool = False,
+) -> list[Failure]:
+    """Run the cells that are not done.
+
+    Args:
+        cells: As `benchmark.cells.cells` writes them, of one output folder; each is run once.
+        how: Where, and how many at once.
+        notes: What a user should know, shown first.
+        dry_run: Only list them.
+
+    Returns:
+        Those that failed, which are also written down.
+
+    Raises:
+        UserError: Some cell cannot be run; nothing was started then.
+    """
+    from benchmark.display import make_console
+    from benchmark.sweep.check import check, imports
+    from benchmark.sweep.ledger import Ledger
+    from benchmark.sweep.progress import Progress
+
+    how, cells = how or How(), list({cell.folder(): cell for cell in cells}.values())
+    console, ledger = make_console(), Ledger(how.results)
+    for note in notes:
+        console.print(f"note: {note}", soft_wrap=True, markup=False)
+    found = {cell.folder(): ledger.result(cell) for cell in cells}
+    missing = [cell for cell in cells if found[cell.folder()] is None]
+    slots = _slots(how, cells[0].device)
+    progress = Progress(cells, missing, slots if how.engine == "local" else None, console)
+    for cell in cells:
+        if result := found[cell.folder()]:
+            progress.estimate.add(cell, result)
+    left = progress.left([], missing)
+    _say_how_many(console, cells, missing, left, how)
+    if missing:
+        check(cells, found, progress.name)
+    if dry_run:
+        _list(console, cells, found, progress)
+        return []
+    for cell in cells:
+        if found[cell.folder()]:
+            ledger.keep(cell)
+    failures: list[Failure] = []
+    if missing:
+        from benchmark.sweep.grid import reference_of
+        from benchmark.sweep.schedule import run_all
+
+        for reference in filter(None, map(reference_of, missing)):
+            ledger.fetch(reference)
+        with progress:
+            engine = _engine(how, slots, missing, imports(missing))
+            failures = run_all(missing, engine, ledger, progress)
+    _say_how_it_ended(console, cells, failures, how)
+    return failures
+
+
+def _slots(how: How, device: str) -> int:
+    from benchmark.sweep.local import cores
+
+    if how.jobs or how.engine == "ray":
+        return how.jobs or sys.maxsize
+    import torch
+
+    if device != "cpu" and (gpus := torch.cuda.device_count()):
+        return gpus
+    return max(1, cores() // how.threads)
+
+
+def _engine(how: How, slots: int, missing: Sequence[RunConfig], modules: Sequence[str]) -> Engine:
+    if how.engine == "ray":
+        from benchmark.sweep.cluster import Cluster
+
+        return Cluster(how.jobs, how.threads, missing[0].device)
+    from benchmark.sweep.local import Local
+
+    return Local(min(slots, len(missing)), how.threads, modules)
+
+
+def _say_how_many(
+    console: Console,
+    cells: Sequence[RunConfig],
+    missing: Sequence[RunConfig],
+    left: float | None,
+    how: How,
+) -> None:
+    from benchmark.wording import seconds_words
+
+    words = f"{counted(len(cells), 'cell')}, {len(cells) - len(missing)} done"
+    if missing:
+        words += f", {len(missing)} missing"
+        if left is None and how.engine == "local":
+            words += " (no like results yet to estimate the time from)"
+        elif left is not None:
+            words += f" (about {seconds_words(left)}, as long as like cells took)"
+    console.print(words, soft_wrap=True, markup=False)
+
+
+def _list(
+    console: Console, cells: Sequence[RunConfig], found: dict[Path, Any], progress: Any
+) -> None:
+    from benchmark.sweep.ledger import begun, failed_before
+    from benchmark.sweep.progress import figures
+
+    failed = {cell.folder() for cell in failed_before(cells)}
+    for cell in cells:
+        result = found[cell.folder()]
+        if result is not None:
+            words = figures(result)
+        else:
+            phases = begun(cell)
+            words = "missing" if phases is None else f"missing, {phases} phases are done"
+            words += ", failed before" * (cell.folder() in failed)
+        console.print(f"{progress.name(cell)}: {words}", soft_wrap=True, markup=False)
+
+
+def _say_how_it_ended(
+    console: Console, cells: Sequence[RunConfig], failures: Sequence[Failure], how: How
+) -> None:
+    if failures:
+        for line in _failure_lines(failures):
+            print(line, file=sys.stderr)
+        return
+    where = how.results or cells[0].output
+    console.print(
+        f"all done: {where} (python -m benchmark.table {where})", soft_wrap=True, markup=False
+    )
+
+
+def _failure_lines(failures: Sequence[Failure]) -> Iterator[str]:
+    from benchmark.sweep.ledger import log_file
+
+    yield f"\n{counted(len(failures), 'cell')} failed; the same command tries again:"
+    for failure in failures:
+        yield f"\n{failure.command}"
+        yield f"exit code {failure.code}, all it wrote is in {log_file(failure.cell)}:"
+        yield from (f"  {line}" for line in failure.words.splitlines())

@@ -1,0 +1,171 @@
+"""Cells in processes of this machine, which need not import everything again."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any
+
+from benchmark.config import RunConfig
+from benchmark.isolation import without_main
+from benchmark.sweep.ledger import log_file
+from benchmark.sweep.schedule import Ended
+from mm_imagenet_r.files import explained
+
+_PATIENCE = 15.0  # seconds in which a cell that is told to stop writes down what it has
+#: The last one is what an optimizer imports at its first step, in the process of every phase.
+_PRELOADED = ("benchmark.experiment", "benchmark.data.find", "torch._dynamo")
+
+
+def environment(threads: int) -> dict[str, str]:
+    """What the process of a cell finds in its environment beside what is there."""
+    return {
+        **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(threads)),
+        "TOKENIZERS_PARALLELISM": "false",
+        # Else glibc gives memory back to the system after every layer, and asks for it again.
+        **dict.fromkeys(
+            ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TOP_PAD_"), "100000000"
+        ),
+    }
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@dataclass
+class _Running:
+    cell: RunConfig
+    process: Any
+    told: Connection
+    slot: int
+    share: float = 0.0
+
+
+class Local:
+    """Runs each cell in a process of its own, some of them side by side."""
+
+    def __init__(self, jobs: int, threads: int, imports: Sequence[str] = ()) -> None:
+        """Prepare; nothing is started yet.
+
+        Args:
+            jobs: How many cells run at once.
+            threads: Of each.
+            imports: Modules that cells need, imported once for all.
+        """
+        self.slots = jobs
+        self._environment = environment(threads)
+        # Fork servers are safe where fork is: see `benchmark.isolation.start_method`.
+        self._warm = sys.platform == "linux"
+        self._context: Any = multiprocessing.get_context("forkserver" if self._warm else "spawn")
+        if self._warm:
+            self._context.set_forkserver_preload([*_PRELOADED, *imports])
+        self._running: list[_Running] = []
+
+    def start(self, cell: RunConfig) -> None:
+        """Begin to run a cell.
+
+        Raises:
+            UserError: Its log cannot be written.
+        """
+        log = log_file(cell)
+        with explained(log):
+            log.parent.mkdir(parents=True, exist_ok=True)
+        slot = min(set(range(self.slots)) - {one.slot for one in self._running})
+        told, tell = self._context.Pipe(duplex=False)
+        # Not a daemon: it starts a process for each phase.
+        process = self._context.Process(
+            target=_run, args=(cell, log.absolute(), Path.cwd(), slot, self._warm, tell)
+        )
+        with _environment(self._environment), without_main():
+            process.start()
+        tell.close()
+        self._running.append(_Running(cell, process, told, slot))
+
+    def wait(self, seconds: float) -> list[Ended]:
+        """Return those that have ended, after so many seconds at the latest."""
+        wait([one.process.sentinel for one in self._running], seconds)
+        ended = []
+        for one in list(self._running):
+            self._listen(one)
+            if not one.process.is_alive():
+                one.process.join()
+                one.told.close()
+                self._running.remove(one)
+                ended.append(Ended(one.cell, one.process.exitcode))
+        return ended
+
+    def under_way(self) -> list[tuple[RunConfig, float]]:
+        """The cells that are being run, and the share of each that is done."""
+        return [(one.cell, one.share) for one in self._running]
+
+    def stop(self) -> None:
+        """End all that is under way, so that it can be resumed."""
+        for one in self._running:
+            one.process.terminate()
+        deadline = time.monotonic() + _PATIENCE
+        for one in self._running:
+            one.process.join(max(0.0, deadline - time.monotonic()))
+            if one.process.is_alive():
+                one.process.kill()
+                one.process.join()
+            one.told.close()
+        self._running.clear()
+
+    @staticmethod
+    def _listen(one: _Running) -> None:
+        with contextlib.suppress(EOFError, OSError):
+            while one.told.poll():
+                one.share = one.told.recv()
+
+
+@contextlib.contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Change the environment for a process that is started here, and only for that."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _run(cell: RunConfig, log: Path, folder: Path, slot: int, warm: bool, tell: Connection) -> None:
+    """What the process of a cell does."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the sweep, which sends SIGTERM
+    os.chdir(folder)
+    with log.open("wb") as file:
+        for stream in (1, 2):
+            os.dup2(file.fileno(), stream)
+    from benchmark import isolation
+    from benchmark.run import guarded, run
+    from benchmark.sweep.telling import Telling
+
+    isolation.computes_nothing(imported=warm)
+    _choose_gpu(slot)
+    sys.exit(guarded(lambda _: (run(cell, Telling(tell)), None)[1], None))
+
+
+def _choose_gpu(slot: int) -> None:
+    """Share several GPUs out among cells that run side by side."""
+    import torch
+
+    if (count := torch.cuda.device_count()) > 1:
+        names = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+        chosen = names if len(names) == count else [str(number) for number in range(count)]
+        os.environ["CUDA_VISIBLE_DEVICES"] = chosen[slot % count]

@@ -1,0 +1,176 @@
+"""What stands in the columns of a table, whichever way it is written, and the words below it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from benchmark.metrics import Spread
+from benchmark.results.tables import Row
+from benchmark.table.compare import Standing, Table
+from benchmark.table.differences import Difference
+from benchmark.wording import MISSING, bytes_words, counted, seconds_words, spread_words
+from mm_imagenet_r.errors import some
+
+LEVEL = "≈"
+_HEADS = {"average": "Average acc.", "last": "Last acc."}
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column.
+
+    Attributes:
+        head: Its title.
+        cells: A text for each row.
+        bold: Positions of the cells to be set in bold.
+        joined: Whether it belongs to the column at its left.
+    """
+
+    head: str
+    cells: Sequence[str]
+    bold: frozenset[int] = frozenset()
+    joined: bool = False
+
+
+def columns(table: Table) -> list[Column]:
+    """All columns, less those that say nothing of any row."""
+    rows = table.rows
+
+    def plain(head: str, text: Callable[[Row], str]) -> Column:
+        return Column(head, [text(row) for row in rows])
+
+    found = [
+        plain("Method", lambda row: row.label),
+        plain("Read by", lambda row: row.classifier or MISSING),
+        plain("n", lambda row: str(row.average.n)),
+        plain("Orders", _orders) if any(len(row.orders) != row.average.n for row in rows) else None,
+    ]
+    for standing in table.standings:
+        found += [_accuracy(standing), _differences(standing, rows)]
+    found += [
+        plain("Forgetting", lambda row: spread_words(row.figures["forgetting"])),
+        plain("Exemplars/class", _exemplars),
+        plain("Stored rate", lambda row: _number(row.rate, ".2f")),
+        plain("Memory", lambda row: bytes_words(row.bytes)),
+        plain("Outside it", lambda row: bytes_words(row.outside)),
+        plain("Parameters", lambda row: _number(row.parameters, ",.0f")),
+        plain("Steps", lambda row: f"{row.steps:.0f}"),
+        plain("Time", _time),
+        plain("Tuned", lambda row: row.tuned or MISSING),
+    ]
+    return [column for column in found if column and set(column.cells) - {MISSING, ""}]
+
+
+def legend(tables: Sequence[Table]) -> list[str]:
+    """Sentences that hold for every table."""
+    words = ["Accuracy in %, mean ± standard deviation over n runs."]
+    standings = [standing for table in tables for standing in table.standings]
+    differences = [d for s in standings for d in s.differences if d is not None]
+    if any(difference.interval for difference in differences):
+        words.append(
+            "Differences in points, over the class orders that both rows have, with 95 % intervals "
+            "(paired: test images resampled, Student's t over class orders)."
+        )
+        words.append(
+            f"Bold: above every other row, beyond its interval. {LEVEL}: level, no difference to "
+            "the best row is shown. Bounds take no part."
+        )
+    elif differences:
+        words.append("Differences in points. Without intervals nothing is in bold.")
+    if any(row.figures["forgetting"] for table in tables for row in table.rows):
+        words.append("Forgetting: best accuracy on each phase less the last, on average (PILOT).")
+    if any(row.rate is not None for table in tables for row in table.rows):
+        words.append("Stored rate: cost of an exemplar in untouched samples.")
+    return words
+
+
+def remarks(table: Table) -> list[str]:
+    """Sentences on this table: where there are no intervals and why, and whether steps differ."""
+    why: dict[str, dict[str, None]] = {}
+    for standing in table.standings:
+        for row, difference in zip(table.rows, standing.differences, strict=True):
+            if difference is not None and difference.why:
+                why.setdefault(difference.why, {})[row.label] = None
+    said = [f"No interval, {reason}: {some(list(of), most=8)}." for reason, of in why.items()]
+    if not why and any(standing.baseline is None for standing in table.standings):
+        said.append("Nothing to compare with.")
+    steps = {round(row.steps) for row in table.rows}
+    if len(steps) > 1:
+        said.append(f"Training steps differ, from {min(steps)} to {max(steps)}.")
+    if any(row.resumed for row in table.rows):
+        said.append("Time: ≥ where a run was resumed, of which only the rest is known.")
+    return said
+
+
+def head_of(metric: str) -> str:
+    """A metric as the title of a column."""
+    words = metric.replace("_", " ")
+    return _HEADS.get(metric, words[:1].upper() + words[1:])
+
+
+def difference_words(difference: Difference | None) -> str:
+    """Points with their interval; a digit more where rounding would move a bound onto zero.
+
+    >>> from benchmark.bootstrap import Interval
+    >>> difference_words(Difference(-2.04, Interval(-2.04, -3.9, -0.2), 5, ""))
+    '-2.0 [-3.9, -0.2]'
+    >>> difference_words(Difference(0.31, Interval(0.31, 0.04, 0.58), 5, ""))
+    '+0.31 [+0.04, +0.58]'
+    >>> difference_words(Difference(1.0, None, 1, "one class order")), difference_words(None)
+    ('+1.0', '–')
+    """  # noqa: RUF002 (the en dash that stands for "no value")
+    if difference is None or difference.mean is None:
+        return MISSING
+    if difference.interval is None:
+        return f"{difference.mean:+.1f}"
+    bounds = difference.interval[1:]
+    digits = 2 if difference.shown and min(map(abs, bounds)) < 0.05 else 1
+    low, high = (f"{bound:+.{digits}f}" for bound in bounds)
+    return f"{difference.mean:+.{digits}f} [{low}, {high}]"
+
+
+def _accuracy(standing: Standing) -> Column:
+    cells = [
+        f"{LEVEL} {spread_words(spread)}" if i in standing.level else spread_words(spread)
+        for i, spread in enumerate(standing.spreads)
+    ]
+    bold = frozenset() if standing.winner is None else frozenset({standing.winner})
+    return Column(head_of(standing.metric), cells, bold)
+
+
+def _differences(standing: Standing, rows: Sequence[Row]) -> Column:
+    base = standing.baseline
+    if base is None:
+        return Column("", [""] * len(rows))
+    cells = []
+    for row, difference in zip(rows, standing.differences, strict=True):
+        words = difference_words(difference)
+        orders = {len(row.orders), len(rows[base].orders)}
+        if difference is not None and difference.orders and {difference.orders} != orders:
+            words += f" ({counted(difference.orders, 'order')})"
+        cells.append(words)
+    return Column(f"vs. {rows[base].label}", cells, joined=True)
+
+
+def _orders(row: Row) -> str:
+    return str(len(row.orders))
+
+
+def _exemplars(row: Row) -> str:
+    return _number(row.exemplars or None, ".1f")
+
+
+def _time(row: Row) -> str:
+    return ("≥ " if row.resumed else "") + seconds_words(row.seconds)
+
+
+def _number(value: float | None, form: str) -> str:
+    return MISSING if value is None else format(value, form)
+
+
+def plain_spread(spread: Spread | None) -> tuple[float | None, float | None]:
+    """Mean and deviation with four decimals, for programs."""
+    if spread is None:
+        return None, None
+    return round(spread.mean, 4), None if spread.std is None else round(spread.std, 4)

@@ -1,0 +1,232 @@
+"""Accuracy and exemplars over memory in one figure: lines above, bars below, as in the paper.
+
+The paper's Fig. 5 shows both at 1, 3, 5, 7 and 10 exemplars per class; here they stand in two
+panels with one axis of memory, since two scales in one panel can be made to cross anywhere.
+"""
+
+from __future__ import annotations
+
+import itertools
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from benchmark.figures import COLOURS, MARKERS, check_path, new_figure, save
+from benchmark.metrics import Spread
+from benchmark.results.tables import Row
+from benchmark.table.columns import head_of
+from benchmark.table.compare import ACCURACIES, Table
+from benchmark.wording import counted
+from mm_imagenet_r.errors import UserError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_DODGE = 0.04  # between lines, of the distance of two amounts, so that error bars stay visible
+_BARS = 0.8  # share of that distance which bars take together
+_BAR = 0.2  # the most of it that one takes
+_GAP = 0.055  # between two names at the right, of the panel's height
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One scenario: rows by name and amount of memory, and rows that no memory changes."""
+
+    heading: str
+    axis: str
+    amounts: Sequence[float]
+    lines: dict[str, dict[float, Row]]
+    flat: dict[str, Row]
+
+
+def write_curve(tables: Sequence[Table], path: Path) -> Path:
+    """Draw the first metric of some tables over memory, one column of panels a scenario.
+
+    Each method has one line, of its own classifier where there are several; methods that keep no
+    exemplars are dashed lines. Rows of a single amount of memory are left out (`left_out`).
+
+    Args:
+        tables: As `tables` or `compare` make them.
+        path: What to write; its suffix says whether SVG, PDF or PNG.
+
+    Raises:
+        UserError: No row has two amounts of memory, or the file cannot be written.
+    """
+    check_path(path)
+    return save(draw(tables), path)
+
+
+def draw(tables: Sequence[Table]) -> Figure:
+    """The figure that `write_curve` writes.
+
+    Raises:
+        UserError: No row has two amounts of memory.
+    """
+    shown = panels(tables)
+    if not shown:
+        raise UserError(
+            "a memory curve needs runs of a method with at least two amounts of memory: "
+            "repeat the runs with another --memory"
+        )
+    metric = tables[0].standings[0].metric
+    names = list(dict.fromkeys(name for panel in shown for name in panel.lines))
+    figure = new_figure(5.6 * len(shown), 5.4)
+    axes = cast(
+        "Sequence[Sequence[Axes]]",
+        figure.subplots(2, len(shown), squeeze=False, height_ratios=(3, 1.3), sharex="col"),
+    )
+    for column, panel in enumerate(shown):
+        _lines(axes[0][column], panel, names, ACCURACIES[metric])
+        _bars(axes[1][column], panel, names)
+        axes[0][column].set_ylabel(f"{head_of(metric).replace('acc.', 'accuracy')}, %")
+    handles: dict[str, Any] = {}
+    for axis in axes[0]:
+        handles |= dict(zip(*reversed(axis.get_legend_handles_labels()), strict=True))
+    columns = min(len(handles), 3 * len(shown))
+    figure.legend(
+        [handles[name] for name in names], names, loc="outside upper center", ncols=columns,
+        frameon=False, fontsize=9,
+    )  # fmt: skip
+    return figure
+
+
+def panels(tables: Sequence[Table]) -> list[Panel]:
+    """What there is to draw, a panel for each scenario with a method at two amounts of memory."""
+    found = []
+    rows = [row for table in tables for row in table.rows if row.budget["amount"] is not None]
+    for scenario in dict.fromkeys(row.scenario for row in rows):
+        same = [row for row in _one_reading(rows) if row.scenario == scenario]
+        lines: dict[str, dict[float, Row]] = {}
+        for row in same:
+            lines.setdefault(row.name, {})[row.budget["amount"] or 0.0] = row
+        flat = {name: next(iter(of.values())) for name, of in lines.items() if _flat(of)}
+        lines = {name: of for name, of in lines.items() if len(of) > 1 and name not in flat}
+        if lines:
+            amounts = sorted({amount for of in lines.values() for amount in of})
+            lines = dict(sorted(lines.items(), key=lambda item: -_height(item[1])))
+            found.append(Panel(same[0].heading, _axis(same[0]), amounts, lines, flat))
+    return found
+
+
+def left_out(tables: Sequence[Table]) -> list[str]:
+    """Names of rows that `write_curve` leaves out: they stand at one amount of memory alone."""
+    drawn = {name for panel in panels(tables) for name in (*panel.lines, *panel.flat)}
+    return sorted({row.name for table in tables for row in table.rows} - drawn)
+
+
+def _lines(axes: Axes, panel: Panel, names: Sequence[str], metric: str) -> None:
+    position = {amount: index for index, amount in enumerate(panel.amounts)}
+    for place, (name, rows) in enumerate(panel.lines.items()):
+        number = names.index(name)
+        spreads = {a: cast(Spread, rows[a].figures[metric]) for a in sorted(rows)}
+        shift = (place - (len(panel.lines) - 1) / 2) * _DODGE
+        axes.errorbar(
+            [position[amount] + shift for amount in spreads],
+            [spread.mean for spread in spreads.values()],
+            yerr=[spread.std or 0.0 for spread in spreads.values()],
+            label=name, capsize=2.5, elinewidth=1, linewidth=1.6, markersize=5, zorder=3,
+            **_style(number),
+        )  # fmt: skip
+    counts = {row.average.n for rows in panel.lines.values() for row in rows.values()}
+    runs = (
+        counted(counts.pop(), "run") if len(counts) == 1 else f"{min(counts)} to {max(counts)} runs"
+    )
+    title = f"{panel.heading}; mean and standard deviation of {runs}"
+    axes.set_title("\n".join(textwrap.wrap(title, 72)), fontsize=8, loc="left")
+    axes.grid(axis="y", alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    _flat_lines(
+        axes, {name: cast(Spread, row.figures[metric]).mean for name, row in panel.flat.items()}
+    )
+
+
+def _flat_lines(axes: Axes, heights: dict[str, float]) -> None:
+    """What no memory changes, named at the right; far from the curves only by its number."""
+    low, high = axes.get_ylim()
+    near = [height for height in heights.values() if 2 * low - high < height < 2 * high - low]
+    for height in near:
+        axes.axhline(height, color="#777777", linewidth=0.9, linestyle=(0, (4, 3)), zorder=2)
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, high)
+    places = [min(max((height - low) / (high - low), 0.0), 1.0) for height in heights.values()]
+    for (name, height), at in zip(heights.items(), spread_out(places, _GAP), strict=True):
+        arrow = " ↑" if height > high else " ↓" if height < low else ""
+        axes.text(
+            1.01, at, f"{name} {height:.1f}{arrow}",
+            transform=axes.transAxes, va="center", fontsize=8, color="#555555",
+        )  # fmt: skip
+
+
+def _bars(axes: Axes, panel: Panel, names: Sequence[str]) -> None:
+    width = min(_BARS / len(panel.lines), _BAR)
+    for place, (name, rows) in enumerate(panel.lines.items()):
+        number = names.index(name)
+        left = (place - (len(panel.lines) - 1) / 2) * width
+        axes.bar(
+            [panel.amounts.index(amount) + left for amount in sorted(rows)],
+            [rows[amount].exemplars for amount in sorted(rows)],
+            width, color=COLOURS[number % len(COLOURS)], edgecolor="white", linewidth=0.6, zorder=3,
+            hatch="///" if number >= len(COLOURS) else None,
+        )  # fmt: skip
+    axes.set_xticks(range(len(panel.amounts)), [f"{amount:g}" for amount in panel.amounts])
+    axes.set_xlabel(panel.axis)
+    axes.set_ylabel("exemplars\nper class")
+    axes.grid(axis="y", alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def spread_out(places: Sequence[float], gap: float) -> list[float]:
+    """Move places between 0 and 1 apart until no two are closer than `gap`; their order stays.
+
+    >>> [round(place, 2) for place in spread_out([0.5, 0.5, 0.9], gap=0.1)]
+    [0.45, 0.55, 0.9]
+    >>> [round(place, 2) for place in spread_out([0.95, 1.0, 1.0], gap=0.1)]
+    [0.8, 0.9, 1.0]
+    """
+    order = sorted(range(len(places)), key=lambda i: places[i])
+    groups: list[list[float]] = []  # wanted places of names that touch
+    for i in order:
+        groups.append([places[i]])
+        while len(groups) > 1 and _span(groups[-2], gap)[1] + gap > _span(groups[-1], gap)[0]:
+            groups[-2:] = [groups[-2] + groups[-1]]
+    found = itertools.chain.from_iterable(
+        [_span(group, gap)[0] + index * gap for index in range(len(group))] for group in groups
+    )
+    moved = dict(zip(order, found, strict=True))
+    return [moved[i] for i in range(len(places))]
+
+
+def _span(group: Sequence[float], gap: float) -> tuple[float, float]:
+    half = (len(group) - 1) * gap / 2
+    middle = max(min(sum(group) / len(group), 1 - half), half)
+    return middle - half, middle + half
+
+
+def _style(number: int) -> dict[str, Any]:
+    return {
+        "color": COLOURS[number % len(COLOURS)],
+        "marker": MARKERS[number % len(MARKERS)],
+        "linestyle": "-" if number < len(COLOURS) else "--",
+    }
+
+
+def _one_reading(rows: Sequence[Row]) -> list[Row]:
+    """Of rows of the same runs the method's own one where it is there."""
+    own = {(row.scenario, str(row.budget), row.name) for row in rows if row.own}
+    return [row for row in rows if row.own or (row.scenario, str(row.budget), row.name) not in own]
+
+
+def _flat(rows: dict[float, Row]) -> bool:
+    return all(row.keeps_nothing for row in rows.values())
+
+
+def _height(rows: dict[float, Row]) -> float:
+    return rows[max(rows)].average.mean
+
+
+def _axis(row: Row) -> str:
+    per = "per class" if row.budget["growth"] == "per-class" else "in total"
+    return f"memory: untouched samples {per}, counted in {row.budget['currency']}"

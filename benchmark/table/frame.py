@@ -1,0 +1,119 @@
+"""All runs as a pandas DataFrame, to group, plot and test as one likes."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmark.results.derive import as_classifier, classifiers
+from benchmark.results.io import find, read
+from benchmark.results.labels import order_name, tuned_words
+from benchmark.results.schema import Result
+from benchmark.results.tables import outside_bytes, stored_rate, total_seconds
+from mm_imagenet_r.errors import UserError, did_you_mean
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_PER = ("phase", "run")
+
+
+def frame(paths: Iterable[Path | str], *, per: str = "phase") -> pd.DataFrame:
+    """Every finished run below some folders, tidy.
+
+    Columns that say which run it is: folder, dataset, evaluate_on, phases, backbone, method,
+    preset, kind, classifier, own (whether it is the method's own classifier), class_order, seed,
+    currency, growth, memory (as it was asked for), memory_amount, tuned, steps_total.
+
+    Args:
+        paths: Folders of runs, or result.json files.
+        per: "phase" has a row for each run, classifier and phase (phase, classes_seen, accuracy and
+            accuracy_phase_weighted over all classes seen, accuracy_new on those of the phase,
+            exemplars, memory_bytes, outside_bytes, trainable_parameters, steps, seconds). "run" has
+            one for each run and classifier (every figure of `benchmark.metrics.METRICS`,
+            exemplars_per_class, stored_rate, memory_bytes, outside_bytes, trainable_parameters,
+            seconds).
+
+    Returns:
+        Accuracies in percent. What is unknown or undefined is missing.
+
+    Raises:
+        UserError: There is no result, one cannot be read, or `per` is neither.
+
+    With `runs = frame(["results"], per="run")`:
+
+        runs.groupby(["method", "memory"]).last_accuracy.agg(["mean", "std", "count"])
+    """
+    import pandas as pd
+
+    if per not in _PER:
+        raise UserError(f"per={per!r}: {did_you_mean(per, _PER)}")
+    rows: list[dict[str, Any]] = []
+    for folder in find(map(Path, paths)):
+        result = read(folder)
+        if result["complete"]:
+            for name in classifiers(result):
+                run = {"folder": str(folder)} | _run(result, name)
+                of = as_classifier(result, name)
+                rows += [run | _whole(of)] if per == "run" else [run | one for one in _phases(of)]
+    return pd.DataFrame(rows)
+
+
+def _run(result: Result, classifier: str) -> dict[str, Any]:
+    budget = result["budget"]
+    return {
+        "dataset": result["dataset"]["name"],
+        "evaluate_on": result["config"].get("evaluate_on", "test"),
+        "phases": len(result["phases"]),
+        "backbone": result["backbone"]["name"],
+        "method": result["method"],
+        "preset": result["preset"] or "",
+        "kind": result["kind"],
+        "classifier": classifier,
+        "own": classifier == result["classifier"],
+        "class_order": order_name(result),
+        "seed": result["seed"],
+        "currency": budget["currency"],
+        "growth": budget["growth"],
+        "memory": budget["memory"],
+        "memory_amount": budget["amount"],
+        "tuned": tuned_words(result),
+        "steps_total": sum(phase["steps"] for phase in result["phases"]),
+    }
+
+
+def _whole(result: Result) -> dict[str, Any]:
+    last = result["phases"][-1]
+    return {
+        **result["metrics"],
+        "exemplars_per_class": last["memory"]["exemplars"] / _seen(result)[-1],
+        "stored_rate": stored_rate(result),
+        "memory_bytes": last["memory"]["bytes"],
+        "outside_bytes": outside_bytes(result),
+        "trainable_parameters": last["trainable_parameters"],
+        "seconds": total_seconds(result),
+    }
+
+
+def _phases(result: Result) -> Iterator[dict[str, Any]]:
+    for phase, seen in zip(result["phases"], _seen(result), strict=True):
+        accuracy, outside = phase["accuracy"], phase["outside_memory"]
+        yield {
+            "phase": phase["index"],
+            "classes_seen": seen,
+            "accuracy": accuracy["sample_weighted"],
+            "accuracy_phase_weighted": accuracy["phase_weighted"],
+            "accuracy_new": accuracy["per_phase"][-1],
+            "exemplars": phase["memory"]["exemplars"],
+            "memory_bytes": phase["memory"]["bytes"],
+            "outside_bytes": outside["bytes"] if outside else None,
+            "trainable_parameters": phase["trainable_parameters"],
+            "steps": phase["steps"],
+            "seconds": sum(phase["seconds"].values()),
+        }
+
+
+def _seen(result: Result) -> list[int]:
+    return list(itertools.accumulate(len(phase["classes"]) for phase in result["phases"]))

@@ -1,0 +1,218 @@
+"""The search for the settings of one method: its trials, which are runs, and what they tell."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmark import results
+from benchmark.cells import as_text, cells
+from benchmark.config import RunConfig
+from benchmark.find_method import find
+from benchmark.paths import last_part
+from benchmark.results.derive import as_classifier, classifiers
+from benchmark.results.schema import Result
+from benchmark.run_folder import RunFolder
+from benchmark.search import ALL, CLASSIFIER, Point, is_legal, space_of, trial_points, with_point
+from benchmark.source_hash import harness_sha256, method_sha256
+from benchmark.sweep.ledger import Failure
+from benchmark.sweep.progress import seconds
+from benchmark.tuned_recipe import (
+    FORMAT,
+    RecipeFile,
+    TrialFile,
+    choose,
+    file_name,
+    memory_of,
+    read,
+    write_text,
+)
+from benchmark.wording import MISSING, counted, seconds_words
+from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.files import write_atomic
+
+#: What a file says of the outcome; the rest is what was asked.
+_OUTCOME = {"dataset", "backbone", "trials", "chosen", "hardware", "versions"}
+_OF_A_SETTING = (1, 2)  # exit codes of a run that its method did not survive; others are signals
+
+
+class Search:
+    """The trials of one method.
+
+    Attributes:
+        cell: What is fixed in all of them.
+        points: What each tries.
+        runs: The run that each is.
+        path: The file for what is chosen.
+    """
+
+    def __init__(self, config: RunConfig, cell: RunConfig, trials: int, seed: int) -> None:
+        """Draw the trials; nothing is run.
+
+        Args:
+            config: Names the recipe and its folder.
+            cell: Of one method, with what is fixed.
+            trials: How many.
+            seed: By which they are drawn.
+
+        Raises:
+            UserError: An unknown method or setting.
+        """
+        self.cell = _without_memory(cell)
+        self.space = space_of(self.cell)
+        self.points: list[Point] = trial_points(self.cell, self.space, trials, seed)
+        all_of_them = {CLASSIFIER: ALL} if self.space.reads_all else {}
+        self.runs = [cells(with_point(self.cell, point | all_of_them))[0] for point in self.points]
+        self.path = config.recipes / str(config.recipe) / file_name(self.cell)
+        (name,) = cell.method
+        shared = dataclasses.replace(self.cell, method=RunConfig.method, set=())
+        searched = {key: list(values) for key, values in self.space.trials.items()}
+        self.asked: dict[str, Any] = {
+            "format": FORMAT,
+            "recipe": config.recipe,
+            "method": last_part(name),
+            "method_sha256": method_sha256(find(name)[0]),
+            "harness_sha256": harness_sha256(),
+            "phases": cell.phases,
+            "memory": memory_of(self.cell),
+            "options": shared.changed(),
+            "fixed": self.cell.settings_of(name),
+            "searched": searched | ({CLASSIFIER: []} if self.space.reads_all else {}),
+            "asked": trials,
+            "seed": seed,
+        }
+
+    def words(self) -> str:
+        """What is searched."""
+        count = f"{counted(len(self.points), 'trial')} of {counted(self.space.size, 'point')}"
+        lines = [f"{self.cell.method[0]}: {count}"]
+        for name, values in self.space.trials.items():
+            lines.append(f"  {name}: {', '.join(map(as_text, values))}")
+        if self.space.reads_all:
+            lines.append("  classifier: every one it has, read from the same run")
+        return "\n".join(lines)
+
+    def is_done(self, data_sha256: str) -> bool:
+        """Whether the file is there, answers what is asked of these data, and no trial failed."""
+        if not self.path.exists():
+            return False
+        try:
+            said = read(self.path).said
+        except UserError:
+            return False  # damaged: the trials tell it again
+        former: dict[str, Any] = {key: value for key, value in said.items() if key not in _OUTCOME}
+        if self.space.reads_all and CLASSIFIER in said["searched"]:
+            former["searched"] = {**said["searched"], CLASSIFIER: []}  # known when trials are run
+        same = former == self.asked and said["dataset"]["data_sha256"] == data_sha256
+        return same and not any(trial["failed"] for trial in said["trials"])
+
+    def clear_stale(self, *, all_of_them: bool = False) -> None:
+        """Throw away what other code left of a trial, for trials are compared with each other.
+
+        Raises:
+            UserError: A file cannot be removed, or another process is working at it.
+        """
+        now = {"method": self.asked["method_sha256"], "harness": self.asked["harness_sha256"]}
+        for run in self.runs:
+            folder = RunFolder(run.folder())
+            if not (folder.path / "run.json").exists():
+                continue
+            if all_of_them or any(folder.identity(name) != now[name] for name in now):
+                with folder.locked():
+                    folder.clear()
+
+    def choose(self, failures: Mapping[Path, Failure]) -> None:
+        """Write what the trials tell.
+
+        Args:
+            failures: Runs that failed, by their folder.
+
+        Raises:
+            UserError: A trial was killed, or none could be finished.
+        """
+        (name,) = self.cell.method
+        trials, finished = [], []
+        for point, run in zip(self.points, self.runs, strict=True):
+            trial = TrialFile(
+                settings=point, accuracy={}, failed=None, seconds=0.0, run=run.fingerprint()
+            )
+            if failure := failures.get(run.folder()):
+                trial["failed"] = (failure.words.splitlines() or ["no words"])[-1]
+                if failure.code not in _OF_A_SETTING:
+                    raise UserError(
+                        f"{name}: a trial was ended from outside (exit code {failure.code}), so "
+                        "nothing is chosen yet: the same command goes on"
+                    )
+            else:
+                result = results.read(run.folder())
+                finished.append(result)
+                trial["accuracy"] = self._accuracies(result)
+                trial["seconds"] = round(seconds(result), 1)
+            trials.append(trial)
+        if not finished:
+            raise UserError(
+                f"{name}: no trial could be finished, the first since: {trials[0]['failed']}"
+            )
+        searched = self.asked["searched"]
+        if self.space.reads_all:
+            names = next(list(trial["accuracy"]) for trial in trials if trial["accuracy"])
+            searched = {**searched, CLASSIFIER: names}
+        said = {
+            **self.asked,
+            "searched": searched,
+            "trials": trials,
+            "chosen": choose(searched, trials),
+            **{k: cast(Any, finished[0])[k] for k in ("dataset", "backbone", "hardware")},
+            "versions": finished[0]["versions"],
+        }
+        write_atomic(self.path, write_text(cast(RecipeFile, said)))
+
+    def show(self, console: Console, *, done: bool) -> None:
+        """Print the trials as a table, the best one marked."""
+        said = read(self.path).said
+        varied = [name for name in said["searched"] if name != CLASSIFIER]
+        readings = next(list(trial["accuracy"]) for trial in said["trials"] if trial["accuracy"])
+        titles = [name or "accuracy" for name in readings]
+        table = Table("trial", *varied, *titles, "time", box=None, pad_edge=False)
+        chosen = said["chosen"]
+        best = chosen["settings"].get(CLASSIFIER, readings[0])
+        for number, trial in enumerate(said["trials"]):
+            texts = {name: f"{value:.1f}" for name, value in trial["accuracy"].items()}
+            if number == chosen["trial"]:
+                texts[best] = f"[bold]{texts[best]}[/] *"
+            settings = (as_text(trial["settings"][name]) for name in varied)
+            found = (texts.get(name, "failed") for name in readings)
+            time = seconds_words(trial["seconds"]) if trial["accuracy"] else MISSING
+            table.add_row(str(number + 1), *settings, *found, time)
+        console.print(f"\n[bold]{self.cell.method[0]}[/], * is chosen")
+        console.print(table)
+        words = "done: {} (--overwrite chooses again)" if done else "recipe: {}"
+        console.print(words.format(self.path), markup=False, soft_wrap=True)
+
+    def _accuracies(self, result: Result) -> dict[str, float]:
+        """Average incremental accuracy by each classifier that may be chosen, linear first."""
+        names = [result["classifier"]]
+        if self.space.reads_all:
+            there = classifiers(result)
+            legal = [name for name in there if is_legal(self.cell, {CLASSIFIER: name})]
+            names = sorted(legal, key=lambda name: name != "linear")
+        found = {}
+        for name in names:
+            average = as_classifier(result, name)["metrics"]["average_incremental_accuracy"]
+            found[name] = round(cast(float, average), 6)
+        return found
+
+
+def _without_memory(cell: RunConfig) -> RunConfig:
+    """Leave the budget at its default where a method has no memory: all budgets are one search."""
+    if memory_of(cell) is not None:
+        return cell
+    default = RunConfig()
+    return dataclasses.replace(
+        cell, memory=default.memory, growth=default.growth, currency=default.currency
+    )

@@ -1,0 +1,181 @@
+"""`python -m benchmark.tune`: choose settings on validation data, alike for every method.
+
+python -m benchmark.tune --recipe mine --method replay exemplar_masking --trials 8
+python -m benchmark.run --recipe mine --method replay exemplar_masking
+
+A trial is a run that learns the first phases alone and is evaluated on a fifth of their training
+data: test data and later classes are not seen. (What it knows of these is their number, and the
+mean length of a training sample, in which budgets are counted.)
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmark import isolation
+from benchmark.config import RunConfig, dashed
+from benchmark.options import add_options, convert, read_file, unknown_words
+from benchmark.sweep.command import How, sweep
+from mm_imagenet_r import command_line
+from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.files import check_writable
+
+#: How many phases a trial learns, where the user says nothing.
+PHASES = 3
+_DEFAULTS: Mapping[str, Any] = {"output": Path("trials"), "evaluate_on": "validation"}
+#: Help texts of options that mean something else than for a run.
+_TEXTS = {
+    "method": "names of methods, or file.py:Class, or package.module:Class; NAME@PRESET starts "
+    "from a preset of one",
+    "seeds": "seed of the trials",
+    "evaluate_on": "validation, always: a fifth of the training data",
+    "stop_after": f"how many phases a trial learns (default: {PHASES}, or all where these are "
+    "fewer)",
+    "recipe": "name by which runs find what is chosen",
+    "output": "folder of the trials, which are runs (default: trials)",
+    "overwrite": "throw away earlier trials and choose again",
+    "dry_run": "print what would be searched, train nothing",
+}
+_SEARCH = {
+    "trials": "trials of each method, the first with its defaults (default: 8); all there are "
+    "where these are fewer",
+    "search_seed": "seed by which the other trials are drawn (default: 0)",
+    "jobs": "trials at once (default: cores / threads, with GPUs their number)",
+    "threads": "of each trial (default: 1)",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Tune as the command line says and return the exit code: 0, or 2 for a user's mistake."""
+    isolation.computes_nothing()
+    return command_line.run(_main, arguments, has_processes=True)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line: that of `benchmark.run`, whose options hold for every trial."""
+    command = command_line.Parser(
+        prog="python -m benchmark.tune",
+        usage="%(prog)s --recipe NAME [OPTION ...]",
+        description="Choose settings of methods on validation data of the first phases, with the "
+        "same search and as many trials for each.",
+        epilog=(
+            "examples:\n"
+            "  python -m benchmark.tune --recipe mine --method replay icarl --trials 8\n"
+            "  python -m benchmark.run --recipe mine --method replay icarl\n"
+            "Options of benchmark.run hold for every trial; a setting that is given is not\n"
+            "searched. A search that was stopped resumes when the same command is given again."
+        ),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        argument_default=argparse.SUPPRESS,
+        allow_abbrev=False,
+    )
+    group = command.add_argument_group("the search")
+    for name, text in _SEARCH.items():
+        group.add_argument(f"--{dashed(name)}", metavar="N", help=text)
+    group.add_argument(
+        "--config", type=Path, help="TOML or JSON file of the other options, which override it"
+    )
+    add_options(command, texts=_TEXTS)
+    return command
+
+
+def _main(arguments: Sequence[str] | None) -> None:
+    given, rest = parser().parse_known_args(arguments)
+    hints = typing.get_type_hints(RunConfig)
+    if rest:
+        raise UserError(unknown_words(rest, [*hints, *_SEARCH, "config"]))
+    values = dict(_DEFAULTS) | (read_file(given.config) if "config" in given else {})
+    numbers: dict[str, int] = {}
+    for name, value in vars(given).items():
+        if name in hints:
+            values[name] = convert(value, hints[name], f"--{dashed(name)}")
+        elif name in _SEARCH:
+            numbers[name] = convert(value, int, f"--{dashed(name)}")
+    for name in {"trials", "jobs", "threads"} & numbers.keys():
+        if numbers[name] < 1:
+            raise UserError(f"--{name} must be at least 1, not {numbers[name]}")
+    how = How(jobs=numbers.pop("jobs", None), threads=numbers.pop("threads", 1))
+    tune(RunConfig(**values), how=how, **numbers)
+
+
+def tune(
+    config: RunConfig, trials: int = 8, search_seed: int = 0, how: How | None = None
+) -> list[Path]:
+    """Choose the settings of each method of a configuration and write its recipe files.
+
+    Args:
+        config: What holds for all trials; `recipe` names the outcome.
+        trials: How many of each method.
+        search_seed: By which they are drawn.
+        how: How many run at once.
+
+    Returns:
+        The files; none for a dry run.
+
+    Raises:
+        UserError: An option that makes no sense here, or no trial of a method could be finished.
+    """
+    from benchmark.display import make_console
+    from benchmark.find_method import find
+    from benchmark.plan import open_config_data
+    from benchmark.trials import Search
+
+    found = _cells(config)
+    with isolation.foreign_code():
+        for name in config.method:
+            find(name)
+    searches = [Search(config, cell, trials, search_seed) for cell in found]
+    console = make_console()
+    for search in searches:
+        console.print(search.words(), markup=False, soft_wrap=True)
+    if config.dry_run:
+        return []
+    check_writable(config.recipes)
+    data_sha256 = open_config_data(found[0]).data_sha256
+    missing = [search for search in searches if not search.is_done(data_sha256)]
+    for search in missing:
+        search.clear_stale(all_of_them=config.overwrite)
+    failures = sweep([run for search in missing for run in search.runs], how) if missing else []
+    faults = []
+    for search in missing:
+        try:
+            search.choose({failure.cell.folder(): failure for failure in failures})
+        except UserError as error:
+            faults.append(error)
+    for search in searches:
+        if search.path.exists():
+            search.show(console, done=search not in missing)
+    if faults:
+        raise UserError("\n".join(map(str, faults)))
+    return [search.path for search in searches]
+
+
+def _cells(config: RunConfig) -> list[RunConfig]:
+    """What is fixed of each method, as a run that stops early and sees no test data.
+
+    Raises:
+        UserError: An option that makes no sense here.
+    """
+    if config.recipe is None:
+        raise UserError("give what is chosen a name by which runs find it: --recipe mine")
+    if config.evaluate_on != "validation":
+        raise UserError("settings are chosen on validation data: leave --evaluate-on test out")
+    if config.match_exemplars_of is not None or config.tuned_by is not None:
+        raise UserError("--match-exemplars-of and --tuned-by are not for choosing settings")
+    if len(config.seeds) > 1:
+        raise UserError("a trial is one run: give one of the --seeds")
+    stop = min(PHASES, config.phases) if config.stop_after is None else config.stop_after
+    changed = dataclasses.replace(
+        config, stop_after=stop, recipe=None, overwrite=False, dry_run=False
+    )
+    return changed.cells()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,245 @@
+"""The tables, claims and curve of docs/results.md, from the result files in results/.
+
+    python -m benchmark.sweep --config studies/published.toml --results results
+    python -m studies.published
+
+Nothing is computed here that `python -m benchmark.table` does not compute; this chooses what the
+page shows and says in words what the intervals show, what was lost first.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from benchmark.results.tables import Row
+from benchmark.table import tables, write_curve
+from benchmark.table.compare import Table
+from benchmark.table.differences import Difference
+from benchmark.wording import MISSING
+from mm_imagenet_r import command_line
+from mm_imagenet_r.files import replace_section
+
+PAGE: Final = Path("docs/results.md")
+CURVE: Final = Path("docs/images/memory_curve.svg")
+OURS: Final = "exemplar_masking"
+#: Accuracy in percent on MM-ImageNet-R in 10 phases at 5 samples a class, from the table on the
+#: project page of arXiv 2412.09549; which accuracy it is, average or last, is not said there.
+PUBLISHED: Final = {
+    "l2p": 69.21,
+    "dualprompt": 75.57,
+    "ease": 76.84,
+    "replay": 77.03,
+    "mrdc": 78.66,
+    "cim": 78.21,
+    OURS: 80.55,
+}
+#: Mean stored rate that the numbers of exemplars in its Fig. 5 imply.
+PUBLISHED_RATES: Final = {OURS: 0.36, "cim": 0.515}
+_METRICS: Final = {"average": "average accuracy", "last": "last accuracy"}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the page's generated parts; return the exit code."""
+    return command_line.run(_main, arguments)
+
+
+def _main(arguments: Sequence[str] | None) -> None:
+    command = command_line.Parser(
+        prog="python -m studies.published",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument("--results", type=Path, default=Path("results"), help="result files")
+    command.add_argument("--page", type=Path, default=PAGE, help="page whose sections are written")
+    command.add_argument("--curve", type=Path, default=CURVE, help="where the curve is drawn")
+    given = command.parse_args(arguments)
+    for name, text in sections(given.results).items():
+        replace_section(given.page, name, text)
+    write_curve(_curve_tables(given.results), given.curve)
+    print(f"{given.page}, {given.curve}")
+
+
+def sections(results: Path) -> dict[str, str]:
+    """The generated parts of the page, by name."""
+    against_ours = tables([results], baseline=OURS)
+    ten = {_setting(table): table for table in against_ours if _phases(table) == 10}
+    return {
+        "claims": "".join(_claims(ten)),
+        "rows": _every_row(ten["5", "bytes"]),
+        "headline": "".join(_headline(ten)),
+        "phases": "".join(_other_phases(against_ours)),
+        "rates": _rates(ten["5", "samples"]),
+    }
+
+
+def _curve_tables(results: Path) -> list[Table]:
+    return [t for t in tables([results], reading="own") if _phases(t) == 10]
+
+
+def _setting(table: Table) -> tuple[str, str]:
+    """Memory and currency."""
+    budget = table.rows[0].budget
+    return str(budget["memory"]), budget["currency"]
+
+
+def _phases(table: Table) -> int:
+    return len(table.rows[0].runs[0]["phases"])
+
+
+def _own(table: Table) -> list[int]:
+    """Positions of the rows by the methods' own classifiers."""
+    return [i for i, row in enumerate(table.rows) if row.own]
+
+
+def _claims(ten: dict[tuple[str, str], Table]) -> Iterator[str]:
+    """What the intervals show, in sentences: losses, then what is not shown, then gains."""
+    said: dict[str, list[str]] = {"lost": [], "open": [], "won": []}
+    for (memory, currency), table in ten.items():
+        if memory not in ("1", "5"):
+            continue
+        for metric, words in _METRICS.items():
+            where = f"{words}, memory {memory} in {currency}"
+            for i in _rivals(table):
+                found = _difference(table, metric, i)
+                if found is None or found.interval is None:
+                    continue
+                # The table says rival less ours; the sentence says it of ours.
+                low, high = -found.interval.high, -found.interval.low
+                line = f"{table.rows[i].name}: {-(found.mean or 0):+.1f} [{low:+.1f}, {high:+.1f}]"
+                kind = "lost" if high < 0 else "won" if low > 0 else "open"
+                said[kind].append(f"{line} ({where})")
+    for kind, title in (
+        ("lost", "Exemplar masking is below"),
+        ("open", "No difference is shown to"),
+        ("won", "Exemplar masking is above"),
+    ):
+        yield f"\n**{title}** ({len(said[kind])} of {sum(map(len, said.values()))} comparisons)\n\n"
+        yield "".join(f"- {line}\n" for line in said[kind]) or "- none\n"
+
+
+def _rivals(table: Table) -> list[int]:
+    """Positions of the rows a claim is made against: those with the most class orders, ours out."""
+    most = max(len(row.orders) for row in table.rows if row.method == OURS)
+    return [
+        i
+        for i in _own(table)
+        if table.rows[i].method != OURS and len(table.rows[i].orders) >= min(most, 5)
+    ]
+
+
+def _difference(table: Table, metric: str, index: int) -> Difference | None:
+    (standing,) = (s for s in table.standings if s.metric == metric)
+    return standing.differences[index]
+
+
+def _every_row(table: Table) -> str:
+    heads = ["method", "orders", "average", "last", "read by", "linear: average", "last",
+             "exemplars per class", "kB outside", "steps", "published"]  # fmt: skip
+    rows = []
+    for i in _own(table):
+        row = table.rows[i]
+        plain = _linear(table, row)
+        rows.append(
+            [
+                row.name,
+                str(len(row.orders)),
+                _spread(row, "average"),
+                _spread(row, "last"),
+                row.classifier or "its own",
+                *(
+                    (_spread(plain, "average"), _spread(plain, "last"))
+                    if plain
+                    else (MISSING, MISSING)
+                ),
+                MISSING if row.keeps_nothing else f"{row.exemplars:.1f}",
+                f"{row.outside / 1000:,.0f}",
+                f"{row.steps:,.0f}",
+                f"{PUBLISHED[row.method]:.2f}" if row.method in PUBLISHED else MISSING,
+            ]
+        )
+    return _markdown(heads, rows)
+
+
+def _headline(ten: dict[tuple[str, str], Table]) -> Iterator[str]:
+    heads = ["method", "orders", "average", "less masking", "last", "less masking",
+             "exemplars per class"]  # fmt: skip
+    for (memory, currency), table in sorted(ten.items(), key=lambda item: item[0][::-1]):
+        if memory not in ("1", "5"):
+            continue
+        rows = []
+        for i in [i for i in _own(table) if table.rows[i].method == OURS] + _rivals(table):
+            row = table.rows[i]
+            rows.append(
+                [
+                    row.name,
+                    str(len(row.orders)),
+                    _spread(row, "average"),
+                    _interval(_difference(table, "average", i)),
+                    _spread(row, "last"),
+                    _interval(_difference(table, "last", i)),
+                    MISSING if row.keeps_nothing else f"{row.exemplars:.1f}",
+                ]
+            )
+        rows.sort(key=lambda cells: -float(cells[2].split()[0]))
+        yield f"\n**Memory {memory}, in {currency}**\n\n{_markdown(heads, rows)}"
+
+
+def _other_phases(found: Sequence[Table]) -> Iterator[str]:
+    by_phases = {
+        _phases(t): {t.rows[i].name: t.rows[i] for i in _own(t)}
+        for t in found
+        if _setting(t) == ("5", "bytes") and _phases(t) != 10
+    }
+    counts = sorted(by_phases)
+    heads = ["method"]
+    for count in counts:
+        heads += [f"{count} phases: average", "last"]
+    names = list(dict.fromkeys(name for count in counts for name in by_phases[count]))
+    rows = []
+    for name in names:
+        cells = [name]
+        for count in counts:
+            row = by_phases[count].get(name)
+            cells += [_spread(row, "average"), _spread(row, "last")] if row else [MISSING, MISSING]
+        rows.append(cells)
+    yield _markdown(heads, rows)
+
+
+def _rates(table: Table) -> str:
+    rows = [
+        [row.name, f"{row.rate:.3f}", f"{PUBLISHED_RATES[row.method]:g}"]
+        for i in _own(table)
+        if (row := table.rows[i]).method in PUBLISHED_RATES and row.rate is not None
+    ]
+    return _markdown(["method", "mean stored rate", "implied by Fig. 5"], rows)
+
+
+def _linear(table: Table, row: Row) -> Row | None:
+    """The same runs read by the head as trained."""
+    kin = (other for other in table.rows if other.name == row.name)
+    return next((other for other in kin if other.classifier == "linear"), None)
+
+
+def _spread(row: Row, metric: str) -> str:
+    found = row.average if metric == "average" else row.last
+    return f"{found.mean:.1f}" + (f" ± {found.std:.1f}" if found.std is not None else "")
+
+
+def _interval(found: Difference | None) -> str:
+    if found is None:
+        return MISSING
+    if found.interval is None:
+        return f"{found.mean:+.1f}" if found.mean is not None else MISSING
+    return f"{found.mean:+.1f} [{found.interval.low:+.1f}, {found.interval.high:+.1f}]"
+
+
+def _markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [heads, ["---", *["--:"] * (len(heads) - 1)], *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
