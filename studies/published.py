@@ -169,16 +169,11 @@ def _every_row(table: Table) -> str:
 def _findings(table: Table) -> str:
     """The rows in short, and in a sentence how exemplar masking stands among them."""
     rows = [table.rows[i] for i in _own(table)]
-    shown = [
-        [
-            f"`{row.method}`",
-            _spread(row, "average"),
-            _spread(row, "last"),
-            MISSING if row.keeps_nothing else f"{row.exemplars:.1f}",
-            f"{row.outside / 1000:,.0f}",
-        ]
-        for row in rows
-    ]
+    shown = []
+    for row in rows:
+        kept = MISSING if row.keeps_nothing else f"{row.exemplars:.1f}"
+        accuracies = (_spread(row, "average"), _spread(row, "last"))
+        shown.append([f"`{row.method}`", *accuracies, kept, f"{row.outside / 1000:,.0f}"])
     heads = ["method", "average", "last", "exemplars per class", "kB outside the memory"]
     rivals = [row.method for row in rows if row.runs[0]["kind"] != "bound"]
     place = rivals.index(OURS)

@@ -395,13 +395,8 @@ def test_command_line_verifies(
     assert results.main([str(tmp_path), "--verify"]) == 1
     out = capsys.readouterr().out
     assert "a: verified" in out
-<<<<<<< HEAD
     absent = "without the files of memory, state and source, which are not checked"
     assert f"b: 1 discrepancy, {absent}\n" in out
-=======
-    missing = "without the files of memory, state and source, which are not checked"
-    assert f"b: 1 discrepancy, {missing}\n" in out
->>>>>>> refs/heads/sweep
     assert "nested too deeply" in out
     assert "Not checked, for it takes the data" in out
     assert "accuracy after phase 2 on phase 0 is" in out
