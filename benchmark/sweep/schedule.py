@@ -94,7 +94,8 @@ def run_all(
                 else:
                     failures.append(failed(ended.cell, ended.code))
                     progress.failed(failures[-1])
-            progress.show(engine.under_way(), waiting)
+            if engine.under_way():
+                progress.show(engine.under_way(), waiting)
     finally:
         engine.stop()
     return failures
