@@ -62,7 +62,7 @@ class CIMSettings(BoxSettings):
 
 
 class CIM(BoxReplay):
-    """Sees new samples as exemplars are, with a chance that grows; may learn to draw boxes.
+    """Keeps a sharp box of each exemplar, and shows new samples so too, more and more often.
 
     Attributes:
         network: What draws the boxes with `learned`.

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from benchmark import results
+from benchmark.config import RunConfig
 from benchmark.data.known import known
 from benchmark.results import records
 from benchmark.results.schema import PhaseResult, Result
@@ -136,7 +137,7 @@ def cut(value: dict[str, Any]) -> None:
         (lambda v: v["phases"][1]["stages"][0].update(steps=33), "took 33 training steps of 32"),
         (lambda v: v["phases"][1]["stages"].append(MORE), "took 33 training steps of 32"),
         (
-            lambda v: v["config"].update(epochs=2, steps=31),
+            lambda v: v["config"].update(epochs=RunConfig.epochs, steps=31),
             "phases[0] took 32 training steps of 31",
         ),
         (lambda v: v["phases"][1]["outside_memory"].update(bytes=15520), "phase-01.pt has"),

@@ -75,7 +75,10 @@ def test_what_is_given_comes_before_the_recipe_and_that_before_the_defaults() ->
 @pytest.mark.usefixtures("own")
 def test_the_default_given_is_the_default_left_out() -> None:
     for method, line in (
-        ("own.py:Slow", "--epochs 2 --tuning full --learning-rate 1e-3 --weight-decay .1"),
+        (
+            "own.py:Slow",
+            f"--epochs {RunConfig.epochs} --tuning full --learning-rate 1e-3 --weight-decay .1",
+        ),
         ("own.py:Frozen", "--tuning head --weight-decay 0.01"),
     ):
         plain = cell(f"--method {method}")

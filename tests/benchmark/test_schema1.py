@@ -87,7 +87,7 @@ MASKED_SETTINGS = {"method": ("exemplar_masking",), "tuning": "full"}
     [
         ({"method": ("replay",)}, "ssf/seed0-6bfd90f4"),
         ({"method": ("ssf",)}, "ssf/seed0-6bfd90f4"),
-        ({"method": ("ssf",), "epochs": 2, "steps": 32}, "ssf/seed0-6bfd90f4"),
+        ({"method": ("ssf",), "epochs": RunConfig.epochs, "steps": 32}, "ssf/seed0-6bfd90f4"),
         ({"method": ("ssf",), "learning_rate": 0.01}, "ssf/seed0-6bfd90f4"),
         ({"method": ("exemplar_masking",)}, "exemplar_masking/seed0-da17521b"),
         (
@@ -121,7 +121,8 @@ def test_a_run_that_took_the_steps_of_today_answers(
 @pytest.mark.parametrize(
     "changes",
     [
-        {"epochs": 2}, {"epochs": 2, "steps": 33}, {"epochs": 2, "batch_size": 64}, {"seeds": (1,)},
+        {"epochs": 2}, {"epochs": RunConfig.epochs, "steps": 33},
+        {"epochs": 2, "batch_size": 64}, {"seeds": (1,)},
         {"memory": "0.6"}, {"dataset": "mini"}, {"backbone": "tiny"}, {"tuning": "full"},
         {"learning_rate": 0.02}, {"set": ("selection=random",)}, {"class_order_seed": 1},
         {"match_exemplars_of": "finetune"}, {"evaluate_on": "validation"}, {"method": ("icarl",)},
@@ -149,7 +150,7 @@ def test_a_run_that_took_more_steps_for_its_exemplars_does_not_answer() -> None:
 def test_defaults_that_changed_are_named() -> None:
     method, _ = find("exemplar_masking")
     stored = results.read(MASKED)["method_settings"]
-    given = {"text_swap_prob": "0.25", "mask_prob": "0.5"}
+    given = {"text_swap_prob": "0.25", "mask_prob": "0.5", "min_psnr": "30"}
     assert changed_settings(stored, make_settings(method, "", given)) == []
     (words,) = changed_settings(stored, make_settings(method, "", {**given, "tau_image": "0.7"}))
     assert words == "the default of tau_image was 1.0 then and is 0.7 now"

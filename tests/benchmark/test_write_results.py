@@ -30,7 +30,7 @@ NAMES = ("nearest mean", "linear")
 
 def hand_over(folder: Path, data_folder: Path, method: str, names: tuple[str, ...]) -> None:
     """Two phases of three classes, nothing kept, guesses at random."""
-    config = RunConfig(method=(method,), dataset=str(data_folder), phases=2, memory="0")
+    config = RunConfig(method=(method,), dataset=str(data_folder), phases=2, memory="0", epochs=2)
     (cell,) = cells(config)
     found, preset = find(method)
     data, state = open_data(cell.dataset), b"tensors"
@@ -93,6 +93,8 @@ def hand_over(folder: Path, data_folder: Path, method: str, names: tuple[str, ..
         budget=Budget(0.0, "bytes", "per-class", 100.0),
         sources=method_sources(found),
         reference=None,
+        tuned=None,
+        num_learnt=2,
     )
     identity = {
         "method": method_sha256(found),
