@@ -8,15 +8,21 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import statistics
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmark import results
+from benchmark.cells import cells
 from benchmark.config import RunConfig
+from benchmark.metrics import mean_std
+from benchmark.sweep.command import How, sweep
+from benchmark.wording import spread_words
 from mm_imagenet_r import command_line
+from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.files import replace_section
-from studies import grid
 
 PAGE = Path("docs/ablation.md")
 CHANGES: dict[str, tuple[str, ...]] = {
@@ -58,41 +64,56 @@ def _main(arguments: Sequence[str] | None) -> None:
     given = command.parse_args(arguments)
     base = RunConfig(
         output=given.output, device=given.device, memory=given.memory, currency=given.currency,
-        evaluate_on="validation",
+        evaluate_on="validation", seeds=tuple(given.seeds),
     )  # fmt: skip
-    default = grid.with_seeds(base, given.seeds)
-    cells = {
-        change: grid.with_seeds(dataclasses.replace(base, set=(change,)), given.seeds)
+    changed = {
+        change: () if _is_default(change) else (change,)
         for changes in CHANGES.values()
         for change in changes
-        if not _is_default(change)
+    }
+    rows = {
+        change: cells(dataclasses.replace(base, set=settings))
+        for change, settings in changed.items()
     }
     whole = dataclasses.replace(base, method=("replay",))
-    replay = {"default": grid.with_seeds(whole, given.seeds)}
+    replay = {"default": cells(whole)}
     for what, field, value in REPLAY:
         differing: dict[str, Any] = {field: (value,) if field == "set" else value}
         name = str(value) if field == "set" else f"{what} {value:g}"
-        replay[name] = grid.with_seeds(dataclasses.replace(whole, **differing), given.seeds)
-    groups = [default, *replay.values(), *cells.values()]
-    grid.run_all([cell for group in groups for cell in group], given.jobs)
-    rows = [_row("replay of whole samples (ssf)", name, group) for name, group in replay.items()]
+        replay[name] = cells(dataclasses.replace(whole, **differing))
+    groups = [*replay.values(), *rows.values()]
+    if sweep([cell for group in groups for cell in group], How(jobs=given.jobs)):
+        raise UserError("the page is written once all cells are done")
+    lines = [_line("replay of whole samples (replay)", *item) for item in replay.items()]
     for what, changes in CHANGES.items():
         for change in changes:
-            chosen = _is_default(change)
-            name = f"**{change}** (default)" if chosen else change
-            rows.append(_row(what, name, default if chosen else cells[change]))
-    header = ["part", "setting", "average accuracy", "last accuracy", "exemplars a class", "kB"]
-    text = grid.markdown(header, rows)
+            name = change if changed[change] else f"**{change}** (default)"
+            lines.append(_line(what, name, rows[change]))
+    text = markdown(lines)
     replace_section(PAGE, f"memory {given.memory} {given.currency}", text)
     print(text)
 
 
-def _row(what: str, change: str, cells: list[RunConfig]) -> list[str]:
-    found = grid.load(cells)
-    return [
-        what, change, grid.spread(grid.average(found)), grid.spread(grid.last(found)),
-        f"{grid.exemplars(found):.1f}", f"{grid.kilobytes(found):.0f}",
-    ]  # fmt: skip
+def _line(what: str, change: str, runs: Sequence[RunConfig]) -> list[str]:
+    found = [results.read(cell.folder()) for cell in runs]
+    memories = [run["phases"][-1]["memory"] for run in found]
+    counts = [
+        memory["exemplars"] / run["dataset"]["num_classes"]
+        for memory, run in zip(memories, found, strict=True)
+    ]
+    kilobytes = statistics.fmean(memory["bytes"] for memory in memories) / 1000
+    figures = []
+    for name in ("average_incremental_accuracy", "last_accuracy"):
+        values: list[Any] = [run["metrics"][name] for run in found]
+        figures.append(spread_words(mean_std(values)))
+    return [what, change, *figures, f"{statistics.fmean(counts):.1f}", f"{kilobytes:.0f}"]
+
+
+def markdown(lines: Iterable[Sequence[str]]) -> str:
+    """The page's table."""
+    header = ["part", "setting", "average accuracy", "last accuracy", "exemplars a class", "kB"]
+    rows = [header, ["---"] * len(header), *lines]
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows) + "\n"
 
 
 def _is_default(change: str) -> bool:

@@ -1,4 +1,4 @@
-"""The tables, claims and curve of docs/results.md, from the result files in results/.
+"""The tables, claims and curve of docs/results.md and README, from the result files in results/.
 
     python -m benchmark.sweep --config studies/published.toml --results results
     python -m studies.published
@@ -23,6 +23,7 @@ from mm_imagenet_r import command_line
 from mm_imagenet_r.files import replace_section
 
 PAGE: Final = Path("docs/results.md")
+README: Final = Path("README.md")
 CURVE: Final = Path("docs/images/memory_curve.svg")
 OURS: Final = "exemplar_masking"
 #: Accuracy in percent on MM-ImageNet-R in 10 phases at 5 samples a class, from the table on the
@@ -54,10 +55,11 @@ def _main(arguments: Sequence[str] | None) -> None:
     )
     command.add_argument("--results", type=Path, default=Path("results"), help="result files")
     command.add_argument("--page", type=Path, default=PAGE, help="page whose sections are written")
+    command.add_argument("--readme", type=Path, default=README, help="with its short table")
     command.add_argument("--curve", type=Path, default=CURVE, help="where the curve is drawn")
     given = command.parse_args(arguments)
     for name, text in sections(given.results).items():
-        replace_section(given.page, name, text)
+        replace_section(given.readme if name == "findings" else given.page, name, text)
     write_curve(_curve_tables(given.results), given.curve)
     print(f"{given.page}, {given.curve}")
 
@@ -67,6 +69,7 @@ def sections(results: Path) -> dict[str, str]:
     against_ours = tables([results], baseline=OURS)
     ten = {_setting(table): table for table in against_ours if _phases(table) == 10}
     return {
+        "findings": _findings(ten["5", "bytes"]),
         "claims": "".join(_claims(ten)),
         "rows": _every_row(ten["5", "bytes"]),
         "headline": "".join(_headline(ten)),
@@ -161,6 +164,22 @@ def _every_row(table: Table) -> str:
             ]
         )
     return _markdown(heads, rows)
+
+
+def _findings(table: Table) -> str:
+    """The rows in short, and in a sentence how exemplar masking stands among them."""
+    rows = [table.rows[i] for i in _own(table)]
+    shown = []
+    for row in rows:
+        kept = MISSING if row.keeps_nothing else f"{row.exemplars:.1f}"
+        accuracies = (_spread(row, "average"), _spread(row, "last"))
+        shown.append([f"`{row.method}`", *accuracies, kept, f"{row.outside / 1000:,.0f}"])
+    heads = ["method", "average", "last", "exemplars per class", "kB outside the memory"]
+    rivals = [row.method for row in rows if row.runs[0]["kind"] != "bound"]
+    place = rivals.index(OURS)
+    above = ", ".join(f"`{name}`" for name in rivals[:place])
+    said = f"Exemplar masking is number {place + 1} of {len(rivals)} methods"
+    return _markdown(heads, shown) + f"\n{said}{f', behind {above}' if above else ''}.\n"
 
 
 def _headline(ten: dict[tuple[str, str], Table]) -> Iterator[str]:

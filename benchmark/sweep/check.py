@@ -61,7 +61,7 @@ def check(
 def _faults(
     cells: Sequence[RunConfig], found: Mapping[Path, Result | None]
 ) -> Iterator[tuple[RunConfig, str]]:
-    data: dict[tuple[Any, ...], tuple[int, str]] = {}
+    data: dict[tuple[Any, ...], tuple[int, str] | UserError] = {}
     for cell in cells:
         result = found[cell.folder()]
         try:
@@ -69,9 +69,11 @@ def _faults(
                 _check_alone(cell, found)
             key = tuple(getattr(cell, option) for option in _OF_THE_DATA)
             if key not in data:
-                opened = open_config_data(cell)
-                data[key] = opened.num_classes, opened.data_sha256
-            num_classes, sha256 = data[key]
+                data[key] = _open(cell)
+            opened = data[key]
+            if isinstance(opened, UserError):
+                raise opened
+            num_classes, sha256 = opened
             divide(cell, num_classes)
             if cell.tuned_by is not None:
                 tuned = read_tuned(cell.tuned_by)
@@ -81,6 +83,15 @@ def _faults(
                 yield cell, _OTHER_DATA
         except UserError as error:
             yield cell, str(error)
+
+
+def _open(cell: RunConfig) -> tuple[int, str] | UserError:
+    """Number of classes and hash of a cell's data, or why they cannot be opened."""
+    try:
+        data = open_config_data(cell)
+    except UserError as error:
+        return error
+    return data.num_classes, data.data_sha256
 
 
 def _check_alone(cell: RunConfig, found: Mapping[Path, Result | None]) -> None:
