@@ -17,7 +17,7 @@ from mm_imagenet_r.errors import UserError
 def test_mini_needs_no_options() -> None:
     data = open_data("mini")
     assert (data.num_classes, data.captions, data.name) == (40, "mini", "mini")
-    assert set(Counter(data.train.labels.tolist()).values()) == {50}
+    assert set(Counter(data.train.labels.tolist()).values()) == {120}
     assert set(Counter(data.test.labels.tolist()).values()) == {20}
     assert data.test[0].caption
     name = next(cls.name for cls in mini.classes() if data.test[0].file_name.startswith(cls.wnid))
