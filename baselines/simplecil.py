@@ -27,7 +27,9 @@ class SimpleCIL(ViltMethod):
 
     kind: ClassVar[Kind] = "memory-free"
     recipe: ClassVar[Mapping[str, Any]] = {"tuning": "head"}
-    unused: ClassVar[frozenset[str]] = frozenset({"tuning", "learning_rate", "weight_decay"})
+    unused: ClassVar[frozenset[str]] = frozenset(
+        {"tuning", "epochs", "steps", "learning_rate", "weight_decay"}
+    )
     about: ClassVar[Mapping[str, str]] = {
         "name": "SimpleCIL",
         "paper": "Zhou et al. 2024",
@@ -40,7 +42,7 @@ class SimpleCIL(ViltMethod):
         self._means = torch.zeros(0, self.vilt.hidden_size)
 
     def stages(self, phase: PhaseData, memory: Memory) -> Iterator[Stage]:
-        """None: of a phase's steps nothing is taken."""
+        """No training."""
         return iter(())
 
     def end_phase(self, phase: PhaseData, memory: Memory) -> None:

@@ -12,7 +12,7 @@ from memories import ListMemory
 from benchmark.data import Samples
 from benchmark.exemplar import Exemplar
 from benchmark.find_method import find
-from benchmark.method import PhaseData, Stage
+from benchmark.method import PhaseData, Progress, Stage
 
 #: Makes a fresh object of a method.
 Make = Callable[[], Any]
@@ -53,13 +53,14 @@ def draw(items: Sequence[Any], stage: Stage, rng: np.random.Generator, size: int
 
 def steps(method: Any, phase: PhaseData, memory: ListMemory, count: int) -> Iterator[Any]:
     """Train each stage for a few steps, with the method between any two."""
-    for stage in method.stages(phase, memory):
+    for number, stage in enumerate(method.stages(phase, memory)):
         items = [*phase.train, *memory.exemplars()] if stage.items is None else stage.items
         rate = stage.learning_rate or 0.05
         decay = method.recipe.get("weight_decay", 0.01)
         optimizer = method.optimizer(method.parameter_groups(decay), rate)
         for step in range(count if stage.share else 0):
             method.model.train()
+            method.progress = Progress(number, step, count)
             chosen = draw(items, stage, np.random.default_rng([phase.index, step]))
             loss = method.loss(method.collate(chosen, np.random.default_rng(step)))
             assert torch.isfinite(loss)

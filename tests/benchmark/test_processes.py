@@ -107,7 +107,7 @@ def test_two_processes_give_what_one_gives(
     script.write_text(SCRIPT)
     options = [
         "--method", *REGISTRY, "--backbone", str(vilt_folder), "--dataset", str(coloured),
-        "--phases", "2", "--steps", "3", "--batch-size", "8", "--memory", "2",
+        "--phases", "2", "--batch-size", "8", "--memory", "2",
         "--checkpoint-seconds", "0", "--set", *chosen_settings(),
     ]  # fmt: skip
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
