@@ -44,7 +44,7 @@ REPLAY = (
     ("distillation", "set", "distillation=1"),
     ("learning rate", "learning_rate", 3e-3),
     ("learning rate", "learning_rate", 2e-2),
-    ("epochs", "epochs", 8),
+    ("epochs", "epochs", 2 * RunConfig.epochs),
 )
 
 

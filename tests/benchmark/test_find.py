@@ -14,16 +14,18 @@ from mm_imagenet_r import mini
 from mm_imagenet_r.errors import UserError
 
 
-def test_mini_needs_no_options() -> None:
-    data = open_data("mini")
-    assert (data.num_classes, data.captions, data.name) == (40, "mini", "mini")
-    assert set(Counter(data.train.labels.tolist()).values()) == {50}
+@pytest.mark.parametrize(("edition", "train"), [("mini", 120), ("mini-1", 50)])
+def test_mini_needs_no_options(edition: str, train: int) -> None:
+    data = open_data(edition)
+    assert (data.num_classes, data.captions, data.name) == (40, edition, edition)
+    assert set(Counter(data.train.labels.tolist()).values()) == {train}
     assert set(Counter(data.test.labels.tolist()).values()) == {20}
     assert data.test[0].caption
-    name = next(cls.name for cls in mini.classes() if data.test[0].file_name.startswith(cls.wnid))
+    known, folder = mini.classes(mini.EDITIONS[edition]), data.test[0].file_name.partition("/")[0]
+    name = next(cls.name for cls in known if cls.wnid == folder)
     assert data.class_names[data.test[0].label] == name
     assert data.notes == ()
-    assert data.data_sha256 == open_data("mini").data_sha256
+    assert data.data_sha256 == open_data(edition).data_sha256
 
 
 @pytest.mark.parametrize("shown", [True, False])
