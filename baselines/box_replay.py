@@ -23,7 +23,7 @@ from baselines.boxes import (
     encode_boxed,
     rate,
 )
-from baselines.codec_learner import CodecChoice, CodecLearner, CodecSettings
+from baselines.codec_learner import CodecChoice, CodecLearner, RawInSamplesSettings
 from baselines.codecs import decode_words, encode_words
 from baselines.evidence import SOURCES, class_evidence, heat_map
 from baselines.learner import Lazy, check_choice, require, setting
@@ -40,7 +40,7 @@ _MEASURED = 12  # pictures that the codec is chosen on
 
 
 @dataclass(frozen=True)
-class BoxSettings(CodecSettings):
+class BoxSettings(RawInSamplesSettings):
     """Settings of `BoxReplay`."""
 
     map: str = setting("vcam", f"what speaks for a class: {', '.join(SOURCES)}")

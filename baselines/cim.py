@@ -43,9 +43,10 @@ class CIMSettings(BoxSettings):
     """Settings of `CIM`."""
 
     compress_new: float = setting(
-        0.1,
-        "chance to see a new sample compressed, added after each fifth of a phase",
-        (0.0, 0.1, 0.25),
+        0.1, "chance to see a new sample compressed, added after each fifth of a phase"
+    )
+    compress_all: bool = setting(
+        False, "see every new sample compressed from the start; CIM does not", (False, True)
     )
     learned: bool = setting(False, "draw boxes by a mask network that is learnt too")
     outer_steps: float = setting(0.5, "its steps after each fifth of a phase, for each new class")
@@ -56,6 +57,8 @@ class CIMSettings(BoxSettings):
         most = 1 / (_PARTS - 1)
         possible = 0 <= self.compress_new <= most
         require(possible, f"compress_new={self.compress_new}: it is added up, 0 to {most}")
+        both = self.compress_all and self.compress_new != 0.1
+        require(not both, "compress_new has no effect with compress_all=true")
         require(self.outer_steps > 0, f"outer_steps={self.outer_steps}: has to be positive")
         alone = self.outer_steps != 0.5 and not self.learned
         require(not alone, "outer_steps has no effect without learned=true")
@@ -80,11 +83,13 @@ class CIM(BoxReplay):
         self.network = MaskNetwork(self.model) if settings.learned else None
 
     def begin_phase(self, phase: PhaseData, memory: Memory) -> None:
-        """Nothing is compressed before the first fifth is done, so no boxes are drawn yet."""
+        """Draw boxes only if they are needed before the first fifth of the phase is done."""
         super().begin_phase(phase, memory)
         self._phase, self._exemplars = phase, memory.exemplars()
         self._numbers = {name: number for number, name in enumerate(phase.train.file_names)}
         self._boxes = torch.zeros(len(phase.train), 4, dtype=torch.int32)
+        if self.settings.compress_all:
+            self._boxes = torch.tensor(self.draw_boxes(phase), dtype=torch.int32)
         if self.network:
             self.network.restart()
 
@@ -100,6 +105,7 @@ class CIM(BoxReplay):
     def loss(self, batch: Any) -> Tensor:
         """That of the other rows, on views some of which are compressed."""
         chance = self._part(self.progress.step) * self.settings.compress_new
+        chance = 1.0 if self.settings.compress_all else chance
         return super().loss(batch.compressed(self._boxes, chance, self.settings.eta))
 
     def _part(self, step: int) -> int:
@@ -120,7 +126,7 @@ class CIM(BoxReplay):
             return
         if self.network:
             self._learn(self.network, self.context.rng("bilevel", self._phase.index, following))
-        if self.settings.compress_new:
+        if self.settings.compress_new and not self.settings.compress_all:
             self._boxes = torch.tensor(self.draw_boxes(self._phase), dtype=torch.int32)
 
     def _learn(self, network: MaskNetwork, rng: np.random.Generator) -> None:

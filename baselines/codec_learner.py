@@ -16,6 +16,8 @@ from baselines.learner import check_choice, require, setting
 from baselines.pictures import CODECS, available
 from baselines.replay_learner import ReplayLearner, ReplaySettings
 
+FIDELITY = "fidelity of the stored pixels in dB where quality is 0"
+FIDELITIES = (20.0, 23.0, 26.0, 30.0)  # below 20 the least quality of a codec is all there is
 _STATE = "codec"  # its name among the tensors of the state
 
 
@@ -53,11 +55,7 @@ class CodecSettings(ReplaySettings):
 
     codec: str = setting("auto", "auto (the one that needs the fewest bytes) or a codec by name")
     quality: int = setting(0, "quality of that codec, 1 to 100; 0: the least that gives min_psnr")
-    min_psnr: float = setting(
-        23.0,
-        "fidelity of the stored pixels in dB where quality is 0",
-        search=(18.0, 20.0, 23.0, 26.0, 30.0),
-    )
+    min_psnr: float = setting(23.0, FIDELITY, search=FIDELITIES)
 
     @classmethod
     def candidates(cls) -> tuple[str, ...]:
@@ -86,6 +84,13 @@ class CodecSettings(ReplaySettings):
         if self.lossless:
             return CodecChoice(self.codec, 100)
         return CodecChoice(self.codec, self.quality) if self.quality else None
+
+
+@dataclass(frozen=True)
+class RawInSamplesSettings(CodecSettings):
+    """Settings of methods that keep raw pixels where samples are counted and bytes are free."""
+
+    min_psnr: float = setting(23.0, FIDELITY, search=FIDELITIES, search_in="bytes")
 
 
 class CodecLearner(ReplayLearner):

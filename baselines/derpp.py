@@ -36,9 +36,11 @@ class DERppSettings(ERSettings):
         2 / 3, "share of exemplars in a batch; 0: as many as there are", search=(2 / 3, 0.5)
     )
     alpha: float = setting(
-        0.3, "weight of the distance to the stored logits, a mean over heads", search=(0.3, 0.1)
+        0.3,
+        "weight of the distance to the stored logits, a mean over heads",
+        search=(0.3, 0.1, 1.0),
     )
-    beta: float = setting(0.5, "weight of the cross entropy of replayed samples", search=(0.5, 1.0))
+    beta: float = setting(0.5, "weight of the cross entropy of replayed samples")
 
     def __post_init__(self) -> None:
         """Refuse negative weights, and distillation, of which this is a form."""

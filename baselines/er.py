@@ -32,7 +32,7 @@ class ERSettings(ReplaySettings):
     """Settings of `ER`; a reservoir draws at random, so there is no other selection."""
 
     replay_share: float = setting(
-        0.5, "share of exemplars in a batch; 0: as many as there are", search=(0.5, 0.0)
+        0.5, "share of exemplars in a batch; 0: as many as there are", search=(0.5, 0.0, 0.75)
     )
     selection: str = setting("random", "random: a reservoir knows no other")
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from baselines import codecs
 from baselines.attention import SOURCES, above_mean, patch_scores, reduce_layers, word_scores
-from baselines.codec_learner import CodecChoice, CodecLearner, CodecSettings
+from baselines.codec_learner import CodecChoice, CodecLearner, RawInSamplesSettings
 from baselines.gallery import masked_gallery
 from baselines.learner import Lazy, check_choice, require, setting
 from baselines.pictures import available
@@ -33,7 +33,7 @@ _MEASURED = 6  # samples that codec and quality are chosen on
 
 
 @dataclass(frozen=True)
-class MaskingSettings(CodecSettings):
+class MaskingSettings(RawInSamplesSettings):
     """Settings of `ExemplarMasking`."""
 
     attention: str = setting("last", f"layers the maps come from: {', '.join(SOURCES)}")

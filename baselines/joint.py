@@ -9,7 +9,11 @@ from benchmark.method import Kind
 
 
 class Joint(ViltLearner):
-    """Trains on in every phase, on the data of all phases so far, with as many steps as any row."""
+    """Starts anew from the pretrained model in every phase, on the data of all phases so far.
+
+    It has as many steps as any row has taken by then. There is no former model, so there are no
+    settings of distillation.
+    """
 
     kind: ClassVar[Kind] = "bound"
     sees_all_data: ClassVar[bool] = True

@@ -35,15 +35,19 @@ _log = logging.getLogger(__name__)
 _CACHE_BYTES = 4 * 2**30  # decoded views of one phase; beyond it they are decoded again each epoch
 
 
-def setting(default: Any, text: str, search: tuple[Any, ...] = ()) -> Any:
+def setting(
+    default: Any, text: str, search: tuple[Any, ...] = (), search_in: str | None = None
+) -> Any:
     """A field of a method's settings with its help text.
 
     Args:
         default: Its value where none is given.
         text: For `--list METHOD`.
         search: The values that `python -m benchmark.tune` may choose from; none leaves it alone.
+        search_in: The only currency in which it has an effect by default, so is searched.
     """
-    return field(default=default, metadata={"help": text, "search": search})
+    metadata = {"help": text, "search": search, "search_in": search_in}
+    return field(default=default, metadata=metadata)
 
 
 def require(condition: bool, otherwise: str) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from baselines.codec import CodecReplay, CodecReplaySettings
-from baselines.codec_learner import CodecChoice
+from baselines.codec_learner import FIDELITIES, FIDELITY, CodecChoice
 from baselines.learner import check_choice, require, setting
 from baselines.pixels import Pixels
 from benchmark.memory import Memory
@@ -35,6 +35,7 @@ class LowResolutionSettings(CodecReplaySettings):
     compress_new: float = setting(
         0.0, "chance that a new sample is seen blown up in training", search=(0.0, 1.0)
     )
+    min_psnr: float = setting(23.0, FIDELITY, search=FIDELITIES, search_in="bytes")
     factor: int = setting(2, "sides of a picture are this many times shorter")
     sampling: str = setting("pixel", "of a cell: pixel (one, as in GPS) or mean")
 

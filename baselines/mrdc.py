@@ -48,8 +48,10 @@ _VANISHED = -500.0  # classes whose volume has no larger logarithm do not count
 class MRDCSettings(ReplaySettings):
     """Settings of `MRDC`."""
 
-    quality: int = setting(0, "JPEG quality, 1 to 100; 0: by the rule", search=(0, *QUALITIES))
-    epsilon: float = setting(0.5, "how far the rule's ratio of volumes may be from 1")
+    quality: int = setting(0, "JPEG quality, 1 to 100; 0: by the rule")
+    epsilon: float = setting(
+        0.5, "how far the rule's ratio of volumes may be from 1", search=(0.5, 0.25, 1.0, 2.0)
+    )
 
     def __post_init__(self) -> None:
         """Refuse values outside their range, and those that could not take effect."""

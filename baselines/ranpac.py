@@ -27,6 +27,7 @@ from benchmark.memory import Memory
 from benchmark.method import MethodContext, PhaseData, Stage
 
 #: Candidates for lambda.
+_PROJECTION = 5  # times the features: what is carried on grows with the square
 RIDGES = tuple(10.0**exponent for exponent in range(-8, 9))
 
 
@@ -34,13 +35,15 @@ RIDGES = tuple(10.0**exponent for exponent in range(-8, 9))
 class RanPACSettings(AdapterSettings):
     """Settings of `RanPAC`."""
 
-    projection: int = setting(2000, "M, the width of the random projection (10,000 in the paper)")
-    adapt: bool = setting(True, "train adapters in the first phase", search=(True, False))
+    projection: int = setting(
+        0, "M, the width of the random projection (10,000 in the paper); 0: five times the features"
+    )
+    adapt: bool = setting(True, "train adapters in the first phase")
 
     def __post_init__(self) -> None:
-        """Refuse a projection onto nothing."""
+        """Refuse a negative width."""
         super().__post_init__()
-        require(self.projection >= 1, f"projection={self.projection}: at least 1")
+        require(self.projection >= 0, f"projection={self.projection}: at least 1, or 0")
 
 
 class RanPAC(AdapterMethod):
@@ -55,11 +58,12 @@ class RanPAC(AdapterMethod):
 
     def __init__(self, context: MethodContext, settings: Any) -> None:
         super().__init__(context, settings)
-        size = self.vilt.hidden_size, settings.projection
+        width = settings.projection or _PROJECTION * self.vilt.hidden_size
+        size = self.vilt.hidden_size, width
         # On the CPU, in double precision: the solution is otherwise not one for small lambdas.
         self._projection = torch.from_numpy(context.rng("projection").standard_normal(size))
-        self._gram = torch.zeros(settings.projection, settings.projection, dtype=torch.float64)
-        self._sums = torch.zeros(settings.projection, 0, dtype=torch.float64)
+        self._gram = torch.zeros(width, width, dtype=torch.float64)
+        self._sums = torch.zeros(width, 0, dtype=torch.float64)
         self._ridge = 1.0
 
     def begin_phase(self, phase: PhaseData, memory: Memory) -> None:

@@ -38,7 +38,7 @@ class ReplaySettings(DistillationSettings):
         "nme (nearest mean of exemplars), aligned (new rows scaled as in WA), or all of them",
     )
     replay_share: float = setting(
-        0.0, "share of exemplars in a batch; 0: as many as there are", search=(0.0, 0.5)
+        0.0, "share of exemplars in a batch; 0: as many as there are", search=(0.0, 0.5, 0.75)
     )
     selection: str = setting(
         "herding", "herding, cosine (to the class mean), facility_location (CRAIG) or random"

@@ -181,6 +181,7 @@ def late_phases(config: RunConfig, repeats: int) -> None:
                 cell=plan.cell, place=find_place(config), folder=folder, index=index,
                 samples=plan.data.train.of_classes(new).apart(), new=new,
                 before=RunFolder(before, writes=False).read_done()[-1], resumed=0,
+                steps=plan.steps(index),
             )  # fmt: skip
             imports = plan.method.imports
             times[index].append(isolation.isolated(learn_again, job, lambda *_: None, imports))

@@ -61,7 +61,7 @@ def phase_table(plan: Plan) -> Table:
         exemplars = 0
         if index and plan.method.kind == "replay":
             exemplars = sum(_whole(plan, label, index - 1, new.start) for label in range(new.start))
-        steps = config.phase_steps(added)
+        steps = plan.steps(index)
         total += steps
         test = len(data.test.of_classes(range(new.stop)))
         table.add_row(*map(str, (index + 1, len(new), train, exemplars, test, steps)))

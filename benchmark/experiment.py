@@ -103,6 +103,7 @@ class Experiment:
             samples=everything.of_classes(wanted).apart(),
             before=folder.done[-1] if index else None,
             resumed=folder.begin(index),
+            steps=plan.steps(index),
         )
         before = self._steps()
 

@@ -217,7 +217,8 @@ class Method:
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     #: `memory-free` methods and bounds are given no memory to keep anything in.
     kind: ClassVar[Kind] = "replay"
-    #: An upper bound: every phase trains on the data of all phases so far.
+    #: An upper bound: every phase starts again from the backbone, with the data of all phases and
+    #: as many steps as any method has taken by then.
     sees_all_data: ClassVar[bool] = False
     #: Only the total of the budget binds; classes may differ (a reservoir). See `Memory.keep`.
     shares_allowance: ClassVar[bool] = False

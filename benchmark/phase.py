@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from accelerate import Accelerator
 
@@ -63,12 +62,14 @@ class LearnJob(Job):
         samples: Its training samples and no others.
         before: The phase before as it was finished; None for the first.
         resumed: How often this one was interrupted.
+        steps: Training steps it has.
     """
 
     new: range
     samples: Samples
     before: PhaseRecord | None
     resumed: int
+    steps: int
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ def learn(job: LearnJob, tell: Report) -> Learnt:
     """
     cell, index, seed = job.cell, job.index, job.cell.config.seeds[0]
     # What a method declares is read before its code runs.
-    may_keep = cell.method.kind == "replay"
+    sees_all_data, may_keep = cell.method.sees_all_data, cell.method.kind == "replay"
     manifest = job.before["memory"] if job.before else None
     with _process(job, "learn") as accelerator:
         clock, folder = _Clock(), RunFolder(job.folder, writes=accelerator.is_main_process)
@@ -130,12 +131,10 @@ def learn(job: LearnJob, tell: Report) -> Learnt:
         if index == 0 and cell.config.tuned_by is not None:
             tuned_recipe.read(cell.config.tuned_by).refuse_other_backbone(backbone)
         folder.check_identity(backbone=backbone)
-        if job.before:
+        if job.before and not sees_all_data:
             _load(method, folder.tensors(index - 1), job.before["state"])
         memory = Memory(store)
-        new = int(np.isin(job.samples.labels, list(job.new)).sum())
-        steps = cell.config.phase_steps(new)
-        phase = PhaseData(index, job.new, job.new.stop, job.samples, steps)
+        phase = PhaseData(index, job.new, job.new.stop, job.samples, job.steps)
         method.model.eval()
         with seeded(stream(seed, "harness/begin", index)):
             method.begin_phase(phase, memory)

@@ -139,6 +139,12 @@ class Plan(Cell):
     notes: tuple[str, ...] = ()
     tuned: TunedRecipe | None = None
 
+    def steps(self, phase: int) -> int:
+        """Training steps of a phase: of all phases so far for a bound that starts anew in each."""
+        first = 0 if self.method.sees_all_data else phase
+        new = (len(self.data.train.of_classes(self.classes(t))) for t in range(first, phase + 1))
+        return sum(map(self.config.phase_steps, new))
+
     @property
     def cell(self) -> Cell:
         """The cell alone, without its data."""

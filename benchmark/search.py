@@ -20,7 +20,7 @@ from benchmark.find_method import find, make_settings, setting_name
 from mm_imagenet_r.errors import UserError
 
 #: Candidates of the learning rate, relative to the method's own.
-RATES = (1.0, 1 / 3, 3.0)
+RATES = (1.0, 1 / 3, 3.0, 0.1, 10.0)
 RATE = "learning_rate"
 CLASSIFIER = "classifier"
 #: The value of that setting with which one run is read by all its classifiers.
@@ -96,6 +96,8 @@ def space_of(cell: RunConfig) -> Space:
         found[RATE] = tuple(_three_digits(rate * factor) for factor in RATES)
     for spec in dataclasses.fields(default):
         candidates = spec.metadata.get("search", ())
+        if spec.metadata.get("search_in") not in (None, cell.currency):
+            continue
         if candidates and spec.name not in fixed and not (reads_all and spec.name == CLASSIFIER):
             first = getattr(default, spec.name)
             found[spec.name] = (first, *(value for value in candidates if value != first))

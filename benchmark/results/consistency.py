@@ -143,13 +143,15 @@ def _phases(result: Result, config: RunConfig) -> Iterator[str]:
     sizes = phase_sizes(count, config.phases, config.base_classes)
     wanted = len(sizes) if config.stop_after is None else config.stop_after
     yield from _differ("complete", result["complete"], len(phases) == wanted)
-    start, trained = 0, 0
+    start, trained, most, version = 0, 0, 0, result["schema_version"]
     for t, (phase, size) in enumerate(zip(phases, sizes, strict=False)):
         where = f"phases[{t}]"
         yield from _differ(f"{where}.classes", phase["classes"], [*range(start, start + size)])
         start, trained = start + size, trained + phase["train"]
+        granted = config.phase_steps(phase["train"])
+        most = most + granted if result["sees_all_data"] else granted
         if result["schema_version"] > 1 or phase["steps"]:
-            yield from _steps(where, phase, config, result["schema_version"])
+            yield from _steps(where, phase, config, most if version > 2 else None)
     if result["schema_version"] == 1 and phases[-1]["trainable_parameters"]:
         for phase in phases:
             if config.epochs and not phase["steps"]:
@@ -159,16 +161,16 @@ def _phases(result: Result, config: RunConfig) -> Iterator[str]:
         yield from _differ("dataset.test", data["test"], sum(result["test_sizes"]))
 
 
-def _steps(where: str, phase: LoadedPhase, config: RunConfig, version: int) -> Iterator[str]:
+def _steps(where: str, phase: LoadedPhase, config: RunConfig, most: int | None) -> Iterator[str]:
     """No phase takes more steps than it has; losses lie within them.
 
-    Up to schema 2 the steps of each stage followed from its items.
+    Up to schema 2, for which `most` is None, the steps of each stage followed from its items.
     """
-    if version < 3:
+    if most is None:
         for number, stage in enumerate(phase["stages"]):
             steps = stage.get("epochs", 0) * math.ceil(stage["items"] / config.batch_size)
             yield from _differ(f"{where}.stages[{number}].steps", stage["steps"], steps)
-    elif phase["steps"] > (most := config.phase_steps(phase["train"])):
+    elif phase["steps"] > most:
         yield f"{where} took {phase['steps']} training steps of {most}"
     if phase["loss"] and not 1 <= phase["loss"][-1][0] <= phase["steps"]:
         yield f"{where}.loss ends at step {phase['loss'][-1][0]:g} of {phase['steps']}"

@@ -266,7 +266,7 @@ def test_settings() -> None:
         (EASE, {"width": "-1"}, "width=-1: cannot be negative"),
         (EASE, {"dropout": "1"}, "dropout=1.0: a share"),
         (EASE, {"alpha": "-1"}, "alpha=-1.0: cannot be negative"),
-        (RanPAC, {"projection": "0"}, "projection=0: at least 1"),
+        (RanPAC, {"projection": "-1"}, "projection=-1: at least 1"),
     ):
         with pytest.raises(UserError, match=message):
             make_settings(kind, "", given)

@@ -22,12 +22,12 @@ ROOT = Path(__file__).resolve().parents[2]
 
 LITERAL = """if True:
     import time
-    start = time.perf_counter()
+    start = time.process_time()
     import mm_imagenet_r
     from datasets import Image, load_dataset
     import hashlib, itertools, json, sys
     ds = load_dataset("mm_imagenet_r", "mini", streaming=STREAMING)
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
     digests = {}
     for name, split in ds.items():
         digest = hashlib.sha256()
@@ -87,7 +87,7 @@ def test_literal_call_makes_the_data_set(cold: dict[str, object]) -> None:
     assert name.startswith("m00000000/")
     assert (file_format, label) == ("JPEG", 0)
     assert cold["torch"] is False
-    assert float(str(cold["seconds"])) < 60  # about 9 s; a machine under load may take longer
+    assert float(str(cold["seconds"])) < 60  # about 18 s of one core, however busy it is
 
 
 def test_warm_call_finds_the_same_rows(cold: dict[str, object], home: Path, tmp_path: Path) -> None:
