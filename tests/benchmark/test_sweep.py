@@ -386,20 +386,22 @@ def test_a_sweep_that_is_stopped_goes_on(
     method = tmp_path / "slow.py"
     method.write_text(mean_colour.read_text() + SLOW)
     options = ["--method", f"{method}:Slow", "--seeds", "0", "1", "--phases", "3"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "benchmark.sweep", *grid[2:], *options],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-        preexec_fn=_listens_to_control_c,
-    )  # fmt: skip
+    told = tmp_path / "told"  # a file: what a killed sweep leaves behind would hold a pipe open
+    with told.open("w") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "benchmark.sweep", *grid[2:], *options],
+            stdout=file, stderr=file, start_new_session=True, preexec_fn=_listens_to_control_c,
+        )  # fmt: skip
     output = tmp_path / "runs"
     try:
         deadline = time.monotonic() + 200
         while len(list(output.glob("*/*/*/state/phase-01.begun"))) < 2:
-            assert process.poll() is None, process.communicate()
+            assert process.poll() is None, told.read_text()
             assert time.monotonic() < deadline
             time.sleep(0.05)
         process.send_signal(number)
-        _, err = process.communicate(timeout=60)
+        process.wait(timeout=60)
+        err = told.read_text()
         assert process.returncode == (-9 if number == signal.SIGKILL else 128 + number)
         if number != signal.SIGKILL:
             assert "the same command resumes from here" in err
