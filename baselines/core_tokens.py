@@ -10,6 +10,8 @@ itself predicts.
 All else is exemplar masking's, the method it is closest to: so it says what the two choices,
 attribution for attention and coverage for herding, are worth. That includes new samples masked in
 training (`mask_prob`) and the codec, of which the paper has neither.
+Masks of new samples in training come from the class that the model predicts before the phase is
+learnt, when it does not know theirs yet.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 Replay from a reservoir with asymmetric losses: new samples compete among the classes that are in
 the batch alone, so they do not push old classes away; exemplars compete among all classes seen.
+The asymmetric loss is on in the first phase as well, where all classes are new.
 """
 
 from __future__ import annotations

@@ -112,7 +112,9 @@ class RunConfig:
     phases: int = _option(10, "number of phases the classes are divided into")
     base_classes: int | None = _option(None, "classes of the first phase (default: equal phases)")
     stop_after: int | None = _option(
-        None, "learn only this many of the phases (default: all); compared with none but its like"
+        None,
+        "learn only this many of the phases (default: all); tables compare such a run only with "
+        "runs that learn as many",
     )
     class_order_seed: int | None = _option(
         DEFAULT_SEED, "seed of the class order; 'none' keeps it natural"
@@ -262,7 +264,15 @@ class RunConfig:
                 )
         if self.class_order is not None:
             check_name(self.class_order, self.class_order_seed, self.dataset)
-        for owner, key, _ in self._settings():
+        first: dict[tuple[str, str], str] = {}
+        for (owner, key, _), item in zip(self._settings(), self.set, strict=True):
+            if other := first.get((owner, key)):
+                raise UserError(
+                    f"--set {other} {item}: a run has one value of each setting; for runs with "
+                    f'each of them, write set = [["{other}"], ["{item}"]] into the --config file '
+                    "of python -m benchmark.sweep"
+                )
+            first[owner, key] = item
             if owner and owner not in names_of(*self.method, self.match_exemplars_of):
                 raise UserError(
                     f"--set {owner}.{key}: {owner} is not among the methods that run: "

@@ -29,12 +29,15 @@ def check_path(path: Path) -> None:
     """Refuse what `save` cannot write.
 
     Raises:
-        UserError: The suffix is of no format, or matplotlib is not installed.
+        UserError: The suffix is of no format, the folder is not there, or matplotlib is not
+            installed.
     """
     if path.suffix.lower() not in _FORMATS:
         raise UserError(
             f"{path} has to end in {', '.join(_FORMATS)}: give it one of these suffixes"
         )
+    if not path.parent.is_dir():
+        raise UserError(f"{path}: there is no folder {path.parent}: make it, or name another")
     try:
         import matplotlib  # noqa: F401
     except ImportError as error:

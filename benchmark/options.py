@@ -200,8 +200,12 @@ def convert(value: Any, hint: Any, where: str) -> Any:
             raise ValueError
         return converted
     except (ValueError, TypeError, KeyError, AttributeError):
-        wanted = {int: "whole number", float: "number", bool: "truth value", Path: "path"}
-        raise UserError(f"{where}: {value!r} is not a {wanted.get(hint, hint.__name__)}") from None
+        wanted = {
+            int: "a whole number", float: "a number", bool: "a truth value", Path: "a path",
+            str: "text",
+        }  # fmt: skip
+        what = wanted.get(hint, f"a {hint.__name__}")
+        raise UserError(f"{where}: {value!r} is not {what}") from None
 
 
 def _metavar(spec: dataclasses.Field[Any], hint: Any) -> str:

@@ -28,7 +28,6 @@ from benchmark.tuned_recipe import TunedRecipe
 from benchmark.tuned_recipe import read as read_tuned
 from benchmark.wording import amount_words
 from mm_imagenet_r.errors import UserError
-from mm_imagenet_r.files import check_writable
 from mm_imagenet_r.hashes import json_sha256
 from mm_imagenet_r.phases import phase_sizes
 
@@ -36,9 +35,6 @@ if TYPE_CHECKING:
     import torch
 
     from benchmark.devices import Place
-
-#: More text tokens than any caption needs: attention over them grows with the square.
-MOST_TEXT = 1024
 
 
 @dataclass(frozen=True)
@@ -161,31 +157,6 @@ class Plan(Cell):
             "harness": harness_sha256(),
             "counts": json_sha256(self.budget.counts),
         }
-
-
-def check(config: RunConfig) -> None:
-    """Find the faults that show before any data are opened.
-
-    Raises:
-        UserError: An unknown method or setting, a senseless budget, no run to be like, a folder
-            that cannot be written.
-    """
-    if config.max_text_length is not None and config.max_text_length > MOST_TEXT:
-        raise UserError(
-            f"--max-text-length {config.max_text_length}: give at most {MOST_TEXT} tokens, or "
-            "leave the option out for as many as the backbone was trained with"
-        )
-    make_budget(
-        config.memory,
-        currency=config.currency,
-        growth=config.growth,
-        num_classes=1,
-        mean_sample_bytes=1.0,
-    )
-    for cell in cells(config):
-        if cell.match_exemplars_of is not None:
-            read_reference(cell)
-    check_writable(config.output)
 
 
 def make_plans(config: RunConfig) -> list[Plan]:

@@ -42,15 +42,15 @@ def guarded(
 
     An exception of a method is told by its own traceback; the code is 1.
     """
-    again = "the same command (less --overwrite)"
+    again = "the same command, without --overwrite,"
     try:
         return command_line.run(command, arguments, again=again, has_processes=True)
     except Exception as error:
         if not isinstance(error.__cause__, isolation.RemoteTracebackError):
             raise
         # Where in the method it happened is what helps; how the run got there does not.
+        print("stopped by an exception in the method; the run can be resumed", file=sys.stderr)
         print(str(error.__cause__).strip(), file=sys.stderr)
-        print("the run stopped by this exception in its method; it can be resumed", file=sys.stderr)
         return 1
 
 
@@ -72,7 +72,8 @@ def run(config: RunConfig, display: Display | None = None) -> list[Path]:
     Returns:
         The cells' folders.
     """
-    from benchmark.plan import check, make_plans
+    from benchmark.plan import make_plans
+    from benchmark.plan_check import check
 
     with isolation.foreign_code():
         for name in (*config.method, *filter(None, [config.match_exemplars_of])):

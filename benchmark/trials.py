@@ -15,6 +15,7 @@ from benchmark.cells import as_text, cells
 from benchmark.config import RunConfig
 from benchmark.find_method import find
 from benchmark.paths import last_part
+from benchmark.recipe_file import FORMAT, RecipeFile, TrialFile, choose, write_text
 from benchmark.results.derive import as_classifier, classifiers
 from benchmark.results.schema import Result
 from benchmark.run_folder import RunFolder
@@ -22,16 +23,7 @@ from benchmark.search import ALL, CLASSIFIER, Point, is_legal, space_of, trial_p
 from benchmark.source_hash import harness_sha256, method_sha256
 from benchmark.sweep.ledger import Failure
 from benchmark.sweep.progress import seconds
-from benchmark.tuned_recipe import (
-    FORMAT,
-    RecipeFile,
-    TrialFile,
-    choose,
-    file_name,
-    memory_of,
-    read,
-    write_text,
-)
+from benchmark.tuned_recipe import file_name, memory_of, read
 from benchmark.wording import MISSING, counted, seconds_words
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.files import write_atomic
@@ -142,7 +134,7 @@ class Search:
                 settings=point, accuracy={}, failed=None, seconds=0.0, run=run.fingerprint()
             )
             if failure := failures.get(run.folder()):
-                trial["failed"] = (failure.words.splitlines() or ["no words"])[-1]
+                trial["failed"] = failure.reason
                 if failure.code not in _OF_A_SETTING:
                     raise UserError(
                         f"{name}: a trial was ended from outside (exit code {failure.code}), so "

@@ -133,7 +133,7 @@ def tune(
     searches = [Search(config, cell, trials, search_seed) for cell in found]
     console = make_console()
     for search in searches:
-        console.print(search.words(), markup=False, soft_wrap=True)
+        console.print(search.words(), markup=False)
     if config.dry_run:
         return []
     check_writable(config.recipes)

@@ -1,4 +1,4 @@
-"""Settings that `python -m benchmark.tune` chose: the file they are in, and their use by name.
+"""Settings that `python -m benchmark.tune` chose, and their use by name.
 
 `recipes/NAME/METHOD-DATA-LphasesMEMORY.json` holds what was searched, every trial and what was
 chosen. `python -m benchmark.run --recipe NAME` fills it in where the user says nothing, so the
@@ -9,20 +9,22 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import math
 import re
+import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, cast
+from typing import TYPE_CHECKING, Any
 
 from benchmark.cells import as_text
-from benchmark.config import RunConfig, dashed
-from benchmark.find_method import find, setting_name
+from benchmark.config import RunConfig, dashed, resolve_recipe
+from benchmark.find_method import find, make_settings, setting_name
+from benchmark.options import convert
 from benchmark.paths import last_part, safe_name
-from benchmark.results.schema import BackboneInfo, DatasetInfo, TuningInfo, mismatches
-from benchmark.search import CLASSIFIER, RATE, best_of
+from benchmark.recipe_file import MemoryFile, RecipeFile, parse
+from benchmark.results.schema import TuningInfo
+from benchmark.search import RATE
 from benchmark.source_hash import method_sha256
 from benchmark.wording import counted
 from mm_imagenet_r.errors import UserError, did_you_mean, some
@@ -30,71 +32,12 @@ from mm_imagenet_r.errors import UserError, did_you_mean, some
 if TYPE_CHECKING:
     from benchmark.plan import Plan
 
-#: Of the file; goes up when its shape changes.
-FORMAT = 1
+_RATE_TYPE = typing.get_type_hints(RunConfig)["learning_rate"]
 #: Options that should be as they were when the settings were chosen; a difference is told.
 _ALIKE = (
     "base_classes", "tuning", "max_text_length", "epochs", "steps", "batch_size", "weight_decay",
     "precision",
 )  # fmt: skip
-
-
-class MemoryFile(TypedDict):
-    """The budget as the options say it."""
-
-    memory: str
-    currency: str
-    growth: str
-
-
-class TrialFile(TypedDict):
-    """One trial.
-
-    `accuracy` is the average incremental accuracy on validation data in percent by classifier,
-    in the order in which ties are decided; empty if the trial `failed`, and why. `run` is the
-    fingerprint of its run.
-    """
-
-    settings: dict[str, Any]
-    accuracy: dict[str, float]
-    failed: str | None
-    seconds: float
-    run: str
-
-
-class ChosenFile(TypedDict):
-    """What was chosen: number of the trial, and a value of everything that was searched."""
-
-    trial: int
-    settings: dict[str, Any]
-
-
-class RecipeFile(TypedDict):
-    """The file.
-
-    `memory` is null of a method without one. `options` are those that differ from the defaults and
-    are shared by all trials, `fixed` the method's settings that the user had given. `searched`
-    holds the candidates, the default first; `asked` trials were wanted, drawn by `seed`.
-    """
-
-    format: int
-    recipe: str
-    method: str
-    method_sha256: str
-    harness_sha256: str
-    dataset: DatasetInfo
-    backbone: BackboneInfo
-    phases: int
-    memory: MemoryFile | None
-    options: dict[str, Any]
-    fixed: dict[str, str]
-    searched: dict[str, list[Any]]
-    asked: int
-    seed: int
-    trials: list[TrialFile]
-    chosen: ChosenFile
-    hardware: dict[str, Any]
-    versions: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -145,7 +88,7 @@ class TunedRecipe:
             )
 
     def notes(self, config: RunConfig, sha256: str) -> list[str]:
-        """What is not as it was when the settings were chosen, and does not forbid their use.
+        """What is other than when the settings were chosen, or given otherwise than chosen.
 
         Args:
             config: Of the cell that uses it.
@@ -167,20 +110,32 @@ class TunedRecipe:
                     f"{name}: chosen with --{dashed(option)} {as_text(then)}, used with "
                     f"{as_text(now)}"
                 )
+        (called,) = config.method
+        method, preset = find(called)
+        settings = make_settings(method, preset, config.settings_of(called), called)
+        given = self._overridden(settings, resolve_recipe(config, method).learning_rate)
+        for option, value in given.items():
+            words = "--learning-rate " if option == RATE else f"--set {option}="
+            then = as_text(said["chosen"]["settings"][option])
+            found.append(f"{name}: {words}{as_text(value)} overrides the chosen {then}")
         return found
+
+    def _overridden(self, settings: Any, learning_rate: float) -> dict[str, Any]:
+        """The values used in place of chosen ones, by name."""
+        used = {**dataclasses.asdict(settings), RATE: learning_rate}
+        chosen = sorted(self.said["chosen"]["settings"].items())
+        return {name: used.get(name) for name, value in chosen if used.get(name) != value}
 
     def record(self, plan: Plan) -> TuningInfo:
         """What a result says about it."""
-        chosen = self.said["chosen"]["settings"]
-        used = {**dataclasses.asdict(plan.settings), RATE: plan.recipe.learning_rate}
         return {
             "recipe": self.said["recipe"],
             "sha256": hashlib.sha256(self.data).hexdigest(),
             "phases": self.said["phases"],
             "trials": len(self.said["trials"]),
             "searched": self.said["searched"],
-            "chosen": chosen,
-            "overridden": sorted(name for name in chosen if used.get(name) != chosen[name]),
+            "chosen": self.said["chosen"]["settings"],
+            "overridden": list(self._overridden(plan.settings, plan.recipe.learning_rate)),
         }
 
 
@@ -218,11 +173,19 @@ def filled_in(cell: RunConfig) -> RunConfig:
     """
     tuned = read(_find(cell))
     (name,) = cell.method
-    method, _ = find(name)
+    method, preset = find(name)
     given = {setting_name(method, key) for key in cell.settings_of(name)}
     chosen = dict(tuned.said["chosen"]["settings"])
     rate = chosen.pop(RATE, None)
     values = {**tuned.said["fixed"], **{key: as_text(value) for key, value in chosen.items()}}
+    try:
+        make_settings(method, preset, values, name)
+        dataclasses.replace(cell, learning_rate=convert(rate, _RATE_TYPE, RATE))
+    except UserError as error:
+        raise UserError(
+            f"recipe file {tuned.path}: {str(error).removeprefix('--set ')}. Was it edited, or the "
+            "method changed? Put the file back as it was, or choose anew"
+        ) from None
     return dataclasses.replace(
         cell,
         set=(*cell.set, *(f"{key}={text}" for key, text in values.items() if key not in given)),
@@ -245,23 +208,7 @@ def read(path: Path) -> TunedRecipe:
             f"recipe file {path} cannot be read ({error.strerror}): put it back, or give the "
             "settings themselves"
         ) from error
-    try:
-        said = json.loads(data)
-        if isinstance(said, dict) and isinstance(n := said.get("format"), int) and n > FORMAT:
-            raise UserError(
-                f"{path} has format {n}; this program knows up to {FORMAT}: install a newer one"
-            )
-        found = list(mismatches(said, RecipeFile, ""))
-        if not found and said["chosen"] != choose(said["searched"], said["trials"]):
-            found = ["what it has chosen does not follow from its trials"]
-    except (ValueError, RecursionError):
-        found = ["it is not JSON"]
-    if found:
-        raise UserError(
-            f"{path} is not a recipe file as python -m benchmark.tune writes it: {some(found, 2)}. "
-            "Was it edited? Put it back as it was, or choose anew"
-        )
-    return TunedRecipe(path, data, cast(RecipeFile, said))
+    return TunedRecipe(path, data, parse(data, path))
 
 
 def notes_on(configs: Iterable[RunConfig]) -> list[str]:
@@ -276,27 +223,6 @@ def notes_on(configs: Iterable[RunConfig]) -> list[str]:
             method, _ = find(config.method[0])
             found += read(config.tuned_by).notes(config, method_sha256(method))
     return list(dict.fromkeys(found))
-
-
-def write_text(said: RecipeFile) -> bytes:
-    """The file's content."""
-    return (json.dumps(said, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
-
-
-def choose(searched: Mapping[str, Any], trials: list[TrialFile]) -> ChosenFile:
-    """The best trial by the best classifier: the earlier one, then the first classifier, of equals.
-
-    Raises:
-        ValueError: No trial has an accuracy.
-    """
-    best = best_of([trial["accuracy"] for trial in trials])
-    if best is None:
-        raise ValueError("no trial has an accuracy")
-    number, classifier = best
-    settings = dict(trials[number]["settings"])
-    if CLASSIFIER in searched and CLASSIFIER not in settings:
-        settings[CLASSIFIER] = classifier
-    return {"trial": number, "settings": settings}
 
 
 def _find(cell: RunConfig) -> Path:
@@ -320,12 +246,29 @@ def _find(cell: RunConfig) -> Path:
     }
     if others:
         return others[min(others, key=lambda n: (abs(math.log(n / cell.phases)), n))]
-    there = sorted(path.stem for path in folder.glob("*.json"))
     raise UserError(
-        f"--recipe {cell.recipe} has no settings of {cell.method[0]} on {last_part(cell.dataset)} "
-        f"with {_memory_words(cell)}; it has {some(there) or 'none at all'}: "
+        f"--recipe {cell.recipe} has no settings of {last_part(cell.method[0])} on "
+        f"{last_part(cell.dataset)} with {_memory_words(cell)}; {_what_there_is(folder, cell)}: "
         f"{_again(cell, cell.recipe)}"
     )
+
+
+def _what_there_is(folder: Path, cell: RunConfig) -> str:
+    """For which data, phases and memory a recipe holds settings of the method, or of which ones."""
+    found, methods = [], set()
+    for path in sorted(folder.glob("*.json")):
+        try:
+            said = read(path).said
+        except UserError:
+            continue  # it serves nobody
+        methods.add(said["method"])
+        if said["method"] == last_part(cell.method[0]):
+            memory = said["memory"] and _memory_words(said["memory"])
+            phases = counted(said["phases"], "phase")
+            found.append(f"{said['dataset']['name']} in {phases} with {memory or 'no memory'}")
+    if found:
+        return f"those it has were chosen on {some(found)}"
+    return f"it has those of {some(sorted(methods)) or 'no method'}"
 
 
 def _around_phases(config: RunConfig) -> tuple[str, str]:

@@ -103,8 +103,9 @@ def phase_sizes(num_classes: int, phases: int, base_classes: int | None = None) 
         )
     if left < phases - 1:
         raise UserError(
-            f"{base_classes} base classes of {num_classes} leave {max(left, 0)} for "
-            f"{phases - 1} further phases: ask for fewer base classes or fewer phases"
+            f"{phases} phases with {base_classes} base classes need at least "
+            f"{base_classes + phases - 1} classes, and there are {num_classes}: "
+            "ask for fewer base classes or fewer phases"
         )
     return [base_classes, *(phase_sizes(left, phases - 1) if phases > 1 else [])]
 

@@ -31,16 +31,16 @@ from benchmark.wording import result_phases_words
 from mm_imagenet_r.errors import UserError
 
 #: What a folder cannot show, for whoever reads that it is verified.
-UNCHECKED = (
-    "Not checked, for it takes the data, the backbone or a repetition of the run: that the model "
-    "made these predictions (predictions that were edited together with their hash, their rows in "
-    "result.json and its figures are not found), that the configuration, the method and its "
-    "settings are those that ran (another learning rate, a method under another's name), the "
-    "hashes of backbone and harness, what lies behind the sizes of state and exemplars "
-    "once their files are deleted, the outcome of the invariance check, losses, hardware, seconds "
-    "and versions. Of data sets that are not shipped with this program also: hashes of data and "
-    "captions, labels, the mean size of a sample, and that exemplars are training samples."
-)
+UNCHECKED = """Not checked, since it takes the data, the backbone or a repetition of the run:
+  - that the model made these predictions: they may have been edited together with their hash,
+    their rows in result.json and its figures;
+  - that the configuration, the method and its settings are those that ran (another learning rate,
+    a method under another's name);
+  - the hashes of backbone and harness;
+  - the sizes of state and exemplars, once their files are deleted;
+  - the outcome of the invariance check, losses, hardware, seconds and versions;
+  - of data sets that are not shipped with this program also: hashes of data and captions, labels,
+    the mean size of a sample, and that exemplars are training samples."""
 
 
 @dataclass

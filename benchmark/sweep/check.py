@@ -10,8 +10,9 @@ from typing import Any
 from benchmark.config import RunConfig
 from benchmark.devices import find_place
 from benchmark.find_method import find
-from benchmark.plan import check as check_alone
 from benchmark.plan import divide, open_config_data
+from benchmark.plan_check import check as check_alone
+from benchmark.plan_check import refuse_itself
 from benchmark.results.schema import Result
 from benchmark.sweep.grid import reference_of
 from benchmark.tuned_recipe import read as read_tuned
@@ -96,6 +97,7 @@ def _open(cell: RunConfig) -> tuple[int, str] | UserError:
 
 def _check_alone(cell: RunConfig, found: Mapping[Path, Result | None]) -> None:
     find_place(cell)
+    refuse_itself(cell)
     reference = reference_of(cell)
     if reference is not None and reference.folder() in found:  # it is run before, or done
         cell = dataclasses.replace(cell, match_exemplars_of=None, set=())

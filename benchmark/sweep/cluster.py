@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import shlex
 import signal
@@ -47,7 +48,8 @@ class Cluster:
             ) from error
         if not self._ray.is_initialized():
             before = signal.getsignal(signal.SIGTERM)
-            self._ray.init(log_to_driver=False)
+            # What Ray says of its own start is not for users; an error still is.
+            self._ray.init(log_to_driver=False, logging_level=logging.ERROR)
             if threading.current_thread() is threading.main_thread():
                 signal.signal(signal.SIGTERM, before)  # Ray's own would end this process at once
         if device == "cuda" and not self._ray.cluster_resources().get("GPU"):

@@ -26,6 +26,8 @@ _TEXTS = {
     "are not run again",
     "dry_run": "list the cells and what is missing, train nothing",
 }
+#: Of workers nothing is seen until the first of them has finished a cell.
+_OF_RAY = "Ray has the cells: each waits for a free worker, whose start takes a minute."
 
 
 @dataclass(frozen=True)
@@ -158,7 +160,7 @@ def sweep(
     how, cells = how or How(), list({cell.folder(): cell for cell in cells}.values())
     console, ledger = make_console(), Ledger(how.results)
     for note in notes:
-        console.print(f"note: {note}", soft_wrap=True, markup=False)
+        console.print(f"note: {note}", markup=False)
     found = {cell.folder(): ledger.result(cell) for cell in cells}
     missing = [cell for cell in cells if found[cell.folder()] is None]
     slots = _slots(how, cells[0].device)
@@ -166,10 +168,9 @@ def sweep(
     for cell in cells:
         if result := found[cell.folder()]:
             progress.estimate.add(cell, result)
-    left = progress.left([], missing)
-    _say_how_many(console, cells, missing, left, how)
     if missing:
         check(cells, found, progress.name)
+    _say_how_many(console, cells, missing, progress.left([], missing), how)
     if dry_run:
         _list(console, cells, found, progress)
         return []
@@ -185,6 +186,8 @@ def sweep(
             ledger.fetch(reference)
         with progress:
             engine = _engine(how, slots, missing, imports(missing))
+            if how.engine == "ray":
+                console.print(_OF_RAY)
             failures = run_all(missing, engine, ledger, progress)
     _say_how_it_ended(console, cells, failures, how)
     return failures
@@ -225,10 +228,10 @@ def _say_how_many(
     if missing:
         words += f", {len(missing)} missing"
         if left is None and how.engine == "local":
-            words += " (no like results yet to estimate the time from)"
+            words += " (no similar results to estimate the time from)"
         elif left is not None:
-            words += f" (about {seconds_words(left)}, as long as like cells took)"
-    console.print(words, soft_wrap=True, markup=False)
+            words += f" (about {seconds_words(left)}, as similar cells took)"
+    console.print(words, markup=False)
 
 
 def _list(
@@ -246,7 +249,7 @@ def _list(
             phases = begun(cell)
             words = "missing" if phases is None else f"missing, {phases} phases are done"
             words += ", failed before" * (cell.folder() in failed)
-        console.print(f"{progress.name(cell)}: {words}", soft_wrap=True, markup=False)
+        console.print(f"{progress.name(cell)}: {words}", markup=False)
 
 
 def _say_how_it_ended(
@@ -257,9 +260,7 @@ def _say_how_it_ended(
             print(line, file=sys.stderr)
         return
     where = how.results or cells[0].output
-    console.print(
-        f"all done: {where} (python -m benchmark.table {where})", soft_wrap=True, markup=False
-    )
+    console.print(f"all done: python -m benchmark.table {where}", soft_wrap=True, markup=False)
 
 
 def _failure_lines(failures: Sequence[Failure]) -> Iterator[str]:

@@ -12,7 +12,8 @@ A file holds one grid, or several under `[[grid]]`; what stands outside them is 
     [[grid]]
     method = ["finetune", "joint"]
 
-`set` is a list in itself: a list of such lists is an axis.
+`set` is a list in itself: a list of such lists is an axis, as in
+`set = [["selection=random"], ["selection=herding"]]`.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ from mm_imagenet_r.errors import UserError, did_you_mean
 Axes = Mapping[str, Sequence[Any]]
 #: Options that say nothing to a method which keeps no sample.
 OF_THE_MEMORY = frozenset({"memory", "growth", "currency", "match_exemplars_of"})
+#: Options of the sweep itself, which no grid holds.
+OF_THE_SWEEP = ("config", "engine", "jobs", "results", "threads")
 #: Fields that are axes by themselves: `RunConfig.cells` takes them apart.
 _OWN_AXES = ("method", "seeds")
 _HINTS = typing.get_type_hints(RunConfig)
@@ -63,10 +66,11 @@ def read_axes(values: Mapping[str, Any], source: str, *, option: bool = False) -
     for former, value in values.items():
         name = RENAMED_FIELDS.get(former, former)
         where = f"--{dashed(former)}" if option else f"{source}: {former}"
-        if name not in _HINTS or (name != former and name in values):
-            raise UserError(f"{source}: unknown option {former!r}: {did_you_mean(former, _HINTS)}")
-        if name in ("dry_run", *(() if option else ("overwrite",))):
+        if name in ("dry_run", *OF_THE_SWEEP, *(() if option else ("overwrite",))):
             raise UserError(f"{where}: give --{dashed(name)} on the command line")
+        if name not in _HINTS or (name != former and name in values):
+            known = did_you_mean(former, [*_HINTS, "grid"])
+            raise UserError(f"{source}: unknown option {former!r}: {known}")
         several = isinstance(value, list)
         if typing.get_origin(_HINTS[name]) is tuple:
             several = several and bool(value) and isinstance(value[0], list)
@@ -85,17 +89,21 @@ def read_grids(values: Mapping[str, Any], source: str) -> list[dict[str, Any]]:
     """Read the grids of a file, each with what is common to all.
 
     Raises:
-        UserError: As `read_axes`; `grid` is no list of tables.
+        UserError: As `read_axes`; `grid` is no list of tables; nothing is said of a grid.
     """
     common = {name: value for name, value in values.items() if name != "grid"}
-    grids = values.get("grid", [{}])
+    grids = values.get("grid", [common])
     if not isinstance(grids, list) or not all(isinstance(grid, dict) for grid in grids):
         raise UserError(f"{source}: grid is no list of tables: write [[grid]] above each")
-    numbered = len(grids) > 1
-    return [
-        read_axes({**common, **grid}, f"{source}, grid {number}" if numbered else source)
-        for number, grid in enumerate(grids, 1)
-    ]
+    if not grids:
+        raise UserError(f"{source}: grid has no table: write [[grid]] above each, or leave it out")
+    found = []
+    for number, grid in enumerate(grids, 1):
+        where = f"{source}, grid {number}" if len(grids) > 1 else source
+        if not grid:
+            raise UserError(f'{where} is empty: give it an option, such as method = ["replay"]')
+        found.append(read_axes({**common, **grid}, where))
+    return found
 
 
 def expand(grids: Iterable[Axes]) -> tuple[list[RunConfig], list[str]]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,12 @@ from benchmark.plan import command
 from benchmark.results.records import EXEMPLARS, PREDICTIONS
 from benchmark.results.schema import Result
 from benchmark.run_folder import RunFolder
+from mm_imagenet_r.errors import one_line
 from mm_imagenet_r.files import write_atomic
 
 _LAST = 12  # lines of what a failed cell said
+#: How the last line of a traceback begins, and a user's mistake.
+_ERROR = re.compile(r"(error|[\w.]*(Error|Exception|Interrupt))(: |$)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +43,17 @@ class Failure:
     cell: RunConfig
     code: int
     words: str
+
+    @property
+    def reason(self) -> str:
+        """The error in one line, and the phase if it came while one was learnt."""
+        lines = self.words.splitlines()
+        errors = [line for line in lines if _ERROR.match(line)]
+        found = one_line((errors or lines or [f"exit code {self.code}"])[-1].strip())
+        phases = begun(self.cell)
+        learnt = self.cell.stop_after or self.cell.phases
+        in_phase = self.code == 1 and phases is not None and phases < learnt
+        return f"{found} (phase {phases + 1})" if in_phase and phases is not None else found
 
     @property
     def command(self) -> str:

@@ -7,9 +7,11 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
@@ -89,6 +91,7 @@ class Local:
             target=_run, args=(cell, log.absolute(), Path.cwd(), slot, self._warm, tell)
         )
         with _environment(self._environment), without_main():
+            self._start_server()
             process.start()
         tell.close()
         self._running.append(_Running(cell, process, told, slot))
@@ -122,6 +125,16 @@ class Local:
                 one.process.join()
             one.told.close()
         self._running.clear()
+
+    def _start_server(self) -> None:
+        """Start the fork server deaf to Ctrl-C: it would end its imports by a traceback."""
+        if not self._warm or threading.current_thread() is not threading.main_thread():
+            return
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            forkserver.ensure_running()
+        finally:
+            signal.signal(signal.SIGINT, before)
 
     @staticmethod
     def _listen(one: _Running) -> None:

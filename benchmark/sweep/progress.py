@@ -13,7 +13,7 @@ from benchmark.config import RunConfig
 from benchmark.results.schema import Result
 from benchmark.sweep.grid import Names
 from benchmark.sweep.ledger import Failure, Ledger
-from benchmark.wording import MISSING, seconds_words
+from benchmark.wording import MISSING, counted, seconds_words
 
 
 class Estimate:
@@ -134,8 +134,7 @@ class Progress:
     def failed(self, failure: Failure) -> None:
         """A cell has failed."""
         self._left -= 1
-        last = failure.words.splitlines()[-1:] or [f"exit code {failure.code}"]
-        self._line(f"{self.name(failure.cell)}: FAILED: {last[0]}")
+        self._line(f"{self.name(failure.cell)}: FAILED: {failure.reason}")
 
     def show(
         self, under_way: Sequence[tuple[RunConfig, float]], waiting: Sequence[RunConfig]
@@ -144,12 +143,13 @@ class Progress:
         self._remaining = self.left(under_way, waiting)
         ended = self._all - self._left
         if not under_way and waiting:
-            note = f"waiting for another process at {len(waiting)} of them"
+            note = f"waiting: another process runs {counted(len(waiting), 'cell')}"
             if not self._waits:
                 self._console.print(note)
             self._waits = True
         else:
-            note = f"{len(under_way)} running{self._time_left()}"
+            queued = " or waiting for a worker" if self._slots is None else ""
+            note = f"{len(under_way)} running{queued}{self._time_left()}"
         self._bar.update(
             self._task,
             completed=ended + sum(share for _, share in under_way),
@@ -162,5 +162,5 @@ class Progress:
 
     def _line(self, text: str) -> None:
         count = f"{self._all - self._left}/{self._all}"
-        left = self._time_left() if self._left else ""
-        self._console.print(f"{count}  {text}{left}", soft_wrap=True, markup=False)
+        left = self._time_left() if self._left and not self._console.is_terminal else ""
+        self._console.print(f"{count}  {text}{left}", markup=False)

@@ -33,8 +33,19 @@ class Column:
     joined: bool = False
 
 
-def columns(table: Table) -> list[Column]:
-    """All columns, less those that say nothing of any row."""
+#: Columns that a narrow table goes without; the rows' labels name other classifiers anyway.
+_WIDE_ONLY = {
+    "Read by", "Forgetting", "Stored rate", "Memory", "Outside it", "Parameters", "Steps", "Time",
+}  # fmt: skip
+
+
+def columns(table: Table, *, wide: bool = True) -> list[Column]:
+    """The columns, less those that say nothing of any row.
+
+    Args:
+        table: What they are of.
+        wide: All of them; else method, accuracies, differences, exemplars and tuning alone.
+    """
     rows = table.rows
 
     def plain(head: str, text: Callable[[Row], str]) -> Column:
@@ -59,11 +70,15 @@ def columns(table: Table) -> list[Column]:
         plain("Time", _time),
         plain("Tuned", lambda row: row.tuned or MISSING),
     ]
-    return [column for column in found if column and set(column.cells) - {MISSING, ""}]
+    return [
+        column
+        for column in found
+        if column and (wide or column.head not in _WIDE_ONLY) and set(column.cells) - {MISSING, ""}
+    ]
 
 
-def legend(tables: Sequence[Table]) -> list[str]:
-    """Sentences that hold for every table."""
+def legend(tables: Sequence[Table], *, wide: bool = True) -> list[str]:
+    """Sentences that hold for every table, on those of its `columns` that are shown."""
     words = ["Accuracy in %, mean ± standard deviation over n runs."]
     standings = [standing for table in tables for standing in table.standings]
     differences = [d for s in standings for d in s.differences if d is not None]
@@ -78,6 +93,8 @@ def legend(tables: Sequence[Table]) -> list[str]:
         )
     elif differences:
         words.append("Differences in points. Without intervals nothing is in bold.")
+    if not wide:
+        return words
     if any(row.figures["forgetting"] for table in tables for row in table.rows):
         words.append("Forgetting: best accuracy on each phase less the last, on average (PILOT).")
     if any(row.rate is not None for table in tables for row in table.rows):
@@ -85,7 +102,7 @@ def legend(tables: Sequence[Table]) -> list[str]:
     return words
 
 
-def remarks(table: Table) -> list[str]:
+def remarks(table: Table, *, wide: bool = True) -> list[str]:
     """Sentences on this table: where there are no intervals and why, and whether steps differ."""
     why: dict[str, dict[str, None]] = {}
     for standing in table.standings:
@@ -98,7 +115,7 @@ def remarks(table: Table) -> list[str]:
     steps = {round(row.steps) for row in table.rows}
     if len(steps) > 1:
         said.append(f"Training steps differ, from {min(steps)} to {max(steps)}.")
-    if any(row.resumed for row in table.rows):
+    if wide and any(row.resumed for row in table.rows):
         said.append("Time: ≥ where a run was resumed, of which only the rest is known.")
     return said
 

@@ -87,9 +87,9 @@ def _main(arguments: Sequence[str] | None) -> None:
     if given.format == "terminal":
         from benchmark.display import make_console
 
-        print_terminal(found, make_console())
+        print_terminal(found, make_console(), wide=given.wide)
     elif given.format == "latex":
-        print(latex(found, caption=given.caption, label=given.label), end="")
+        print(latex(found, caption=given.caption, label=given.label, wide=given.wide), end="")
     else:
         print({"markdown": markdown, "csv": csv_text}[given.format](found), end="")
     if broken:
@@ -108,6 +108,12 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("runs", nargs="+", type=Path, help="folders of runs, or result.json files")
     parser.add_argument(
         "--format", choices=("terminal", "markdown", "latex", "csv"), default="terminal"
+    )
+    parser.add_argument(
+        "--wide",
+        action="store_true",
+        help="all columns in a terminal or LaTeX, as Markdown and csv always have them (default: "
+        "accuracy, differences, exemplars, tuning)",
     )
     parser.add_argument(
         "--metric",
@@ -143,6 +149,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         for option, default in (("caption", None), ("label", LABEL)):
             if getattr(given, option) != default:
                 raise UserError(f"--{option} has an effect only with --format latex")
+    if given.wide and given.format not in ("terminal", "latex"):
+        raise UserError(f"--format {given.format} has all columns: leave --wide out")
     return given
 
 

@@ -34,22 +34,37 @@ def markdown(tables: Sequence[Table]) -> str:
     return "\n".join([*parts, " ".join(map(_escape_markdown, legend(tables))) + "\n"])
 
 
-def latex(tables: Sequence[Table], *, caption: str | None = None, label: str = LABEL) -> str:
+def latex(
+    tables: Sequence[Table],
+    *,
+    caption: str | None = None,
+    label: str = LABEL,
+    wide: bool = False,
+) -> str:
     r"""A table environment (package booktabs) with caption and label for each setting.
+
+    What holds for all tables stands in the first caption; the others refer to it.
 
     Args:
         tables: What to write.
         caption: LaTeX that stands before what a caption says by itself of the setting.
         label: For \ref; with several tables they are numbered LABEL-1, LABEL-2, ...
+        wide: All columns; else those that fit a page.
     """
     parts = [
         r"% \usepackage{booktabs}; where a table is too wide: \usepackage{graphicx} and "
         r"\resizebox{\textwidth}{!}{...} around the tabular"
     ]
     for number, table in enumerate(tables, 1):
-        shown = columns(table)
-        said = [f"{table.heading}.", *legend([table]), *remarks(table)]
-        words = " ".join([*([caption] if caption else []), *map(_escape_latex, said)])
+        shown = columns(table, wide=wide)
+        common = map(_escape_latex, legend(tables, wide=wide))
+        said = [
+            *([caption] if caption else []),
+            _escape_latex(f"{table.heading}."),
+            *(common if number == 1 else [rf"To be read as Table~\ref{{{label}-1}}."]),
+            *map(_escape_latex, remarks(table, wide=wide)),
+        ]
+        words = " ".join(said)
         lines = [
             r"\begin{table}",
             r"\centering",
@@ -79,17 +94,19 @@ def csv_text(tables: Sequence[Table]) -> str:
     return out.getvalue()
 
 
-def print_terminal(tables: Sequence[Table], console: Console) -> None:
+def print_terminal(tables: Sequence[Table], console: Console, *, wide: bool = False) -> None:
     """Print each table, in several parts below each other where lines are too short for it."""
     for table in tables:
         console.print(table.heading, style="bold", markup=False, highlight=False)
-        for part in _parts(columns(table), console.width):
+        for part in _parts(columns(table, wide=wide), console.width):
             console.print(_rich(part))
-        for words in remarks(table):
+        for words in remarks(table, wide=wide):
             console.print(words, markup=False)
         console.print()
-    for words in legend(tables) if tables else ():
+    for words in legend(tables, wide=wide) if tables else ():
         console.print(words, markup=False)
+    if tables and not wide:
+        console.print("Memory, forgetting, steps, time: python -m benchmark.table RUNS --wide")
 
 
 def _parts(shown: Sequence[Column], width: int) -> Iterator[list[Column]]:
@@ -110,7 +127,7 @@ def _parts(shown: Sequence[Column], width: int) -> Iterator[list[Column]]:
 
 def _width(column: Column) -> int:
     """Of a column as `_rich` draws it."""
-    return max(map(len, [*_head(column.head).split("\n"), *map(_narrow, column.cells)])) + 3
+    return max(map(len, [*_head(column.head).split("\n"), *map(_narrow, column.cells)])) + 2
 
 
 def _head(text: str) -> str:
@@ -126,7 +143,7 @@ def _rich(shown: Sequence[Column]) -> RichTable:
     from rich.markup import escape
     from rich.table import Table as RichTable
 
-    table = RichTable(box=rich.box.SIMPLE_HEAD, pad_edge=False)
+    table = RichTable(box=rich.box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for index, column in enumerate(shown):
         table.add_column(
             escape(_head(column.head)), justify="right" if index else "left", no_wrap=index > 0

@@ -71,6 +71,15 @@ def refused(answer: tuple[int, str, str], *parts: str) -> None:
             ("--match-exemplars-of", "replay"),
             ("Run it first: python -m benchmark.run --method replay",),
         ),
+        (
+            ("--method", "replay", "--match-exemplars-of", "replay"),
+            ("with equal settings this is one run: name another method",),
+        ),
+        (("--backbone", "/nope"), ("--backbone /nope: there is no folder /nope",)),
+        (
+            ("--method", "replay", "--set", "selection=random", "selection=herding"),
+            ("a run has one value of each setting",),
+        ),
         (("--match-exemplars-of", "repaly"), ("unknown method 'repaly': did you mean 'replay'",)),
         (("--list", "repaly"), ("unknown method 'repaly': did you mean 'replay'",)),
     ],
@@ -78,7 +87,9 @@ def refused(answer: tuple[int, str, str], *parts: str) -> None:
 def test_mistakes_on_the_command_line(
     tmp_path: Path, call: Call, options: tuple[str, ...], parts: tuple[str, ...]
 ) -> None:
-    refused(call(*options), *parts)
+    result = call(*options)
+    refused(result, *parts)
+    assert "classes in" not in result[1]  # no header of a run
     assert not (tmp_path / "runs").exists()
 
 

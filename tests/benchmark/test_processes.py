@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from running import Call, folders, outcome
+from running import folders, outcome
 from safetensors.torch import load_file
 
-from benchmark import processes, results
+from benchmark import processes, results, run
 from benchmark.results.records import PREDICTIONS, read_predictions
 from benchmark.results.verify import verify
 
@@ -71,7 +71,7 @@ def test_batches_are_shared_out_and_answers_come_in_order(
 
 
 def test_two_processes_give_what_one_gives(
-    tmp_path: Path, call: Call, coloured: Path, vilt_folder: Path
+    tmp_path: Path, coloured: Path, vilt_folder: Path
 ) -> None:
     """Three kinds of methods; on a machine without GPU, by `torchrun` as it stands."""
     script = tmp_path / "script.py"
@@ -79,7 +79,8 @@ def test_two_processes_give_what_one_gives(
     options = [
         "--method", "replay", "exemplar_masking", "l2p", "--backbone", str(vilt_folder),
         "--dataset", str(coloured), "--phases", "2", "--epochs", "2", "--batch-size", "8",
-        "--memory", "2", "--checkpoint-seconds", "0", "--set", "exemplar_masking.codec=jpeg",
+        "--memory", "2", "--device", "cpu", "--checkpoint-seconds", "0", "--set",
+        "exemplar_masking.codec=jpeg",
         "exemplar_masking.quality=60", "replay.distillation=1", "exemplar_masking.distillation=1",
     ]  # fmt: skip
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
@@ -91,7 +92,7 @@ def test_two_processes_give_what_one_gives(
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert call(*options)[0] == 0
+    assert run.main([*options, "--output", str(tmp_path / "runs")]) == 0
     for one, two in zip(folders(tmp_path), folders(tmp_path / "two"), strict=True):
         assert two.relative_to(tmp_path / "two") == one.relative_to(tmp_path)
         assert results.read(two)["hardware"]["processes"] == 2

@@ -137,6 +137,16 @@ def test_the_grids_of_the_readme_are_as_many_as_it_says(tmp_path: Path) -> None:
         ("phases = []", "phases has no value"),
         ('phases = ["many"]', "phases: 'many' is not a whole number"),
         ("grid = 5", "grid is no list of tables"),
+        ("grid = []", "grid has no table: write"),
+        ("", "is empty: give it an option"),
+        ("phases = 5\n[[grid]]\nmemory = 1\n[[grid]]\n", "grid 2 is empty: give it an option"),
+        ("[[gird]]\nphases = 5", "did you mean 'grid'"),
+        ("jobs = 3", "jobs: give --jobs on the command line"),
+        ("backbone = [true]", "backbone: True is not text"),
+        (
+            'set = ["selection=random", "selection=herding"]',
+            'write set = [["selection=random"], ["selection=herding"]] into the --config file',
+        ),
         ('device = ["cpu", "cuda"]', "device changes no result: give one value"),
         ("overwrite = true", "give --overwrite on the command line"),
         ("dry_run = true", "give --dry-run on the command line"),
@@ -165,7 +175,7 @@ def test_only_missing_cells_run_and_each_once(tmp_path: Path, sweep: Sweep) -> N
     output = tmp_path / "runs"
     code, out, err = sweep("--seeds", 0, 1, "--memory", 1, 2)
     assert code == 0, err
-    assert "4 cells, 0 done, 4 missing (no like results yet" in out
+    assert "4 cells, 0 done, 4 missing (no similar results" in out
     lines = [line for line in out.splitlines() if ": average" in line]
     assert sorted(line.partition("/")[0] for line in lines) == ["1", "2", "3", "4"]
     assert any("seed 1, memory 2: average" in line and " s" in line for line in lines)
@@ -246,15 +256,26 @@ def test_a_kept_result_that_is_damaged_is_told(tmp_path: Path, sweep: Sweep) -> 
         assert "Traceback" not in err
 
 
-def test_cells_wait_for_the_run_they_match(tmp_path: Path, sweep: Sweep, mean_colour: Path) -> None:
-    name = f"{mean_colour}:MeanColour"
+def test_cells_wait_for_the_run_they_match(
+    tmp_path: Path, grid: list[str], sweep: Sweep, mean_colour: Path
+) -> None:
+    model = tmp_path / "model.py"
+    model.write_text(mean_colour.read_text())
+    name, own = f"{model}:MeanColour", f"{mean_colour}:MeanColour"
     file = tmp_path / "grids.toml"
-    file.write_text(f'[[grid]]\nmatch_exemplars_of = ["{name}", "none"]\n')
-    code, _, err = sweep("--match-exemplars-of", name)
+    file.write_text(
+        f'[[grid]]\nmethod = "{own}"\nmatch_exemplars_of = "{name}"\n[[grid]]\nmethod = "{name}"\n'
+    )
+    code, out, err = sweep("--match-exemplars-of", name)
     assert code == 2
     assert "nothing was started" in err
     assert "Run it first" in err
+    assert "1 missing" not in out
+    code, _, err = sweep("--match-exemplars-of", own)
+    assert code == 2
+    assert "with equal settings this is one run" in err
     kept = tmp_path / "results"
+    del grid[:2]  # the file says which methods
     code, out, err = sweep("--config", file, "--results", kept)
     assert code == 0, err
     lines = [line for line in out.splitlines() if "average" in line]
@@ -270,8 +291,9 @@ def test_cells_wait_for_the_run_they_match(tmp_path: Path, sweep: Sweep, mean_co
 
 
 def test_an_impossible_cell_is_refused_before_anything_runs(tmp_path: Path, sweep: Sweep) -> None:
-    code, _, err = sweep("--phases", 2, 50, "--seeds", 0, 1)
+    code, out, err = sweep("--phases", 2, 50, "--seeds", 0, 1)
     assert code == 2
+    assert "missing" not in out
     assert "2 cells of 4 cannot be run, so nothing was started" in err
     assert "seed 0, phases 50\n" in err
     assert "seed 1, phases 50\n" in err
@@ -318,7 +340,7 @@ def test_a_failure_is_recorded_and_the_others_go_on(
     code, out, err = sweep(*options)
     assert code == 1
     assert len(finished(tmp_path / "runs")) == 1
-    assert "seed 1: FAILED: the run stopped by this exception" in out
+    assert "seed 1: FAILED: RuntimeError: the second phase is too hard (phase 2)\n" in out
     assert "1 cell failed; the same command tries again" in err
     assert "RuntimeError: the second phase is too hard" in err
     (path,) = (tmp_path / "runs" / "sweep").glob("*.json")
@@ -364,20 +386,22 @@ def test_a_sweep_that_is_stopped_goes_on(
     method = tmp_path / "slow.py"
     method.write_text(mean_colour.read_text() + SLOW)
     options = ["--method", f"{method}:Slow", "--seeds", "0", "1", "--phases", "3"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "benchmark.sweep", *grid[2:], *options],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-        preexec_fn=_listens_to_control_c,
-    )  # fmt: skip
+    told = tmp_path / "told"  # a file: what a killed sweep leaves behind would hold a pipe open
+    with told.open("w") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "benchmark.sweep", *grid[2:], *options],
+            stdout=file, stderr=file, start_new_session=True, preexec_fn=_listens_to_control_c,
+        )  # fmt: skip
     output = tmp_path / "runs"
     try:
         deadline = time.monotonic() + 200
         while len(list(output.glob("*/*/*/state/phase-01.begun"))) < 2:
-            assert process.poll() is None, process.communicate()
+            assert process.poll() is None, told.read_text()
             assert time.monotonic() < deadline
             time.sleep(0.05)
         process.send_signal(number)
-        _, err = process.communicate(timeout=60)
+        process.wait(timeout=60)
+        err = told.read_text()
         assert process.returncode == (-9 if number == signal.SIGKILL else 128 + number)
         if number != signal.SIGKILL:
             assert "the same command resumes from here" in err
@@ -404,6 +428,30 @@ def test_a_sweep_that_is_stopped_goes_on(
             assert (folder / name).read_bytes() == (other / name).read_bytes()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="a fork server is started on Linux")
+def test_ctrl_c_while_the_fork_server_imports_is_clean(tmp_path: Path, grid: list[str]) -> None:
+    words = [sys.executable, "-m", "benchmark.sweep", *grid]
+    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+
+    def importing() -> bool:
+        """Whether a fork server has begun to read torch."""
+        for child in children.read_text().split():
+            folder = Path("/proc") / child
+            if b"forkserver" in (folder / "cmdline").read_bytes():
+                return "torch" in (folder / "maps").read_text()
+        return False
+
+    deadline = time.monotonic() + 120
+    while not importing() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 130, err
+    assert "stopped; the same command resumes" in err
+    assert "Traceback" not in err
+
+
 def test_a_cell_of_another_process_is_left_to_it(tmp_path: Path, sweep: Sweep) -> None:
     """Wait where another process works, and take over what it leaves."""
     assert sweep("--seeds", 0)[0] == 0
@@ -425,7 +473,7 @@ def test_a_cell_of_another_process_is_left_to_it(tmp_path: Path, sweep: Sweep) -
     code, out, err = sweep("--seeds", 0, 1)
     other.join()
     assert code == 0, err
-    assert out.index("waiting for another process") > out.index("seed 1: average")
+    assert out.index("waiting: another process runs 1 cell") > out.index("seed 1: average")
     assert "(by another process)" in out
     assert len(finished(tmp_path / "runs")) == 2
 

@@ -230,6 +230,10 @@ def test_latex_is_a_table_with_caption_and_label(tmp_path: Path, write: Runs) ->
         assert text.count(rf"\begin{{{part}}}") == text.count(rf"\end{{{part}}}") == 2
     assert text.count(r"\caption{Ours. shapes, 3 phases") == 2
     assert re.findall(r"\\label\{(.*?)\}", text) == ["tab:all-1", "tab:all-2"]
+    assert text.count("Accuracy in") == 1  # said in the first caption, to which others refer
+    assert r"To be read as Table~\ref{tab:all-1}." in text
+    assert "Parameters" not in text
+    assert "Parameters" in table.latex(table.tables([tmp_path]), wide=True)
     assert text.count("{") == text.count("}")
     assert text.isascii()
     (one, _) = re.findall(r"\\begin\{tabular\}\{(l+r+)\}(.*?)\\end", text, re.DOTALL)
@@ -284,6 +288,8 @@ def test_the_command_leaves_out_what_it_cannot_read(
         (["--caption", "x"], "--caption has an effect only with --format latex"),
         (["--label", "x"], "--label has an effect only with --format latex"),
         (["--curve", "x.gif"], "x.gif has to end in .svg, .pdf, .png"),
+        (["--curve", "nowhere/x.svg"], "there is no folder nowhere"),
+        (["--format", "csv", "--wide"], "--format csv has all columns: leave --wide out"),
         (["--curve", "x.svg"], "at least two amounts of memory"),
         (["--format", "html"], "invalid choice: 'html'"),
         (["--reading", "mine"], "invalid choice: 'mine'"),
@@ -313,7 +319,7 @@ def test_a_narrow_terminal_gets_several_parts(
     write("replay")
     for width in (80, 100, 140):
         monkeypatch.setenv("COLUMNS", str(width))
-        assert table.main([str(tmp_path)]) == 0
+        assert table.main([str(tmp_path), "--wide"]) == 0
         out = capsys.readouterr().out
         assert max(map(len, out.splitlines())) <= width
         parts = len(re.findall("^ Method ", out, re.MULTILINE))
@@ -322,6 +328,25 @@ def test_a_narrow_terminal_gets_several_parts(
         assert parts == len(re.findall("^ Exemplar masking · linear ", out, re.MULTILINE))
         assert "…" not in out
         assert "Parameters" in out
+
+
+def test_without_being_asked_for_more_a_terminal_gets_one_part(
+    tmp_path: Path,
+    write: Runs,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write("exemplar_masking", others=("linear",))
+    write("replay")
+    monkeypatch.setenv("COLUMNS", "100")
+    assert table.main([str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= 100
+    assert len(re.findall("^ *Method ", out, re.MULTILINE)) == 1
+    for shown in ("Average", "Last", "Exemplars"):
+        assert shown in out
+    for hidden in ("Parameters", "Steps", "Time", "Stored rate:", "Forgetting:"):
+        assert hidden not in out
 
 
 def test_results_of_former_schemas_stand_in_tables(capsys: pytest.CaptureFixture[str]) -> None:

@@ -478,7 +478,12 @@ def test_what_the_user_gives_wins(tmp_path: Path, made: Path, used: Call, method
     said = json.loads(made.read_text())
     chosen = said["chosen"]["settings"]
     default = 0.2
-    assert used("--learning-rate", default, "--set", "classifier=all")[0] == 0
+    code, out, _ = used("--learning-rate", default, "--set", "classifier=all")
+    assert code == 0
+    was = chosen["classifier"]
+    assert f"Searched: --set classifier=all overrides the chosen {was}" in out
+    different = chosen["learning_rate"] != default
+    assert ("--learning-rate 0.2 overrides the chosen" in out) == different
     (folder,) = folders(tmp_path)
     result = results.read(folder)
     assert result["config"]["learning_rate"] == default
@@ -563,8 +568,13 @@ def test_what_was_chosen_for_something_else_is_refused(
     for options, message in (
         (("--dataset", other), "was chosen on other data than coloured is now"),
         (("--memory", 3), "has no settings of"),
-        (("--currency", "samples"), "with memory 2 in samples; it has searched-Searched"),
+        (
+            ("--currency", "samples"),
+            "with memory 2 in samples; those it has were chosen on coloured in 3 phases with "
+            "memory 2 in bytes: choose",
+        ),
         (("--recipe", "mien"), "did you mean 'mine'"),
+        (("--recipe", "nope"), "known: mine"),
         (("--match-exemplars-of", "replay"), "--match-exemplars-of replay"),
     ):
         code, _, err = used(*options)
@@ -599,6 +609,26 @@ def test_a_damaged_recipe_is_refused(tmp_path: Path, made: Path, used: Call) -> 
         assert message in err
         assert str(path) in err
     assert not folders(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("gain", "banana", "gain: 'banana' is not a number"),
+        ("learning_rate", "banana", "learning_rate: 'banana' is not a number"),
+        ("learning_rate", -1.0, "--learning-rate must be positive, not -1.0"),
+    ],
+)
+def test_a_damaged_value_is_told_of_the_file(
+    made: Path, used: Call, name: str, value: object, message: str
+) -> None:
+    said = json.loads(made.read_text())
+    said["trials"][said["chosen"]["trial"]]["settings"][name] = value
+    said["chosen"]["settings"][name] = value
+    made.write_text(json.dumps(said))
+    code, _, err = used()
+    assert code == 2
+    assert f"recipe file {made}: {message}" in err
 
 
 def test_forged_records_of_tuning_are_found(tmp_path: Path, made: Path, used: Call) -> None:

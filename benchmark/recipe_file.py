@@ -1,0 +1,123 @@
+"""The file of a recipe: what was searched of one method, every trial, and what was chosen."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypedDict, cast
+
+from benchmark.results.schema import BackboneInfo, DatasetInfo, mismatches
+from benchmark.search import CLASSIFIER, best_of
+from mm_imagenet_r.errors import UserError, some
+
+#: Of the file; goes up when its shape changes.
+FORMAT = 1
+
+
+class MemoryFile(TypedDict):
+    """The budget as the options say it."""
+
+    memory: str
+    currency: str
+    growth: str
+
+
+class TrialFile(TypedDict):
+    """One trial.
+
+    `accuracy` is the average incremental accuracy on validation data in percent by classifier,
+    in the order in which ties are decided; empty if the trial `failed`, and why. `run` is the
+    fingerprint of its run.
+    """
+
+    settings: dict[str, Any]
+    accuracy: dict[str, float]
+    failed: str | None
+    seconds: float
+    run: str
+
+
+class ChosenFile(TypedDict):
+    """What was chosen: number of the trial, and a value of everything that was searched."""
+
+    trial: int
+    settings: dict[str, Any]
+
+
+class RecipeFile(TypedDict):
+    """The file.
+
+    `memory` is null of a method without one. `options` are those that differ from the defaults and
+    are shared by all trials, `fixed` the method's settings that the user had given. `searched`
+    holds the candidates, the default first; `asked` trials were wanted, drawn by `seed`.
+    """
+
+    format: int
+    recipe: str
+    method: str
+    method_sha256: str
+    harness_sha256: str
+    dataset: DatasetInfo
+    backbone: BackboneInfo
+    phases: int
+    memory: MemoryFile | None
+    options: dict[str, Any]
+    fixed: dict[str, str]
+    searched: dict[str, list[Any]]
+    asked: int
+    seed: int
+    trials: list[TrialFile]
+    chosen: ChosenFile
+    hardware: dict[str, Any]
+    versions: dict[str, str]
+
+
+def parse(data: bytes, path: Path) -> RecipeFile:
+    """Check that a file is whole and that its choice follows from its trials.
+
+    Args:
+        data: Its content.
+        path: Where it lies, for messages.
+
+    Raises:
+        UserError: It is not as it was written.
+    """
+    try:
+        said = json.loads(data)
+        if isinstance(said, dict) and isinstance(n := said.get("format"), int) and n > FORMAT:
+            raise UserError(
+                f"{path} has format {n}; this program knows up to {FORMAT}: install a newer one"
+            )
+        found = list(mismatches(said, RecipeFile, ""))
+        if not found and said["chosen"] != choose(said["searched"], said["trials"]):
+            found = ["what it has chosen does not follow from its trials"]
+    except (ValueError, RecursionError):
+        found = ["it is not JSON"]
+    if found:
+        raise UserError(
+            f"{path} is not a recipe file as python -m benchmark.tune writes it: {some(found, 2)}. "
+            "Was it edited? Put it back as it was, or choose anew"
+        )
+    return cast(RecipeFile, said)
+
+
+def write_text(said: RecipeFile) -> bytes:
+    """The file's content."""
+    return (json.dumps(said, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def choose(searched: Mapping[str, Any], trials: list[TrialFile]) -> ChosenFile:
+    """The best trial by the best classifier: the earlier one, then the first classifier, of equals.
+
+    Raises:
+        ValueError: No trial has an accuracy.
+    """
+    best = best_of([trial["accuracy"] for trial in trials])
+    if best is None:
+        raise ValueError("no trial has an accuracy")
+    number, classifier = best
+    settings = dict(trials[number]["settings"])
+    if CLASSIFIER in searched and CLASSIFIER not in settings:
+        settings[CLASSIFIER] = classifier
+    return {"trial": number, "settings": settings}
