@@ -23,6 +23,7 @@ from benchmark.results.schema import MemoryLedger, PhaseRecord
 from benchmark.run_folder import Learnt, RunFolder
 from benchmark.write_results import write_results
 from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.files import remove_temporaries
 
 _LOGGED = 10  # steps from one loss that a tracker is told to the next
 
@@ -56,6 +57,7 @@ def run_cell(plan: Plan, place: Place, display: Display) -> Path:
             if place.main:
                 write_results(plan, folder)
         if place.main and not (folder.path / report.REPORT).exists():
+            remove_temporaries(folder.path, report.REPORT)
             display.wrote("report", report.write_report(folder.path))
     return folder.path
 

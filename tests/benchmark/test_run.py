@@ -273,6 +273,17 @@ def test_effort_and_interruptions_are_told(
     assert verify(folder) == []
 
 
+def test_a_report_whose_writing_was_killed_leaves_nothing(tmp_path: Path, call: Call) -> None:
+    assert call()[0] == 0
+    (folder,) = folders(tmp_path)
+    page = (folder / "report.html").read_bytes()
+    (folder / "report.html").unlink()
+    (folder / ".report.html.0a1b2c3d.tmp").write_bytes(page[:100])
+    assert call()[0] == 0
+    assert (folder / "report.html").exists()
+    assert not list(folder.glob(".report.html.*"))
+
+
 def test_a_method_is_described(call: Call, mean_colour: Path) -> None:
     _, out, _ = call("--list", "exemplar_masking@figures")
     assert out.startswith("exemplar_masking@figures (replay): ")
