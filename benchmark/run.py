@@ -49,8 +49,8 @@ def guarded(
         if not isinstance(error.__cause__, isolation.RemoteTracebackError):
             raise
         # Where in the method it happened is what helps; how the run got there does not.
-        print("stopped by an exception in the method; the run can be resumed", file=sys.stderr)
         print(str(error.__cause__).strip(), file=sys.stderr)
+        print("the run stopped by this exception in its method; it can be resumed", file=sys.stderr)
         return 1
 
 

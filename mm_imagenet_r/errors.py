@@ -22,7 +22,7 @@ def did_you_mean(name: str, choices: Iterable[str]) -> str:
     'known: ssf'
     """
     known = sorted(choices)
-    close = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.55)
     listing = ", ".join(known)
     if not close:
         return f"known: {listing}"

@@ -98,7 +98,8 @@ def print_terminal(tables: Sequence[Table], console: Console, *, wide: bool = Fa
     """Print each table, in several parts below each other where lines are too short for it."""
     for table in tables:
         console.print(table.heading, style="bold", markup=False, highlight=False)
-        for part in _parts(columns(table, wide=wide), console.width):
+        names = console.width // (2 if wide else 6)  # longer ones are broken
+        for part in _parts(columns(table, wide=wide), console.width, names):
             console.print(_rich(part))
         for words in remarks(table, wide=wide):
             console.print(words, markup=False)
@@ -109,10 +110,16 @@ def print_terminal(tables: Sequence[Table], console: Console, *, wide: bool = Fa
         console.print("Memory, forgetting, steps, time: python -m benchmark.table RUNS --wide")
 
 
-def _parts(shown: Sequence[Column], width: int) -> Iterator[list[Column]]:
-    """The columns in as many parts as it takes, each with the rows' names at the left."""
+def _parts(shown: Sequence[Column], width: int, most: int) -> Iterator[list[Column]]:
+    """The columns in as many parts as it takes, each with the rows' names at the left.
+
+    Args:
+        shown: Of a table, the names first.
+        width: Of a line.
+        most: What names may take of it where more would need another part.
+    """
     names, *rest = shown
-    first = min(_width(names), width // 2)
+    first = min(_width(names), most)
     part: list[Column] = []
     while rest:
         group = [rest.pop(0)]

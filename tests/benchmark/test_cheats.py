@@ -385,4 +385,4 @@ def test_a_method_cannot_end_its_process_unnoticed(cheat: Call) -> None:
     code, _, err = cheat("def end_phase(self, phase, memory):\n    sys.exit(0)")
     assert code == 1
     assert "SystemExit: 0" in err
-    assert "stopped by an exception in the method" in err
+    assert "stopped by this exception in its method" in err

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -158,7 +159,7 @@ def test_the_grids_of_the_readme_are_as_many_as_it_says(tmp_path: Path) -> None:
 def test_a_file_that_is_no_grid_is_refused(tmp_path: Path, text: str, message: str) -> None:
     file = tmp_path / "grids.toml"
     file.write_text(text)
-    with pytest.raises(UserError, match=message.replace("(", r"\(")):
+    with pytest.raises(UserError, match=re.escape(message)):
         parse(["--config", str(file)])
 
 

@@ -188,13 +188,13 @@ def cell(methods: Path, **options: Any) -> RunConfig:
 def test_the_default_comes_first_and_no_point_twice(methods: Path) -> None:
     space = search.space_of(cell(methods))
     assert space.trials == {
-        "learning_rate": (0.2, 0.0667, 0.6), "gain": (1.0, 4.0), "sign": (-1, 1, 0),
+        "learning_rate": (0.2, 0.0667, 0.6, 0.02, 2.0), "gain": (1.0, 4.0), "sign": (-1, 1, 0),
     }  # fmt: skip
     assert space.reads_all
     points = search.trial_points(cell(methods), space, 100, seed=0)
     assert points[0] == {"learning_rate": 0.2, "gain": 1.0, "sign": -1}
-    assert len(points) == 15  # of 18: three hold what the method refuses
-    assert len({tuple(point.values()) for point in points}) == 15
+    assert len(points) == 25  # of 30: five hold what the method refuses
+    assert len({tuple(point.values()) for point in points}) == 25
     assert not any(point["gain"] == 4 and point["sign"] == 0 for point in points)
     assert search.trial_points(cell(methods), space, 4, seed=0) == points[:4]
     assert search.trial_points(cell(methods), space, 100, seed=1) != points
@@ -212,8 +212,8 @@ def test_a_dry_run_says_what_would_be_tried(tmp_path: Path, choose: Choose, meth
     plain = f"{methods}:Plain"
     code, out, _ = choose("--method", f"{methods}:Searched", plain, "--trials", 4, "--dry-run")
     assert code == 0
-    assert f"{methods}:Searched: 4 trials of 18 points\n  learning_rate: 0.2, 0.0667, 0.6" in out
-    assert f"{plain}: 3 trials of 3 points" in out
+    assert f"{methods}:Searched: 4 trials of 30 points\n  learning_rate: 0.2, 0.0667, 0.6" in out
+    assert f"{plain}: 4 trials of 5 points" in out
     assert "every one it has, read from the same run" in out
     assert not trials(tmp_path)
     assert not (tmp_path / "recipes").exists()
