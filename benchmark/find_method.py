@@ -11,7 +11,7 @@ import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchmark.config import RunConfig, method_name
 from benchmark.legacy import RENAMED_SETTINGS
@@ -112,10 +112,20 @@ def setting_name(method: type[Method], key: str) -> str:
     return today if key not in hints and today in hints else key
 
 
-def describe_settings(method: type[Method]) -> Iterator[tuple[str, str, str]]:
-    """Name, default and help text of each setting."""
+class SettingText(NamedTuple):
+    """A setting in words: its name, default, help text, and what tuning chooses from."""
+
+    name: str
+    default: str
+    text: str
+    search: str
+
+
+def describe_settings(method: type[Method]) -> Iterator[SettingText]:
+    """Each setting in words."""
     for spec in dataclasses.fields(method.Settings):
-        yield spec.name, str(spec.default), spec.metadata.get("help", "")
+        search = ", ".join(map(str, spec.metadata.get("search", ())))
+        yield SettingText(spec.name, str(spec.default), spec.metadata.get("help", ""), search)
 
 
 @dataclass(frozen=True)
@@ -128,7 +138,7 @@ class Description:
         recipe: Its own defaults of tuning, epochs, learning rate and weight decay.
         unused: Options without effect on it.
         about: Paper, authors, link, licence, as far as they are given.
-        settings: Name, default and help text of each; a preset's values are the defaults.
+        settings: Each in words; a preset's values are the defaults.
         presets: Settings by name of the preset.
     """
 
@@ -137,7 +147,7 @@ class Description:
     recipe: Mapping[str, Any]
     unused: tuple[str, ...]
     about: Mapping[str, str]
-    settings: tuple[tuple[str, str, str], ...]
+    settings: tuple[SettingText, ...]
     presets: Mapping[str, Mapping[str, Any]]
 
 
@@ -156,8 +166,8 @@ def describe(name: str) -> Description:
         unused=tuple(sorted(method.unused)),
         about=dict(method.about),
         settings=tuple(
-            (key, str(chosen.get(key, default)), text)
-            for key, default, text in describe_settings(method)
+            one._replace(default=str(chosen.get(one.name, one.default)))
+            for one in describe_settings(method)
         ),
         presets=method.presets,
     )

@@ -124,14 +124,16 @@ def _list(name: str) -> None:
     from benchmark.display import make_console
 
     console = make_console()
-    table = Table(box=None, pad_edge=False)
     if not name:
-        table.add_column("method", style="bold")
-        table.add_column("what it does")
+        table = Table("method", "kind", "paper", "what it does", box=None, pad_edge=False)
         for method, (_, summary) in REGISTRY.items():
-            table.add_row(method, summary)
+            found = describe(method)
+            names = ", ".join(one.name for one in found.settings)
+            paper = found.about.get("paper", "")
+            words = f"{summary}\n[dim]{names}[/]" if names else summary
+            table.add_row(f"[bold]{method}[/]", found.kind, paper, words)
         console.print(table)
-        console.print("[dim]--list METHOD shows a method's settings and presets[/]")
+        console.print("[dim]--list METHOD says what its settings mean, and shows its presets[/]")
         return
     _settings_table(name, console)
 
@@ -141,9 +143,9 @@ def _settings_table(name: str, console: Console) -> None:
     from rich.table import Table
 
     found = describe(name)
-    table = Table("--set", "default", "meaning", box=None, pad_edge=False)
-    for key, default, text in found.settings:
-        table.add_row(key, default, escape(text))
+    table = Table("--set", "default", "tuned over", "meaning", box=None, pad_edge=False)
+    for setting in found.settings:
+        table.add_row(setting.name, setting.default, setting.search, escape(setting.text))
     console.print(f"[bold]{escape(name)}[/] ({found.kind}): {escape(found.summary)}")
     if source := ", ".join(v for k, v in found.about.items() if k != "name"):
         console.print(escape(source))

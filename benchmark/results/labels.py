@@ -122,7 +122,8 @@ def labels(rows: Mapping[Key, Result]) -> dict[Key, str]:
         kin = [other for other in _within(rows, key.scenario) if other.method == key.method]
         told = _differing(own, [other for other in kin if names[other] == names[key]])
         told |= said[key.scenario] & asked.get(key, {}).keys()
-        extra = ", ".join(f"{name}={value}" for name, value in own[key].items() if name in told)
+        values = {name: value for name, value in own[key].items() if name in told}
+        extra = ", ".join(f"{k}={value}" for k, value in values.items() if value is not None)
         found[key] = f"{names[key]} ({extra})" if extra else names[key]
     return found
 

@@ -44,7 +44,7 @@ def test_registered_methods_are_found_and_described(name: str) -> None:
     assert preset == ""
     assert method.__doc__
     assert dataclasses.is_dataclass(make_settings(method, "", {}))
-    assert all(text for _, _, text in describe_settings(method))
+    assert all(setting.text for setting in describe_settings(method))
     for key in method.presets:
         assert find(f"{name}@{key}") == (method, key)
         make_settings(method, key, {})
@@ -132,7 +132,7 @@ def test_settings_are_defaults_then_preset_then_what_is_given() -> None:
     given = {"rate": "0.2", "flag": "no", "steps": "3", "name": "none"}
     assert make_settings(Adjustable, "fast", given) == Some(0.2, "none", 3, False)
     assert make_settings(Adjustable, "", {"steps": "none"}) == Some()
-    assert next(iter(describe_settings(Adjustable))) == ("rate", "0.5", "a share")
+    assert next(iter(describe_settings(Adjustable))) == ("rate", "0.5", "a share", "")
 
 
 @pytest.mark.parametrize(

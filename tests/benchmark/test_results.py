@@ -398,7 +398,7 @@ def test_command_line_verifies(
     absent = "without the files of memory, state and source, which are not checked"
     assert f"b: 1 discrepancy, {absent}\n" in out
     assert "nested too deeply" in out
-    assert "Not checked, for it takes the data" in out
+    assert "Not checked, since it takes the data" in out
     assert "accuracy after phase 2 on phase 0 is" in out
 
 
