@@ -41,6 +41,11 @@ PUBLISHED: Final = {
 }
 #: Mean stored rate that the numbers of exemplars in its Fig. 5 imply.
 PUBLISHED_RATES: Final = {OURS: 0.36, "cim": 0.515}
+_OUTCOMES: Final = (
+    "Exemplar masking is below",
+    "No difference is shown to",
+    "Exemplar masking is above",
+)
 _METRICS: Final = {"average": "average accuracy", "last": "last accuracy"}
 
 
@@ -101,28 +106,36 @@ def _own(table: Table) -> list[int]:
 
 def _claims(ten: dict[tuple[str, str], Table]) -> Iterator[str]:
     """What the intervals show, in sentences: losses, then what is not shown, then gains."""
-    said: dict[str, list[str]] = {"lost": [], "open": [], "won": []}
+    said: dict[str, list[str]] = {title: [] for title in _OUTCOMES}
+    counts = dict.fromkeys(_OUTCOMES, 0)
     for (memory, currency), table in ten.items():
         if memory not in ("1", "5"):
             continue
         for metric, words in _METRICS.items():
-            where = f"{words}, memory {memory} in {currency}"
-            for i in _rivals(table):
-                found = _difference(table, metric, i)
-                if found is None or found.interval is None:
-                    continue
-                # The table says rival less ours; the sentence says it of ours.
-                low, high = -found.interval.high, -found.interval.low
-                line = f"{table.rows[i].name}: {-(found.mean or 0):+.1f} [{low:+.1f}, {high:+.1f}]"
-                kind = "lost" if high < 0 else "won" if low > 0 else "open"
-                said[kind].append(f"{line} ({where})")
-    for kind, title in (
-        ("lost", "Exemplar masking is below"),
-        ("open", "No difference is shown to"),
-        ("won", "Exemplar masking is above"),
-    ):
-        yield f"\n**{title}** ({len(said[kind])} of {sum(map(len, said.values()))} comparisons)\n\n"
-        yield "".join(f"- {line}\n" for line in said[kind]) or "- none\n"
+            for title, rivals in _outcomes(table, metric).items():
+                counts[title] += len(rivals)
+                if rivals:
+                    where = f"{words}, memory {memory} in {currency}"
+                    said[title].append(f"{where}: {', '.join(rivals)}")
+    for title, lines in said.items():
+        yield f"\n**{title}** ({counts[title]} of {sum(counts.values())} comparisons)\n\n"
+        yield "".join(f"- {line}\n" for line in lines) or "- none\n"
+
+
+def _outcomes(table: Table, metric: str) -> dict[str, list[str]]:
+    """The rivals that exemplar masking lies below, is level with and lies above, with intervals."""
+    found: dict[str, list[str]] = {title: [] for title in _OUTCOMES}
+    below, level, above = _OUTCOMES
+    for i in _rivals(table):
+        one = _difference(table, metric, i)
+        if one is None or one.interval is None:
+            continue
+        # The table says rival less ours; the sentence says it of ours.
+        low, high = -one.interval.high, -one.interval.low
+        title = below if high < 0 else above if low > 0 else level
+        words = f"`{_full_name(table.rows[i])}` {-(one.mean or 0):+.1f} [{low:+.1f}, {high:+.1f}]"
+        found[title].append(words)
+    return found
 
 
 def _rivals(table: Table) -> list[int]:
@@ -189,11 +202,11 @@ def _findings(table: Table) -> str:
         accuracies = (_spread(row, "average"), _spread(row, "last"))
         shown.append([f"`{_full_name(row)}`", *accuracies, kept, f"{row.outside / 1000:,.0f}"])
     heads = ["method", "average", "last", "exemplars per class", "kB outside the memory"]
-    rivals = [_full_name(row) for row in rows if row.runs[0]["kind"] != "bound"]
-    place = rivals.index(OURS)
-    above = ", ".join(f"`{name}`" for name in rivals[:place])
-    said = f"Exemplar masking is number {place + 1} of {len(rivals)} methods"
-    return _markdown(heads, shown) + f"\n{said}{f', behind {above}' if above else ''}.\n"
+    outcomes = _outcomes(table, "average").items()
+    said = "".join(f"- {title}: {', '.join(rivals)}\n" for title, rivals in outcomes if rivals)
+    return (
+        f"{_markdown(heads, shown)}\nDifferences in average accuracy with 95 % intervals:\n\n{said}"
+    )
 
 
 def _headline(ten: dict[tuple[str, str], Table]) -> Iterator[str]:

@@ -1,0 +1,80 @@
+"""The page of results: what it claims follows from the intervals, and it is what results/ gives."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmark.results.schema import Result
+from studies import published
+
+ROOT = Path(__file__).parent.parent.parent
+Make = Callable[..., Result]
+
+
+@pytest.fixture
+def results(tmp_path: Path, synthetic_run: Make) -> Path:
+    """Exemplar masking loses to `codec`, is level with `mrdc`, and wins over `replay`."""
+    skills = {"exemplar_masking": 0.2, "codec": 0.6, "mrdc": 0.2, "replay": -0.5, "joint": 0.7}
+    for memory, currency in ((5, "bytes"), (1, "bytes"), (5, "samples")):
+        for method, skill in skills.items():
+            if method == "joint" and (memory, currency) != (5, "bytes"):
+                continue  # the same under every budget, so run once
+            for order in (1993, 1, 2, 3, 4):
+                given: dict[str, Any] = {"memory": memory, "currency": currency, "seed": 0}
+                synthetic_run(
+                    tmp_path / "results" / f"{method}-{memory}-{currency}-{order}",
+                    method=method, skill=skill, sizes=(1,) * 10, test=15,
+                    class_order_seed=order, others=("linear",), **given,
+                )  # fmt: skip
+    return tmp_path / "results"
+
+
+def test_losses_are_named_first_and_bounds_never(results: Path) -> None:
+    claims = published.sections(results)["claims"]
+    below, level, above = (claims.index(f"**{title}**") for title in published._OUTCOMES)
+    assert below < level < above
+    assert "average accuracy, memory 5 in bytes: `codec` -" in claims[below:level]
+    assert "`mrdc`" in claims[level:above]
+    assert "average accuracy, memory 1 in bytes: `replay` +" in claims[above:]
+    assert "joint" not in claims
+
+
+def test_file_sizes_are_not_held_against_pixels(results: Path) -> None:
+    claims = published.sections(results)["claims"]
+    counted = [line for line in claims.splitlines() if "in samples" in line]
+    assert counted
+    assert all("`codec`" not in line and "`mrdc`" not in line for line in counted)
+
+
+def test_the_command_writes_each_part_once(
+    results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page, readme, curve = (tmp_path / name for name in ("page.md", "readme.md", "curve.svg"))
+    shutil.copy(ROOT / published.PAGE, page)
+    shutil.copy(ROOT / published.README, readme)
+    command = ["--results", str(results), "--page", str(page), "--readme", str(readme)]
+    assert published.main([*command, "--curve", str(curve)]) == 0
+    once = page.read_text(), readme.read_text(), curve.read_bytes()
+    assert "Codec" in once[0]
+    assert "Exemplar masking" in once[1]
+    assert published.main([*command, "--curve", str(curve)]) == 0
+    assert once == (page.read_text(), readme.read_text(), curve.read_bytes())
+
+
+def test_pages_and_curve_are_what_the_results_give(tmp_path: Path) -> None:
+    kept = [ROOT / name for name in (published.PAGE, published.README, published.CURVE)]
+    made = [tmp_path / path.name for path in kept]
+    for path, copy in zip(kept[:2], made, strict=False):
+        shutil.copy(path, copy)
+    options = zip(("--page", "--readme", "--curve"), map(str, made), strict=True)
+    arguments = ["--results", str(ROOT / "results"), *(x for pair in options for x in pair)]
+    assert published.main(arguments) == 0
+    for path, copy in zip(kept, made, strict=True):
+        assert copy.read_bytes() == path.read_bytes(), (
+            f"{path} is not what results/ gives: python -m studies.published"
+        )
