@@ -16,7 +16,10 @@ _SCRIPT = (
 
 def page(title: str, body: Html) -> str:
     """A whole HTML document around a body, style sheet within."""
-    style = importlib.resources.files("benchmark.report").joinpath("report.css").read_text("utf-8")
+    here = importlib.resources.files("benchmark.report")
+    style = "".join(
+        here.joinpath(f"{name}.css").read_text("utf-8") for name in ("tokens", "report")
+    )
     check = el("code", "python -m benchmark.results FOLDER --verify")
     foot = el(
         "footer", el("p", "Every number follows from the run's files: check with ", check, ".")

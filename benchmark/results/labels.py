@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from benchmark.config import RunConfig
 from benchmark.results.derive import classifiers
-from benchmark.results.schema import Result
+from benchmark.results.schema import BudgetInfo, Result
 from benchmark.wording import counted, method_title, order_words, result_phases_words
 from mm_imagenet_r.hashes import json_sha256
 
@@ -50,13 +50,12 @@ class Key(NamedTuple):
 
 def key_of(result: Result) -> Key:
     """Where a run stands."""
-    memory = "" if keeps_nothing(result) else memory_key(result)
+    memory = "" if keeps_nothing(result) else memory_key(result["budget"])
     return Key(_scenario(result), memory, result["method"], _hash(_own(result)))
 
 
-def memory_key(result: Result) -> str:
+def memory_key(budget: BudgetInfo) -> str:
     """Hash of what may be kept, how it is counted and how it grows."""
-    budget = result["budget"]
     parts = [budget["currency"], budget["growth"], budget["amount"], budget["unit"]]
     return _hash([*parts, budget["amount"] is None and budget["memory"]])
 
@@ -72,21 +71,25 @@ def heading(result: Result, orders: Sequence[str]) -> str:
     words = f"{data['name']}, {result_phases_words(result)}"
     one = f"class order {orders[0]}"
     words += f", {one if len(orders) == 1 else counted(len(orders), 'class order')}"
-    if length := _length(result):
-        (name, number), (_, batch) = length.items()
-        words += f", {counted(number, name.removesuffix('s'))} a phase"
-        words += f" in batches of {batch}" if batch != _DEFAULTS["batch_size"] else ""
-    else:
-        words += ", steps as each method takes"
-    words += f", backbone {result['backbone']['name']}"
+    words += f", {length_words(result)}, backbone {result['backbone']['name']}"
     if data["captions"] not in ("", *data["name"].split(":")):
         words += f", captions {data['captions']}"
     if data["split"] not in ("as given", data["name"]):
         words += f", split {data['split']}"
     if data["left_out"]:
         words += f", {counted(data['left_out'], 'image')} left out"
-    evaluated = _evaluated_on(result)
+    evaluated = evaluated_on(result)
     return words if evaluated == "test" else f"{words}, evaluated on {evaluated}"
+
+
+def length_words(result: Result) -> str:
+    """How long each phase is trained, which is a part of the scenario."""
+    length = _length(result)
+    if not length:
+        return "steps as each method takes"
+    (name, number), (_, batch) = length.items()
+    words = f"{counted(number, name.removesuffix('s'))} a phase"
+    return words + (f" in batches of {batch}" if batch != _DEFAULTS["batch_size"] else "")
 
 
 def tuned_words(result: Result) -> str:
@@ -148,7 +151,7 @@ def _differing(values: Mapping[Key, Mapping[str, Any]], keys: Sequence[Key]) -> 
 
 def _scenario(result: Result) -> str:
     data = result["dataset"]
-    parts = [data["data_sha256"], data["split_sha256"], _evaluated_on(result)]
+    parts = [data["data_sha256"], data["split_sha256"], evaluated_on(result)]
     parts.append(result["backbone"]["sha256"] or result["backbone"]["name"])
     if result["config"].get("stop_after"):  # the beginning of a run is like no whole one
         parts.append(f"{len(result['phases'])} of {result['config']['phases']} phases")
@@ -164,7 +167,8 @@ def _length(result: Result) -> dict[str, Any]:
     return {name: config[name], "batch_size": config["batch_size"]}
 
 
-def _evaluated_on(result: Result) -> str:
+def evaluated_on(result: Result) -> str:
+    """Which part of the data the accuracies are of."""
     return str(result["config"].get("evaluate_on", "test"))
 
 

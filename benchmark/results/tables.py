@@ -119,7 +119,7 @@ def table(results: Sequence[Result], folders: Sequence[Path] = ()) -> list[Row]:
             budgets.setdefault(key.scenario, {})[key.memory] = runs[0]["budget"]
     rows = []
     for key, runs in groups.items():
-        own = {labels.memory_key(runs[0]): runs[0]["budget"]}
+        own = {labels.memory_key(runs[0]["budget"]): runs[0]["budget"]}
         beside = {key.memory: runs[0]["budget"]} if key.memory else budgets.get(key.scenario, own)
         for name in classifiers(runs[0]):
             row = _row(runs, name, names[key], [where.get(id(run)) for run in runs])
@@ -136,7 +136,8 @@ def table(results: Sequence[Result], folders: Sequence[Path] = ()) -> list[Row]:
         rows,
         key=lambda r: (
             *(r.heading, r.budget["currency"], r.budget["growth"], r.scenario),
-            *(_amount(r.budget), memory_words(r.budget), -r.average.mean, r.label),
+            *(_amount(r.budget), memory_words(r.budget), labels.memory_key(r.budget)),
+            *(-r.average.mean, r.label),
         ),
     )
 
@@ -148,7 +149,7 @@ def copies(results: Sequence[Result]) -> int:
 
 def by_budget(rows: Sequence[Row]) -> Iterator[tuple[str, list[Row]]]:
     """Rows that may be compared directly, under a heading that names data, phases and budget."""
-    for _, group in itertools.groupby(rows, lambda row: (row.scenario, memory_words(row.budget))):
+    for _, group in itertools.groupby(rows, lambda r: (r.scenario, labels.memory_key(r.budget))):
         same = list(group)
         yield f"{same[0].heading}; memory: {memory_words(same[0].budget)}", same
 
@@ -195,7 +196,7 @@ def _by_run(runs: Sequence[Result]) -> dict[tuple[str, int], Result]:
     found: dict[tuple[str, int], Result] = {}
     for run in runs:
         other = found.setdefault(run_key(run), run)
-        if _figures(other) != _figures(run):
+        if figures_of(other) != figures_of(run):
             raise UserError(
                 f"{run['method']} with seed {run['seed']} is there more than once in the same "
                 "setting and with different figures (of other versions or another machine?): "
@@ -209,7 +210,8 @@ def _once(runs: Sequence[Result]) -> list[Result]:
     return sorted(_by_run(runs).values(), key=lambda run: (labels.order_name(run), *run_key(run)))
 
 
-def _figures(run: Result) -> Any:
+def figures_of(run: Result) -> Any:
+    """What two results of the same run must have in common."""
     others = [phase["other_classifiers"] for phase in run["phases"]]
     memory = [] if labels.keeps_nothing(run) else [phase["memory"] for phase in run["phases"]]
     return run["accuracy_matrix"], others, memory

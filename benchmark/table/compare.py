@@ -61,6 +61,7 @@ def compare(
     metrics: Sequence[str] = DEFAULT,
     baseline: str | None = None,
     reading: Reading = "all",
+    comparer: Comparer | None = None,
 ) -> list[Table]:
     """Compare the rows of each table.
 
@@ -70,6 +71,7 @@ def compare(
         baseline: The method (or label) to compare with; None: the best row of each table.
         reading: Which classifiers: the method's own one; the linear head, of methods that have one
             beside their own; or all.
+        comparer: Of these metrics, where several calls are to share what it has read.
 
     Raises:
         UserError: There is no such metric, reading or baseline.
@@ -83,7 +85,7 @@ def compare(
     if baseline is not None and not any(_is_called(row, baseline) for row in shown):
         known = sorted({row.method for row in shown})
         raise UserError(f"--baseline {baseline} is no row here: {did_you_mean(baseline, known)}")
-    comparer = Comparer([ACCURACIES[name] for name in metrics])
+    comparer = comparer or Comparer([ACCURACIES[name] for name in metrics])
     tables = []
     for heading, group in by_budget(shown):
         ranked = sorted(group, key=lambda row: (-_mean(row, metrics[0]), row.label))

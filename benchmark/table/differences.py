@@ -50,7 +50,7 @@ class _Scores(NamedTuple):
 
 @dataclass(frozen=True)
 class Comparer:
-    """Compares rows; what it has read of predictions is kept for the next comparison.
+    """Compares rows; what it has read and computed is kept for the next comparison.
 
     Args:
         metrics: Names of figures of `metrics.METRICS` that are accuracies.
@@ -58,12 +58,21 @@ class Comparer:
 
     metrics: Sequence[str]
     _read: dict[tuple[Path, str], _Scores] = field(default_factory=dict)
+    _found: dict[tuple[int, int, str], Difference] = field(default_factory=dict)
+    _rows: list[Row] = field(default_factory=list)
 
     def difference(self, row: Row, base: Row, metric: str) -> Difference:
         """`row` less `base` in one of the metrics.
 
         Runs are paired by class order and seed; seeds of one order are averaged first.
         """
+        key = (id(row.runs), id(base.runs), metric)  # the same runs stand beside several budgets
+        if key not in self._found:
+            self._rows.extend((row, base))  # so that no other runs get their identities
+            self._found[key] = self._difference(row, base, metric)
+        return self._found[key]
+
+    def _difference(self, row: Row, base: Row, metric: str) -> Difference:
         pairs = _pairs(row, base)
         if not pairs:
             return Difference(None, None, 0, "no class order and seed in common")

@@ -1,0 +1,252 @@
+"""What the page shows, as plain data: boards of rows that may be compared, and their rows.
+
+A board is one scenario and one budget. It is found by its facets (data, captions, phases, ...), so
+whoever chooses facets can never have two boards in one table. Rows are stored once, as entries: a
+method without a memory stands in many boards.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
+
+from benchmark.leaderboard.levels import Level
+from benchmark.leaderboard.site.collect import Collection
+from benchmark.leaderboard.site.text import clean, slugs
+from benchmark.metrics import METRICS, Spread, mean_std
+from benchmark.results import labels
+from benchmark.results.schema import BudgetInfo, Result
+from benchmark.results.tables import Row, table
+from benchmark.table.columns import difference_words, remarks
+from benchmark.table.compare import ACCURACIES, DEFAULT, READINGS, Reading, Standing, Table, compare
+from benchmark.table.differences import Comparer, Difference
+from benchmark.wording import memory_words, result_phases_words
+from mm_imagenet_r.hashes import json_sha256
+
+#: A JSON object; what stands in it is said by the function that makes it.
+Json: TypeAlias = dict[str, Any]
+
+#: By what a board is chosen, in this order: a later one is chosen among what the former leave.
+FACETS: dict[str, str] = {
+    "data": "Data",
+    "captions": "Captions",
+    "split": "Split",
+    "phases": "Phases",
+    "training": "Training",
+    "backbone": "Backbone",
+    "currency": "Memory in",
+    "memory": "Memory",
+}
+_DIGITS = 3
+
+
+class _Value(NamedTuple):
+    """A facet of a board: in words, and what must agree for two boards to share it."""
+
+    words: str
+    identity: str
+
+
+def describe(found: Collection, *, pages: bool) -> Json:
+    """Everything the page shows.
+
+    Args:
+        found: The results.
+        pages: Whether each method has a page of its own.
+
+    Returns:
+        `facets` (name and title of each), `metrics` (their definitions), `entries` and `boards`;
+        a board names its entries by their positions.
+    """
+    shown = found.shown
+    rows = table([one.result for one in shown], [one.folder for one in shown])
+    comparer = Comparer([ACCURACIES[name] for name in DEFAULT])
+    entries = _Entries(found.levels, slugs({row.method for row in rows}) if pages else {})
+    boards: dict[tuple[str, str], Json] = {}
+    values: dict[tuple[str, str], dict[str, _Value]] = {}
+    for reading in READINGS:
+        for one in compare(rows, reading=reading, comparer=comparer):
+            first = one.rows[0]
+            key = (first.scenario, labels.memory_key(first.budget))
+            if key not in boards:
+                boards[key] = _board(first)
+                values[key] = _facets(first.runs[0], first.budget)
+            boards[key]["readings"][reading] = _ranking(one, entries)
+    for key, words in zip(values, _words(list(values.values())), strict=True):
+        boards[key]["facets"] = words
+    for board in boards.values():
+        _drop_repeated(board["readings"])
+    return {
+        "facets": [[name, title] for name, title in FACETS.items()],
+        "metrics": {name: METRICS[ACCURACIES[name]].definition for name in DEFAULT},
+        "levels": [[level.word, level.meaning] for level in Level],
+        "entries": entries.made,
+        "boards": list(boards.values()),
+    }
+
+
+def _drop_repeated(readings: dict[Reading, Json]) -> None:
+    """Another reading that shows the same rows as the first one says nothing new."""
+    own = readings["own"]
+    for name in [name for name in readings if name != "own"]:
+        if readings[name]["rows"] == own["rows"]:
+            del readings[name]
+
+
+class _Entries:
+    """Rows as plain data, each once."""
+
+    def __init__(self, levels: Mapping[Path, Level | None], pages: Mapping[str, str]) -> None:
+        self._levels, self._pages = levels, pages
+        self._index: dict[int, int] = {}
+        self.made: list[Json] = []
+
+    def index(self, row: Row) -> int:
+        """Position of a row's entry; a row beside several budgets has the same runs in each."""
+        if id(row.runs) not in self._index:
+            self._index[id(row.runs)] = len(self.made)
+            self.made.append(self._entry(row))
+        return self._index[id(row.runs)]
+
+    def _entry(self, row: Row) -> Json:
+        first = row.runs[0]
+        preset = f"@{first['preset']}" if first["preset"] else ""
+        levels = [self._levels.get(folder) if folder else None for folder in row.folders]
+        known = [level for level in levels if level is not None]
+        return {
+            "name": clean(row.label),
+            "method": clean(f"{row.method}{preset}"),
+            "page": self._pages.get(row.method),
+            "kind": first["kind"],
+            "classifier": clean(row.classifier),
+            "own": row.own,
+            "level": int(min(known)) if known else None,
+            "orders": len(row.orders),
+            "runs": [
+                {
+                    "order": clean(labels.order_name(run)),
+                    "seed": run["seed"],
+                    "values": [_rounded(run["metrics"][ACCURACIES[name]]) for name in DEFAULT],
+                    "level": None if level is None else int(level),
+                }
+                for run, level in zip(row.runs, levels, strict=True)
+            ],
+            "figures": {name: _spread(row.figures[name]) for name in METRICS},
+            "curve": [
+                _spread(
+                    mean_std([run["phases"][t]["accuracy"]["sample_weighted"] for run in row.runs])
+                )
+                for t in range(len(first["phases"]))
+            ],
+            "exemplars": _rounded(row.exemplars),
+            "bytes": round(row.bytes),
+            "outside": round(row.outside),
+            "rate": _rounded(row.rate),
+            "parameters": _rounded(row.parameters),
+            "steps": _rounded(row.steps),
+            "seconds": round(row.seconds, 1),
+            "resumed": row.resumed,
+            "tuned": clean(row.tuned),
+        }
+
+
+def _board(row: Row) -> Json:
+    budget, phases = row.budget, row.runs[0]["phases"]
+    return {
+        "heading": clean(row.heading),
+        "scenario": row.scenario,
+        "budget": clean(memory_words(budget)),
+        "amount": budget["amount"],
+        "seen": list(itertools.accumulate(len(phase["classes"]) for phase in phases)),
+        "readings": {},
+    }
+
+
+def _ranking(one: Table, entries: _Entries) -> Json:
+    """Rows of a table by position of their entry, and how they stand in each accuracy."""
+    return {
+        "rows": [entries.index(row) for row in one.rows],
+        "standings": [_standing(standing) for standing in one.standings],
+        "remarks": [clean(sentence) for sentence in remarks(one)],
+    }
+
+
+def _standing(standing: Standing) -> Json:
+    return {
+        "best": standing.baseline,
+        "winner": standing.winner,
+        "level": sorted(standing.level),
+        "differences": [_difference(one) for one in standing.differences],
+    }
+
+
+def _difference(one: Difference | None) -> Json | None:
+    """In words, and the mean and bounds that are drawn."""
+    if one is None or one.mean is None:
+        return None
+    bounds = one.interval[1:] if one.interval else (None, None)
+    values = [_rounded(value) for value in (one.mean, *bounds)]
+    return {"words": difference_words(one), "values": values, "orders": one.orders}
+
+
+def _facets(result: Result, budget: BudgetInfo) -> dict[str, _Value]:
+    data, backbone = result["dataset"], result["backbone"]
+    sizes = [len(phase["classes"]) for phase in result["phases"]]
+    left_out = f", {data['left_out']} images left out" if data["left_out"] else ""
+    return {
+        "data": _Value(data["name"] + left_out, data["data_sha256"]),
+        "captions": _Value(data["captions"] or "its own", data["captions_id"]),
+        "split": _Value(data["split"], data["split_sha256"]),
+        "phases": _Value(
+            result_phases_words(result), json_sha256([sizes, result["config"].get("stop_after")])
+        ),
+        "training": _Value(words := labels.length_words(result), words),
+        "backbone": _Value(backbone["name"], backbone["sha256"] or backbone["name"]),
+        "currency": _Value(budget["currency"], budget["currency"]),
+        "memory": _Value(_amount_words(budget), labels.memory_key(budget)),
+    }
+
+
+def _amount_words(budget: BudgetInfo) -> str:
+    """The budget without its currency, which has a facet of its own."""
+    return memory_words(budget).removesuffix(f", in {budget['currency']}").partition(" = ")[0]
+
+
+def _words(found: Sequence[Mapping[str, _Value]]) -> list[list[str]]:
+    """The facets of each board in words that no two boards have in common.
+
+    The same thing under two names gets the first of them; two things of one name get their hashes.
+    """
+    columns = [_column([board[name] for board in found], name) for name in FACETS]
+    boards = [list(words) for words in zip(*columns, strict=True)]
+    for board, words in zip(found, boards, strict=True):
+        if boards.count(words) > 1:
+            words[-1] += f" ({board['memory'].identity[:8]})"
+    return boards
+
+
+def _column(values: Sequence[_Value], facet: str) -> list[str]:
+    names: dict[str, set[str]] = defaultdict(set)
+    for value in values:
+        names[value.identity].add(value.words)
+    first = {identity: min(words) for identity, words in names.items()}
+    # A memory is called alike in all scenarios, although its unit is that of the data.
+    often = Counter() if facet == "memory" else Counter(first.values())
+    return [
+        clean(words) + (f" ({value.identity[:8]})" if often[words] > 1 else "")
+        for value in values
+        if (words := first[value.identity])
+    ]
+
+
+def _spread(spread: Spread | None) -> list[float | None] | None:
+    if spread is None:
+        return None
+    return [_rounded(spread.mean), _rounded(spread.std), spread.n]
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, _DIGITS)

@@ -1,0 +1,83 @@
+"""The page as one HTML file: skeleton, style sheet, scripts and data, nothing loaded from elsewhere.
+
+Its policy allows the very scripts and styles that stand in it, by their hashes, and nothing else: a
+name in a result that became markup could neither run nor load anything.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import importlib.resources
+import json
+from string import Template
+from typing import Any
+
+from mm_imagenet_r.markup import Html, el, join
+
+_HERE = importlib.resources.files("benchmark.leaderboard.site")
+_TOKENS = importlib.resources.files("benchmark.report").joinpath("tokens.css")
+_SCRIPTS = ("elements.js", "state.js", "table.js", "charts.js", "page.js")
+
+
+def index(data: Any, *, title: str, lead: Html, downloads: bool) -> str:
+    """The page with all boards.
+
+    Args:
+        data: What `boards.describe` returns, and more for the scripts to show.
+        title: Its title.
+        lead: What stands below.
+        downloads: Whether the data lie beside it as files.
+    """
+    script = "\n".join(_HERE.joinpath(name).read_text("utf-8") for name in _SCRIPTS)
+    script = f'"use strict";\n(() => {{\n{script}\n}})();'
+    style = style_sheet()
+    return Template(_HERE.joinpath("index.html").read_text("utf-8")).substitute(
+        policy=policy(style, script),
+        title=html.escape(title),
+        lead=lead,
+        downloads=_downloads() if downloads else "",
+        style=style,
+        data=as_script(data),
+        script=script,
+    )
+
+
+def style_sheet() -> str:
+    """The style of all pages of the site."""
+    return _TOKENS.read_text("utf-8") + _HERE.joinpath("site.css").read_text("utf-8")
+
+
+def policy(style: str, script: str = "") -> str:
+    """A Content-Security-Policy that allows one style sheet and one script."""
+    allowed = f"script-src {_hash(script)}; " if script else ""
+    return (
+        f"default-src 'none'; {allowed}style-src-elem {_hash(style)}; "
+        "style-src-attr 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
+    )
+
+
+def as_script(data: Any) -> str:
+    r"""JSON that no HTML parser can take for markup, wherever it stands.
+
+    >>> as_script({"name": "</script><b>"})
+    '{"name":"\\u003c/script\\u003e\\u003cb\\u003e"}'
+    """
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False)
+    for sign in "<>&":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return text
+
+
+def _hash(text: str) -> str:
+    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    return f"'sha256-{digest}'"
+
+
+def _downloads() -> Html:
+    links = [
+        el("a", words, href=name, download=True)
+        for words, name in (("CSV", "leaderboard.csv"), ("JSON", "leaderboard.json"))
+    ]
+    return el("p", "Download ", join(links[0], " or ", links[1]), class_="downloads")
