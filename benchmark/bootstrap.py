@@ -20,6 +20,7 @@ percentile intervals of few values are too narrow.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
@@ -118,24 +119,45 @@ def paired_interval(
     scores, strata = np.asarray(differences, dtype=np.float64), np.asarray(classes)
     if scores.ndim != 2 or len(scores) < 2 or strata.shape != scores.shape[1:]:
         raise ValueError(f"scores {scores.shape} of two orders or more, classes {strata.shape}")
-    orders, random = len(scores), np.random.default_rng(seed)
+    orders = len(scores)
+    labels, sizes = np.unique(strata, return_counts=True)
+    images, chance = _draws(tuple(sizes.tolist()), orders, draws, seed)
     totals = scores.sum(axis=1)
     centre = float(totals.mean())
     resampled, variance, within = np.zeros(draws), 0.0, 0.0
-    for label in np.unique(strata):
-        residuals = scores[:, strata == label]
-        residuals = residuals - residuals.mean(axis=1, keepdims=True)
-        size = residuals.shape[1]
+    for label, size, times in zip(labels, sizes, images, strict=True):
         if size == 1:
             continue  # of a single image nothing is known about others
+        residuals = scores[:, strata == label]
+        residuals = residuals - residuals.mean(axis=1, keepdims=True)
         residuals *= np.sqrt(size / (size - 1))  # else resampling from few images is too narrow
         common = residuals.mean(axis=0)
-        resampled += common[random.integers(size, size=(draws, size))].sum(axis=1)
+        resampled += times @ common
         variance += float((common**2).sum())
         within += float(((residuals - common) ** 2).sum()) / (orders - 1) / orders
     if variance > 0:
         resampled *= np.sqrt(max(0.0, 1 - within / variance))
     error = totals.std(ddof=1) / np.sqrt(orders)
-    drawn = random.standard_t(orders - 1, size=(_ORDER_DRAWS, draws)) * error + resampled
+    drawn = chance * error + resampled
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
     return Interval(centre, centre + float(low), centre + float(high))
+
+
+@functools.lru_cache(maxsize=2)
+def _draws(
+    sizes: tuple[int, ...], orders: int, draws: int, seed: int
+) -> tuple[list[npt.NDArray[np.int16]], Floats]:
+    """What is drawn, which the scores have no part in: once for all pairs of a table.
+
+    Returns:
+        For each class, (draws, images) how often each image is drawn; and the draws of Student's t
+        for the mean over orders.
+    """
+    random = np.random.default_rng(seed)
+    images = []
+    for size in sizes:
+        drawn = random.integers(size, size=(draws, size)) if size > 1 else np.zeros((draws, 1), int)
+        drawn += size * np.arange(draws)[:, None]
+        times = np.bincount(drawn.ravel(), minlength=draws * size).reshape(draws, size)
+        images.append(times.astype(np.int16))
+    return images, random.standard_t(orders - 1, size=(_ORDER_DRAWS, draws))

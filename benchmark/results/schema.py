@@ -7,6 +7,7 @@ budgets beside them are in the budget's currency.
 
 from __future__ import annotations
 
+import functools
 import types
 import typing
 from collections.abc import Mapping
@@ -328,10 +329,8 @@ def mismatches(value: object, hint: Any, where: str) -> typing.Iterator[str]:
         if not isinstance(value, Mapping):
             yield f"{where or 'the file'} is not an object"
             return
-        for key, inner in typing.get_type_hints(hint, include_extras=True).items():
+        for key, inner, optional in _keys(hint):
             path = f"{where}.{key}" if where else key
-            optional = typing.get_origin(inner) is NotRequired
-            inner = typing.get_args(inner)[0] if optional else inner
             if key not in value:
                 if not optional:
                     yield f"{path} is missing"
@@ -355,6 +354,16 @@ def mismatches(value: object, hint: Any, where: str) -> typing.Iterator[str]:
             yield f"{where} is neither {' nor '.join(_name(kind) for kind in kinds)}"
     elif not _is_a(value, hint):
         yield f"{where} is not {_name(hint)}"
+
+
+@functools.cache
+def _keys(kind: type) -> list[tuple[str, Any, bool]]:
+    """Key, type and whether it may be absent, of a TypedDict."""
+    found = []
+    for key, inner in typing.get_type_hints(kind, include_extras=True).items():
+        optional = typing.get_origin(inner) is NotRequired
+        found.append((key, typing.get_args(inner)[0] if optional else inner, optional))
+    return found
 
 
 def _is_a(value: object, kind: type) -> bool:
