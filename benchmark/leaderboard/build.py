@@ -3,54 +3,126 @@
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from benchmark.leaderboard.levels import Level, Verdict, lifted, recorded
-from benchmark.leaderboard.site.boards import describe
-from benchmark.leaderboard.site.collect import LeftOut, Shown, collect
+from benchmark.leaderboard.site.boards import Ranked, describe, rank
+from benchmark.leaderboard.site.collect import Collection, LeftOut, Shown, collect
 from benchmark.leaderboard.site.document import index
-from benchmark.leaderboard.site.text import clean
+from benchmark.leaderboard.site.text import clean, slugs
 from benchmark.results.io import find
+from benchmark.results.tables import Row
 from benchmark.results.verify import verify_all
+from benchmark.table.formats import csv_text
+from benchmark.wording import counted
 from mm_imagenet_r import command_line
+from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.files import write_atomic
-from mm_imagenet_r.markup import el
+from mm_imagenet_r.markup import Html, el
+
+INDEX: Final = "index.html"
+CSV: Final = "leaderboard.csv"
+JSON: Final = "leaderboard.json"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Build the page; return the exit code."""
     return command_line.run(_main, arguments)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options."""
+    found = command_line.Parser(
+        prog="python -m benchmark.leaderboard build",
+        description="A page of all results below a folder, each checked first: tables, charts, a "
+        "page for each method, and the figures as CSV and JSON. It needs no server.",
+        epilog="example: python -m benchmark.leaderboard build results --out docs/leaderboard",
+    )
+    found.add_argument("results", type=Path, help="a folder of results")
+    found.add_argument("--out", type=Path, required=True, help="folder that the page is written to")
+    return found
 
 
 def _main(arguments: Sequence[str] | None) -> None:
     given = parser().parse_args(arguments)
-    build(given.results, given.out)
+    found = build(given.results, given.out)
+    for name, why in found.left_out:
+        print(f"left out: {name}: {why}")
+    print(f"{given.out / INDEX}: {counted(len(found.shown), 'result')}")
 
 
-def parser() -> argparse.ArgumentParser:
-    found = command_line.Parser(prog="python -m benchmark.leaderboard build")
-    found.add_argument("results", type=Path)
-    found.add_argument("--out", type=Path, required=True)
+def build(root: Path, out: Path) -> Collection:
+    """Write the page of all results below a folder.
+
+    Args:
+        root: The results, with `verified.json` if maintainers recorded levels.
+        out: Where to; files of an earlier page are replaced.
+
+    Returns:
+        What it shows and what it leaves out.
+
+    Raises:
+        UserError: There is no result, none can be shown, or a file cannot be written.
+    """
+    found = _checked(root)
+    if not found.shown:
+        reasons = "; ".join(f"{name}: {why}" for name, why in found.left_out[:3])
+        raise UserError(f"{root} has no result that could be shown: {reasons}")
+    ranked = rank(found)
+    data = describe(found, ranked, {})
+    text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False)
+    write_atomic(out / JSON, text.encode())
+    write_atomic(out / CSV, csv_text(ranked["all"]).encode())
+    write_atomic(
+        out / INDEX,
+        index(data, title="Leaderboard", lead=lead(found, ranked), footer=_footer()).encode(),
+    )
     return found
 
 
-def build(root: Path, out: Path) -> None:
+def _checked(root: Path) -> Collection:
+    """The results below a folder, each at its level."""
     records = recorded(root)
-    shown, left_out = [], []
+    shown, refused = [], []
     for checked in verify_all(find([root])):
+        name = checked.folder.relative_to(root).as_posix()
         if checked.found or checked.result is None:
-            left_out.append(LeftOut(checked.folder, checked.found[0]))
+            refused.append(LeftOut(name, f"refused: {checked.found[0]}"))
             continue
         verdict = lifted(Verdict(checked.folder, Level.CONSISTENT), records)
-        shown.append(Shown(checked.result, checked.folder, verdict.level))
+        shown.append(Shown(checked.result, checked.folder, name, verdict.level))
     found = collect(shown)
-    data = describe(found, pages=False)
-    data["notes"] = []
-    data["left_out"] = [[clean(str(f)), clean(w)] for f, w in [*left_out, *found.left_out]]
-    text = index(
-        data,
-        title="Leaderboard",
-        lead=el("p", f"{len(found.shown)} results", class_="lead"),
-        downloads=True,
+    return Collection(found.shown, sorted([*found.left_out, *refused]))
+
+
+def lead(found: Collection, ranked: Ranked) -> Html:
+    """What there is, in two sentences."""
+    methods = counted(len({one.result["method"] for one in found.shown}), "method")
+    results = counted(len(found.shown), "result")
+    settings = counted(len({one.rows[0].scenario for one in ranked["own"]}), "setting")
+    return el(
+        "p",
+        "Multimodal class-incremental learning under a memory budget: ",
+        el("b", methods),
+        ", ",
+        el("b", results),
+        f" in {settings}. Only what may be compared stands in one table: the same data, captions, "
+        "split, phases, training steps, backbone, memory and currency.",
+        class_="lead",
     )
-    write_atomic(out / "index.html", text.encode())
+
+
+def _footer() -> Html:
+    return el(
+        "p",
+        "Every number follows from the results’ files: check with ",
+        el("code", "python -m benchmark.leaderboard verify RESULTS"),
+        ". All figures: ",
+        el("a", "CSV", href=CSV),
+        ", ",
+        el("a", "JSON", href=JSON),
+        ".",
+    )

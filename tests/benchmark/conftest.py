@@ -45,6 +45,7 @@ def make_run(
     others: tuple[str, ...] = (),
     class_order_seed: int = 1993,
     epochs: int = 10,
+    kind: str | None = None,
 ) -> Result:
     """Write a consistent run: the better it remembers, the more exemplars a class it kept.
 
@@ -53,6 +54,7 @@ def make_run(
         skill: Added to the chance of a right prediction.
         others: Names of further classifiers, which guess at random.
         class_order_seed: Of the order; a class has the same name and the same files in each.
+        kind: Of the method; a bound for joint and finetune, else replay.
     """
     drawn = [seed, len(method), round(memory * 100)]
     random = np.random.default_rng(drawn + ([class_order_seed] if class_order_seed != 1993 else []))
@@ -173,7 +175,7 @@ def make_run(
     }
     bound = method in ("joint", "finetune")
     result = results.build(
-        kind="bound" if bound else "replay",
+        kind=kind or ("bound" if bound else "replay"),
         sees_all_data=joint,
         shares_allowance=False,
         about={},

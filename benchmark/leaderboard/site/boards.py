@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 from benchmark.leaderboard.levels import Level
-from benchmark.leaderboard.site.collect import Collection
-from benchmark.leaderboard.site.text import clean, slugs
+from benchmark.leaderboard.site.collect import Collection, Shown
+from benchmark.leaderboard.site.text import clean
 from benchmark.metrics import METRICS, Spread, mean_std
 from benchmark.results import labels
 from benchmark.results.schema import BudgetInfo, Result
@@ -50,41 +50,54 @@ class _Value(NamedTuple):
     identity: str
 
 
-def describe(found: Collection, *, pages: bool) -> Json:
-    """Everything the page shows.
+#: The tables in each reading, of the same rows.
+Ranked: TypeAlias = Mapping[Reading, Sequence[Table]]
 
-    Args:
-        found: The results.
-        pages: Whether each method has a page of its own.
 
-    Returns:
-        `facets` (name and title of each), `metrics` (their definitions), `entries` and `boards`;
-        a board names its entries by their positions.
+def rank(found: Collection) -> Ranked:
+    """The tables of all results, in each reading.
+
+    Raises:
+        UserError: There is nothing to show.
     """
     shown = found.shown
     rows = table([one.result for one in shown], [one.folder for one in shown])
     comparer = Comparer([ACCURACIES[name] for name in DEFAULT])
-    entries = _Entries(found.levels, slugs({row.method for row in rows}) if pages else {})
+    return {reading: compare(rows, reading=reading, comparer=comparer) for reading in READINGS}
+
+
+def describe(found: Collection, ranked: Ranked, pages: Mapping[str, str]) -> Json:
+    """Everything the page shows.
+
+    Args:
+        found: The results.
+        ranked: Their tables.
+        pages: The address of each method's page, if there is one.
+
+    Returns:
+        `facets` (name and title of each), `levels`, `entries`, `boards` and `left_out`; a board
+        names its entries by their positions.
+    """
+    entries = _Entries(found, pages)
     boards: dict[tuple[str, str], Json] = {}
-    values: dict[tuple[str, str], dict[str, _Value]] = {}
-    for reading in READINGS:
-        for one in compare(rows, reading=reading, comparer=comparer):
+    facets = []
+    for reading, tables in ranked.items():
+        for one in tables:
             first = one.rows[0]
             key = (first.scenario, labels.memory_key(first.budget))
             if key not in boards:
                 boards[key] = _board(first)
-                values[key] = _facets(first.runs[0], first.budget)
+                facets.append(_facets(first.runs[0], first.budget))
             boards[key]["readings"][reading] = _ranking(one, entries)
-    for key, words in zip(values, _words(list(values.values())), strict=True):
-        boards[key]["facets"] = words
-    for board in boards.values():
+    for board, words in zip(boards.values(), _words(facets), strict=True):
+        board["facets"] = words
         _drop_repeated(board["readings"])
     return {
         "facets": [[name, title] for name, title in FACETS.items()],
-        "metrics": {name: METRICS[ACCURACIES[name]].definition for name in DEFAULT},
         "levels": [[level.word, level.meaning] for level in Level],
         "entries": entries.made,
         "boards": list(boards.values()),
+        "left_out": [[clean(str(folder)), clean(why)] for folder, why in found.left_out],
     }
 
 
@@ -99,8 +112,9 @@ def _drop_repeated(readings: dict[Reading, Json]) -> None:
 class _Entries:
     """Rows as plain data, each once."""
 
-    def __init__(self, levels: Mapping[Path, Level | None], pages: Mapping[str, str]) -> None:
-        self._levels, self._pages = levels, pages
+    def __init__(self, found: Collection, pages: Mapping[str, str]) -> None:
+        self._shown = {one.folder: one for one in found.shown}
+        self._pages = pages
         self._index: dict[int, int] = {}
         self.made: list[Json] = []
 
@@ -114,8 +128,8 @@ class _Entries:
     def _entry(self, row: Row) -> Json:
         first = row.runs[0]
         preset = f"@{first['preset']}" if first["preset"] else ""
-        levels = [self._levels.get(folder) if folder else None for folder in row.folders]
-        known = [level for level in levels if level is not None]
+        shown = [self._shown[folder] for folder in row.folders if folder is not None]
+        levels = [one.level for one in shown if one.level is not None]
         return {
             "name": clean(row.label),
             "method": clean(f"{row.method}{preset}"),
@@ -123,17 +137,9 @@ class _Entries:
             "kind": first["kind"],
             "classifier": clean(row.classifier),
             "own": row.own,
-            "level": int(min(known)) if known else None,
+            "level": int(min(levels)) if levels else None,
             "orders": len(row.orders),
-            "runs": [
-                {
-                    "order": clean(labels.order_name(run)),
-                    "seed": run["seed"],
-                    "values": [_rounded(run["metrics"][ACCURACIES[name]]) for name in DEFAULT],
-                    "level": None if level is None else int(level),
-                }
-                for run, level in zip(row.runs, levels, strict=True)
-            ],
+            "runs": [_run(run, one) for run, one in zip(row.runs, shown, strict=True)],
             "figures": {name: _spread(row.figures[name]) for name in METRICS},
             "curve": [
                 _spread(
@@ -151,6 +157,18 @@ class _Entries:
             "resumed": row.resumed,
             "tuned": clean(row.tuned),
         }
+
+
+def _run(run: Result, shown: Shown) -> Json:
+    """One run, read by the classifier of its row."""
+    return {
+        "order": clean(labels.order_name(run)),
+        "seed": run["seed"],
+        "values": [_rounded(run["metrics"][ACCURACIES[name]]) for name in DEFAULT],
+        "level": None if shown.level is None else int(shown.level),
+        "folder": clean(shown.name),
+        "report": shown.report,
+    }
 
 
 def _board(row: Row) -> Json:

@@ -1,123 +1,264 @@
-// Charts: accuracy as classes arrive, over the memory, and over bytes. Each has its numbers as a table.
+// Charts: accuracy as classes arrive, over the memory, and against bytes. Each has its numbers as a
+// table. Rows that are ticked are in colour, the others grey.
 
-const CHART = { width: 560, height: 340, left: 40, right: 16, top: 26, bottom: 44 };
+const EDGE = { left: 36, right: 14, top: 24, bottom: 46, height: 330 };
 
 function renderCharts() {
-  const rows = rowsOf(ranking(), state.metric).filter(isShown);
-  byId("charts").replaceChildren(...[curves(rows), memoryCurve(rows), pareto()].filter(Boolean));
+  const rows = rowsOf(ranking()).filter(({ entry }) => isShown(entry));
+  const figures = [phaseChart(rows), memoryChart(rows), bytesChart()];
+  byId("figures").replaceChildren(...figures.filter(Boolean));
+  const legend = [...state.lines].map(([name, colour]) => {
+    const remove = () => {
+      toggleLine(name);
+      update("#legend button");
+    };
+    const label = `Show ${name} in grey`;
+    const button = { type: "button", class: `c${colour}`, "aria-label": label, onclick: remove };
+    return el("li", {}, el("button", button, el("i", {}), el("bdi", {}, name)));
+  });
+  byId("legend").replaceChildren(...legend);
 }
 
-function curves(rows) {
-  const lines = rows.map(({ entry }) => ({ entry, points: entry.curve.map(([y, std], t) => ({ x: state.board.seen[t], y, std })) }));
-  return chart({ title: "Accuracy as classes arrive", text: "Percent of all test samples of the classes seen so far, mean over runs; bands are standard deviations.",
-    xLabel: "classes seen", lines, ticks: state.board.seen });
+function phaseChart(rows) {
+  const lines = rows.map(({ entry }) => ({
+    entry,
+    points: entry.curve.map(([y, std], t) => ({ x: state.board.seen[t], y, std })),
+  }));
+  return chart({
+    id: "phases",
+    title: "Accuracy as classes arrive",
+    text: "On all test samples of the classes seen so far; mean over runs.",
+    xLabel: "classes seen",
+    ticks: state.board.seen,
+    lines,
+  });
 }
 
-/** The accuracies of the same methods under the other budgets of the scenario. */
-function memoryCurve(rows) {
-  const boards = DATA.boards.filter(({ scenario, amount }) => scenario === state.board.scenario && amount !== null);
+/** The same methods under the other budgets of this setting, in the same currency. */
+function memoryChart(rows) {
+  const boards = DATA.boards.filter(
+    ({ scenario, amount }) => scenario === state.board.scenario && amount,
+  );
   if (boards.length < 2) return null;
-  const lines = rows.map(({ entry }) => ({ entry, points: boards.flatMap((board) => {
-    const found = board.readings[state.reading] ?? board.readings.own;
-    const other = found.rows.map((i) => DATA.entries[i]).find(({ name }) => name === entry.name);
-    if (!other) return [];
-    const [y, std] = figure(other, state.metric);
+  const point = (name) => (board) => {
+    const entries = ranking(board).rows.map((i) => DATA.entries[i]);
+    const found = entries.find((entry) => entry.name === name);
+    if (!found) return [];
+    const [y, std] = figure(found, state.metric);
     return [{ x: board.amount, y, std }];
-  }) })).filter(({ points }) => points.length > 1);
-  return chart({ title: "Accuracy over the memory", text: `${METRICS[state.metric][1]}, percent, with every budget of this setting that there are results of.`,
-    xLabel: `memory, untouched samples (in ${state.board.facets[6]})`, lines, ticks: boards.map(({ amount }) => amount) });
+  };
+  const lines = rows.map(({ entry }) => ({ entry, points: boards.flatMap(point(entry.name)) }));
+  return chart({
+    id: "memory",
+    title: "Accuracy over the memory",
+    text: `${METRICS[state.metric].title} under each budget that there are results of.`,
+    xLabel: `memory in untouched samples, counted in ${facet(state.board, "currency")}`,
+    ticks: boards.map(({ amount }) => amount),
+    lines: lines.filter(({ points }) => points.length > 1),
+  });
 }
 
-/** All entries of the scenario, whatever their budget: who reaches more with fewer bytes. */
-function pareto() {
-  const boards = DATA.boards.filter(({ scenario }) => scenario === state.board.scenario);
-  const seen = new Map();
-  for (const board of boards) {
-    const found = board.readings[state.reading] ?? board.readings.own;
-    for (const i of found.rows) if (DATA.entries[i].kind !== "bound" && !seen.has(i)) seen.set(i, board);
-  }
-  const points = [...seen].map(([i, board]) => ({ entry: DATA.entries[i], board, x: DATA.entries[i].bytes + DATA.entries[i].outside, y: figure(DATA.entries[i], state.metric)[0] }))
-    .filter(({ entry }) => isShown({ entry })).sort((a, b) => a.x - b.x || b.y - a.y);
+/** Every row of the setting, whatever its budget; bounds are not bound by any. */
+function bytesChart() {
+  const places = new Map();
+  for (const board of DATA.boards.filter(({ scenario }) => scenario === state.board.scenario))
+    for (const i of ranking(board).rows) if (!places.has(i)) places.set(i, board);
+  const points = [...places]
+    .map(([i, board]) => ({ entry: DATA.entries[i], board }))
+    .filter(({ entry }) => entry.kind !== "bound" && isShown(entry))
+    .map((at) => ({ ...at, x: keptBytes(at.entry), y: figure(at.entry, state.metric)[0] }));
+  points.sort((a, b) => a.x - b.x || b.y - a.y);
   let best = -1;
-  for (const point of points) if ((point.front = point.y > best)) best = point.y;
-  return chart({ title: "Accuracy against bytes kept", text: `${METRICS[state.metric][1]}, percent, over the bytes carried from phase to phase: memory and what is outside it. The line joins those that nothing beats with fewer bytes.`,
-    xLabel: "bytes kept, logarithmic", points, log: true });
+  for (const point of points) {
+    point.front = point.y > best;
+    best = Math.max(best, point.y);
+  }
+  return chart({
+    id: "bytes",
+    title: "Accuracy against bytes",
+    text:
+      `${METRICS[state.metric].title} over all bytes kept, in the memory and outside it, under ` +
+      "every budget. On the dashed front nothing is better with fewer bytes.",
+    xLabel: "bytes kept (logarithmic)",
+    log: true,
+    points,
+  });
 }
 
-function chart({ title, text, xLabel, lines = [], points = [], ticks, log = false }) {
+function chart({ id, title, text, xLabel, ticks = [], lines = [], points = [], log = false }) {
   const all = [...lines.flatMap((line) => line.points), ...points];
   if (!all.length) return null;
-  const xs = all.map(({ x }) => (log ? Math.log10(Math.max(x, 1)) : x));
-  const low = Math.max(0, Math.min(...all.map(({ y, std }) => y - (std ?? 0))) - 2), high = Math.min(100, Math.max(...all.map(({ y, std }) => y + (std ?? 0))) + 2);
-  const x = scale(Math.min(...xs), Math.max(...xs), CHART.left + 8, CHART.width - CHART.right - 8, log);
-  const y = scale(low, high, CHART.height - CHART.bottom, CHART.top);
-  const id = title.toLowerCase().replaceAll(" ", "-");
-  const parts = [svg("title", { id: `${id}-title` }, title), svg("desc", { id: `${id}-desc` }, text),
-    svg("text", { x: 0, y: 12 }, "%"),
-    round(low, high, 5).map((value) => [svg("line", { x1: CHART.left, x2: CHART.width - CHART.right, y1: y(value), y2: y(value), class: "rule" }), svg("text", { x: CHART.left - 8, y: y(value) + 4, class: "end" }, value)]),
-    (log ? powers(xs) : thin(ticks)).map((value) => svg("text", { x: x(value), y: CHART.height - CHART.bottom + 18, class: "middle" }, log ? bytes(value) : value)),
-    svg("text", { x: (CHART.left + CHART.width) / 2, y: CHART.height - 6, class: "middle" }, xLabel),
-    [...lines].sort((a, b) => state.lines.has(a.entry.name) - state.lines.has(b.entry.name)).map((line) => drawLine(line, x, y)),
-    drawFront(points, x, y),
-    [...points].sort((a, b) => state.lines.has(a.entry.name) - state.lines.has(b.entry.name)).map((point) => drawPoint(point, x, y))];
-  return el("figure", { class: "chart" }, el("h3", {}, title), el("figcaption", {}, text),
-    svg("svg", { viewBox: `0 0 ${CHART.width} ${CHART.height}`, role: "img", "aria-labelledby": `${id}-title ${id}-desc` }, parts),
-    el("details", {}, el("summary", {}, "As a table"), lines.length ? lineTable(lines, xLabel) : pointTable(points)));
+  const place = (x) => (log ? Math.log10(Math.max(x, 1)) : x);
+  const width = Math.max(300, Math.min(620, byId("figures").clientWidth));
+  const right = width - EDGE.right;
+  const bottom = EDGE.height - EDGE.bottom;
+  const [low, high] = heights(lines, points);
+  const xs = all.map(({ x }) => place(x));
+  const onX = scale(Math.min(...xs), Math.max(...xs), EDGE.left + 10, right - 10);
+  const at = { x: (x) => onX(place(x)), y: scale(low, high, bottom, EDGE.top) };
+  const rules = round(low, high, 5).map((value) => [
+    svg("line", { x1: EDGE.left, x2: right, y1: at.y(value), y2: at.y(value), class: "rule" }),
+    svg("text", { x: EDGE.left - 8, y: at.y(value) + 4, class: "end" }, value),
+  ]);
+  const marks = thin(log ? powers(xs) : ticks, width).map((value) =>
+    svg("text", { x: at.x(value), y: bottom + 18, class: "middle" }, log ? bytes(value) : value),
+  );
+  const clip = svg("rect", { x: EDGE.left, y: EDGE.top - 6, width: right, height: bottom - EDGE.top + 8 });
+  const drawing = svg(
+    "svg",
+    {
+      viewBox: `0 0 ${width} ${EDGE.height}`,
+      role: "img",
+      "aria-labelledby": `${id}-title ${id}-text`,
+    },
+    svg("title", { id: `${id}-title` }, title),
+    svg("desc", { id: `${id}-text` }, text),
+    svg("clipPath", { id: `${id}-clip` }, clip),
+    svg("text", { x: 0, y: 11 }, "%"),
+    rules,
+    marks,
+    svg("text", { x: (EDGE.left + right) / 2, y: EDGE.height - 5, class: "middle" }, xLabel),
+    svg(
+      "g",
+      { "clip-path": `url(#${id}-clip)` },
+      colourLast(lines).map((line) => drawLine(line, at)),
+      drawFront(points, at),
+      colourLast(points).map((point) => drawPoint(point, at)),
+    ),
+    nameFront(points, at, right),
+  );
+  const table = lines.length ? lineTable(lines) : pointTable(points);
+  const scroll = {
+    class: "scroll",
+    tabindex: 0,
+    role: "region",
+    "aria-label": `${title}, numbers`,
+  };
+  return el(
+    "figure",
+    { class: "chart" },
+    el("figcaption", {}, el("h3", {}, title), el("p", {}, text)),
+    drawing,
+    el("details", {}, el("summary", {}, "As a table"), el("div", scroll, table)),
+  );
 }
 
-function drawLine({ entry, points }, x, y) {
+/** The range of what is in colour, else of everything; grey lines may leave it. */
+function heights(lines, points) {
+  const coloured = lines.filter(({ entry }) => state.lines.has(entry.name));
+  const shown = (coloured.length ? coloured : lines).flatMap((line) => line.points);
+  const ys = [...shown, ...points].map(({ y }) => y);
+  const [low, high] = [Math.min(...ys), Math.max(...ys)];
+  const margin = Math.max(1, (high - low) * 0.06);
+  return [Math.max(0, low - margin), Math.min(100.5, high + margin)];
+}
+
+const colourLast = (items) =>
+  [...items].sort((a, b) => state.lines.has(a.entry.name) - state.lines.has(b.entry.name));
+
+function drawLine({ entry, points }, at) {
   const colour = state.lines.get(entry.name);
-  const path = points.map((p) => `${x(p.x).toFixed(1)},${y(p.y).toFixed(1)}`).join(" ");
-  const name = svg("title", {}, entry.name);
-  if (colour === undefined) return svg("polyline", { points: path, class: "line other" }, name);
-  const band = points.some(({ std }) => std) && svg("polygon", { class: `band c${colour}`, points: [...points.map((p) => [p.x, p.y + (p.std ?? 0)]), ...points.map((p) => [p.x, p.y - (p.std ?? 0)]).reverse()].map(([a, b]) => `${x(a).toFixed(1)},${y(b).toFixed(1)}`).join(" ") });
-  return [band || null, svg("polyline", { points: path, class: `line c${colour}${entry.kind === "bound" ? " quiet" : ""}` }, name),
-    points.map((p) => svg("circle", { cx: x(p.x), cy: y(p.y), r: 3, class: `dot c${colour}` }, svg("title", {}, `${entry.name}: ${fixed(p.y)} at ${p.x}`)))];
+  const path = points.map(({ x, y }) => `${at.x(x).toFixed(1)},${at.y(y).toFixed(1)}`).join(" ");
+  const title = svg("title", {}, entry.name);
+  if (colour === undefined) return svg("polyline", { points: path, class: "line other" }, title);
+  const quiet = entry.kind === "bound" ? " quiet" : "";
+  const dots = points.map(({ x, y, std }) => {
+    const words = svg("title", {}, `${entry.name}: ${spread([y, std])} % at ${x}`);
+    return svg("circle", { cx: at.x(x), cy: at.y(y), r: 3, class: `dot c${colour}` }, words);
+  });
+  return [svg("polyline", { points: path, class: `line c${colour}${quiet}` }, title), dots];
 }
 
-function drawPoint({ entry, board, x: kept, y: accuracy, front }, x, y) {
+function drawPoint({ entry, board, x, y, front }, at) {
   const colour = state.lines.get(entry.name);
-  return svg("circle", { cx: x(kept), cy: y(accuracy), r: front ? 4.6 : 3.4, class: colour === undefined ? `dot other${front ? " front" : ""}` : `dot full c${colour}` },
-    svg("title", {}, `${entry.name}, ${board.budget}: ${fixed(accuracy)} with ${bytes(kept)}`));
+  const memory = entry.bytes ? board.budget : "no memory";
+  return svg(
+    "circle",
+    {
+      cx: at.x(x),
+      cy: at.y(y),
+      r: front ? 5 : 3.6,
+      class: colour === undefined ? "dot other" : `dot full c${colour}`,
+    },
+    svg("title", {}, `${entry.name}, ${memory}: ${fixed(y)} % with ${bytes(x)}`),
+  );
 }
 
-function drawFront(points, x, y) {
-  const front = points.filter((point) => point.front);
-  if (front.length < 2) return null;
-  return svg("path", { class: "front", d: front.map((p, i) => (i ? `H${x(p.x).toFixed(1)}V${y(p.y).toFixed(1)}` : `M${x(p.x).toFixed(1)} ${y(p.y).toFixed(1)}`)).join("") });
+function drawFront(points, at) {
+  const steps = points.filter(({ front }) => front).map(({ x, y }) => [at.x(x), at.y(y)]);
+  if (steps.length < 2) return null;
+  const path = steps.map(([x, y], i) => (i ? `H${x.toFixed(1)}V${y.toFixed(1)}` : `M${x} ${y}`));
+  return svg("path", { class: "front", d: path.join("") });
 }
 
-function lineTable(lines, xLabel) {
-  const xs = [...new Set(lines.flatMap(({ points }) => points.map(({ x }) => x)))].sort((a, b) => a - b);
-  return scrolled(["Method", ...xs.map(String)], lines.map(({ entry, points }) => [entry.name, ...xs.map((x) => { const p = points.find((point) => point.x === x); return p ? spread([p.y, p.std]) : MISSING; })]), xLabel);
+/** Names beside the points of the front, as many as there is room for. */
+function nameFront(points, at, right) {
+  const taken = [];
+  const names = [];
+  for (const { entry, x, y } of points.filter(({ front }) => front).reverse()) {
+    const size = entry.name.length * 6.6 + 8;
+    const toLeft = at.x(x) - size > EDGE.left;
+    const box = [toLeft ? at.x(x) - size : at.x(x), at.y(y) - 18, size, 15];
+    const crossed = taken.some(
+      (o) => Math.abs(o[1] - box[1]) < 15 && o[0] < box[0] + size && box[0] < o[0] + o[2],
+    );
+    if (crossed || (!toLeft && box[0] + size > right)) continue;
+    taken.push(box);
+    const place = {
+      x: at.x(x) + (toLeft ? -6 : 6),
+      y: at.y(y) - 7,
+      class: toLeft ? "name end" : "name",
+    };
+    names.push(svg("text", place, entry.name));
+  }
+  return names;
 }
 
-const pointTable = (points) => scrolled(["Method", "Memory", "Bytes kept", "Accuracy", "On the front"],
-  points.map(({ entry, board, x, y, front }) => [entry.name, entry.bytes ? board.budget : "none", bytes(x), fixed(y), front ? "yes" : ""]), "points");
+function lineTable(lines) {
+  const xs = [...new Set(lines.flatMap(({ points }) => points.map(({ x }) => x)))];
+  xs.sort((a, b) => a - b);
+  const cell = (points, x) => {
+    const found = points.find((point) => point.x === x);
+    return found ? spread([found.y, found.std]) : MISSING;
+  };
+  const rows = lines.map(({ entry, points }) => [entry.name, ...xs.map((x) => cell(points, x))]);
+  return plainTable(["Method", ...xs.map(String)], rows);
+}
 
-const scrolled = (heads, rows, label) => el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": label }, el("table", { class: "plain" },
-  el("thead", {}, el("tr", {}, heads.map((words) => el("th", { scope: "col" }, words)))),
-  el("tbody", {}, rows.map(([first, ...cells]) => el("tr", {}, el("th", { scope: "row" }, el("bdi", {}, first)), cells.map((words) => el("td", {}, words)))))));
+function pointTable(points) {
+  const rows = points.map(({ entry, board, x, y, front }) => {
+    const memory = entry.bytes ? board.budget : "none";
+    return [entry.name, memory, bytes(x), `${fixed(y)} %`, front ? "yes" : "no"];
+  });
+  return plainTable(["Method", "Memory", "Bytes kept", "Accuracy", "On the front"], rows);
+}
 
-const scale = (low, high, start, stop, log = false) => (value) => start + (((log ? Math.log10(Math.max(value, 1)) : value) - low) / (high - low || 1)) * (stop - start);
+const scale = (low, high, start, stop) => (value) =>
+  start + ((value - low) / (high - low || 1)) * (stop - start);
 
+/** Round numbers within a range, about as many as asked. */
 function round(low, high, count) {
   const rough = (high - low) / count || 1;
   const size = 10 ** Math.floor(Math.log10(rough));
-  const step = size * [1, 2, 5, 10].reduce((a, b) => (Math.abs(b * size - rough) < Math.abs(a * size - rough) ? b : a));
-  const found = [];
-  for (let value = Math.ceil(low / step) * step; value <= high + 1e-9; value += step) found.push(Number(value.toFixed(6)));
-  return found;
+  const off = (step) => Math.abs(step * size - rough);
+  const step = size * [1, 2, 5, 10].reduce((a, b) => (off(b) < off(a) ? b : a));
+  const first = Math.ceil(low / step);
+  const found = Array.from(
+    { length: Math.floor(high / step) - first + 1 },
+    (_, i) => (first + i) * step,
+  );
+  return found.map((value) => Number(value.toFixed(6)));
 }
 
-function powers(xs) {
+/** 1, 2 and 5 times powers of ten, within the range of their logarithms. */
+function powers(logs) {
+  const [low, high] = [Math.min(...logs), Math.max(...logs)];
   const found = [];
-  for (let power = Math.floor(Math.min(...xs)); power <= Math.ceil(Math.max(...xs)); power += 1)
-    for (const lead of [1, 2, 5]) {
-      const value = lead * 10 ** power;
-      if (Math.log10(value) >= Math.min(...xs) - 0.02 && Math.log10(value) <= Math.max(...xs) + 0.02) found.push(value);
-    }
-  return found.length > 8 ? found.filter((value) => Number.isInteger(Math.log10(value) + 1e-12)) : found;
+  for (let power = Math.floor(low); power <= Math.ceil(high); power += 1)
+    for (const lead of [1, 2, 5]) found.push(lead * 10 ** power);
+  return found.filter((value) => Math.log10(value) >= low && Math.log10(value) <= high);
 }
 
-const thin = (values) => values.filter((_, i) => i % Math.ceil(values.length / 12) === 0);
+/** As many of the marks as there is room for. */
+const thin = (values, width) =>
+  values.filter((_, i) => i % Math.ceil((values.length * 52) / width) === 0);

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -14,17 +14,27 @@ from benchmark.results.tables import figures_of, run_key
 
 
 class Shown(NamedTuple):
-    """A result, where it lies, and how far it was verified; None if nobody looked."""
+    """A result on the page.
+
+    Attributes:
+        result: What it says.
+        folder: Where it lies.
+        name: How the page calls that.
+        level: How far it was verified; None if nobody looked.
+        report: Address of its report, seen from the page; None where there is none.
+    """
 
     result: Result
     folder: Path
+    name: str
     level: Level | None = None
+    report: str | None = None
 
 
 class LeftOut(NamedTuple):
-    """A result that stands in no table."""
+    """A result that stands in no table, by the name that the page gives it."""
 
-    folder: Path
+    name: str
     why: str
 
 
@@ -34,11 +44,6 @@ class Collection:
 
     shown: Sequence[Shown]
     left_out: Sequence[LeftOut]
-
-    @property
-    def levels(self) -> Mapping[Path, Level | None]:
-        """The level of each folder that is shown."""
-        return {one.folder: one.level for one in self.shown}
 
 
 def collect(found: Sequence[Shown]) -> Collection:
@@ -52,15 +57,15 @@ def collect(found: Sequence[Shown]) -> Collection:
     fit: list[Shown] = []
     for one in found:
         if why := _unfit(one.result):
-            left_out.append(LeftOut(one.folder, why))
+            left_out.append(LeftOut(one.name, why))
         else:
             fit.append(one)
     kept: dict[object, Shown] = {}
-    for one in sorted(fit, key=lambda one: (-(one.level or 0), str(one.folder))):
+    for one in sorted(fit, key=lambda one: (-(one.level or 0), one.name)):
         first = kept.setdefault((labels.key_of(one.result), run_key(one.result)), one)
         if first is not one:
-            left_out.append(LeftOut(one.folder, _twice(first, one)))
-    shown = sorted(kept.values(), key=lambda one: str(one.folder))
+            left_out.append(LeftOut(one.name, _twice(first, one)))
+    shown = sorted(kept.values(), key=lambda one: one.name)
     return Collection(shown, sorted(left_out))
 
 
@@ -82,6 +87,6 @@ def _unfit(result: Result) -> str:
 
 def _twice(first: Shown, other: Shown) -> str:
     same = figures_of(first.result) == figures_of(other.result)
-    return f"the same run as {first.folder}, " + (
+    return f"the same run as {first.name}, " + (
         "with equal figures" if same else "which has other figures"
     )

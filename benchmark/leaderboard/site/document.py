@@ -14,21 +14,21 @@ import json
 from string import Template
 from typing import Any
 
-from mm_imagenet_r.markup import Html, el, join
+from mm_imagenet_r.markup import Html
 
 _HERE = importlib.resources.files("benchmark.leaderboard.site")
 _TOKENS = importlib.resources.files("benchmark.report").joinpath("tokens.css")
-_SCRIPTS = ("elements.js", "state.js", "table.js", "charts.js", "page.js")
+_SCRIPTS = ("elements.js", "state.js", "strips.js", "table.js", "charts.js", "page.js")
 
 
-def index(data: Any, *, title: str, lead: Html, downloads: bool) -> str:
+def index(data: Any, *, title: str, lead: Html, footer: Html) -> str:
     """The page with all boards.
 
     Args:
-        data: What `boards.describe` returns, and more for the scripts to show.
+        data: What `boards.describe` returns, and what else the scripts show.
         title: Its title.
-        lead: What stands below.
-        downloads: Whether the data lie beside it as files.
+        lead: What stands below it.
+        footer: What stands at the end.
     """
     script = "\n".join(_HERE.joinpath(name).read_text("utf-8") for name in _SCRIPTS)
     script = f'"use strict";\n(() => {{\n{script}\n}})();'
@@ -37,8 +37,8 @@ def index(data: Any, *, title: str, lead: Html, downloads: bool) -> str:
         policy=policy(style, script),
         title=html.escape(title),
         lead=lead,
-        downloads=_downloads() if downloads else "",
         style=style,
+        footer=footer,
         data=as_script(data),
         script=script,
     )
@@ -73,11 +73,3 @@ def as_script(data: Any) -> str:
 def _hash(text: str) -> str:
     digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
     return f"'sha256-{digest}'"
-
-
-def _downloads() -> Html:
-    links = [
-        el("a", words, href=name, download=True)
-        for words, name in (("CSV", "leaderboard.csv"), ("JSON", "leaderboard.json"))
-    ]
-    return el("p", "Download ", join(links[0], " or ", links[1]), class_="downloads")

@@ -23,8 +23,13 @@ function fill(node, attributes, children) {
 const byId = (id) => document.getElementById(id);
 const MISSING = "–";
 
+/** Numbers in figures, with a real minus sign. */
+const minus = (words) => words.replaceAll("-", "−");
+
+const whole = (value) => (value === null ? MISSING : Math.round(value).toLocaleString("en"));
+
 /** A number with so many decimals; what is unknown is a dash. */
-const fixed = (value, digits = 1) => (value === null ? MISSING : value.toFixed(digits));
+const fixed = (value, digits = 1) => (value === null ? MISSING : minus(value.toFixed(digits)));
 
 /** Mean and deviation of [mean, std, n]. */
 function spread(figure, digits = 1) {

@@ -1,81 +1,137 @@
 // The page: its controls, and everything drawn again when one of them changes.
 
+/** Draw everything anew; the element that `focus` selects, which may be a new one, gets the focus. */
 function update(focus) {
   writeAddress();
   renderFacets();
-  renderHeading();
+  byId("board-title").textContent = `Memory: ${state.board.budget}`;
+  byId("board-note").textContent = state.board.heading;
+  const remarks = ranking().remarks.map((words) => el("p", { class: "note" }, words));
+  byId("remarks").replaceChildren(...remarks);
   renderTable();
   renderCharts();
   if (focus) document.querySelector(focus)?.focus();
 }
 
-function renderFacets() {
-  const fields = DATA.facets.map(([name, title], i) => {
-    const values = choices(i);
-    const all = new Set(DATA.boards.map((board) => board.facets[i]));
-    if (all.size < 2) return null;
-    const select = el("select", { name, onchange: (event) => choose(i, event.target.value), disabled: values.length < 2 },
-      values.map((words) => el("option", { value: words, selected: words === state.board.facets[i] }, words)));
-    return el("label", {}, el("span", {}, title), select);
-  });
-  byId("facets").replaceChildren(...fields.filter(Boolean));
-}
-
-function choose(i, words) {
-  const wanted = [...state.board.facets];
-  wanted[i] = words;
-  state.board = boardWith(wanted);
+/** After another board, reading or metric was chosen: other rows are the best. */
+function refresh(focus) {
   state.open.clear();
-  if (!(state.reading in state.board.readings)) state.reading = "own";
   chooseLines();
   renderFilters();
-  update(`#facets [name="${DATA.facets[i][0]}"]`);
+  update(focus);
 }
 
-function renderHeading() {
-  byId("board-title").textContent = `Memory: ${state.board.budget}`;
-  byId("board-note").textContent = state.board.heading;
-  byId("remarks").replaceChildren(...ranking().remarks.map((words) => el("p", { class: "note" }, words)));
+function renderFacets() {
+  const fields = DATA.facets.map(([name, title], i) => {
+    if (new Set(DATA.boards.map((board) => board.facets[i])).size < 2) return null;
+    const options = choices(i).map((words) => [words, words]);
+    const choose = (words) => {
+      state.board = boardWith(state.board.facets.map((old, j) => (i === j ? words : old)));
+      if (!Object.hasOwn(state.board.readings, state.reading)) state.reading = "own";
+      refresh(`#facets [name="${name}"]`);
+    };
+    return select({ name, title, options, chosen: state.board.facets[i], choose });
+  });
+  byId("facets").replaceChildren(...fields.filter(Boolean));
+  byId("facets").hidden = !fields.some(Boolean);
 }
 
-/** The controls that choose rows; made once for a board, so that typing is not disturbed. */
+/** The controls that choose rows; not made again while somebody types into one. */
 function renderFilters() {
-  const readings = READINGS.filter(([name]) => name in state.board.readings);
-  const kinds = KINDS.filter(([kind]) => ranking().rows.some((i) => DATA.entries[i].kind === kind));
-  const levels = new Set(ranking().rows.map((i) => DATA.entries[i].level));
-  byId("filters").replaceChildren(
-    radios("Ranked by", "metric", METRICS.map(([, title], i) => [i, title]), state.metric, (value) => { state.metric = Number(value); chooseLines(); update(); }),
-    readings.length > 1 ? select("Classifiers", readings, state.reading, (value) => { state.reading = value; chooseLines(); update(); }) : "",
-    el("label", {}, el("span", {}, "Find"), el("input", { type: "search", value: state.query, placeholder: "method", oninput: (event) => { state.query = event.target.value.trim(); update(); } })),
-    kinds.length > 1 ? el("fieldset", {}, el("legend", {}, "Show"), kinds.map(([kind, title]) => el("label", {}, el("input", { type: "checkbox", checked: state.kinds.has(kind),
-      onchange: () => { if (!state.kinds.delete(kind)) state.kinds.add(kind); update(); } }), title))) : "",
-    levels.size > 1 ? select("Verified", DATA.levels.map(([word], i) => [i, i > 1 ? `at least ${word}` : "all"]).slice(1), Math.max(state.level, 1), (value) => { state.level = Number(value); update(); }) : "",
+  const entries = ranking().rows.map((i) => DATA.entries[i]);
+  const readings = READINGS.filter(([name]) => Object.hasOwn(state.board.readings, name));
+  const kinds = KINDS.filter(([kind]) => entries.some((entry) => entry.kind === kind));
+  const levels = new Set(entries.map(({ level }) => level));
+  const metric = METRICS.map(({ title }, i) => {
+    const choose = () => {
+      state.metric = i;
+      refresh(`#filters [value="${i}"]`);
+    };
+    const checked = state.metric === i;
+    const radio = { type: "radio", name: "metric", value: i, checked, onchange: choose };
+    return el("label", {}, el("input", radio), el("span", {}, title));
+  });
+  const find = el("input", {
+    type: "search",
+    value: state.find,
+    placeholder: "a method",
+    oninput: ({ target }) => {
+      state.find = target.value.trim();
+      update();
+    },
+  });
+  const boxes = kinds.map(([kind, title]) => {
+    const change = () => {
+      if (!state.hidden.delete(kind)) state.hidden.add(kind);
+      update();
+    };
+    const box = { type: "checkbox", checked: !state.hidden.has(kind), onchange: change };
+    return el("label", {}, el("input", box), title);
+  });
+  const controls = [
+    el("fieldset", { class: "segments" }, el("legend", {}, "Ranked by"), metric),
+    readings.length > 1 &&
+      select({
+        name: "reading",
+        title: "Classifiers",
+        options: readings,
+        chosen: state.reading,
+        choose: (value) => {
+          state.reading = value;
+          refresh('#filters [name="reading"]');
+        },
+      }),
+    el("label", {}, el("span", {}, "Find"), find),
+    kinds.length > 1 && el("fieldset", { class: "boxes" }, el("legend", {}, "Show"), boxes),
+    levels.size > 1 &&
+      select({
+        name: "level",
+        title: "Verified",
+        options: DATA.levels.map(([word], i) => [i, i > 1 ? `${word} or more` : "all"]).slice(1),
+        chosen: Math.max(state.level, 1),
+        choose: (value) => {
+          state.level = Number(value);
+          update();
+        },
+      }),
+  ];
+  byId("filters").replaceChildren(...controls.filter(Boolean));
+}
+
+function select({ name, title, options, chosen, choose }) {
+  const found = options.map(([value, words]) =>
+    el("option", { value, selected: String(value) === String(chosen) }, words),
   );
-}
-
-function select(title, options, chosen, change) {
-  return el("label", {}, el("span", {}, title), el("select", { onchange: (event) => change(event.target.value) },
-    options.map(([value, words]) => el("option", { value, selected: String(value) === String(chosen) }, words))));
-}
-
-function radios(title, name, options, chosen, change) {
-  return el("fieldset", { class: "segments" }, el("legend", {}, title), options.map(([value, words]) =>
-    el("label", {}, el("input", { type: "radio", name, value, checked: value === chosen, onchange: () => change(value) }), el("span", {}, words))));
+  const attributes = { name, disabled: options.length < 2 };
+  const onchange = ({ target }) => choose(target.value);
+  return el("label", {}, el("span", {}, title), el("select", { ...attributes, onchange }, found));
 }
 
 function renderAbout() {
-  const levels = DATA.levels.slice(1).map(([word, meaning], i) => [el("dt", {}, levelMark(i + 1)), el("dd", {}, meaning)]);
-  byId("about-text").append(...DATA.notes.map((words) => el("p", {}, words)), el("dl", { class: "levels" }, levels));
-  if (DATA.left_out.length) {
-    byId("about-text").append(el("details", {}, el("summary", {}, `${counted(DATA.left_out.length, "result")} left out, and why`),
-      el("ul", {}, DATA.left_out.map(([folder, why]) => el("li", {}, el("code", {}, folder), ` ${why}`)))));
-  }
+  const levels = DATA.levels
+    .map(([, meaning], i) => [el("dt", {}, levelMark(i)), el("dd", {}, meaning)])
+    .slice(1);
+  byId("levels").replaceChildren(...(DATA.entries.some(({ level }) => level) ? levels.flat() : []));
+  if (!DATA.left_out.length) return;
+  const items = DATA.left_out.map(([folder, why]) =>
+    el("li", {}, el("code", {}, el("bdi", {}, folder)), ` ${why}`),
+  );
+  const summary = `${counted(DATA.left_out.length, "result")} left out, and why`;
+  byId("left-out").replaceChildren(
+    el("details", {}, el("summary", {}, summary), el("ul", {}, items)),
+  );
 }
 
-for (const form of document.forms) form.addEventListener("submit", (event) => event.preventDefault());
-readAddress();
-chooseLines();
-renderFilters();
+function start() {
+  readAddress();
+  chooseLines();
+  renderFilters();
+  update();
+}
+
+for (const form of document.forms)
+  form.addEventListener("submit", (event) => event.preventDefault());
+window.addEventListener("hashchange", start);
+window.addEventListener("resize", renderCharts);
 renderAbout();
-update();
-window.addEventListener("hashchange", () => { readAddress(); chooseLines(); renderFilters(); update(); });
+start();

@@ -1,29 +1,42 @@
 // What is shown: the board, how it is read and sorted, which rows and lines. It stands in the address.
 
 const DATA = JSON.parse(byId("data").textContent);
-const METRICS = [["average", "Average accuracy"], ["last", "Last accuracy"]];
+const FACETS = DATA.facets.map(([name]) => name);
+const METRICS = [
+  { name: "average", title: "Average accuracy", figure: "average_incremental_accuracy" },
+  { name: "last", title: "Last accuracy", figure: "last_accuracy" },
+];
 const READINGS = [
-  ["own", "each method's own"],
-  ["linear", "the linear head, where there is one"],
+  ["own", "each method’s own"],
+  ["linear", "linear head, where there is one"],
   ["all", "all of them"],
 ];
-const KINDS = [["replay", "replay"], ["memory-free", "no exemplars"], ["bound", "bounds"]];
+const KINDS = [
+  ["replay", "replay"],
+  ["memory-free", "no exemplars"],
+  ["bound", "bounds"],
+];
 const COLOURS = 8;
+const QUIET = 7; // the grey one, for a bound
 
 const state = {
   board: null,
   reading: "own",
-  metric: 0,
+  metric: 0, // position in METRICS: what ranks the rows
   sort: "metric",
   down: true,
-  query: "",
-  kinds: new Set(KINDS.map(([kind]) => kind)),
+  find: "",
+  hidden: new Set(), // kinds
   level: 0,
-  open: new Set(), // entries whose details are shown
-  lines: new Map(), // entry name -> colour in the charts
+  open: new Set(), // positions of entries whose details are shown
+  lines: new Map(), // names of the rows that charts show in colour
 };
 
 const sum = (values) => values.reduce((total, value) => total + value, 0);
+const facet = (board, name) => board.facets[FACETS.indexOf(name)];
+
+/** Mean, deviation and number of runs. */
+const figure = (entry, metric) => entry.figures[METRICS[metric].figure];
 
 /** The board that most results stand in: the first one that visitors see. */
 function mainBoard() {
@@ -32,8 +45,8 @@ function mainBoard() {
 }
 
 /**
- * The board with these facets. A facet is kept if a board has it together with those before it;
- * else the first value that there is takes its place.
+ * The board with these facets. One is kept if a board has it together with those before it; else
+ * the first value that there is takes its place.
  */
 function boardWith(wanted) {
   let left = DATA.boards;
@@ -51,48 +64,53 @@ function choices(i) {
   return [...new Set(kin.map((board) => board.facets[i]))];
 }
 
-/** How the present board is ranked. */
-const ranking = () => state.board.readings[state.reading] ?? state.board.readings.own;
+/** How a board is ranked in the reading that is chosen, or as methods read themselves. */
+const ranking = (board = state.board) => board.readings[state.reading] ?? board.readings.own;
 
-/** The rows of a ranking: entry, its place among those that compete, and how it stands. */
-function rowsOf(found, metric) {
-  const mean = (entry) => figure(entry, metric)[0];
-  const standing = found.standings[metric];
+/** Which bounds take no part in; those that do have a place from the best on. */
+function rowsOf(found) {
+  const standing = found.standings[state.metric];
   const rows = found.rows.map((index, i) => ({
-    entry: DATA.entries[index],
     index,
+    entry: DATA.entries[index],
     difference: standing.differences[i],
     best: standing.best === i,
     winner: standing.winner === i,
     level: standing.level.includes(i),
+    rank: null,
   }));
-  const order = rows.filter(({ entry }) => entry.kind !== "bound");
-  order.sort((a, b) => mean(b.entry) - mean(a.entry));
-  order.forEach((row, i) => (row.rank = i + 1));
+  rows
+    .filter(({ entry }) => entry.kind !== "bound")
+    .sort((a, b) => figure(b.entry, state.metric)[0] - figure(a.entry, state.metric)[0])
+    .forEach((row, i) => {
+      row.rank = i + 1;
+    });
   return rows;
 }
 
-/** Mean, deviation and number of an accuracy of METRICS. */
-const figure = (entry, metric) => entry.figures[metric ? "last_accuracy" : "average_incremental_accuracy"];
-
-function isShown({ entry }) {
+function isShown(entry) {
   const text = `${entry.name} ${entry.method}`.toLowerCase();
   return (
-    state.kinds.has(entry.kind) &&
+    !state.hidden.has(entry.kind) &&
     (entry.level === null || entry.level >= state.level) &&
-    state.query.toLowerCase().split(/\s+/).every((word) => text.includes(word))
+    state.find
+      .toLowerCase()
+      .split(/\s+/)
+      .every((word) => text.includes(word))
   );
 }
 
-/** Choose what the charts show: the best rows, and bounds to measure them against. */
+/** Choose what charts show in colour: the best rows, and the best bound to measure them against. */
 function chooseLines() {
-  const rows = rowsOf(ranking(), state.metric);
-  const best = rows.filter((row) => row.rank && row.rank <= 5).sort((a, b) => a.rank - b.rank);
-  const chosen = [...best, ...rows.filter(({ entry }) => entry.kind === "bound").slice(0, 2)];
-  state.lines = new Map(chosen.map(({ entry }, i) => [entry.name, i]));
+  const rows = rowsOf(ranking());
+  const best = rows.filter(({ rank }) => rank && rank <= 5).sort((a, b) => a.rank - b.rank);
+  state.lines = new Map(best.map(({ entry }, i) => [entry.name, i]));
+  const bounds = rows.filter(({ entry }) => entry.kind === "bound");
+  bounds.sort((a, b) => figure(b.entry, state.metric)[0] - figure(a.entry, state.metric)[0]);
+  if (bounds.length) state.lines.set(bounds[0].entry.name, QUIET);
 }
 
-/** Show a row's lines in colour, or no longer; the first free colour is taken. */
+/** Show a row in colour, or no longer; it gets the first colour that is free. */
 function toggleLine(name) {
   if (state.lines.delete(name)) return;
   const taken = new Set(state.lines.values());
@@ -103,25 +121,31 @@ function toggleLine(name) {
 function readAddress() {
   const given = new URLSearchParams(location.hash.slice(1));
   const main = mainBoard();
-  state.board = boardWith(DATA.facets.map(([name], i) => given.get(name) ?? main.facets[i]));
-  state.reading = given.get("reading") in state.board.readings ? given.get("reading") : "own";
-  state.metric = given.get("metric") === "last" ? 1 : 0;
+  state.board = boardWith(FACETS.map((name, i) => given.get(name) ?? main.facets[i]));
+  state.reading = Object.hasOwn(state.board.readings, given.get("reading") ?? "")
+    ? given.get("reading")
+    : "own";
+  state.metric = Math.max(
+    0,
+    METRICS.findIndex(({ name }) => name === given.get("metric")),
+  );
   const [, down, column] = /^(-?)(\w+)$/.exec(given.get("sort") ?? "") ?? [null, "-", "metric"];
   state.sort = column;
   state.down = down === "-";
-  state.query = given.get("find") ?? "";
+  state.find = given.get("find") ?? "";
 }
 
-/** So that what is seen can be passed on as a link. */
+/** What is seen can be passed on as a link. */
 function writeAddress() {
   const words = new URLSearchParams();
   const main = mainBoard();
-  DATA.facets.forEach(([name], i) => {
+  FACETS.forEach((name, i) => {
     if (state.board.facets[i] !== main.facets[i]) words.set(name, state.board.facets[i]);
   });
   if (state.reading !== "own") words.set("reading", state.reading);
-  if (state.metric) words.set("metric", METRICS[state.metric][0]);
-  if (state.sort !== "metric" || !state.down) words.set("sort", `${state.down ? "-" : ""}${state.sort}`);
-  if (state.query) words.set("find", state.query);
+  if (state.metric) words.set("metric", METRICS[state.metric].name);
+  const sort = `${state.down ? "-" : ""}${state.sort}`;
+  if (sort !== "-metric") words.set("sort", sort);
+  if (state.find) words.set("find", state.find);
   history.replaceState(null, "", `#${words}`);
 }
