@@ -6,6 +6,7 @@ that their labels, sizes and hashes need not be believed.
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 from collections.abc import Iterable, Sequence
@@ -80,6 +81,7 @@ class Known:
         return self.folders.index(folder) if folder in self.folders else None
 
 
+@functools.lru_cache(maxsize=64)
 def known(name: str, split: str, evaluated: str, split_seed: int = 0) -> Known | None:
     """What is known of a data set.
 
@@ -107,6 +109,35 @@ def known(name: str, split: str, evaluated: str, split_seed: int = 0) -> Known |
         captions_id=found["captions_id"],
         part=part and _part(part),
     )
+
+
+def namesake(data_sha256: str, split_sha256: str) -> tuple[str, str] | None:
+    """The known data set, and its split, that a hash of data or of a test part belongs to.
+
+    Args:
+        data_sha256: Of all data.
+        split_sha256: Of the file names of the test part.
+
+    Returns:
+        Names as a result has them; of the split "" where the data set has one alone. None where
+        neither hash is known.
+    """
+    facts = json.loads(resources.files("benchmark.data").joinpath(_FILE).read_text("utf-8"))
+    for name, found in facts.items():
+        if data_sha256 == found["data_sha256"]:
+            return name, ""
+        if split_sha256 == found["parts"]["test"]["split_sha256"]:
+            return name, ""
+    for split in ("seed42", "coda"):
+        found = known(MM_IMAGENET_R, split, "test")
+        if found and found.part and found.part.split_sha256 == split_sha256:
+            return MM_IMAGENET_R, split
+    return None
+
+
+def backbone_named(sha256: str) -> str | None:
+    """The pretrained model of this program that has a hash."""
+    return next((name for name, own in _BACKBONES.items() if own == sha256), None)
 
 
 def backbone_sha256(name: str) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from benchmark.budget import Budget, make_budget
@@ -24,6 +24,8 @@ from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.hashes import json_sha256
 from mm_imagenet_r.phases import phase_sizes
 
+_SHORTEST = 8  # bytes: what begins every state file
+
 
 def contradictions(result: Result) -> Iterator[str]:
     """Say in words what cannot all be true of one run."""
@@ -37,6 +39,9 @@ def contradictions(result: Result) -> Iterator[str]:
         return
     if len(config.method) != 1 or len(config.seeds) != 1:
         yield "config is not of one method and one seed"
+        return
+    if result["dataset"]["num_classes"] != len(result["class_order"]["order"]):
+        yield "dataset.num_classes is not that of class_order.order"
         return
     yield from _identity(result, config)
     yield from _tuning(result)
@@ -112,11 +117,18 @@ def _data(result: Result) -> Iterator[str]:
     name = result["config"].get("dataset")
     if isinstance(name, str) and data["name"] not in (name, last_part(name)):
         yield f"dataset.name is {data['name']!r}, but config.dataset {name!r}"
+    backbone, name = result["backbone"]["name"], result["config"].get("backbone")
+    if isinstance(name, str) and backbone not in (name, last_part(name)):
+        yield f"backbone.name is {backbone!r}, but config.backbone {name!r}"
     for phase in result["phases"]:
         where = f"phases[{phase['index']}]"
         outside = phase["outside_memory"]
         if outside and outside["bytes"] < sum(outside["what"].values()):
             yield f"{where}.outside_memory.bytes is {outside['bytes']}, less than its parts"
+        elif outside and outside["bytes"] < _SHORTEST and result["schema_version"] > 1:
+            yield f"{where}.outside_memory.bytes is {outside['bytes']}, no length of a state file"
+        if negative := next(_negative({**phase, "loss": []}, where), None):
+            yield f"{negative} is negative"
         no_memory = result["sees_all_data"] or result["kind"] != "replay"
         if no_memory and phase["memory"]["exemplars"]:
             what = "sees_all_data" if result["sees_all_data"] else f"kind is {result['kind']}"
@@ -129,6 +141,18 @@ def _data(result: Result) -> Iterator[str]:
                 f"{where}.invariance: {checked['differing']} of {checked['checked']} samples were "
                 "predicted differently among others"
             )
+
+
+def _negative(value: Any, where: str) -> Iterator[str]:
+    """Where a number is below zero."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _negative(item, f"{where}.{key}")
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _negative(item, f"{where}[{index}]")
+    elif isinstance(value, (int, float)) and value < 0:
+        yield where
 
 
 def _phases(result: Result, config: RunConfig) -> Iterator[str]:

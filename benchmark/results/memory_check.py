@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import cast
 
 from benchmark.budget import Budget
-from benchmark.exemplar import read_records
+from benchmark.exemplar import CODECS, read_records
 from benchmark.results.records import EXEMPLARS, Stored
 from benchmark.results.schema import ClassLedger, Result
 
 _FOLDER = "memory"
+_SHORTEST = 7  # bytes of the record of an exemplar of which nothing is kept
 
 
 def ledger_faults(result: Result, exemplars: Sequence[Stored]) -> Iterator[str]:
@@ -29,6 +30,8 @@ def ledger_faults(result: Result, exemplars: Sequence[Stored]) -> Iterator[str]:
             yield f"{where}: {len(rows)} exemplars, not as many as in the ledger"
         if [row.rank for row in rows] != list(range(len(rows))):
             yield f"{where}: ranks are not 0, 1, 2, ..."
+        yield from _row_faults(result, where, rows)
+        yield from _strangers(result, chosen, label, t)
     for t, phase in enumerate(result["phases"]):
         memory = phase["memory"]
         for key, ledger in memory["per_class"].items():
@@ -91,6 +94,34 @@ def file_faults(folder: Path, result: Result, exemplars: Sequence[Stored]) -> It
             yield f"{where}: the records of {own[0]} are not those of {EXEMPLARS}"
     for name in sorted(files):
         yield f"{_FOLDER}/{name} belongs to no class of the ledger"
+
+
+def _row_faults(result: Result, where: str, rows: Sequence[Stored]) -> Iterator[str]:
+    """Length, cost and codec of each exemplar by themselves."""
+    currency = result["budget"]["currency"]
+    for row in rows:
+        cost = {"bytes": row.bytes, "exemplars": 1.0}.get(currency)
+        if row.bytes < _SHORTEST:
+            yield f"{where}, {row.file_name}: {row.bytes} bytes, too few for any exemplar"
+        elif not 0 < row.cost < math.inf or (cost is not None and row.cost != cost):
+            yield f"{where}, {row.file_name}: cost {row.cost} of {row.bytes} bytes in {currency}"
+        elif result["schema_version"] > 1 and row.codec not in CODECS:
+            yield f"{where}, {row.file_name}: codec {row.codec!r} is none"
+
+
+def _strangers(
+    result: Result, chosen: Mapping[tuple[int, int], list[Stored]], label: int, phase: int
+) -> Iterator[str]:
+    """Of an old class only what was kept before can be kept again."""
+    if not 0 < phase < len(result["phases"]) or label in result["phases"][phase]["classes"]:
+        return
+    before = _ledger(result, phase - 1, label)
+    held = _held(chosen, label, phase - 1, before["exemplars"]) if before else []
+    if new := {row.file_name for row in chosen[label, phase]} - {row.file_name for row in held}:
+        yield (
+            f"{EXEMPLARS}, class {label} chosen after phase {phase}: {min(new)} was not kept "
+            "before, and the class is of an earlier phase"
+        )
 
 
 def _chosen(exemplars: Sequence[Stored]) -> dict[tuple[int, int], list[Stored]]:

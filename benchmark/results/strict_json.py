@@ -13,8 +13,8 @@ from mm_imagenet_r.errors import UserError
 
 #: No count or length comes near; larger ones would overflow where they are computed with.
 _LARGEST = 2**53
-#: Bytes that a compressed file may grow to; real ones have a hundredth of it.
-_LONGEST = 2**27
+#: Bytes of a file, unpacked; real ones have a hundredth of it.
+_LONGEST = 2**25
 
 
 def parse(text: str) -> Any:
@@ -56,13 +56,11 @@ def read(path: Path) -> Any:
     if path.exists() and not path.is_file():
         raise UserError(f"{path} is not a regular file: name a run's folder or its result.json")
     try:
-        if path.suffix == ".gz":
-            with gzip.open(path) as file:
-                data = file.read(_LONGEST + 1)
-            if len(data) > _LONGEST:
-                raise ValueError("it is too long")
-            return parse(data.decode())
-        return parse(path.read_text(encoding="utf-8"))
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            data = file.read(_LONGEST + 1)
+        if len(data) > _LONGEST:
+            raise ValueError("it is too long")
+        return parse(data.decode())
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise UserError(
             f"{path} is not what gzip wrote ({error}): copy it again, or repeat the run"

@@ -196,7 +196,7 @@ def _by_run(runs: Sequence[Result]) -> dict[tuple[str, int], Result]:
     found: dict[tuple[str, int], Result] = {}
     for run in runs:
         other = found.setdefault(run_key(run), run)
-        if figures_of(other) != figures_of(run):
+        if figures(other) != figures(run):
             raise UserError(
                 f"{run['method']} with seed {run['seed']} is there more than once in the same "
                 "setting and with different figures (of other versions or another machine?): "
@@ -210,8 +210,8 @@ def _once(runs: Sequence[Result]) -> list[Result]:
     return sorted(_by_run(runs).values(), key=lambda run: (labels.order_name(run), *run_key(run)))
 
 
-def figures_of(run: Result) -> Any:
-    """What two results of the same run must have in common."""
+def figures(run: Result) -> Any:
+    """What two results of the same run must agree in."""
     others = [phase["other_classifiers"] for phase in run["phases"]]
     memory = [] if labels.keeps_nothing(run) else [phase["memory"] for phase in run["phases"]]
     return run["accuracy_matrix"], others, memory

@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from benchmark.results import schema1, strict_json
 from benchmark.results.consistency import contradictions
@@ -43,6 +43,17 @@ UNCHECKED = """Not checked, since it takes the data, the backbone or a repetitio
     the mean size of a sample, and that exemplars are training samples."""
 
 
+class Guesses(NamedTuple):
+    """What the own classifier predicted: a hash of it, the run's seed, and whether it is telling.
+
+    Good models of a small test set, and those that train nothing, agree by chance or by right.
+    """
+
+    sha256: str
+    seed: int
+    telling: bool
+
+
 @dataclass
 class Verdict:
     """What was found in one folder.
@@ -52,14 +63,14 @@ class Verdict:
         found: Discrepancies in words.
         notes: What a reader should know besides.
         result: The result; None where it cannot be read.
-        predictions: Hash of all predictions of the own classifier; "" where there are none.
+        guesses: None where there are no predictions.
     """
 
     folder: Path
     found: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     result: Result | None = None
-    predictions: str = ""
+    guesses: Guesses | None = None
 
 
 def verify(folder: Path) -> list[str]:
@@ -74,7 +85,7 @@ def verify(folder: Path) -> list[str]:
     Raises:
         UserError: result.json itself cannot be read.
     """
-    return _examine(folder).found
+    return examine(folder).found
 
 
 def verify_all(folders: Sequence[Path]) -> Iterator[Verdict]:
@@ -85,14 +96,19 @@ def verify_all(folders: Sequence[Path]) -> Iterator[Verdict]:
     verdicts = []
     for folder in folders:
         try:
-            verdicts.append(_examine(folder))
+            verdicts.append(examine(folder))
         except UserError as error:
             verdicts.append(Verdict(folder, [str(error)]))
-    _compare(verdicts)
+    compare(verdicts)
     yield from verdicts
 
 
-def _examine(folder: Path) -> Verdict:
+def examine(folder: Path) -> Verdict:
+    """`verify` with what else is to be said of a folder, and with what it holds.
+
+    Raises:
+        UserError: result.json itself cannot be read.
+    """
     path = result_file(folder)
     raw = strict_json.read(path)
     result = load(raw, path)
@@ -108,7 +124,7 @@ def _examine(folder: Path) -> Verdict:
         verdict.found += prediction_faults(result, predictions) or accuracy_faults(
             result, predictions
         )
-        verdict.predictions = _digest(result, predictions)
+        verdict.guesses = _guesses(result, predictions)
     except UserError as error:
         verdict.found.append(str(error))
     exemplars: list[Stored] = []
@@ -147,32 +163,27 @@ def _notes(folder: Path, result: Result) -> list[str]:
     return notes
 
 
-def _digest(result: Result, predictions: Sequence[Prediction]) -> str:
-    """Hash of what the own classifier said."""
-    own = sorted(row[:4] for row in predictions if row.classifier == result["classifier"])
-    return hashlib.sha256(repr(own).encode()).hexdigest()
-
-
 _TELLING = 20  # wrong predictions that two seeds do not have in common by chance
 
 
-def _compare(verdicts: Sequence[Verdict]) -> None:
+def _guesses(result: Result, predictions: Sequence[Prediction]) -> Guesses:
+    own = sorted(row[:4] for row in predictions if row.classifier == result["classifier"])
+    trained = sum(phase["steps"] for phase in result["phases"])
+    errors = sum(row[2] != row[3] for row in own)
+    digest = hashlib.sha256(repr(own).encode()).hexdigest()
+    return Guesses(digest, result["seed"], bool(trained) and errors >= _TELLING)
+
+
+def compare(verdicts: Sequence[Verdict]) -> None:
     """Say where runs with different seeds predict the same although something was trained."""
-    first: dict[Any, Verdict] = {}
+    first: dict[str, Verdict] = {}
     for verdict in verdicts:
-        result = verdict.result
-        if result is None or not verdict.predictions:
+        guesses = verdict.guesses
+        if guesses is None:
             continue
-        other = first.setdefault(verdict.predictions, verdict)
-        if other.result is None or other.result["seed"] == result["seed"]:
+        other = first.setdefault(guesses.sha256, verdict)
+        if other.guesses is None or other.guesses.seed == guesses.seed:
             continue
         words = f"the predictions are those of {other.folder}, which has another seed"
-        trained = sum(phase["steps"] for phase in result["phases"])
-        # Good models of a small test set agree by chance: only errors in common are telling.
-        errors = sum(
-            accuracy < 100 and round(size * (1 - accuracy / 100))
-            for row in result["accuracy_matrix"]
-            for accuracy, size in zip(row, result["test_sizes"], strict=False)
-        )
-        telling = trained and errors >= _TELLING
-        (verdict.found if telling else verdict.notes).append(words)
+        # Only errors in common are telling.
+        (verdict.found if guesses.telling else verdict.notes).append(words)

@@ -344,7 +344,7 @@ def test_verify_follows_a_memory_that_shrinks_or_is_chosen_again(
     path = tmp_path / "exemplars.parquet"
     rows = records.read_exemplars(path)
     first = [row for row in rows if row.label == 0]
-    short, again = first[:2], [first[2]._replace(phase=2, rank=0)]
+    short, again = first[:2], [first[1]._replace(phase=2, rank=0)]
 
     def change(value: dict[str, Any]) -> None:
         for phase, kept in zip(value["phases"][1:], (short, again), strict=True):
