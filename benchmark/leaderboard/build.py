@@ -12,6 +12,7 @@ from benchmark.leaderboard.levels import Level, Verdict, lifted, recorded
 from benchmark.leaderboard.site.boards import Ranked, describe, rank
 from benchmark.leaderboard.site.collect import Collection, LeftOut, Shown, collect
 from benchmark.leaderboard.site.document import index
+from benchmark.leaderboard.site.method_page import method_page
 from benchmark.leaderboard.site.text import clean, slugs
 from benchmark.results.io import find
 from benchmark.results.tables import Row
@@ -25,6 +26,7 @@ from mm_imagenet_r.markup import Html, el
 
 INDEX: Final = "index.html"
 CSV: Final = "leaderboard.csv"
+METHODS: Final = "methods"
 JSON: Final = "leaderboard.json"
 
 
@@ -72,7 +74,12 @@ def build(root: Path, out: Path) -> Collection:
         reasons = "; ".join(f"{name}: {why}" for name, why in found.left_out[:3])
         raise UserError(f"{root} has no result that could be shown: {reasons}")
     ranked = rank(found)
-    data = describe(found, ranked, {})
+    names = slugs({one.result["method"] for one in found.shown})
+    pages = {name: f"{METHODS}/{slug}.html" for name, slug in names.items()}
+    data = describe(found, ranked, pages)
+    for name, path in pages.items():
+        text = method_page(name, ranked["own"], found.shown, f"../{INDEX}")
+        write_atomic(out / path, text.encode())
     text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False)
     write_atomic(out / JSON, text.encode())
     write_atomic(out / CSV, csv_text(ranked["all"]).encode())

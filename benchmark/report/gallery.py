@@ -86,9 +86,14 @@ def read_gallery(folder: Path) -> list[Item]:
     return cast(list[Item], items)
 
 
-def gallery(items: Sequence[Item]) -> Html:
-    """Exemplars as figures: some taken evenly from all, the others folded away."""
-    figures = [_figure(index, item) for index, item in enumerate(items)]
+def gallery(items: Sequence[Item], name: str = "picture") -> Html:
+    """Exemplars as figures: some taken evenly from all, the others folded away.
+
+    Args:
+        items: What is shown.
+        name: Begins the ids of its pictures, where a page has several galleries.
+    """
+    figures = [_figure(f"{name}-{index}", item) for index, item in enumerate(items)]
     step = math.ceil(len(figures) / _SHOWN)
     shown = el("div", figures[::step], class_="gallery")
     rest = [figure for index, figure in enumerate(figures) if index % step]
@@ -118,17 +123,17 @@ def caption(words: Sequence[Word]) -> Html:
     return join(parts)
 
 
-def _figure(index: int, item: Item) -> Html:
+def _figure(name: str, item: Item) -> Html:
     rows, columns = item["grid"]
     image = el(
         "image",
-        id=f"picture-{index}",
+        id=name,
         href=_data_url(item["image"]),
         width=columns,
         height=rows,
         preserveAspectRatio="none",
     )
-    again = el("use", href=f"#picture-{index}")
+    again = el("use", href=f"#{name}")
     kept, words = sum(item["kept"]), sum(word["kept"] for word in item["words"])
     weight = [
         f"{bytes_words(item['bytes'])} of {bytes_words(item['native_bytes'])} "
@@ -156,9 +161,9 @@ def _figure(index: int, item: Item) -> Html:
                         drawing,
                         viewBox=f"0 0 {columns} {rows}",
                         role="img",
-                        aria_label=f"{item['class_name']}: {name}",
+                        aria_label=f"{item['class_name']}: {panel}",
                     ),
-                    el("small", name),
+                    el("small", panel),
                 )
                 for name, drawing in panels
             ],

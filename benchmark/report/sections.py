@@ -118,10 +118,25 @@ def _invariance(result: Result) -> str:
 
 def accuracy_matrix(result: Result) -> Html:
     """The accuracy matrix as a coloured table."""
-    rows, count = result["accuracy_matrix"], len(result["accuracy_matrix"])
+    overall = [phase["accuracy"]["sample_weighted"] for phase in result["phases"]]
+    return section(
+        "Accuracy matrix",
+        "Row: after which phase. Column: on whose test data. Framed: just learnt. Accuracy in %.",
+        matrix_table(result["accuracy_matrix"], overall),
+    )
+
+
+def matrix_table(rows: Sequence[Sequence[float]], overall: Sequence[float]) -> Html:
+    """A coloured table.
+
+    Args:
+        rows: The accuracy matrix, of one run or in the mean.
+        overall: After each phase the accuracy on all classes seen.
+    """
+    count = len(rows)
     digits = 1 if count <= _DENSE else 0
     body = []
-    for t, (row, phase) in enumerate(zip(rows, result["phases"], strict=True)):
+    for t, (row, whole) in enumerate(zip(rows, overall, strict=True)):
         cells = [
             el(
                 "td",
@@ -133,8 +148,8 @@ def accuracy_matrix(result: Result) -> Html:
             for i, value in enumerate(row)
         ]
         cells += [el("td", class_="none") for _ in range(count - len(row))]
-        overall = el("td", f"{phase['accuracy']['sample_weighted']:.1f}", class_="all")
-        body.append(el("tr", el("th", t + 1, scope="row"), cells, overall))
+        last = el("td", f"{whole:.1f}", class_="all")
+        body.append(el("tr", el("th", t + 1, scope="row"), cells, last))
     heads = [el("th", i + 1, scope="col") for i in range(count)]
     table = el(
         "table",
@@ -143,11 +158,7 @@ def accuracy_matrix(result: Result) -> Html:
         class_="matrix" if count <= _DENSE else "matrix dense",
         style=f"width:min(100%,{5 * count + 10}em)",
     )
-    return section(
-        "Accuracy matrix",
-        "Row: after which phase. Column: on whose test data. Framed: just learnt. Accuracy in %.",
-        el("div", table, class_="scroll"),
-    )
+    return el("div", table, class_="scroll")
 
 
 def mistakes(result: Result, predictions: Sequence[Prediction]) -> Html | None:

@@ -51,7 +51,7 @@ class Key(NamedTuple):
 def key_of(result: Result) -> Key:
     """Where a run stands."""
     memory = "" if keeps_nothing(result) else memory_key(result["budget"])
-    return Key(_scenario(result), memory, result["method"], _hash(_own(result)))
+    return Key(_scenario(result), memory, result["method"], _hash(identity_of(result)))
 
 
 def memory_key(budget: BudgetInfo) -> str:
@@ -116,9 +116,9 @@ def labels(rows: Mapping[Key, Result]) -> dict[Key, str]:
     Args:
         rows: A run of each row; a row with the memory "" stands in every table of its scenario.
     """
-    own = {key: _own(result) for key, result in rows.items()}
+    own = {key: identity_of(result) for key, result in rows.items()}
     asked = {key: _asked(result) for key, result in rows.items() if not tuned_words(result)}
-    names = {key: _name(result) for key, result in rows.items()}
+    names = {key: row_name(result) for key, result in rows.items()}
     said = {scenario: _differing(asked, _within(asked, scenario)) for scenario, *_ in rows}
     found: dict[Key, str] = {}
     for key in rows:
@@ -131,7 +131,8 @@ def labels(rows: Mapping[Key, Result]) -> dict[Key, str]:
     return found
 
 
-def _name(result: Result) -> str:
+def row_name(result: Result) -> str:
+    """Method and preset, before settings tell namesakes apart."""
     return method_title(result) + (f" @{result['preset']}" if result["preset"] else "")
 
 
@@ -184,8 +185,11 @@ def _asked(result: Result) -> dict[str, Any]:
     return {key: value for key, value in _training(result).items() if key not in left}
 
 
-def _own(result: Result) -> dict[str, Any]:
-    """What makes a method's row besides its name; a preset is no more than its settings."""
+def identity_of(result: Result) -> dict[str, Any]:
+    """What makes a method's row besides its name: settings, training, code, classifiers.
+
+    A preset is no more than its settings.
+    """
     own = {**_training(result), **result["method_settings"], _CODE: result["method_sha256"][:8]}
     own |= {f"classifier {name}": True for name in classifiers(result)[1:]}
     if reference := result["match_exemplars_of"]:

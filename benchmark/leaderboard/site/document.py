@@ -6,18 +6,16 @@ name in a result that became markup could neither run nor load anything.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import html
 import importlib.resources
 import json
 from string import Template
 from typing import Any
 
-from mm_imagenet_r.markup import Html
+from benchmark.report.page import style_sheet
+from mm_imagenet_r.markup import Html, policy
 
 _HERE = importlib.resources.files("benchmark.leaderboard.site")
-_TOKENS = importlib.resources.files("benchmark.report").joinpath("tokens.css")
 _SCRIPTS = ("elements.js", "state.js", "strips.js", "table.js", "charts.js", "page.js")
 
 
@@ -32,7 +30,8 @@ def index(data: Any, *, title: str, lead: Html, footer: Html) -> str:
     """
     script = "\n".join(_HERE.joinpath(name).read_text("utf-8") for name in _SCRIPTS)
     script = f'"use strict";\n(() => {{\n{script}\n}})();'
-    style = style_sheet()
+    style = style_sheet("benchmark.report", "tokens.css")
+    style += style_sheet("benchmark.leaderboard.site", "site.css")
     return Template(_HERE.joinpath("index.html").read_text("utf-8")).substitute(
         policy=policy(style, script),
         title=html.escape(title),
@@ -41,20 +40,6 @@ def index(data: Any, *, title: str, lead: Html, footer: Html) -> str:
         footer=footer,
         data=as_script(data),
         script=script,
-    )
-
-
-def style_sheet() -> str:
-    """The style of all pages of the site."""
-    return _TOKENS.read_text("utf-8") + _HERE.joinpath("site.css").read_text("utf-8")
-
-
-def policy(style: str, script: str = "") -> str:
-    """A Content-Security-Policy that allows one style sheet and one script."""
-    allowed = f"script-src {_hash(script)}; " if script else ""
-    return (
-        f"default-src 'none'; {allowed}style-src-elem {_hash(style)}; "
-        "style-src-attr 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
     )
 
 
@@ -68,8 +53,3 @@ def as_script(data: Any) -> str:
     for sign in "<>&":
         text = text.replace(sign, f"\\u{ord(sign):04x}")
     return text
-
-
-def _hash(text: str) -> str:
-    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-    return f"'sha256-{digest}'"

@@ -1,0 +1,270 @@
+"""The page of a method: where it stands, with which settings, what it remembers and what it keeps.
+
+Plain HTML in the style of a run's report, without a script of its own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from benchmark.leaderboard.levels import Level
+from benchmark.leaderboard.site.collect import Shown
+from benchmark.leaderboard.site.text import clean
+from benchmark.report import command
+from benchmark.report.gallery import Item, gallery, read_gallery
+from benchmark.report.page import page
+from benchmark.report.sections import matrix_table, plain_table, section
+from benchmark.results import labels
+from benchmark.results.derive import given_config
+from benchmark.results.tables import Row
+from benchmark.table.columns import difference_words
+from benchmark.table.compare import Table, contenders
+from benchmark.wording import MISSING, counted, memory_words, spread_words
+from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.markup import Child, Html, el, join
+
+#: A page shows no more matrices, and no more exemplars of each variant, than somebody looks at.
+MATRICES, EXEMPLARS, VARIANTS = 6, 12, 3
+_KINDS = {
+    "replay": "replay of exemplars",
+    "memory-free": "keeps no exemplars",
+    "bound": "a bound that methods are measured against",
+}
+
+
+class Standing(NamedTuple):
+    """A row of the method and where it stands in its table.
+
+    Attributes:
+        row: The row.
+        place: Among the rows that compete; None for a bound.
+        rivals: How many compete.
+        difference: To the best, in words.
+    """
+
+    row: Row
+    place: int | None
+    rivals: int
+    difference: str
+
+
+def method_page(method: str, tables: Sequence[Table], shown: Sequence[Shown], home: str) -> str:
+    """The page of a method, by its own classifier.
+
+    Args:
+        method: Its name.
+        tables: All of the board.
+        shown: All results.
+        home: Address of the board, seen from this page.
+    """
+    standings = [one for table in tables for one in _standings(table, method)]
+    own = [one for one in shown if one.result["method"] == method]
+    first = standings[0].row.runs[0]
+    title = clean(first["about"].get("name") or labels.row_name(first).partition(" @")[0])
+    variants = {one.row.name: one.row for one in standings}
+    body = join(
+        _header(title, method, standings, own, home),
+        el(
+            "main",
+            _where(standings, {one.folder: one for one in own}),
+            _settings(standings),
+            _matrices(standings),
+            _gallery(variants, own),
+            _again(own),
+        ),
+    )
+    return page(f"{title} · Leaderboard", body, check="benchmark.leaderboard verify RESULTS")
+
+
+def _standings(table: Table, method: str) -> list[Standing]:
+    (standing, *_) = table.standings
+    order = contenders(table.rows, standing.metric)
+    return [
+        Standing(
+            row,
+            order.index(i) + 1 if i in order else None,
+            len(order),
+            "best" if i == standing.baseline else difference_words(standing.differences[i]),
+        )
+        for i, row in enumerate(table.rows)
+        if row.method == method
+    ]
+
+
+def _header(
+    title: str, method: str, standings: Sequence[Standing], own: Sequence[Shown], home: str
+) -> Html:
+    result = own[0].result
+    about, facts = result["about"], []
+    link = about.get("link", "")
+    if paper := clean(about.get("paper", "")):
+        safe = link.startswith(("https://", "http://"))
+        facts.append(("paper", el("a", paper, href=link, rel="nofollow noopener") if safe else paper))
+    facts += [
+        ("kind", _KINDS.get(result["kind"], clean(result["kind"]))),
+        ("tables", str(len(standings))),
+        ("results", str(len(own))),
+    ]
+    return el(
+        "header",
+        el("p", el("a", "Leaderboard", href=home), " · method", class_="eyebrow"),
+        el("h1", title),
+        el("p", el("code", clean(method)), class_="lead"),
+        el("ul", [el("li", f"{k} ", el("b", v)) for k, v in facts], class_="facts"),
+    )
+
+
+def _where(standings: Sequence[Standing], shown: Mapping[Any, Shown]) -> Html:
+    parts: list[Child] = []
+    for heading in dict.fromkeys(one.row.heading for one in standings):
+        rows = [_where_row(one, shown) for one in standings if one.row.heading == heading]
+        heads = ("Memory", "Row", "Place", "Average, %", "To the best", "Last, %", "Runs", "Level")
+        parts.append(el("h3", clean(heading), class_="sub"))
+        parts.append(plain_table(heads, rows, numbers={2, 3, 4, 5, 6}))
+    return section(
+        "Where it stands",
+        "In each table of the board, by its own classifier and average accuracy. Differences are "
+        "in points, with 95 % intervals.",
+        el("div", parts),
+    )
+
+
+def _where_row(one: Standing, shown: Mapping[Any, Shown]) -> Sequence[Child]:
+    row = one.row
+    levels = [found.level for f in row.folders if f and (found := shown[f]).level is not None]
+    return (
+        memory_words(row.budget),
+        clean(row.label),
+        MISSING if one.place is None else f"{one.place} of {one.rivals}",
+        spread_words(row.average),
+        one.difference,
+        spread_words(row.last),
+        row.average.n,
+        Level(min(levels)).word if levels else MISSING,
+    )
+
+
+def _settings(standings: Sequence[Standing]) -> Html:
+    """What is the same everywhere, and what differs with the places where it is so."""
+    values: dict[str, dict[str, list[str]]] = {}
+    for one in standings:
+        where = f"{clean(one.row.name)}, {memory_words(one.row.budget)}, {_phases(one.row)}"
+        found = {**labels.identity_of(one.row.runs[0]), "chosen by": one.row.tuned or "hand"}
+        for name, value in found.items():
+            if value is None:
+                continue
+            words = value if isinstance(value, str) else json.dumps(value)
+            values.setdefault(name, {}).setdefault(clean(words), []).append(where)
+    same: list[Sequence[Child]] = [
+        (clean(name), el("code", next(iter(found))))
+        for name, found in values.items()
+        if len(found) == 1
+    ]
+    other: list[Sequence[Child]] = [
+        (clean(name) if i == 0 else "", el("code", words), "; ".join(dict.fromkeys(places)))
+        for name, found in values.items()
+        if len(found) > 1
+        for i, (words, places) in enumerate(found.items())
+    ]
+    return section(
+        "Settings",
+        "Of the method and of its training, with the hash of its code.",
+        el(
+            "div",
+            plain_table(("Setting", "Value", "Where"), other) if other else None,
+            el("h3", "Everywhere the same", class_="sub") if other else None,
+            plain_table(("Setting", "Value"), same),
+        ),
+    )
+
+
+def _matrices(standings: Sequence[Standing]) -> Html:
+    """Of each variant in each scenario, under the memory that most runs were made with."""
+    main: dict[tuple[str, str], Row] = {}
+    for one in standings:
+        row = main.setdefault((one.row.heading, one.row.name), one.row)
+        if one.row.average.n > row.average.n:
+            main[one.row.heading, one.row.name] = one.row
+    largest = sorted(main.values(), key=lambda row: -row.average.n)[:MATRICES]
+    parts: list[Child] = []
+    for row in largest:
+        matrices = [run["accuracy_matrix"] for run in row.runs]
+        mean = [np.mean(rows, axis=0).tolist() for rows in zip(*matrices, strict=True)]
+        curves = [[p["accuracy"]["sample_weighted"] for p in run["phases"]] for run in row.runs]
+        words = f"{clean(row.label)}, {_phases(row)}, {memory_words(row.budget)}"
+        parts += [
+            el("h3", words, el("small", f" mean over {counted(len(curves), 'run')}"), class_="sub"),
+            matrix_table(mean, np.mean(curves, axis=0).tolist()),
+        ]
+    more = len(main) - len(largest)
+    note = "Row: after which phase. Column: on whose test data. Framed: just learnt. Accuracy in %."
+    if more:
+        note += f" {more} more are in the files of the runs."
+    return section("Accuracy matrix", note, el("div", parts))
+
+
+def _phases(row: Row) -> str:
+    return counted(len(row.runs[0]["phases"]), "phase")
+
+
+def _gallery(variants: Mapping[str, Row], own: Sequence[Shown]) -> Html | None:
+    """Of some variants, exemplars of the first run that has a gallery."""
+    names = {one.folder: one.name for one in own}
+    found: list[tuple[str, str, list[Item]]] = []
+    for name, row in variants.items():
+        for folder in row.folders:
+            items = _items(folder) if folder and len(found) < VARIANTS else []
+            if items and folder:
+                found.append((clean(name), names[folder], items[:EXEMPLARS]))
+                break
+    if not found:
+        return None
+    parts: list[Child] = []
+    for i, (name, folder, items) in enumerate(found):
+        parts.append(el("h3", name, " ", el("small", clean(folder)), class_="sub"))
+        parts.append(gallery(items, f"picture-{i}"))
+    return section(
+        "What an exemplar is",
+        "Image, attention of the class token, and what is kept; of the caption, the words kept. "
+        "Pictures are as they were submitted: verification does not look at them.",
+        el("div", parts),
+    )
+
+
+def _items(folder: Any) -> list[Item]:
+    try:
+        return read_gallery(folder)
+    except UserError:
+        return []
+
+
+def _again(own: Sequence[Shown]) -> Html:
+    config = given_config(own[0].result)
+    rows: list[Sequence[Child]] = [
+        (
+            el("code", clean(one.name)),
+            clean(labels.order_name(one.result)),
+            one.result["seed"],
+            MISSING if one.level is None else one.level.word,
+        )
+        for one in own
+    ]
+    return section(
+        "The same again",
+        "The command of the first result; the others differ in what their settings say.",
+        el(
+            "div",
+            el("pre", command(config)),
+            el("button", "Copy", type="button"),
+            class_="command",
+        ),
+        el(
+            "details",
+            el("summary", counted(len(own), "result")),
+            plain_table(("Files", "Class order", "Seed", "Level"), rows, numbers={2}),
+        ),
+    )
