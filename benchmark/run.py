@@ -80,10 +80,11 @@ def run(config: RunConfig, display: Display | None = None) -> list[Path]:
             find(name)
     check(config)
 
-    from benchmark import report, table
+    from benchmark import table
     from benchmark.devices import find_place
     from benchmark.display import Display
     from benchmark.experiment import run_cell
+    from benchmark.leaderboard.comparison import write_comparison
 
     place = find_place(config)
     display = display or Display(silent=not place.main)
@@ -105,7 +106,7 @@ def run(config: RunConfig, display: Display | None = None) -> list[Path]:
         table.print_table(folders, display.console)
         if len(folders) > 1:
             remove_temporaries(config.output, _COMPARISON)
-            page = report.write_comparison(folders, config.output / _COMPARISON)
+            page = write_comparison(folders, config.output / _COMPARISON)
             display.wrote("comparison", page)
     return folders
 

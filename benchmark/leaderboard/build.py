@@ -13,9 +13,8 @@ from benchmark.leaderboard.site.boards import Ranked, describe, rank
 from benchmark.leaderboard.site.collect import Collection, LeftOut, Shown, collect
 from benchmark.leaderboard.site.document import index
 from benchmark.leaderboard.site.method_page import method_page
-from benchmark.leaderboard.site.text import clean, slugs
+from benchmark.leaderboard.site.text import slugs
 from benchmark.results.io import find
-from benchmark.results.tables import Row
 from benchmark.results.verify import verify_all
 from benchmark.table.formats import csv_text
 from benchmark.wording import counted
@@ -125,7 +124,7 @@ def lead(found: Collection, ranked: Ranked) -> Html:
 def _footer() -> Html:
     return el(
         "p",
-        "Every number follows from the results’ files: check with ",
+        "Every number follows from the files of results: check with ",
         el("code", "python -m benchmark.leaderboard verify RESULTS"),
         ". All figures: ",
         el("a", "CSV", href=CSV),

@@ -1,4 +1,4 @@
-"""A run, or several, as one self-contained page: `python -m benchmark.report RUNS...`.
+"""A run as one self-contained page: `python -m benchmark.report RUNS...`; several, compared.
 
 Pages are views of result files: no network, no dependency, nothing that is not in the run's folder.
 The same files give the same bytes.
@@ -16,7 +16,6 @@ from typing import Any
 from benchmark.config import RunConfig
 from benchmark.options import from_mapping
 from benchmark.report import ledger_sections, sections, training_sections
-from benchmark.report.comparison import write_comparison
 from benchmark.report.gallery import gallery, read_gallery
 from benchmark.report.page import page
 from benchmark.results import RESULT, find, read
@@ -42,7 +41,7 @@ _KINDS = {
     "bound": "a bound that methods are measured against",
 }
 
-__all__ = ["REPORT", "command", "main", "write_comparison", "write_report"]
+__all__ = ["REPORT", "command", "main", "write_report"]
 
 
 def write_report(folder: Path, path: Path | None = None) -> Path:
@@ -217,6 +216,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if len(folders) == 1:
             print(write_report(folders[0], given.output))
         else:
+            from benchmark.leaderboard.comparison import write_comparison
+
             print(write_comparison(folders, given.output or Path("comparison.html")))
         if given.png:
             from benchmark.report.plots import write_curve

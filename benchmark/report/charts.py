@@ -39,7 +39,6 @@ def line_chart(
     caption: str = "",
     ticks_at: Sequence[float] | None = None,
     ends: bool = True,
-    keyed: bool = True,
     percent: bool = True,
 ) -> Html:
     """A figure with a legend, lines with bands, and the last values written at the right.
@@ -51,7 +50,6 @@ def line_chart(
         caption: What the reader should know.
         ticks_at: Where the x axis has marks; by default at round numbers.
         ends: Whether to write each line's last value beside its end.
-        keyed: Whether to set a legend above where there are several lines.
         percent: Whether heights are percentages, drawn with a mark at each; else any, with 0
             on the axis.
     """
@@ -62,14 +60,14 @@ def line_chart(
     label = f"{y_label} over {x_label}: " + ", ".join(line.label for line in lines)
     return el(
         "figure",
-        legend(lines) if keyed and len(lines) > 1 else None,
+        _legend(lines) if len(lines) > 1 else None,
         _both(draw, label),
         el("figcaption", caption) if caption else None,
         class_="chart",
     )
 
 
-def legend(lines: Sequence[Line]) -> Html:
+def _legend(lines: Sequence[Line]) -> Html:
     """Which colour is which line."""
     items = [
         el(

@@ -165,7 +165,7 @@ def _figure(name: str, item: Item) -> Html:
                     ),
                     el("small", panel),
                 )
-                for name, drawing in panels
+                for panel, drawing in panels
             ],
             class_="panels",
         ),

@@ -10,7 +10,6 @@ from __future__ import annotations
 import itertools
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 from benchmark.leaderboard.levels import Level
@@ -75,8 +74,8 @@ def describe(found: Collection, ranked: Ranked, pages: Mapping[str, str]) -> Jso
         pages: The address of each method's page, if there is one.
 
     Returns:
-        `facets` (name and title of each), `levels`, `entries`, `boards` and `left_out`; a board
-        names its entries by their positions.
+        `facets` (name and title of each), `metrics`, `levels`, `entries`, `boards` and `left_out`;
+        a board names its entries by their positions.
     """
     entries = _Entries(found, pages)
     boards: dict[tuple[str, str], Json] = {}
@@ -94,6 +93,7 @@ def describe(found: Collection, ranked: Ranked, pages: Mapping[str, str]) -> Jso
         _drop_repeated(board["readings"])
     return {
         "facets": [[name, title] for name, title in FACETS.items()],
+        "metrics": {name: metric.definition for name, metric in METRICS.items()},
         "levels": [[level.word, level.meaning] for level in Level],
         "entries": entries.made,
         "boards": list(boards.values()),
@@ -213,11 +213,13 @@ def _difference(one: Difference | None) -> Json | None:
 def _facets(result: Result, budget: BudgetInfo) -> dict[str, _Value]:
     data, backbone = result["dataset"], result["backbone"]
     sizes = [len(phase["classes"]) for phase in result["phases"]]
+    part = labels.evaluated_on(result)
+    evaluated = "" if part == "test" else f", evaluated on {part}"
     left_out = f", {data['left_out']} images left out" if data["left_out"] else ""
     return {
         "data": _Value(data["name"] + left_out, data["data_sha256"]),
         "captions": _Value(data["captions"] or "its own", data["captions_id"]),
-        "split": _Value(data["split"], data["split_sha256"]),
+        "split": _Value(data["split"] + evaluated, data["split_sha256"] + evaluated),
         "phases": _Value(
             result_phases_words(result), json_sha256([sizes, result["config"].get("stop_after")])
         ),

@@ -103,7 +103,12 @@ function chart({ id, title, text, xLabel, ticks = [], lines = [], points = [], l
   const marks = thin(log ? powers(xs) : ticks, width).map((value) =>
     svg("text", { x: at.x(value), y: bottom + 18, class: "middle" }, log ? bytes(value) : value),
   );
-  const clip = svg("rect", { x: EDGE.left, y: EDGE.top - 6, width: right, height: bottom - EDGE.top + 8 });
+  const clip = svg("rect", {
+    x: EDGE.left,
+    y: EDGE.top - 6,
+    width: right,
+    height: bottom - EDGE.top + 8,
+  });
   const drawing = svg(
     "svg",
     {

@@ -1,4 +1,4 @@
-"""The page as one HTML file: skeleton, style sheet, scripts and data, nothing loaded from elsewhere.
+"""The page as one HTML file: skeleton, style sheet, scripts and data; it loads nothing.
 
 Its policy allows the very scripts and styles that stand in it, by their hashes, and nothing else: a
 name in a result that became markup could neither run nor load anything.

@@ -99,11 +99,11 @@ def _header(
     title: str, method: str, standings: Sequence[Standing], own: Sequence[Shown], home: str
 ) -> Html:
     result = own[0].result
-    about, facts = result["about"], []
-    link = about.get("link", "")
+    about, link = result["about"], result["about"].get("link", "")
+    facts: list[tuple[str, Child]] = []
     if paper := clean(about.get("paper", "")):
-        safe = link.startswith(("https://", "http://"))
-        facts.append(("paper", el("a", paper, href=link, rel="nofollow noopener") if safe else paper))
+        safe = link if link.startswith(("https://", "http://")) else None
+        facts.append(("paper", el("a", paper, href=safe, rel="nofollow noopener")))
     facts += [
         ("kind", _KINDS.get(result["kind"], clean(result["kind"]))),
         ("tables", str(len(standings))),

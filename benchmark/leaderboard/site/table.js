@@ -28,6 +28,13 @@ function columns(rows) {
       cell: accuracyCell,
     },
     {
+      key: "n",
+      title: "n",
+      hint: "Runs: pairs of a class order and a seed",
+      sort: ({ entry }) => entry.runs.length,
+      cell: ({ entry }) => entry.runs.length,
+    },
+    {
       key: "runs",
       title: scaleTitle("runs", runs),
       hint: "A dot for each run, a line at their mean; arrows stand for what lies beyond",
@@ -207,13 +214,9 @@ function levelMark(level) {
 }
 
 function details(entry) {
-  const { figures } = entry;
-  const weighted = (name) => spread(figures[`${name}_phase_weighted`]);
   const facts = [
     ["Read by", entry.classifier || "its only classifier"],
-    ["Average, phase-weighted", weighted("average_incremental_accuracy")],
-    ["Last, phase-weighted", weighted("last_accuracy")],
-    ["Forgetting", spread(figures.forgetting)],
+    ["Settings by", entry.tuned ? `recipe ${entry.tuned}` : "hand or default"],
     ["Exemplars a class", fixed(entry.exemplars || null)],
     ["An exemplar costs", entry.rate === null ? MISSING : `${fixed(entry.rate, 2)} samples`],
     ["In the memory", bytes(entry.bytes)],
@@ -221,26 +224,25 @@ function details(entry) {
     ["Trained parameters", whole(entry.parameters)],
     ["Training steps", whole(entry.steps)],
     ["Time", (entry.resumed ? "≥ " : "") + duration(entry.seconds)],
-    ["Settings by", entry.tuned ? `recipe ${entry.tuned}` : "hand or default"],
   ];
+  const figures = Object.entries(DATA.metrics).map(([name, definition]) => [
+    el("span", { title: definition }, name.replaceAll("_", " ")),
+    spread(entry.figures[name], 2),
+  ]);
   const heads = ["Class order", "Seed", ...METRICS.map(({ title }) => title), "Verified", "Files"];
   const runs = entry.runs.map((run) => [
     el("bdi", {}, run.order),
     run.seed,
     ...run.values.map((value) => fixed(value, 2)),
     levelMark(run.level),
-    run.report
-      ? el("a", { href: run.report }, el("bdi", {}, run.folder))
-      : el("bdi", {}, run.folder),
+    el("bdi", {}, run.report ? el("a", { href: run.report }, run.folder) : run.folder),
   ]);
+  const fact = ([name, words]) => el("div", {}, el("dt", {}, name), el("dd", {}, words));
   return el(
     "div",
     { class: "detail" },
-    el(
-      "dl",
-      {},
-      facts.map(([name, words]) => el("div", {}, el("dt", {}, name), el("dd", {}, words))),
-    ),
+    el("dl", {}, facts.map(fact)),
+    plainTable(["Figure", "% or points"], figures),
     plainTable(heads, runs),
   );
 }
