@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -15,7 +16,9 @@ from benchmark.leaderboard.site.document import index
 from benchmark.leaderboard.site.method_page import method_page
 from benchmark.leaderboard.site.text import slugs
 from benchmark.results.io import find
+from benchmark.results.tables import Row
 from benchmark.results.verify import verify_all
+from benchmark.table.compare import Table
 from benchmark.table.formats import csv_text
 from benchmark.wording import counted
 from mm_imagenet_r import command_line
@@ -72,21 +75,53 @@ def build(root: Path, out: Path) -> Collection:
     if not found.shown:
         reasons = "; ".join(f"{name}: {why}" for name, why in found.left_out[:3])
         raise UserError(f"{root} has no result that could be shown: {reasons}")
+    write(found, out)
+    return found
+
+
+def write(found: Collection, out: Path) -> None:
+    """Write the page of some results; pages of methods of an earlier one go.
+
+    Raises:
+        UserError: A file cannot be written.
+    """
     ranked = rank(found)
     names = slugs({one.result["method"] for one in found.shown})
     pages = {name: f"{METHODS}/{slug}.html" for name, slug in names.items()}
     data = describe(found, ranked, pages)
+    gone = _pages_of(out / JSON) - set(pages.values())
     for name, path in pages.items():
         text = method_page(name, ranked["own"], found.shown, f"../{INDEX}")
         write_atomic(out / path, text.encode())
+    lead = _lead(found, ranked)
+    page = index(data, title="Leaderboard", lead=lead, footer=_footer())
+    write_atomic(out / INDEX, page.encode())
+    write_atomic(out / CSV, _csv(found, ranked["all"]).encode())
     text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False)
     write_atomic(out / JSON, text.encode())
-    write_atomic(out / CSV, csv_text(ranked["all"]).encode())
-    write_atomic(
-        out / INDEX,
-        index(data, title="Leaderboard", lead=lead(found, ranked), footer=_footer()).encode(),
-    )
-    return found
+    for path in gone:
+        (out / path).unlink(missing_ok=True)
+
+
+def _pages_of(path: Path) -> set[str]:
+    """The pages of methods that an earlier board had."""
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))["entries"]
+        found = {str(entry["page"]) for entry in entries}
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()
+    return {page for page in found if re.fullmatch(rf"{METHODS}/[\w-]+\.html", page, re.ASCII)}
+
+
+def _csv(found: Collection, tables: Sequence[Table]) -> str:
+    """Every row with plain numbers and its level; no text is a formula for a spreadsheet."""
+    levels = {one.folder: one.level for one in found.shown}
+
+    def level(row: Row) -> dict[str, str]:
+        known = [level for f in row.folders if f and (level := levels[f]) is not None]
+        return {"level": min(known).word if known else ""}
+
+    return csv_text(tables, level)
 
 
 def _checked(root: Path) -> Collection:
@@ -104,7 +139,7 @@ def _checked(root: Path) -> Collection:
     return Collection(found.shown, sorted([*found.left_out, *refused]))
 
 
-def lead(found: Collection, ranked: Ranked) -> Html:
+def _lead(found: Collection, ranked: Ranked) -> Html:
     """What there is, in two sentences."""
     methods = counted(len({one.result["method"] for one in found.shown}), "method")
     results = counted(len(found.shown), "result")

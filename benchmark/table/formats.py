@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from benchmark.metrics import METRICS
+from benchmark.results.tables import Row
 from benchmark.table.columns import Column, columns, legend, plain_spread, remarks
 from benchmark.table.compare import Table
 from benchmark.wording import MISSING
@@ -82,10 +83,18 @@ def latex(
     return "\n\n".join(parts) + "\n"
 
 
-def csv_text(tables: Sequence[Table]) -> str:
-    """One line per row with plain numbers, every metric by its name; what is undefined is empty."""
+def csv_text(tables: Sequence[Table], more: Callable[[Row], dict[str, str]] | None = None) -> str:
+    """One line per row with plain numbers, every metric by its name; what is undefined is empty.
+
+    Args:
+        tables: What to write.
+        more: Further columns of a row.
+    """
     lines = [
-        _plain(table, index) for table in tables for index in range(len(table.rows))
+        {key: _no_formula(value) for key, value in (_plain(table, i) | extra).items()}
+        for table in tables
+        for i, row in enumerate(table.rows)
+        for extra in [more(row) if more else {}]
     ]  # all have the same keys
     out = io.StringIO()
     writer = csv.DictWriter(out, lines[0] if lines else (), lineterminator="\n")
@@ -206,6 +215,13 @@ def _plain(table: Table, index: int) -> dict[str, Any]:
         "steps": round(row.steps, 4),
         "seconds": round(row.seconds, 4),
     }
+
+
+def _no_formula(value: Any) -> Any:
+    """A text that a spreadsheet would compute is quoted: names are whatever their authors say."""
+    return (
+        f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@")) else value
+    )
 
 
 def _plain_difference(metric: str, table: Table, index: int) -> dict[str, Any]:

@@ -262,13 +262,13 @@ def make_gallery_item(
     }
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def synthetic_run() -> Callable[..., Result]:
     """`make_run`."""
     return make_run
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def gallery_item() -> Callable[..., dict[str, Any]]:
     """`make_gallery_item`."""
     return make_gallery_item

@@ -14,7 +14,6 @@ import pytest
 
 from benchmark import report
 from benchmark.report import charts
-from benchmark.report.comparison import write_comparison
 from benchmark.report.gallery import caption, read_gallery
 from benchmark.report.plots import write_curve
 from benchmark.results.schema import Result
@@ -147,12 +146,6 @@ def test_data_cannot_become_markup(tmp_path: Path, synthetic_run: Make, gallery_
     assert Page(path).count("script") == 1
     assert "<script>alert" not in path.read_text(encoding="utf-8")
     assert EVIL in Page(path).text
-    synthetic_run(tmp_path / "b", **SMALL, **changed, seed=1)
-    synthetic_run(tmp_path / "c", **SMALL, **{**changed, "settings": {EVIL: EVIL * 2}})
-    folders = [tmp_path / name for name in "abc"]
-    path = write_comparison(folders, tmp_path / "all.html")
-    assert Page(path).count("script") == 1
-    assert "<script>alert" not in path.read_text(encoding="utf-8")
 
 
 def test_parts_without_content_are_left_out(tmp_path: Path, synthetic_run: Make) -> None:
@@ -240,40 +233,6 @@ def test_broken_galleries_are_refused(
         read_gallery(tmp_path)
 
 
-def test_comparison_never_mixes_currencies(tmp_path: Path, synthetic_run: Make) -> None:
-    for seed in (0, 1):
-        for memory in (1, 5):
-            kept = {"seed": seed, "memory": memory, **SMALL}
-            synthetic_run(tmp_path / f"em{memory}{seed}", **kept)
-            synthetic_run(tmp_path / f"ssf{memory}{seed}", **kept, method="replay", share=1.0)
-        synthetic_run(tmp_path / f"samples{seed}", **SMALL, seed=seed, currency="samples")
-    path = write_comparison(sorted(tmp_path.iterdir()), tmp_path / "all.html")
-    page = Page(path)
-    parts = re.split(r'<section class="setting">', path.read_text(encoding="utf-8"))[1:]
-    assert len(parts) == 2
-    in_bytes, in_samples = parts
-    assert "memory in bytes" in in_bytes
-    assert "in samples" not in in_bytes
-    assert "memory in samples" in in_samples
-    assert "in bytes" not in in_samples
-    assert "Accuracy against memory" in in_bytes
-    assert "Accuracy against memory" not in in_samples
-    # Two charts against memory and one for each of two budgets, each drawn wide and narrow.
-    assert in_bytes.count("<svg") == 8
-    assert 'class="band c0"' in in_bytes
-    assert "10 runs in 2 settings" in page.text
-    assert re.search(r"\d\d\.\d ± \d", page.text)
-
-
-def test_comparison_needs_a_finished_run(tmp_path: Path, synthetic_run: Make) -> None:
-    synthetic_run(tmp_path / "a", **SMALL, complete=False)
-    with pytest.raises(UserError, match="none of these runs is finished"):
-        write_comparison([tmp_path / "a"], tmp_path / "all.html")
-    synthetic_run(tmp_path / "b", **SMALL)
-    page = Page(write_comparison([tmp_path / "a", tmp_path / "b"], tmp_path / "all.html"))
-    assert "Left out: 1 run unfinished." in page.text
-
-
 def test_command_line(
     tmp_path: Path, synthetic_run: Make, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -286,7 +245,7 @@ def test_command_line(
     synthetic_run(tmp_path / "runs" / "b", **SMALL, seed=1)
     both = tmp_path / "both.html"
     assert report.main([str(tmp_path / "runs"), "--output", str(both)]) == 0
-    assert "· comparison" in Page(both).text
+    assert "Comparison" in Page(both).text
     assert report.main([str(tmp_path / "nowhere")]) == 2
     assert "does not exist" in capsys.readouterr().err
 
