@@ -9,21 +9,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from benchmark.leaderboard.levels import Level, Verdict, lifted, recorded
+from benchmark.leaderboard.check import check
+from benchmark.leaderboard.levels import RECORD, Level, lifted, recorded, safe
 from benchmark.leaderboard.site.boards import Ranked, describe, rank
 from benchmark.leaderboard.site.collect import Collection, LeftOut, Shown, collect
 from benchmark.leaderboard.site.document import index
 from benchmark.leaderboard.site.method_page import method_page
 from benchmark.leaderboard.site.text import slugs
-from benchmark.results.io import find
+from benchmark.results.io import read
 from benchmark.results.tables import Row
-from benchmark.results.verify import verify_all
 from benchmark.table.compare import Table
 from benchmark.table.formats import csv_text
 from benchmark.wording import counted
-from mm_imagenet_r import command_line
+from mm_imagenet_r.command_line import Parser
 from mm_imagenet_r.errors import UserError
-from mm_imagenet_r.files import write_atomic
+from mm_imagenet_r.files import check_writable, write_atomic
 from mm_imagenet_r.markup import Html, el
 
 INDEX: Final = "index.html"
@@ -32,30 +32,36 @@ METHODS: Final = "methods"
 JSON: Final = "leaderboard.json"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Build the page; return the exit code."""
-    return command_line.run(_main, arguments)
-
-
 def parser() -> argparse.ArgumentParser:
-    """The options."""
-    found = command_line.Parser(
+    """Its command line."""
+    command = Parser(
         prog="python -m benchmark.leaderboard build",
-        description="A page of all results below a folder, each checked first: tables, charts, a "
-        "page for each method, and the figures as CSV and JSON. It needs no server.",
+        description="Write a page of all results below a folder, each checked first: tables, "
+        "charts, a page for each method, and the figures as CSV and JSON. It needs no server and "
+        "loads nothing.",
         epilog="example: python -m benchmark.leaderboard build results --out docs/leaderboard",
+        allow_abbrev=False,
     )
-    found.add_argument("results", type=Path, help="a folder of results")
-    found.add_argument("--out", type=Path, required=True, help="folder that the page is written to")
-    return found
+    add = command.add_argument
+    add("results", type=Path, metavar="RESULTS", help=f"a folder of results, with {RECORD} or not")
+    add("--out", type=Path, required=True, metavar="SITE", help="the folder to write")
+    return command
 
 
-def _main(arguments: Sequence[str] | None) -> None:
+def main(arguments: Sequence[str]) -> int:
+    """Build; 0, also where some results are left out, which is said.
+
+    Raises:
+        UserError: A mistake in the command line, nothing to show, or a folder that cannot be
+            written.
+    """
     given = parser().parse_args(arguments)
+    check_writable(given.out)
     found = build(given.results, given.out)
     for name, why in found.left_out:
-        print(f"left out: {name}: {why}")
+        print(f"left out: {safe(name)}: {why}")
     print(f"{given.out / INDEX}: {counted(len(found.shown), 'result')}")
+    return 0
 
 
 def build(root: Path, out: Path) -> Collection:
@@ -125,18 +131,18 @@ def _csv(found: Collection, tables: Sequence[Table]) -> str:
 
 
 def _checked(root: Path) -> Collection:
-    """The results below a folder, each at its level."""
+    """The results below a folder, each at its level; two of one run with equal figures are one."""
     records = recorded(root)
+    top = root if root.is_dir() else root.parent
     shown, refused = [], []
-    for checked in verify_all(find([root])):
-        name = checked.folder.relative_to(root).as_posix()
-        if checked.found or checked.result is None:
-            refused.append(LeftOut(name, f"refused: {checked.found[0]}"))
-            continue
-        verdict = lifted(Verdict(checked.folder, Level.CONSISTENT), records)
-        shown.append(Shown(checked.result, checked.folder, name, verdict.level))
-    found = collect(shown)
-    return Collection(found.shown, sorted([*found.left_out, *refused]))
+    for verdict in check([root], records):
+        name = verdict.folder.relative_to(top).as_posix()
+        if verdict.level is Level.REFUSED:
+            refused.append(LeftOut(name, f"refused: {verdict.reasons[0]}"))
+        else:
+            level = lifted(verdict, records).level
+            shown.append(Shown(read(verdict.folder), verdict.folder, name, level))
+    return collect(shown, refused)
 
 
 def _lead(found: Collection, ranked: Ranked) -> Html:

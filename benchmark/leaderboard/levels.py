@@ -10,10 +10,10 @@ from __future__ import annotations
 import enum
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple, TypedDict
 
 from benchmark.results import strict_json
 from benchmark.results.io import result_file
@@ -24,6 +24,7 @@ from mm_imagenet_r.files import write_atomic
 
 RECORD: Final = "verified.json"
 _VERSION: Final = 1
+_LONGEST: Final = 400  # characters of a reason
 
 
 class Level(enum.IntEnum):
@@ -76,12 +77,26 @@ class Verdict:
     Attributes:
         folder: Where it lies.
         level: How far it was verified.
-        reasons: Why it is refused, or why it is not higher; what was found at its level.
+        reasons: Why it is refused, or why it is not higher; what was found at its level. They quote
+            what others wrote, so they are made safe to print.
     """
 
     folder: Path
     level: Level
     reasons: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reasons", tuple(map(safe, self.reasons)))
+
+
+def safe(text: str) -> str:
+    r"""A text as one line that a terminal only shows, of bounded length.
+
+    >>> safe("a\x1b[31m\nred")
+    'a\\x1b[31m\\nred'
+    """
+    line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[:_LONGEST])
+    return line if len(text) <= _LONGEST else f"{line}..."
 
 
 class Files(NamedTuple):
@@ -92,10 +107,11 @@ class Files(NamedTuple):
 
 
 class Record(NamedTuple):
-    """What maintainers found; `how` says by what, in a sentence."""
+    """What maintainers found: `how` says by what, `folder` where the result lay below the root."""
 
     level: Level
     how: str
+    folder: str
 
 
 def files_of(folder: Path) -> Files:
@@ -113,19 +129,19 @@ def recorded(root: Path) -> dict[Files, Record]:
     if not path.exists():
         return {}
     value = strict_json.read(path)
-    shape: Any = dict[str, int | list[dict[str, str]]]
-    found = list(mismatches(value, shape, RECORD))
+    levels = {level.word: level for level in (Level.REPREDICTED, Level.REPRODUCED)}
     try:
-        if found or value["version"] != _VERSION:
-            raise ValueError(found[0] if found else f"its version is not {_VERSION}")
-        levels = {level.word: level for level in (Level.REPREDICTED, Level.REPRODUCED)}
+        if found := list(mismatches(value, _Shape, "")):
+            raise ValueError(found[0])
+        if value["version"] != _VERSION:
+            raise ValueError(f"version {value['version']}, not {_VERSION}")
         return {
-            Files(entry["result_sha256"], entry["predictions_sha256"]): Record(
-                levels[entry["level"]], entry["how"]
+            Files(one["result_sha256"], one["predictions_sha256"]): Record(
+                levels[one["level"]], one["how"], one["folder"]
             )
-            for entry in value["results"]
+            for one in value["results"]
         }
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, ValueError) as error:
         raise UserError(
             f"{path} is not what `python -m benchmark.leaderboard verify --record` writes "
             f"({error}): put it back as it was"
@@ -142,27 +158,37 @@ def lifted(verdict: Verdict, records: Mapping[Files, Record]) -> Verdict:
     return replace(verdict, level=record.level, reasons=(record.how,))
 
 
-def write_record(root: Path, found: Mapping[Files, Record], folders: Iterable[Path]) -> None:
-    """Write `verified.json` for those of some results below `root` of which there is a record.
+def write_record(root: Path, records: Mapping[Files, Record]) -> None:
+    """Write `verified.json`.
 
     Raises:
         UserError: It cannot be written.
     """
-    entries = []
-    for folder in sorted(folders):
-        files = files_of(folder)
-        if record := found.get(files):
-            entries.append(
-                {
-                    "folder": folder.relative_to(root).as_posix(),
-                    "level": record.level.word,
-                    "how": record.how,
-                    "result_sha256": files.result,
-                    "predictions_sha256": files.predictions,
-                }
-            )
-    text = json.dumps({"version": _VERSION, "results": entries}, indent=1, ensure_ascii=False)
+    entries = [
+        {
+            "folder": record.folder,
+            "level": record.level.word,
+            "how": record.how,
+            "result_sha256": files.result,
+            "predictions_sha256": files.predictions,
+        }
+        for files, record in sorted(records.items(), key=lambda item: item[1].folder)
+    ]
+    text = json.dumps({"version": _VERSION, "results": entries}, indent=1)
     write_atomic(root / RECORD, (text + "\n").encode())
+
+
+class _Entry(TypedDict):
+    folder: str
+    level: str
+    how: str
+    result_sha256: str
+    predictions_sha256: str
+
+
+class _Shape(TypedDict):
+    version: int
+    results: list[_Entry]
 
 
 def _sha256(path: Path) -> str:

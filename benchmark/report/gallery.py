@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypedDict, cast
 
+from benchmark.results import strict_json
 from benchmark.results.schema import mismatches
 from benchmark.wording import bytes_words
 from mm_imagenet_r.errors import UserError
@@ -66,7 +66,7 @@ def read_gallery(folder: Path) -> list[Item]:
     if not path.exists():
         return []
     try:
-        items = json.loads(path.read_text(encoding="utf-8"))
+        items = strict_json.parse(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(
             f"{path} cannot be read ({error}): copy it again, or remove it to do without"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -10,89 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from forging import change_predictions, change_result, finished_run
 
 from benchmark import results
 from benchmark.config import RunConfig
 from benchmark.data.known import known
 from benchmark.results import records
-from benchmark.results.schema import PhaseResult, Result
 from benchmark.results.verify import UNCHECKED, verify, verify_all
-from benchmark.source_hash import method_sha256, method_sources
 
-OLD = Path(__file__).parent.parent / "fixtures" / "schema1" / "mini-2phases-0.5-bytes"
-Make = Callable[..., Result]
 MORE = {"name": "more", "items": 1000, "steps": 1}
-
-
-def sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    """A finished run of version 724ec82 as today's version writes it, with the steps of today."""
-    from baselines.exemplar_masking import ExemplarMasking
-
-    old, folder = OLD / "exemplar_masking" / "seed0-da17521b", tmp_path / "run"
-    shutil.copytree(old, folder)
-    loaded, state = results.read(old), folder / "state" / "phase-01.pt"
-    predictions = records.read_predictions(folder / records.PREDICTIONS)
-    records.write_predictions(folder / records.PREDICTIONS, predictions)
-    files = {name: sha256(folder / name) for name in (records.PREDICTIONS, records.EXEMPLARS)}
-    for name, source in method_sources(ExemplarMasking).items():
-        (folder / "source" / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / "source" / name).write_bytes(source)
-    phases: list[Any] = [
-        {
-            **{key: phase[key] for key in PhaseResult.__annotations__},  # type: ignore[literal-required]
-            "accuracy": {"per_phase": phase["accuracy"]["per_phase"]},
-            "outside_memory": {"bytes": state.stat().st_size, "what": {"head": 15520}},
-            "trainable_parameters": 12712,
-            "invariance": {"checked": 64, "differing": 0},
-            "stages": [{"name": "train", "items": 1000, "steps": 32}],
-            "loss": [[1, 3.0], [32, 1.0]],
-        }
-        for phase in loaded["phases"]
-    ]
-    made = results.build(
-        kind="replay",
-        sees_all_data=False,
-        shares_allowance=False,
-        about={},
-        config=loaded["config"],
-        from_recipe=["tuning", "learning_rate", "weight_decay"],
-        method_settings=loaded["method_settings"],
-        method_sha256=method_sha256(ExemplarMasking),
-        harness_sha256="4f" * 32,
-        files={**files, "state": sha256(state)},
-        dataset=loaded["dataset"],
-        class_order=loaded["class_order"],
-        classifier="",
-        phases=phases,
-        budget=loaded["budget"],
-        match_exemplars_of=None,
-        hardware=loaded["hardware"],
-        backbone=loaded["backbone"],
-        complete=True,
-    )
-    results.write(folder / results.RESULT, made)
-    return folder
-
-
-def change_result(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    path = folder / results.RESULT
-    value = json.loads(path.read_text())
-    change(value)
-    path.write_text(json.dumps(value))
-
-
-def change_predictions(
-    folder: Path, change: Callable[[records.Prediction], records.Prediction]
-) -> None:
-    path = folder / records.PREDICTIONS
-    rows = [change(row) for row in records.read_predictions(path)]
-    written = records.write_predictions(path, rows)
-    change_result(folder, lambda value: value["files"].update({path.name: written}))
+    """A finished run of mini-1."""
+    return finished_run(tmp_path / "run")
 
 
 def test_the_run_itself_is_verified(run: Path) -> None:

@@ -1,4 +1,6 @@
-"""The board in a browser: sorted, filtered, read by machines, attacked by names."""
+"""The board in a browser: sorted, filtered, read by machines, attacked by names.
+
+It takes the extra `dev` and some Chromium; without one of them it is skipped.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from benchmark.leaderboard import build
+from benchmark.leaderboard import build, command
 from benchmark.leaderboard.comparison import write_comparison
 from benchmark.leaderboard.levels import RECORD, Level, Record, files_of, write_record
 from benchmark.leaderboard.site import boards
@@ -199,7 +199,7 @@ def test_building_writes_the_whole_site(
     results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "site"
-    assert build.main([str(results), "--out", str(out)]) == 0
+    assert command.main(["build", str(results), "--out", str(out)]) == 0
     said = capsys.readouterr().out
     assert f"{out / 'index.html'}: 4 results" in said
     assert "left out: forged: " in said
@@ -255,10 +255,10 @@ def test_nothing_to_show_is_said_and_nothing_written(
 ) -> None:
     synthetic_run(tmp_path / "results", **SMALL, complete=False)
     out = tmp_path / "site"
-    assert build.main([str(tmp_path / "results"), "--out", str(out)]) == 2
+    assert command.main(["build", str(tmp_path / "results"), "--out", str(out)]) == 2
     assert "no result that could be shown" in capsys.readouterr().err
-    assert build.main([str(tmp_path / "nowhere"), "--out", str(out)]) == 2
-    assert build.main([str(tmp_path)]) == 2
+    assert command.main(["build", str(tmp_path / "nowhere"), "--out", str(out)]) == 2
+    assert command.main(["build", str(tmp_path)]) == 2
     assert not out.exists()
 
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -29,6 +30,7 @@ from mm_imagenet_r.markup import Child, Html, el, join
 
 #: A page shows no more matrices, and no more exemplars of each variant, than somebody looks at.
 MATRICES, EXEMPLARS, VARIANTS = 6, 12, 3
+_IMAGE, _PATCHES = 200_000, 2_000  # of one exemplar: characters of its picture, and patches
 _KINDS = {
     "replay": "replay of exemplars",
     "memory-free": "keeps no exemplars",
@@ -118,7 +120,7 @@ def _header(
     )
 
 
-def _where(standings: Sequence[Standing], shown: Mapping[Any, Shown]) -> Html:
+def _where(standings: Sequence[Standing], shown: Mapping[Path, Shown]) -> Html:
     parts: list[Child] = []
     for heading in dict.fromkeys(one.row.heading for one in standings):
         rows = [_where_row(one, shown) for one in standings if one.row.heading == heading]
@@ -133,7 +135,7 @@ def _where(standings: Sequence[Standing], shown: Mapping[Any, Shown]) -> Html:
     )
 
 
-def _where_row(one: Standing, shown: Mapping[Any, Shown]) -> Sequence[Child]:
+def _where_row(one: Standing, shown: Mapping[Path, Shown]) -> Sequence[Child]:
     row = one.row
     levels = [found.level for f in row.folders if f and (found := shown[f]).level is not None]
     return (
@@ -235,11 +237,13 @@ def _gallery(variants: Mapping[str, Row], own: Sequence[Shown]) -> Html | None:
     )
 
 
-def _items(folder: Any) -> list[Item]:
+def _items(folder: Path) -> list[Item]:
+    """What of a run's gallery a page can hold; nothing of a broken one."""
     try:
-        return read_gallery(folder)
+        items = read_gallery(folder)
     except UserError:
         return []
+    return [one for one in items if len(one["image"]) < _IMAGE and len(one["kept"]) < _PATCHES]
 
 
 def _again(own: Sequence[Shown]) -> Html:

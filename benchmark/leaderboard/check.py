@@ -1,0 +1,113 @@
+"""The first level: is a result consistent, and may it stand on a board beside the others?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from benchmark.leaderboard import rules
+from benchmark.leaderboard.bounded import Failed, each
+from benchmark.leaderboard.levels import Files, Level, Record, Verdict, files_of
+from benchmark.leaderboard.tree import folder_faults, results_below
+from benchmark.results import verify
+from mm_imagenet_r.hashes import json_sha256
+
+SECONDS: Final = 60.0  # for one result; real ones take a tenth of one
+_MEMORY: Final = 3 * 2**30
+_TOLD: Final = 20  # reasons of one result
+
+
+@dataclass
+class Checked:
+    """A result that was looked at by itself.
+
+    Attributes:
+        found: Discrepancies, notes and predictions.
+        run: Where it stands on a board and which run of its row it is; None if it is refused.
+        figures: Hash of what two results of one run must agree in.
+    """
+
+    found: verify.Verdict
+    run: Any = None
+    figures: str = ""
+
+
+def check(paths: Sequence[Path], records: Mapping[Files, Record] | None = None) -> list[Verdict]:
+    """Check all results at or below some paths, each by itself and beside the others.
+
+    Args:
+        paths: Folders of results.
+        records: What maintainers recorded: of two results of one run, the higher one stays.
+
+    Returns:
+        A verdict for each, `REFUSED` or `CONSISTENT`, by folder; also for what cannot be one.
+
+    Raises:
+        UserError: A path does not exist, or there is no result.
+    """
+    there = results_below(paths)
+    checked = list(by_themselves(there.folders))
+    _beside_each_other(checked, records or {})
+    verdicts = [*there.refused, *map(_verdict, checked)]
+    return sorted(verdicts, key=lambda verdict: verdict.folder)
+
+
+def look_at(folder: Path) -> Checked:
+    """Check one result by itself; its result is left behind.
+
+    Raises:
+        UserError: It cannot be read.
+    """
+    if found := folder_faults(folder):
+        return Checked(verify.Verdict(folder, found))
+    one = verify.examine(folder)
+    assert one.result is not None
+    result, one.result = one.result, None
+    one.found += rules.faults(folder, result)
+    if one.found:
+        return Checked(one)
+    from benchmark.results.labels import key_of
+    from benchmark.results.tables import figures, run_key
+
+    one.notes += rules.notes(result)
+    return Checked(one, (key_of(result), run_key(result)), json_sha256(figures(result)))
+
+
+def by_themselves(folders: Sequence[Path]) -> Iterator[Checked]:
+    """Look at each result in turn, whatever the others are."""
+    answers = each(look_at, folders, seconds=SECONDS, memory=_MEMORY)
+    for folder, answer in zip(folders, answers, strict=True):
+        failed = isinstance(answer, Failed)
+        yield Checked(verify.Verdict(folder, [answer.why])) if failed else answer
+
+
+def _beside_each_other(checked: Sequence[Checked], records: Mapping[Files, Record]) -> None:
+    """One seed copied as another, and two results of one run; what is recorded comes first."""
+    good = [one for one in checked if not one.found.found]
+    if records:
+        levels = {
+            one.found.folder: record.level if (record := records.get(files_of(one.found.folder)))
+            else Level.CONSISTENT
+            for one in good
+        }  # fmt: skip
+        good.sort(key=lambda one: -levels[one.found.folder])
+    verify.compare([one.found for one in good])
+    first: dict[Any, Checked] = {}
+    for one in good:
+        other = first.setdefault(one.run, one)
+        if other.figures != one.figures:
+            one.found.found.append(
+                f"{other.found.folder} is the same run with other figures: take one of them out"
+            )
+        elif other is not one:
+            one.found.notes.append(f"the same as {other.found.folder}: it counts once")
+
+
+def _verdict(one: Checked) -> Verdict:
+    found = one.found.found
+    more = [f"and {len(found) - _TOLD} more"] if len(found) > _TOLD else []
+    level = Level.REFUSED if found else Level.CONSISTENT
+    reasons = [*found[:_TOLD], *more] if found else one.found.notes
+    return Verdict(one.found.folder, level, tuple(reasons))

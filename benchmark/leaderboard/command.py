@@ -1,0 +1,44 @@
+"""`python -m benchmark.leaderboard`: one module a subcommand, imported when it is asked for."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import Any, Final
+
+from benchmark import isolation
+from mm_imagenet_r import command_line
+from mm_imagenet_r.errors import UserError, did_you_mean
+
+#: Name -> what it does; each is a module here with `main(arguments) -> int`.
+COMMANDS: Final = {
+    "verify": "at which level each of some results may stand, and why not higher",
+    "build": "a page of all results below a folder: tables, charts, a page for each method",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a subcommand; 0, 1 where it says so, or 2 for a mistake of the user."""
+    isolation.computes_nothing()
+    code = 0
+
+    def command(given: Sequence[str] | None) -> None:
+        nonlocal code
+        code = _main(list(sys.argv[1:] if given is None else given))
+
+    stopped = command_line.run(command, arguments, has_processes=True)
+    return stopped or code
+
+
+def _main(given: list[str]) -> int:
+    if not given or given[0] in ("-h", "--help"):
+        print("usage: python -m benchmark.leaderboard COMMAND ... (COMMAND --help says more)\n")
+        for name, text in COMMANDS.items():
+            print(f"  {name:<10}{text}")
+        return 0
+    name, *rest = given
+    if name not in COMMANDS:
+        raise UserError(f"unknown command {name!r}: {did_you_mean(name, COMMANDS)}")
+    module: Any = importlib.import_module(f"benchmark.leaderboard.{name}")
+    return int(module.main(rest))

@@ -1,0 +1,138 @@
+"""The third level: the whole run, repeated from its configuration, comes out the same."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from benchmark.leaderboard.installed import cell_of, open_known
+from benchmark.leaderboard.predict import Repeat
+from benchmark.results import read
+from benchmark.results.records import (
+    EXEMPLARS,
+    PREDICTIONS,
+    read_exemplars,
+    read_predictions,
+)
+from benchmark.results.schema import Result
+from mm_imagenet_r.errors import UserError
+
+#: Facts that have to be the same wherever a run is repeated; the rest says where and when.
+_FACTS: Final = (
+    "kind", "sees_all_data", "shares_allowance", "from_recipe", "method_settings", "method_sha256",
+    "harness_sha256", "class_order", "classifier", "budget", "match_exemplars_of", "backbone",
+    "complete",
+)  # fmt: skip
+_PHASE_FACTS: Final = (
+    "classes", "train", "test", "stages", "outside_memory", "trainable_parameters",
+)  # fmt: skip
+#: What depends on the last digits of what was computed.
+_DIGITS: Final = ("accuracy", "other_classifiers", "memory", "loss", "invariance")
+_METRICS: Final = {"average_incremental_accuracy": "average", "last_accuracy": "last"}
+
+
+@dataclass(frozen=True)
+class RunAgain(Repeat):
+    """A result that is to be reproduced.
+
+    Attributes:
+        noise: Points by which average and last accuracy may differ; None: no digit may.
+    """
+
+    noise: float | None = None
+
+
+def run_again(job: RunAgain) -> str:
+    """Run it again in a folder of its own.
+
+    Returns:
+        What was found, in a sentence.
+
+    Raises:
+        UserError: Why the result is not reproduced.
+    """
+    from benchmark.cells import reference_run
+    from benchmark.devices import find_place
+    from benchmark.display import Display
+    from benchmark.experiment import run_cell
+    from benchmark.plan import make_plans
+
+    result = read(job.folder)
+    with tempfile.TemporaryDirectory(dir=job.scratch) as name:
+        cell = cell_of(result, job.means, Path(name))
+        open_known(cell, result)  # before hours are spent on other data
+        config, place = cell.config, find_place(cell.config)
+        configs = [config]
+        if config.match_exemplars_of is not None:
+            kept = {"output": config.output, "data_dir": config.data_dir, "device": config.device}
+            configs.insert(0, dataclasses.replace(reference_run(config), **kept))
+        for one in configs:
+            (plan,) = make_plans(one)
+            folder = run_cell(plan, place, Display(silent=True))
+        again = read(folder)
+        for words in other_facts(result, again):
+            raise UserError(f"run again, {words}")
+        different = list(_other_digits(job.folder, result, folder, again))
+    if not different:
+        return f"run again on {place.device}: every prediction, exemplar and loss is the same"
+    return within_noise(result, again, different[0], place.device, job.noise)
+
+
+def other_facts(result: Result, again: Result) -> Iterator[str]:
+    """What two results say differently that no other machine or digit explains."""
+    said: Any = result
+    here: Any = again
+    for key in _FACTS:
+        if said[key] != here[key]:
+            yield f"{key} is another one"
+    for key, value in said["config"].items():
+        if here["config"].get(key) != value and key != "data_dir":
+            yield f"config.{key} is another one"
+    for key, value in here["dataset"].items():
+        if said["dataset"][key] != value and key != "name":
+            yield f"dataset.{key} is another one"
+    if len(result["phases"]) != len(again["phases"]):
+        yield "the number of phases is another one"
+        return
+    for t, (one, other) in enumerate(zip(said["phases"], here["phases"], strict=True)):
+        for key in _PHASE_FACTS:
+            if one[key] != other[key]:
+                yield f"phases[{t}].{key} is another one"
+
+
+def _other_digits(folder: Path, result: Result, there: Path, again: Result) -> Iterator[str]:
+    for name, reader in ((PREDICTIONS, read_predictions), (EXEMPLARS, read_exemplars)):
+        here: list[Any] = sorted(reader(folder / name)) if (folder / name).is_file() else []
+        other: list[Any] = sorted(reader(there / name))
+        if here != other:
+            many = sum(one != two for one, two in zip(here, other, strict=False))
+            yield f"{many + abs(len(here) - len(other)):,} of {len(other):,} rows of {name}"
+    said: Any = result["phases"]
+    for t, (one, phase) in enumerate(zip(said, again["phases"], strict=True)):
+        two: Any = phase
+        for key in _DIGITS:
+            if one[key] != two[key]:
+                yield f"phases[{t}].{key}"
+
+
+def within_noise(
+    result: Result, again: Result, first: str, device: str, noise: float | None
+) -> str:
+    """Accept figures that are near enough, if a noise was stated.
+
+    Raises:
+        UserError: None was, or they are not.
+    """
+    said: Any = result["metrics"]
+    here: Any = again["metrics"]
+    apart = {name: here[key] - said[key] for key, name in _METRICS.items()}
+    words = ", ".join(f"{name} accuracy {points:+.2f} points" for name, points in apart.items())
+    if noise is None:
+        raise UserError(f"run again on {device}, {first} are others ({words}); see --noise")
+    if any(abs(points) > noise for points in apart.values()):
+        raise UserError(f"run again on {device}: {words}, more than the noise of {noise:g} points")
+    return f"run again on {device}: {words}, within the stated noise of {noise:g} points"

@@ -1,0 +1,113 @@
+"""Where results lie in a tree that somebody else made. Nothing is opened, and no link followed."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from benchmark.leaderboard.levels import Level, Verdict
+from benchmark.results import PACKED, RESULT
+from benchmark.results.file_check import MEMORY, STATE
+from benchmark.results.records import EXEMPLARS, PREDICTIONS
+from mm_imagenet_r.errors import UserError
+
+_MOST: Final = 500_000  # files and folders below a path
+_DEEPEST: Final = 24  # folders below a path
+_MOST_OF_ONE: Final = 20_000  # files and folders of one result: one for each class, and few more
+#: Largest size in bytes of a result's files, some hundred times that of real ones.
+_LIMITS: Final = {RESULT: 2**25, PACKED: 2**22, PREDICTIONS: 2**26, EXEMPLARS: 2**26}
+_OTHERS: Final = 2**25  # of any other, such as report.html
+_FOLDERS: Final = {STATE: 2**33, MEMORY: 2**30}  # of each file in these
+
+
+class Found(NamedTuple):
+    """Folders of results, and what cannot be one."""
+
+    folders: list[Path]
+    refused: list[Verdict]
+
+
+def results_below(paths: Iterable[Path]) -> Found:
+    """Find the results at or below some paths, each once.
+
+    Raises:
+        UserError: A path does not exist, or there is no result.
+    """
+    found = Found([], [])
+    for path in paths:
+        if not path.exists():
+            raise UserError(f"{path} does not exist: name a folder of results")
+        top = path if path.is_dir() else path.parent
+        before = len(found.folders) + len(found.refused)
+        for place, words in _walk(top):
+            if words:
+                found.refused.append(Verdict(place, Level.REFUSED, (words,)))
+            else:
+                found.folders.append(place)
+        if len(found.folders) + len(found.refused) == before:
+            raise UserError(
+                f"{path} holds no {RESULT}: name a folder of results, such as the one that "
+                "`python -m benchmark.sweep --results` fills"
+            )
+    return Found(sorted(set(found.folders)), sorted(set(found.refused), key=lambda v: v.folder))
+
+
+def _walk(top: Path) -> Iterator[tuple[Path, str]]:
+    """Folders of results, in no order; with words what cannot be one."""
+    todo, count = [(top, 0, False)], 0
+    while todo:
+        folder, depth, inside = todo.pop()
+        try:
+            entries = list(os.scandir(folder))
+        except OSError as error:
+            yield folder, f"cannot be read ({error.strerror})"
+            continue
+        count += len(entries)
+        if count > _MOST or depth > _DEEPEST:
+            yield folder, f"more than {_MOST:,} files, or {_DEEPEST} folders deep"
+            return
+        is_result = any(entry.name in (RESULT, PACKED) for entry in entries)
+        if is_result:
+            yield folder, "lies inside another result: take it out" if inside else ""
+        for entry in entries:
+            if entry.is_symlink():
+                if not (is_result or inside):  # else the result itself is refused for it
+                    yield Path(entry.path), "is a link: put the files themselves there"
+            elif entry.is_dir(follow_symlinks=False) and entry.name != ".git":
+                todo.append((Path(entry.path), depth + 1, inside or is_result))
+
+
+def folder_faults(folder: Path) -> list[str]:
+    """What of a result's folder must not be read: links, files that are none, sizes, depth."""
+    names = set(os.listdir(folder))  # noqa: PTH208 (names alone, not thousands of paths)
+    if {RESULT, PACKED} <= names:
+        return [f"{RESULT} and {PACKED} are both there: keep one of them"]
+    found, count = [], 0
+    for place, folders, files in os.walk(folder):
+        below = Path(place).relative_to(folder)
+        count += len(folders) + len(files)
+        if count > _MOST_OF_ONE or len(below.parts) > _DEEPEST:
+            return [f"more than {_MOST_OF_ONE:,} files, or {_DEEPEST} folders deep"]
+        for name in (*folders, *files):
+            found += _faults(Path(place, name), below / name)
+    return found
+
+
+def _faults(path: Path, below: Path) -> Iterator[str]:
+    try:
+        status = path.lstat()
+    except OSError as error:
+        yield f"{below} cannot be read ({error.strerror})"
+        return
+    if stat.S_ISLNK(status.st_mode):
+        yield f"{below} is a link, perhaps to outside the folder: put the file itself there"
+    elif stat.S_ISREG(status.st_mode):
+        inside = _FOLDERS.get(below.parts[0], _OTHERS)
+        most = _LIMITS.get(str(below), inside if len(below.parts) == 2 else _OTHERS)
+        if status.st_size > most:
+            yield f"{below} has {status.st_size:,} bytes, more than {most:,}: no run writes that"
+    elif not stat.S_ISDIR(status.st_mode):
+        yield f"{below} is no regular file"

@@ -1,0 +1,260 @@
+"""`python -m benchmark.leaderboard verify`: at which level each of some results may stand."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from benchmark.leaderboard.bounded import Failed, each
+from benchmark.leaderboard.check import check
+from benchmark.leaderboard.installed import Means
+from benchmark.leaderboard.levels import (
+    RECORD,
+    Files,
+    Level,
+    Record,
+    Verdict,
+    files_of,
+    lifted,
+    recorded,
+    safe,
+    write_record,
+)
+from mm_imagenet_r.errors import UserError, counted, did_you_mean
+
+_DEVICES: Final = ("auto", "cpu", "cuda", "mps")
+
+_EXAMPLES: Final = """examples:
+  python -m benchmark.leaderboard verify results
+  python -m benchmark.leaderboard verify results --predict --runs runs --record results
+  python -m benchmark.leaderboard verify results/mini-10phases-5-bytes/replay --run --record results
+
+Levels: consistent, re-predicted (--predict), reproduced (--run); docs/trust.md says what each of
+them finds. Exit code 1 if a result does not reach the level that was asked for. To check runs of
+your own, unfinished ones and those on validation data too, there is
+`python -m benchmark.results RUNS --verify`."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Its command line."""
+    from mm_imagenet_r.command_line import Parser
+
+    command = Parser(
+        prog="python -m benchmark.leaderboard verify",
+        description="Say at which level each result may stand on a board, and why not higher.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = command.add_argument
+    add("paths", nargs="+", type=Path, metavar="PATH", help="folders of results")
+    add(
+        "--predict",
+        action="store_true",
+        help="make each model again from its stored state and memory, and compare its predictions",
+    )
+    add(
+        "--run",
+        action="store_true",
+        help="repeat each run from its configuration, in a temporary folder, and compare",
+    )
+    add(
+        "--runs",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="FOLDER",
+        help="where whole runs lie, with state and memory, of results that are without",
+    )
+    add(
+        "--noise",
+        type=float,
+        metavar="POINTS",
+        help="with --run: by how much average and last accuracy may differ (default: no digit of "
+        "any prediction)",
+    )
+    add("--data-dir", type=Path, metavar="FOLDER", help="of mm_imagenet_r or upmc_food101")
+    add(
+        "--trust",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="data sets, backbones and caption files of results that may be opened; by default "
+        "only those that benchmark.run knows by name",
+    )
+    add(
+        "--device",
+        default="auto",
+        metavar="{auto,cpu,cuda,mps}",
+        help="where to predict and run (default: where the result was computed, if that is here)",
+    )
+    add(
+        "--minutes",
+        type=float,
+        default=60.0,
+        metavar="N",
+        help="time for each result that is predicted or run again (default: 60)",
+    )
+    add(
+        "--record",
+        type=Path,
+        metavar="ROOT",
+        help=f"write what --predict and --run found to ROOT/{RECORD}, result by result; what it "
+        "holds already is not done again",
+    )
+    add("--json", action="store_true", help="print a JSON list of verdicts instead of lines")
+    return command
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Verify; 0 if every result reaches the level that was asked for, else 1.
+
+    Raises:
+        UserError: A mistake in the command line, or no results.
+    """
+    given = parser().parse_args(arguments)
+    _refuse(given)
+    records = recorded(given.record) if given.record else {}
+    verdicts = {verdict.folder: verdict for verdict in check(given.paths, records)}
+    wanted = Level.CONSISTENT
+    if given.predict or given.run:
+        wanted = Level.REPRODUCED if given.run else Level.REPREDICTED
+        for verdict in _further(verdicts, wanted, records, given):
+            verdicts[verdict.folder] = verdict
+    else:
+        for verdict in verdicts.values():
+            _tell(verdict, given)
+    if given.json:
+        print(json.dumps([_plain(verdict) for verdict in verdicts.values()], indent=1))
+    _summary(list(verdicts.values()), given)
+    return int(any(verdict.level < wanted for verdict in verdicts.values()))
+
+
+def _refuse(given: argparse.Namespace) -> None:
+    """Refuse what is seen to be wrong before anything is read."""
+    further = given.predict or given.run
+    if given.record and not further:
+        raise UserError("--record keeps what --predict or --run finds: give one of them")
+    if given.runs and not given.predict:
+        raise UserError("--runs is for --predict: give that too")
+    if given.noise is not None and (not given.run or not 0 <= given.noise <= 100):
+        raise UserError("--noise is for --run: a number of points of accuracy from 0 to 100")
+    if not 0 < given.minutes < 1e6:
+        raise UserError(f"--minutes {given.minutes:g}: give a positive number")
+    if given.device not in _DEVICES:
+        raise UserError(f"--device {given.device}: {did_you_mean(given.device, _DEVICES)}")
+    for path in (*given.runs, *filter(None, (given.record, given.data_dir))):
+        if not path.is_dir():
+            raise UserError(f"{path} is no folder: check the path")
+    for path in given.paths if given.record else ():
+        if not path.resolve().is_relative_to(given.record.resolve()):
+            raise UserError(f"{path} does not lie in {given.record} (--record)")
+
+
+def _further(
+    verdicts: Mapping[Path, Verdict],
+    wanted: Level,
+    records: Mapping[Files, Record],
+    given: argparse.Namespace,
+) -> Iterator[Verdict]:
+    """Predict, or run again, what is consistent; tell each verdict, and record it at once."""
+    todo = []
+    for verdict in verdicts.values():
+        there = lifted(verdict, records)
+        if Level.REFUSED < there.level < wanted:
+            todo.append(there)
+        else:
+            _tell(there, given)
+            yield there
+    found = _still_true(given.record, records, verdicts) if given.record else {}
+    for verdict in _repeated(todo, given):
+        if given.record and verdict.level > Level.CONSISTENT:
+            below = verdict.folder.resolve().relative_to(given.record.resolve())
+            record = Record(verdict.level, verdict.reasons[0], safe(below.as_posix()))
+            found[files_of(verdict.folder)] = record
+            write_record(given.record, found)
+        _tell(verdict, given)
+        yield verdict
+
+
+def _still_true(
+    root: Path, records: Mapping[Files, Record], verdicts: Mapping[Path, Verdict]
+) -> dict[Files, Record]:
+    """The records of results that are there and not refused; the file is brought to that state."""
+    refused = {v.folder.resolve() for v in verdicts.values() if v.level is Level.REFUSED}
+    found = {
+        files: record
+        for files, record in records.items()
+        if files_of(root / record.folder) == files
+        and (root / record.folder).resolve() not in refused
+    }
+    if found != records:
+        write_record(root, found)
+    return found
+
+
+def _repeated(todo: Sequence[Verdict], given: argparse.Namespace) -> Iterator[Verdict]:
+    """Each verdict once more, with what predicting and running again found."""
+    from benchmark.leaderboard.predict import Repeat, find_runs, predict
+    from benchmark.leaderboard.rerun import RunAgain, run_again
+
+    means = Means(given.data_dir, tuple(given.trust), given.device)
+    limits: Any = {"seconds": 60 * given.minutes, "memory": _physical_memory()}
+    folders = [verdict.folder for verdict in todo]
+    runs = find_runs(folders, given.runs) if given.predict else dict.fromkeys(folders)
+    with tempfile.TemporaryDirectory(prefix="verify-") as name:
+        scratch = Path(name)
+        none: Iterator[Any] = iter([None] * len(todo))
+        predicted = again = none
+        if given.predict:
+            jobs = [Repeat(folder, runs[folder], means, scratch) for folder in folders]
+            predicted = each(predict, jobs, **limits)
+        if given.run:
+            more = [RunAgain(folder, None, means, scratch, given.noise) for folder in folders]
+            again = each(run_again, more, **limits)
+        for verdict, *answers in zip(todo, predicted, again, strict=True):
+            yield _with(verdict, *answers)
+
+
+def _with(verdict: Verdict, predicted: str | Failed | None, again: str | Failed | None) -> Verdict:
+    """A verdict at the level that was reached, the sentence about that first."""
+    level, said, failed = verdict.level, [], []
+    for reached, answer in ((Level.REPREDICTED, predicted), (Level.REPRODUCED, again)):
+        if isinstance(answer, Failed):
+            failed.append(answer.why)
+        elif answer is not None:
+            level, said = reached, [answer]
+    return replace(verdict, level=level, reasons=(*said, *failed))
+
+
+def _physical_memory() -> int:
+    """Bytes that a process may well take on this machine."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") * 3 // 4
+
+
+def _tell(verdict: Verdict, given: argparse.Namespace) -> None:
+    """A line for a result and one for each reason; where the answer is JSON, beside it."""
+    file = sys.stderr if given.json else sys.stdout
+    lines = [f"{safe(str(verdict.folder))}: {verdict.level.word}"]
+    print("\n  ".join([*lines, *verdict.reasons]), file=file, flush=True)
+
+
+def _summary(verdicts: Sequence[Verdict], given: argparse.Namespace) -> None:
+    counts = {level: sum(v.level is level for v in verdicts) for level in Level}
+    words = ", ".join(f"{count} {level.word}" for level, count in counts.items() if count)
+    print(f"{counted(len(verdicts), 'result')}: {words}", file=sys.stderr if given.json else None)
+
+
+def _plain(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "folder": str(verdict.folder),
+        "level": verdict.level.word,
+        "reasons": list(verdict.reasons),
+    }

@@ -1,0 +1,308 @@
+"""What maintainers do with a result: predict again, run again, record; and what forgers get."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from forging import change_predictions, change_result, recount, sha256, small_form
+from running import folders
+
+from benchmark import results, run
+from benchmark.leaderboard.bounded import Failed, each
+from benchmark.leaderboard.check import check
+from benchmark.leaderboard.command import main
+from benchmark.leaderboard.installed import Means
+from benchmark.leaderboard.levels import RECORD, Level, files_of, lifted, recorded
+from benchmark.leaderboard.predict import Repeat, predict
+from benchmark.leaderboard.rerun import RunAgain, other_facts, run_again, within_noise
+from benchmark.results import records
+from benchmark.results.schema import Result
+from mm_imagenet_r.errors import UserError
+
+LAST = "phase-02.safetensors"
+RATE = "learning_rate"
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, coloured: Path, vilt_folder: Path) -> Path:
+    """The folder of a run of `replay` in three phases."""
+    place = tmp_path_factory.mktemp("trained")
+    options = {"--dataset": coloured, "--backbone": vilt_folder, "--output": place / "runs",
+               "--phases": 3, "--batch-size": 8, "--memory": 2, "--device": "cpu"}  # fmt: skip
+    words = [str(word) for option in options.items() for word in option]
+    assert run.main(["--method", "replay", *words]) == 0
+    (folder,) = folders(place)
+    return folder
+
+
+@pytest.fixture
+def means(coloured: Path, vilt_folder: Path) -> Means:
+    return Means(trusted=(str(coloured), str(vilt_folder)))
+
+
+@pytest.fixture
+def forged(trained: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(trained, tmp_path / "runs" / "forged")
+
+
+def again(folder: Path, means: Means, scratch: Path) -> str | Failed:
+    """Predict as the command does, in a process of its own."""
+    (answer,) = each(predict, [Repeat(folder, folder, means, scratch)], seconds=600)
+    return answer
+
+
+def test_predicted_recorded_and_shown(
+    trained: Path, tmp_path: Path, means: Means, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "results"
+    small = root / "setting" / "seed0"
+    shutil.copytree(trained, small)
+    small_form(small)
+    (small / results.PACKED).write_bytes(results.pack(small / results.RESULT))
+    (small / results.RESULT).unlink()
+    # What a submitter says of its own files is not read, nor is any file that it names.
+    entry = json.loads((trained / "state" / "phase-02.json").read_text())
+    assert entry["memory"]["0"]["file"]
+
+    given = ["verify", str(root), "--predict", "--record", str(root)]
+    given += ["--trust", *means.trusted]
+    assert main(given) == 1
+    assert "name the folder of the whole run by --runs" in capsys.readouterr().out
+    assert recorded(root) == {}
+
+    given += ["--runs", str(trained.parent)]
+    assert main(given) == 0
+    out = capsys.readouterr().out
+    assert f"{small}: re-predicted\n  predicted again: all 12 predictions after phase 3" in out
+    (record,) = recorded(root).values()
+    assert (record.level, record.folder) == (Level.REPREDICTED, "setting/seed0")
+
+    (verdict,) = check([root])
+    assert (verdict.level, lifted(verdict, recorded(root)).level) == (
+        Level.CONSISTENT,
+        Level.REPREDICTED,
+    )
+    shutil.rmtree(trained.parent / "nothing", ignore_errors=True)
+    assert main([*given[:-1], str(trained)]) == 0  # what is recorded is not done again
+    assert "re-predicted" in capsys.readouterr().out
+
+    # A record that came with a result says nothing, nor does one of another content.
+    shutil.copy(root / RECORD, small / RECORD)
+    (root / RECORD).unlink()
+    (verdict,) = check([root])
+    assert lifted(verdict, recorded(root)).level is Level.CONSISTENT
+    shutil.copy(small / RECORD, root / RECORD)
+    results.unpack(small / results.PACKED, small / results.RESULT)
+    (small / results.PACKED).unlink()
+    change_result(small, lambda value: value["config"].update(learning_rate=0.5))
+    (verdict,) = check([root])
+    assert verdict.level is Level.CONSISTENT
+    assert lifted(verdict, recorded(root)).level is Level.CONSISTENT
+    (root / RECORD).write_text('{"version": 1, "results": [{"level": "best"}]}')
+    with pytest.raises(UserError, match="put it back as it was"):
+        recorded(root)
+
+
+def test_a_record_of_what_is_gone_or_refused_goes(
+    trained: Path, tmp_path: Path, means: Means, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "results"
+    for name in ("a", "b"):
+        small_form(shutil.copytree(trained, root / name))
+    change_result(root / "b", lambda value: value["about"].update(name="\x00"))
+    entries = []
+    for name in ("a", "b", "gone"):
+        files = files_of(root / name)
+        entries.append({"folder": name, "level": "reproduced", "how": "run again",
+                        "result_sha256": files.result or "0" * 64,
+                        "predictions_sha256": files.predictions})  # fmt: skip
+    (root / RECORD).write_text(json.dumps({"version": 1, "results": entries}))
+    assert main(["verify", str(root), "--predict", "--record", str(root)]) == 1
+    assert f"{root / 'a'}: reproduced\n  run again" in capsys.readouterr().out
+    assert [record.folder for record in recorded(root).values()] == ["a"]
+
+
+def edited(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]:
+    return lambda folder: change_result(folder, change)
+
+
+def no_state(folder: Path) -> None:
+    shutil.rmtree(folder / "state")
+
+
+def no_memory(folder: Path) -> None:
+    shutil.rmtree(folder / "memory")
+
+
+def pickled_state(folder: Path) -> None:
+    """A state that would write a file if it was unpickled."""
+
+    class Bomb:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return (Path.touch, (folder.parent / "ran",))
+
+    replace_state(folder, pickle.dumps({"head": Bomb()}))
+
+
+def replace_state(folder: Path, data: bytes) -> None:
+    path = folder / "state" / LAST
+    path.write_bytes(data)
+
+    def change(value: dict[str, Any]) -> None:
+        value["files"]["state"] = sha256(path)
+        value["phases"][-1]["outside_memory"] = {"bytes": len(data), "what": {}}
+
+    change_result(folder, change)
+
+
+def foreign_code(folder: Path) -> None:
+    """A method that would write a file if it was imported."""
+    code = folder.parent / "mine.py"
+    code.write_text(f"open({str(folder.parent / 'ran')!r}, 'w')\n")
+    change_result(folder, lambda v: v["config"].update(method=[f"{code}:Mine"]))
+    shutil.rmtree(folder / "source")
+
+
+def other_method(folder: Path) -> None:
+    shutil.rmtree(folder / "source")
+    change_result(folder, lambda v: v["config"].update(method=["exemplar_masking"]))
+    change_result(folder, lambda v: v.update(method_settings={}, about={}))
+
+
+def without_source(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]:
+    def forge(folder: Path) -> None:
+        shutil.rmtree(folder / "source")
+        change_result(folder, change)
+
+    return forge
+
+
+CHEAP: dict[str, tuple[Callable[[Path], None], str]] = {
+    "foreign code": (foreign_code, "only registered methods are"),
+    "another method": (other_method, "code of the method of exemplar_masking is another one"),
+    "another version": (
+        without_source(lambda v: v.update(method_sha256="0b" * 32)), "is another one than is"),
+    "another harness": (edited(lambda v: v.update(harness_sha256="0b" * 32)), "of the harness is"),
+    "a setting": (edited(lambda v: v["method_settings"].pop("classifier")), "method_settings is"),
+    "a bound": (edited(lambda v: v.update(shares_allowance=True)), "memory.per_class.0.budget"),
+    "a title": (edited(lambda v: v["about"].update(name="Best")), "about is"),
+    "a rate of the recipe": (edited(lambda v: v["config"].update({RATE: 0.5})), "learning_rate is"),
+    "where it writes": (edited(lambda v: v["config"].update(output="/etc")), "is no part of a"),
+    "other data": (edited(lambda v: v["dataset"].update(data_sha256="0b" * 32)), "data_sha256 is"),
+    "a unit": (edited(lambda v: v["budget"].update(sample_bytes=1.0)), "budget.sample_bytes is"),
+    "a folder": (edited(lambda v: v["config"].update(dataset="/etc")), ""),
+    "no state": (no_state, "has no state/"),
+    "no memory": (no_memory, "files of class 0 instead of one"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CHEAP)
+def test_what_is_refused_before_anything_is_predicted(
+    forged: Path, tmp_path: Path, means: Means, name: str
+) -> None:
+    forge, words = CHEAP[name]
+    forge(forged)
+    (verdict,) = check([forged])
+    if verdict.level is Level.REFUSED:  # the first level finds it already
+        assert any(words in reason for reason in verdict.reasons), verdict
+    else:
+        with pytest.raises(UserError) as found:
+            predict(Repeat(forged, forged, means, tmp_path))
+        assert words in str(found.value)
+    assert not (forged.parent / "ran").exists()
+
+
+def test_nothing_is_opened_that_is_not_trusted(trained: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is not opened unless you give --trust"):
+        predict(Repeat(trained, trained, Means(), tmp_path))
+
+
+def test_a_state_that_holds_code_is_not_run(forged: Path, tmp_path: Path, means: Means) -> None:
+    pickled_state(forged)
+    assert check([forged])[0].level is Level.CONSISTENT
+    answer = again(forged, means, tmp_path)
+    assert isinstance(answer, Failed)
+    assert "the model cannot be made again" in answer.why
+    assert not (forged.parent / "ran").exists()
+
+
+def test_predictions_that_the_model_does_not_make(
+    forged: Path, tmp_path: Path, means: Means
+) -> None:
+    def improve(row: records.Prediction) -> records.Prediction:
+        return row._replace(prediction=row.label) if row.phase == 2 else row
+
+    change_predictions(forged, improve)
+    recount(forged)
+    assert check([forged])[0].level is Level.CONSISTENT
+    answer = again(forged, means, tmp_path)
+    assert isinstance(answer, Failed)
+    assert "predictions after phase 3 on cpu are others" in answer.why
+
+
+def test_what_only_a_run_finds(trained: Path, forged: Path, tmp_path: Path, means: Means) -> None:
+    """Another learning rate, and predictions of the phases whose state is not kept."""
+
+    def improve(row: records.Prediction) -> records.Prediction:
+        return row._replace(prediction=row.label) if row.phase < 2 else row
+
+    def change(value: dict[str, Any]) -> None:
+        value["config"][RATE] = 0.5
+        value["from_recipe"].remove(RATE)
+
+    change_predictions(forged, improve)
+    recount(forged)
+    change_result(forged, change)
+    assert check([forged])[0].level is Level.CONSISTENT
+    assert "are the same" in str(again(forged, means, tmp_path))  # the second level does not
+
+    jobs = [RunAgain(folder, None, means, tmp_path) for folder in (trained, forged)]
+    honest, lie = each(run_again, jobs, seconds=900)
+    assert honest == "run again on cpu: every prediction, exemplar and loss is the same"
+    assert isinstance(lie, Failed)
+    assert "rows of predictions.parquet are others" in lie.why
+    assert not list(tmp_path.glob("tmp*"))
+
+
+@pytest.mark.parametrize(
+    ("words", "change"),
+    [
+        ("kind", lambda r: r.update(kind="bound")),
+        ("budget", lambda r: r["budget"].update(unit=1.0)),
+        ("config.epochs", lambda r: r["config"].update(epochs=7)),
+        ("dataset.train", lambda r: r["dataset"].update(train=7)),
+        ("phases[1].outside_memory", lambda r: r["phases"][1].update(outside_memory=None)),
+        ("phases[0].trainable_parameters", lambda r: r["phases"][0].pop("trainable_parameters")),
+        ("the number of phases", lambda r: r["phases"].pop()),
+    ],
+)
+def test_a_run_has_the_facts_of_the_result(
+    tmp_path: Path, synthetic_run: Callable[..., Result], words: str, change: Callable[[Any], Any]
+) -> None:
+    result = synthetic_run(tmp_path, sizes=(2, 2), test=2)
+    there: Any = copy.deepcopy(result)
+    there["phases"][0]["seconds"], there["hardware"] = {}, {"device": "cuda"}
+    assert list(other_facts(result, there)) == []
+    there["phases"][0].setdefault("trainable_parameters", 1)
+    change(result)
+    result["phases"][0].setdefault("trainable_parameters", None)
+    assert any(words in found for found in other_facts(result, there))
+
+
+def test_noise_is_stated(tmp_path: Path, synthetic_run: Callable[..., Result]) -> None:
+    result = synthetic_run(tmp_path, sizes=(2, 2), test=2)
+    there: Any = copy.deepcopy(result)
+    there["metrics"]["last_accuracy"] -= 0.5
+    said = within_noise(result, there, "3 rows", "cuda", 1.0)
+    assert said.endswith("last accuracy -0.50 points, within the stated noise of 1 points")
+    with pytest.raises(UserError, match=r"more than the noise of 0\.4 points"):
+        within_noise(result, there, "3 rows", "cuda", 0.4)
+    with pytest.raises(UserError, match="3 rows are others"):
+        within_noise(result, there, "3 rows", "cuda", None)
