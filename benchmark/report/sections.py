@@ -38,7 +38,7 @@ def plain_table(
     head = el("thead", line("th", heads)) if heads else None
     body = el("tbody", [line("td", row) for row in rows])
     style = "plain small" if small else "plain"
-    return el("div", el("table", head, body, class_=style), class_="scroll")
+    return el("div", el("table", head, body, class_=style), class_="scroll", tabindex=0)
 
 
 def cards(result: Result) -> Html:
@@ -158,7 +158,7 @@ def matrix_table(rows: Sequence[Sequence[float]], overall: Sequence[float]) -> H
         class_="matrix" if count <= _DENSE else "matrix dense",
         style=f"width:min(100%,{5 * count + 10}em)",
     )
-    return el("div", table, class_="scroll")
+    return el("div", table, class_="scroll", tabindex=0)
 
 
 def mistakes(result: Result, predictions: Sequence[Prediction]) -> Html | None:

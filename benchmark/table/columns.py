@@ -147,6 +147,15 @@ def difference_words(difference: Difference | None) -> str:
     return f"{difference.mean:+.{digits}f} [{low}, {high}]"
 
 
+def paired_words(difference: Difference | None, row: Row, base: Row) -> str:
+    """`difference_words`, with the number of class orders where not all are in both rows."""
+    words = difference_words(difference)
+    orders = {len(row.orders), len(base.orders)}
+    if difference is not None and difference.orders and {difference.orders} != orders:
+        words += f" ({counted(difference.orders, 'order')})"
+    return words
+
+
 def _accuracy(standing: Standing) -> Column:
     cells = [
         f"{LEVEL} {spread_words(spread)}" if i in standing.level else spread_words(spread)
@@ -160,13 +169,10 @@ def _differences(standing: Standing, rows: Sequence[Row]) -> Column:
     base = standing.baseline
     if base is None:
         return Column("", [""] * len(rows))
-    cells = []
-    for row, difference in zip(rows, standing.differences, strict=True):
-        words = difference_words(difference)
-        orders = {len(row.orders), len(rows[base].orders)}
-        if difference is not None and difference.orders and {difference.orders} != orders:
-            words += f" ({counted(difference.orders, 'order')})"
-        cells.append(words)
+    cells = [
+        paired_words(difference, row, rows[base])
+        for row, difference in zip(rows, standing.differences, strict=True)
+    ]
     return Column(f"vs. {rows[base].label}", cells, joined=True)
 
 

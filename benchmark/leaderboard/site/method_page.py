@@ -22,7 +22,7 @@ from benchmark.report.sections import matrix_table, plain_table, section
 from benchmark.results import labels
 from benchmark.results.derive import given_config
 from benchmark.results.tables import Row
-from benchmark.table.columns import difference_words
+from benchmark.table.columns import paired_words
 from benchmark.table.compare import Table, contenders
 from benchmark.wording import MISSING, counted, memory_words, spread_words
 from mm_imagenet_r.errors import UserError
@@ -67,7 +67,6 @@ def method_page(method: str, tables: Sequence[Table], shown: Sequence[Shown], ho
     own = [one for one in shown if one.result["method"] == method]
     first = standings[0].row.runs[0]
     title = clean(first["about"].get("name") or labels.row_name(first).partition(" @")[0])
-    variants = {one.row.name: one.row for one in standings}
     body = join(
         _header(title, method, standings, own, home),
         el(
@@ -75,7 +74,7 @@ def method_page(method: str, tables: Sequence[Table], shown: Sequence[Shown], ho
             _where(standings, {one.folder: one for one in own}),
             _settings(standings),
             _matrices(standings),
-            _gallery(variants, own),
+            _gallery(standings, own),
             _again(own),
         ),
     )
@@ -90,11 +89,21 @@ def _standings(table: Table, method: str) -> list[Standing]:
             row,
             order.index(i) + 1 if i in order else None,
             len(order),
-            "best" if i == standing.baseline else difference_words(standing.differences[i]),
+            _difference(table, i),
         )
         for i, row in enumerate(table.rows)
         if row.method == method
     ]
+
+
+def _difference(table: Table, i: int) -> str:
+    """Of a row to the best one."""
+    (standing, *_) = table.standings
+    if standing.baseline is None:
+        return MISSING
+    if standing.baseline == i:
+        return "best"
+    return paired_words(standing.differences[i], table.rows[i], table.rows[standing.baseline])
 
 
 def _header(
@@ -213,21 +222,21 @@ def _phases(row: Row) -> str:
     return counted(len(row.runs[0]["phases"]), "phase")
 
 
-def _gallery(variants: Mapping[str, Row], own: Sequence[Shown]) -> Html | None:
+def _gallery(standings: Sequence[Standing], own: Sequence[Shown]) -> Html | None:
     """Of some variants, exemplars of the first run that has a gallery."""
     names = {one.folder: one.name for one in own}
-    found: list[tuple[str, str, list[Item]]] = []
-    for name, row in variants.items():
-        for folder in row.folders:
-            items = _items(folder) if folder and len(found) < VARIANTS else []
-            if items and folder:
-                found.append((clean(name), names[folder], items[:EXEMPLARS]))
+    found: dict[str, tuple[str, list[Item]]] = {}
+    for row in (one.row for one in standings):
+        for folder in filter(None, row.folders):
+            if row.name in found or len(found) == VARIANTS:
                 break
+            if items := _items(folder):
+                found[row.name] = (names[folder], items[:EXEMPLARS])
     if not found:
         return None
     parts: list[Child] = []
-    for i, (name, folder, items) in enumerate(found):
-        parts.append(el("h3", name, " ", el("small", clean(folder)), class_="sub"))
+    for i, (name, (folder, items)) in enumerate(found.items()):
+        parts.append(el("h3", clean(name), " ", el("small", clean(folder)), class_="sub"))
         parts.append(gallery(items, f"picture-{i}"))
     return section(
         "What an exemplar is",

@@ -4,7 +4,8 @@
 function update(focus) {
   writeAddress();
   renderFacets();
-  byId("board-title").textContent = `Memory: ${state.board.budget}`;
+  byId("board-title").textContent =
+    state.board.amount === 0 ? "No memory" : `Memory: ${state.board.budget}`;
   byId("board-note").textContent = state.board.heading;
   const remarks = ranking().remarks.map((words) => el("p", { class: "note" }, words));
   byId("remarks").replaceChildren(...remarks);

@@ -61,7 +61,8 @@ function boardWith(wanted) {
 function choices(i) {
   const before = state.board.facets.slice(0, i);
   const kin = DATA.boards.filter((board) => before.every((words, j) => board.facets[j] === words));
-  return [...new Set(kin.map((board) => board.facets[i]))];
+  const found = [...new Set(kin.map((board) => board.facets[i]))];
+  return found.sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
 }
 
 /** How a board is ranked in the reading that is chosen, or as methods read themselves. */
@@ -147,5 +148,5 @@ function writeAddress() {
   const sort = `${state.down ? "-" : ""}${state.sort}`;
   if (sort !== "-metric") words.set("sort", sort);
   if (state.find) words.set("find", state.find);
-  history.replaceState(null, "", `#${words}`);
+  history.replaceState(null, "", `${words}` ? `#${words}` : location.pathname);
 }

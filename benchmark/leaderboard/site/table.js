@@ -200,12 +200,12 @@ function accuracyCell({ entry, level, winner }) {
   return [el("abbr", { title, "aria-label": "level with the best" }, "≈"), ` ${words}`];
 }
 
-const differenceWords = (difference) =>
-  difference
-    ? minus(difference.words)
-        .split(/(?= \[)/)
-        .map((part) => el("span", {}, part))
-    : MISSING;
+/** Difference, interval and number of orders, each of which may stand on a line of its own. */
+function differenceWords(difference) {
+  if (!difference) return MISSING;
+  const parts = minus(difference.words).split(/ (?=[[(])/);
+  return parts.flatMap((part) => [" ", el("span", {}, part)]);
+}
 
 function levelMark(level) {
   if (level === null) return MISSING;
