@@ -23,6 +23,7 @@ from benchmark.wording import method_title
 SEEDS: Final = range(10)
 CLASS_ORDERS: Final = range(1993, 2003)
 _LONGEST: Final = 4000  # characters of a text
+_DEEPEST: Final = 12  # objects and lists in each other; results have half of it
 
 
 def faults(folder: Path, result: Result) -> Iterator[str]:
@@ -129,17 +130,23 @@ def _plain(title: str) -> str:
     return "".join(c for c in title.casefold() if c.isalnum())
 
 
-def _unreadable(value: object, where: str = "") -> Iterator[str]:
-    """Texts that people cannot read as they stand: control and invisible characters, or long."""
-    if isinstance(value, str):
+def _unreadable(value: object, where: str = "", depth: int = 0) -> Iterator[str]:
+    """Texts that people cannot read as they stand: control and invisible characters, or long.
+
+    Also what is nested deeper than any result, which others may not be able to read.
+    """
+    inside = depth + 1
+    if depth > _DEEPEST:
+        yield f"{where[:60]} is nested deeper than {_DEEPEST} levels"
+    elif isinstance(value, str):
         if len(value) > _LONGEST:
             yield f"{where} is longer than {_LONGEST:,} characters"
         elif not value.isprintable():
             yield f"{where} holds control or invisible characters: {value[:60]!a}"
     elif isinstance(value, Mapping):
         for key, item in value.items():
-            yield from _unreadable(key, f"a key of {where or 'the result'}")
-            yield from _unreadable(item, f"{where}.{key}" if where else key)
+            yield from _unreadable(key, f"a key of {where or 'the result'}", inside)
+            yield from _unreadable(item, f"{where}.{key}" if where else key, inside)
     elif isinstance(value, Sequence):
         for index, item in enumerate(value):
-            yield from _unreadable(item, f"{where}[{index}]")
+            yield from _unreadable(item, f"{where}[{index}]", inside)
