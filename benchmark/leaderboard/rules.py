@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmark.config import NAMED
-from benchmark.data.known import backbone_named, known, namesake
+from benchmark.data.known import MM_IMAGENET_R, backbone_named, known, namesake
 from benchmark.paths import last_part
 from benchmark.registry import REGISTRY
 from benchmark.results import schema1
@@ -83,14 +83,13 @@ def _own_choice(result: Result) -> Iterator[str]:
 def _under_another_name(result: Result) -> Iterator[str]:
     """Data and backbones that are known have their own names, and nothing else has them."""
     data, asked = result["dataset"], str(result["config"].get("dataset"))
-    names = {asked, data["name"]}
-    own = asked.partition(":")[0]
-    reserved = {last_part(name).partition(":")[0] for name in names} & NAMED["dataset"]
-    if reserved and own not in NAMED["dataset"]:
+    shown = {last_part(name).partition(":")[0] for name in (asked, data["name"])}
+    if shown & NAMED["dataset"] and not is_named(asked):
         yield f"dataset {asked!r} is shown as {data['name']!r}, which is another data set"
     if twin := namesake(data["data_sha256"], data["split_sha256"]):
         name, split = twin
-        if own != name or (split and data["split"] != split):
+        same = is_named(asked) and asked.partition(":")[0] == name
+        if not same or (split and data["split"] != split):
             words = f"{name}, split {split}" if split else name
             yield f"data or test part are those of {words}, under another name"
     backbone = result["backbone"]
@@ -109,7 +108,7 @@ def _method(folder: Path, result: Result) -> Iterator[str]:
         yield f"method {spec!r}: {preset!r} is no name of a preset"
     if address not in REGISTRY and not re.fullmatch(r"[^:]+(\.py)?:\w+", address, re.ASCII):
         yield f"method {spec!r} is neither registered, nor file.py:Class, nor module:Class"
-    own = _plain(address.rpartition(":")[2])
+    own = _plain(address) if address in REGISTRY else ""
     if title != own and title in map(_plain, REGISTRY):
         yield f"method {spec!r} calls itself {method_title(result)!r}, which is another method"
     link = result["about"].get("link", "https://")
@@ -119,6 +118,15 @@ def _method(folder: Path, result: Result) -> Iterator[str]:
         file = REGISTRY[address][0].partition(":")[0].replace(".", "/") + ".py"
         if not (folder / SOURCE / file).is_file():
             yield f"{SOURCE}/ has no {file}, which {address} is written in"
+
+
+def is_named(dataset: str) -> bool:
+    """Whether a data set is one that this program knows by name, so that no folder is meant.
+
+    >>> [is_named(name) for name in ("mini", "mm_imagenet_r:mine", "mini:mine", "my/mini")]
+    [True, True, False, False]
+    """
+    return dataset in NAMED["dataset"] or dataset.partition(":")[0] == MM_IMAGENET_R
 
 
 def _plain(title: str) -> str:

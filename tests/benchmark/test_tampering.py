@@ -340,6 +340,10 @@ TAMPERED: dict[str, tuple[Forge, str]] = {
     "a script as a link": (edited(lambda v: v["about"].update(link="javascript:alert(1)")),
                            "no http address"),
     "a borrowed title": (edited(lambda v: v["about"].update(name="Replay")), "is another method"),
+    "a class of that name": (
+        edited(lambda v: (v["config"].update(method=["x.py:Replay"]),
+                          v["about"].update(name="Replay"))),
+        "is another method"),
     "a borrowed name": (edited(lambda v: v["config"].update(method=["my/exemplar_masking"])),
                         "neither registered"),
     "a name that looks alike": (
@@ -348,6 +352,9 @@ TAMPERED: dict[str, tuple[Forge, str]] = {
         edited(lambda v: v["config"].update(method=["exemplar_masking@<b>"])), "no name of a pre"),
     "a folder called mini": (
         edited(lambda v: v["config"].update(dataset="elsewhere/mini-1")), "is another data set"),
+    "mini with a suffix": (
+        edited(lambda v: (v["config"].update(dataset="mini-1:x"),
+                          v["dataset"].update(name="mini-1:x"))), "is another data set"),
     "mini under another name": (
         edited(lambda v: (v["config"].update(dataset="own"), v["dataset"].update(name="own"))),
         "under another name"),
