@@ -14,7 +14,7 @@ from mm_imagenet_r.errors import UserError, did_you_mean
 #: Name -> what it does; each is a module here with `main(arguments) -> int`.
 COMMANDS: Final = {
     "verify": "at which level each of some results may stand, and why not higher",
-    "build": "a page of all results below a folder: tables, charts, a page for each method",
+    "build": "a page of all results below a folder, which needs no server",
 }
 
 

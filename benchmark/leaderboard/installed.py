@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from benchmark.config import NAMED, RunConfig
+from benchmark.leaderboard.rules import is_named
 from benchmark.options import from_mapping
 from benchmark.registry import REGISTRY
 from benchmark.results.derive import given_config
@@ -130,14 +131,12 @@ def _refuse_strangers(result: Result, means: Means) -> None:
                 f"the code of {name} would have to be run, and only registered methods are: read "
                 "its source, and run it yourself if you trust it"
             )
-    for option, trusted in (
-        ("dataset", NAMED["dataset"]),
-        ("backbone", NAMED["backbone"]),
-        ("captions", set()),
+    for option, harmless in (
+        ("dataset", is_named(str(config.get("dataset")))),
+        ("backbone", config.get("backbone") in NAMED["backbone"]),
+        ("captions", config.get("captions") is None),
     ):
-        value = config.get(option)
-        own = str(value).partition(":")[0] if option == "dataset" else str(value)
-        if value is not None and own not in trusted and value not in means.trusted:
+        if not harmless and (value := config.get(option)) not in means.trusted:
             raise UserError(f"{option} {value} is not opened unless you give --trust {value}")
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmark.config import NAMED
-from benchmark.data.known import backbone_named, known, namesake
+from benchmark.data.known import MM_IMAGENET_R, backbone_named, known, namesake
 from benchmark.paths import last_part
 from benchmark.registry import REGISTRY
 from benchmark.results import schema1
@@ -23,6 +23,7 @@ from benchmark.wording import method_title
 SEEDS: Final = range(10)
 CLASS_ORDERS: Final = range(1993, 2003)
 _LONGEST: Final = 4000  # characters of a text
+_DEEPEST: Final = 12  # objects and lists in each other; results have half of it
 
 
 def faults(folder: Path, result: Result) -> Iterator[str]:
@@ -82,14 +83,13 @@ def _own_choice(result: Result) -> Iterator[str]:
 def _under_another_name(result: Result) -> Iterator[str]:
     """Data and backbones that are known have their own names, and nothing else has them."""
     data, asked = result["dataset"], str(result["config"].get("dataset"))
-    names = {asked, data["name"]}
-    own = asked.partition(":")[0]
-    reserved = {last_part(name).partition(":")[0] for name in names} & NAMED["dataset"]
-    if reserved and own not in NAMED["dataset"]:
+    shown = {last_part(name).partition(":")[0] for name in (asked, data["name"])}
+    if shown & NAMED["dataset"] and not is_named(asked):
         yield f"dataset {asked!r} is shown as {data['name']!r}, which is another data set"
     if twin := namesake(data["data_sha256"], data["split_sha256"]):
         name, split = twin
-        if own != name or (split and data["split"] != split):
+        same = is_named(asked) and asked.partition(":")[0] == name
+        if not same or (split and data["split"] != split):
             words = f"{name}, split {split}" if split else name
             yield f"data or test part are those of {words}, under another name"
     backbone = result["backbone"]
@@ -108,7 +108,7 @@ def _method(folder: Path, result: Result) -> Iterator[str]:
         yield f"method {spec!r}: {preset!r} is no name of a preset"
     if address not in REGISTRY and not re.fullmatch(r"[^:]+(\.py)?:\w+", address, re.ASCII):
         yield f"method {spec!r} is neither registered, nor file.py:Class, nor module:Class"
-    own = _plain(address.rpartition(":")[2])
+    own = _plain(address) if address in REGISTRY else ""
     if title != own and title in map(_plain, REGISTRY):
         yield f"method {spec!r} calls itself {method_title(result)!r}, which is another method"
     link = result["about"].get("link", "https://")
@@ -120,6 +120,15 @@ def _method(folder: Path, result: Result) -> Iterator[str]:
             yield f"{SOURCE}/ has no {file}, which {address} is written in"
 
 
+def is_named(dataset: str) -> bool:
+    """Whether a data set is one that this program knows by name, so that no folder is meant.
+
+    >>> [is_named(name) for name in ("mini", "mm_imagenet_r:mine", "mini:mine", "my/mini")]
+    [True, True, False, False]
+    """
+    return dataset in NAMED["dataset"] or dataset.partition(":")[0] == MM_IMAGENET_R
+
+
 def _plain(title: str) -> str:
     """A title in letters and digits alone.
 
@@ -129,17 +138,23 @@ def _plain(title: str) -> str:
     return "".join(c for c in title.casefold() if c.isalnum())
 
 
-def _unreadable(value: object, where: str = "") -> Iterator[str]:
-    """Texts that people cannot read as they stand: control and invisible characters, or long."""
-    if isinstance(value, str):
+def _unreadable(value: object, where: str = "", depth: int = 0) -> Iterator[str]:
+    """Texts that people cannot read as they stand: control and invisible characters, or long.
+
+    Also what is nested deeper than any result, which others may not be able to read.
+    """
+    inside = depth + 1
+    if depth > _DEEPEST:
+        yield f"{where[:60]} is nested deeper than {_DEEPEST} levels"
+    elif isinstance(value, str):
         if len(value) > _LONGEST:
             yield f"{where} is longer than {_LONGEST:,} characters"
         elif not value.isprintable():
             yield f"{where} holds control or invisible characters: {value[:60]!a}"
     elif isinstance(value, Mapping):
         for key, item in value.items():
-            yield from _unreadable(key, f"a key of {where or 'the result'}")
-            yield from _unreadable(item, f"{where}.{key}" if where else key)
+            yield from _unreadable(key, f"a key of {where or 'the result'}", inside)
+            yield from _unreadable(item, f"{where}.{key}" if where else key, inside)
     elif isinstance(value, Sequence):
         for index, item in enumerate(value):
-            yield from _unreadable(item, f"{where}[{index}]")
+            yield from _unreadable(item, f"{where}[{index}]", inside)

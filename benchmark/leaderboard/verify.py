@@ -121,16 +121,19 @@ def main(arguments: Sequence[str]) -> int:
     """
     given = parser().parse_args(arguments)
     _refuse(given)
-    records = recorded(given.record) if given.record else {}
-    verdicts = {verdict.folder: verdict for verdict in check(given.paths, records)}
+    roots = [path for path in (*given.paths, given.record) if path is not None and path.is_dir()]
+    records = {root: recorded(root) for root in roots}
+    everything = {files: record for found in records.values() for files, record in found.items()}
+    verdicts = {verdict.folder: verdict for verdict in check(given.paths, everything)}
     wanted = Level.CONSISTENT
     if given.predict or given.run:
         wanted = Level.REPRODUCED if given.run else Level.REPREDICTED
-        for verdict in _further(verdicts, wanted, records, given):
+        for verdict in _further(verdicts, wanted, records.get(given.record, {}), given):
             verdicts[verdict.folder] = verdict
     else:
-        for verdict in verdicts.values():
-            _tell(verdict, given)
+        for folder, verdict in verdicts.items():
+            verdicts[folder] = _with_record(verdict, everything)
+            _tell(verdicts[folder], given)
     if given.json:
         print(json.dumps([_plain(verdict) for verdict in verdicts.values()], indent=1))
     _summary(list(verdicts.values()), given)
@@ -156,6 +159,15 @@ def _refuse(given: argparse.Namespace) -> None:
     for path in given.paths if given.record else ():
         if not path.resolve().is_relative_to(given.record.resolve()):
             raise UserError(f"{path} does not lie in {given.record} (--record)")
+
+
+def _with_record(verdict: Verdict, records: Mapping[Files, Record]) -> Verdict:
+    """A verdict that tells what maintainers recorded of a result; its level is what was found."""
+    there = lifted(verdict, records)
+    if there.level is verdict.level:
+        return verdict
+    words = f"recorded as {there.level.word}: {there.reasons[0]}"
+    return replace(verdict, reasons=(words, *verdict.reasons))
 
 
 def _further(

@@ -20,8 +20,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return table(arguments)
     parser = argparse.ArgumentParser(
         prog="python -m benchmark.results",
-        description="Recompute what follows from configuration, predictions and exemplars; exit 1 "
-        "on a difference. Without --verify the same as python -m benchmark.table.",
+        description="Recompute what follows from configuration, predictions and exemplars, of runs "
+        "of your own, unfinished ones too; exit 1 on a difference. Whether a result may stand on a "
+        "board: python -m benchmark.leaderboard verify. Without --verify the same as "
+        "python -m benchmark.table.",
         epilog="example: python -m benchmark.results runs/ --verify",
     )
     parser.add_argument("runs", nargs="+", type=Path, help="folders of runs, or result.json files")

@@ -31,7 +31,8 @@ from benchmark.wording import result_phases_words
 from mm_imagenet_r.errors import UserError
 
 #: What a folder cannot show, for whoever reads that it is verified.
-UNCHECKED = """Not checked, since it takes the data, the backbone or a repetition of the run:
+UNCHECKED = """Not checked, since it takes the data, the backbone or a repetition of the run
+(python -m benchmark.leaderboard verify --predict, --run):
   - that the model made these predictions: they may have been edited together with their hash,
     their rows in result.json and its figures;
   - that the configuration, the method and its settings are those that ran (another learning rate,

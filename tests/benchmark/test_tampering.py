@@ -340,6 +340,10 @@ TAMPERED: dict[str, tuple[Forge, str]] = {
     "a script as a link": (edited(lambda v: v["about"].update(link="javascript:alert(1)")),
                            "no http address"),
     "a borrowed title": (edited(lambda v: v["about"].update(name="Replay")), "is another method"),
+    "a class of that name": (
+        edited(lambda v: (v["config"].update(method=["x.py:Replay"]),
+                          v["about"].update(name="Replay"))),
+        "is another method"),
     "a borrowed name": (edited(lambda v: v["config"].update(method=["my/exemplar_masking"])),
                         "neither registered"),
     "a name that looks alike": (
@@ -348,6 +352,9 @@ TAMPERED: dict[str, tuple[Forge, str]] = {
         edited(lambda v: v["config"].update(method=["exemplar_masking@<b>"])), "no name of a pre"),
     "a folder called mini": (
         edited(lambda v: v["config"].update(dataset="elsewhere/mini-1")), "is another data set"),
+    "mini with a suffix": (
+        edited(lambda v: (v["config"].update(dataset="mini-1:x"),
+                          v["dataset"].update(name="mini-1:x"))), "is another data set"),
     "mini under another name": (
         edited(lambda v: (v["config"].update(dataset="own"), v["dataset"].update(name="own"))),
         "under another name"),
@@ -371,7 +378,7 @@ TAMPERED: dict[str, tuple[Forge, str]] = {
     "deep folders": (deep_folders, "folders deep"),
     # JSON
     "deep text": (lambda f: (f / results.RESULT).write_text("[" * 100_000), "not valid JSON"),
-    "deep value": (nested_text, "cannot be checked (RecursionError"),
+    "deep value": (nested_text, "is nested deeper than"),
     "no JSON": (lambda f: (f / results.RESULT).write_bytes(b"\xff\xfe\x00"), "is not valid JSON"),
     "nothing": (lambda f: (f / results.RESULT).write_bytes(b""), "is not valid JSON"),
     "no object": (lambda f: (f / results.RESULT).write_text("[1, 2]"), "not an object"),
@@ -487,7 +494,7 @@ def test_mistakes_of_the_command_line(
         ("verify", str(honest), "--noise", "1"): "--noise is for --run",
         ("verify", str(honest), "--run", "--noise", "nan"): "--noise is for --run",
         ("verify", str(honest), "--predict", "--minutes", "0"): "--minutes 0",
-        ("verify", str(honest), "--predict", "--device", "gpu"): "known: auto, cpu",
+        ("verify", str(honest), "--predict", "--device", "gpu"): "did you mean 'cpu'",
         ("verify", str(honest), "--predict", "--record", str(tmp_path)): "does not lie in",
     }.items():
         assert main(list(given)) == (2 if given else 0)
