@@ -19,7 +19,7 @@ from benchmark.metrics import METRICS, Spread, mean_std
 from benchmark.results import labels
 from benchmark.results.schema import BudgetInfo, Result
 from benchmark.results.tables import Row, table
-from benchmark.table.columns import paired_words, remarks
+from benchmark.table.columns import difference_words, remarks
 from benchmark.table.compare import ACCURACIES, DEFAULT, READINGS, Reading, Standing, Table, compare
 from benchmark.table.differences import Comparer, Difference
 from benchmark.wording import memory_words, result_phases_words
@@ -187,30 +187,27 @@ def _ranking(one: Table, entries: _Entries) -> Json:
     """Rows of a table by position of their entry, and how they stand in each accuracy."""
     return {
         "rows": [entries.index(row) for row in one.rows],
-        "standings": [_standing(standing, one.rows) for standing in one.standings],
+        "standings": [_standing(standing) for standing in one.standings],
         "remarks": [clean(sentence) for sentence in remarks(one)],
     }
 
 
-def _standing(standing: Standing, rows: Sequence[Row]) -> Json:
-    base = rows[standing.baseline] if standing.baseline is not None else None
+def _standing(standing: Standing) -> Json:
     return {
         "best": standing.baseline,
         "winner": standing.winner,
         "level": sorted(standing.level),
-        "differences": [
-            _difference(one, row, base) for one, row in zip(standing.differences, rows, strict=True)
-        ],
+        "differences": [_difference(one) for one in standing.differences],
     }
 
 
-def _difference(one: Difference | None, row: Row, base: Row | None) -> Json | None:
-    """In words, and the mean and bounds that are drawn."""
-    if one is None or one.mean is None or base is None:
+def _difference(one: Difference | None) -> Json | None:
+    """In words, the mean and bounds that are drawn, and over how many class orders."""
+    if one is None or one.mean is None:
         return None
     bounds = one.interval[1:] if one.interval else (None, None)
     values = [_rounded(value) for value in (one.mean, *bounds)]
-    return {"words": paired_words(one, row, base), "values": values}
+    return {"words": difference_words(one), "values": values, "orders": one.orders}
 
 
 def _facets(result: Result, budget: BudgetInfo) -> dict[str, _Value]:

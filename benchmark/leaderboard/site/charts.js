@@ -133,18 +133,12 @@ function chart({ id, title, text, xLabel, ticks = [], lines = [], points = [], l
     nameFront(points, at, right),
   );
   const table = lines.length ? lineTable(lines) : pointTable(points);
-  const scroll = {
-    class: "scroll",
-    tabindex: 0,
-    role: "region",
-    "aria-label": `${title}, numbers`,
-  };
   return el(
     "figure",
     { class: "chart" },
     el("figcaption", {}, el("h3", {}, title), el("p", {}, text)),
     drawing,
-    el("details", {}, el("summary", {}, "As a table"), el("div", scroll, table)),
+    el("details", {}, el("summary", {}, "As a table"), scrolled(`${title}, numbers`, table)),
   );
 }
 

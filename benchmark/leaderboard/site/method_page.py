@@ -148,8 +148,8 @@ def _where_row(one: Standing, shown: Mapping[Path, Shown]) -> Sequence[Child]:
     row = one.row
     levels = [found.level for f in row.folders if f and (found := shown[f]).level is not None]
     return (
-        memory_words(row.budget),
-        clean(row.label),
+        _line(memory_words(row.budget)),
+        _line(row.label),
         MISSING if one.place is None else f"{one.place} of {one.rivals}",
         spread_words(row.average),
         one.difference,
@@ -160,37 +160,46 @@ def _where_row(one: Standing, shown: Mapping[Path, Shown]) -> Sequence[Child]:
 
 
 def _settings(standings: Sequence[Standing]) -> Html:
-    """What is the same everywhere, and what differs with the places where it is so."""
-    values: dict[str, dict[str, list[str]]] = {}
-    for one in standings:
-        where = f"{clean(one.row.name)}, {memory_words(one.row.budget)}, {_phases(one.row)}"
-        found = {**labels.identity_of(one.row.runs[0]), "chosen by": one.row.tuned or "hand"}
-        for name, value in found.items():
-            if value is None:
-                continue
-            words = value if isinstance(value, str) else json.dumps(value)
-            values.setdefault(name, {}).setdefault(clean(words), []).append(where)
-    same: list[Sequence[Child]] = [
-        (clean(name), el("code", next(iter(found))))
-        for name, found in values.items()
-        if len(found) == 1
-    ]
+    """What is the same everywhere, and what differs, for each row of each table."""
+    rows = [one.row for one in standings]
+    found = [_told(row) for row in rows]
+    names = list(dict.fromkeys(name for told in found for name in told))
+    differing = [n for n in names if any(told.get(n) != found[0].get(n) for told in found)]
     other: list[Sequence[Child]] = [
-        (clean(name) if i == 0 else "", el("code", words), "; ".join(dict.fromkeys(places)))
-        for name, found in values.items()
-        if len(found) > 1
-        for i, (words, places) in enumerate(found.items())
+        (
+            _line(row.name),
+            _line(memory_words(row.budget)),
+            len(row.runs[0]["phases"]),
+            *(el("code", told.get(name, MISSING), class_="line") for name in differing),
+        )
+        for row, told in zip(rows, found, strict=True)
     ]
+    same: list[Sequence[Child]] = [
+        (clean(name), el("code", found[0][name])) for name in names if name not in differing
+    ]
+    heads = ("Row", "Memory", "Phases", *map(clean, differing))
     return section(
         "Settings",
         "Of the method and of its training, with the hash of its code.",
         el(
             "div",
-            plain_table(("Setting", "Value", "Where"), other) if other else None,
-            el("h3", "Everywhere the same", class_="sub") if other else None,
-            plain_table(("Setting", "Value"), same),
+            plain_table(heads, other, numbers={2}) if differing else None,
+            el("h3", "Everywhere the same", class_="sub") if differing else None,
+            plain_table(("Setting", "Value"), same, small=True),
         ),
     )
+
+
+def _told(row: Row) -> dict[str, str]:
+    """What makes a row, as texts; what is left open says nothing."""
+    found = {**labels.identity_of(row.runs[0]), "chosen by": row.tuned or "hand"}
+    texts = {k: v if isinstance(v, str) else json.dumps(v) for k, v in found.items()}
+    return {k: clean(v) for k, v in texts.items() if v != "null"}
+
+
+def _line(words: str) -> Html:
+    """Words that are not broken: the table is scrolled instead."""
+    return el("span", clean(words), class_="line")
 
 
 def _matrices(standings: Sequence[Standing]) -> Html:

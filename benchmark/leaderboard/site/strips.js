@@ -1,6 +1,6 @@
 // Small drawings in the cells of a table, all of a column on one scale.
 
-const STRIP = { width: 116, height: 22, edge: 7 };
+const STRIP = { width: 108, height: 22, edge: 7 };
 
 /** The range of all runs, less the worst third of the rows where they lie far below. */
 function runScale(rows) {

@@ -154,7 +154,7 @@ function lines(row, cols) {
   );
   const line = el("tr", { class: `${entry.kind}${row.winner ? " winner" : ""}` }, cells);
   if (!state.open.has(index)) return line;
-  const more = el("td", { colspan: cols.length }, details(entry));
+  const more = el("td", { colspan: cols.length }, details(row));
   return [line, el("tr", { class: "details", id: `details-${index}` }, more)];
 }
 
@@ -200,11 +200,12 @@ function accuracyCell({ entry, level, winner }) {
   return [el("abbr", { title, "aria-label": "level with the best" }, "≈"), ` ${words}`];
 }
 
-/** Difference, interval and number of orders, each of which may stand on a line of its own. */
+/** Difference and interval, each of which may stand on a line of its own. */
 function differenceWords(difference) {
   if (!difference) return MISSING;
-  const parts = minus(difference.words).split(/ (?=[[(])/);
-  return parts.flatMap((part) => [" ", el("span", {}, part)]);
+  const title = `Over ${counted(difference.orders, "class order")} that both rows have`;
+  const parts = minus(difference.words).split(/ (?=\[)/);
+  return parts.flatMap((part) => [" ", el("span", { title }, part)]);
 }
 
 function levelMark(level) {
@@ -213,8 +214,11 @@ function levelMark(level) {
   return el("span", { class: `mark l${level}`, title: meaning }, word);
 }
 
-function details(entry) {
+function details({ entry, difference, best }) {
+  const orders = difference ? counted(difference.orders, "class order") : MISSING;
   const facts = [
+    ["To the best", best ? "the best" : differenceWords(difference)],
+    ["Compared over", orders],
     ["Read by", entry.classifier || "its only classifier"],
     ["Settings by", entry.tuned ? `recipe ${entry.tuned}` : "hand or default"],
     ["Exemplars a class", fixed(entry.exemplars || null)],
@@ -242,10 +246,14 @@ function details(entry) {
     "div",
     { class: "detail" },
     el("dl", {}, facts.map(fact)),
-    plainTable(["Figure", "% or points"], figures),
-    plainTable(heads, runs),
+    scrolled(`Figures of ${entry.name}`, plainTable(["Figure", "% or points"], figures)),
+    scrolled(`Runs of ${entry.name}`, plainTable(heads, runs)),
   );
 }
+
+/** What is too wide is scrolled, with the keyboard too. */
+const scrolled = (label, table) =>
+  el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": label }, table);
 
 /** A table of texts; the first cell of a row is its header. */
 function plainTable(heads, rows) {
