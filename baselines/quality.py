@@ -162,7 +162,7 @@ def measure(backbone: str, edition: mini.Edition) -> dict[str, float]:
         "text alone": data.probe([*map(without_patches, train)], [*map(without_patches, test)]),
         "chance of attention on the object": float(np.mean([o.mean() for o in data.objects])),
     }
-    whole = data.features(train)
+    whole, whole_test = data.features(train), data.features(test)
     for source in (*SOURCES, "random"):
         scores, own = (
             _noise(views) if source == "random" else data.scores(views, source)
@@ -176,6 +176,9 @@ def measure(backbone: str, edition: mini.Edition) -> dict[str, float]:
         figures[f"masked at {RATE} by {source}"] = probe(whole, labels, masked, answers)
         figures[f"masked at {RATE} by {source}, training too"] = probe(
             masked_train, labels, masked, answers
+        )
+        figures[f"whole, fitted on those masked by {source}"] = probe(
+            masked_train, labels, whole_test, answers
         )
         if source == "random":
             continue

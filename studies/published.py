@@ -46,6 +46,7 @@ _OUTCOMES: Final = (
     "No difference is shown to",
     "Exemplar masking is above",
 )
+_NOTHING: Final = "No run is here yet."
 _METRICS: Final = {"average": "average accuracy", "last": "last accuracy"}
 
 
@@ -81,7 +82,7 @@ def sections(results: Path) -> dict[str, str]:
         "rows": _every_row(ten["5", "bytes"]),
         "headline": "".join(_headline(ten)),
         "phases": "".join(_other_phases(against_ours)),
-        "rates": _rates(ten["5", "samples"]),
+        "rates": _rates(ten["5", "samples"]) if ("5", "samples") in ten else f"{_NOTHING}\n",
     }
 
 
@@ -239,6 +240,9 @@ def _other_phases(found: Sequence[Table]) -> Iterator[str]:
         for t in found
         if _setting(t) == ("5", "bytes") and _phases(t) != 10
     }
+    if not by_phases:
+        yield f"{_NOTHING}\n"
+        return
     counts = sorted(by_phases)
     heads = ["method"]
     for count in counts:

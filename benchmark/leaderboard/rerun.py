@@ -28,10 +28,10 @@ _FACTS: Final = (
     "complete",
 )  # fmt: skip
 _PHASE_FACTS: Final = (
-    "classes", "train", "test", "stages", "outside_memory", "trainable_parameters",
+    "classes", "train", "test", "steps", "outside_memory", "trainable_parameters",
 )  # fmt: skip
 #: What depends on the last digits of what was computed.
-_DIGITS: Final = ("accuracy", "other_classifiers", "memory", "loss", "invariance")
+_DIGITS: Final = ("accuracy", "other_classifiers", "memory", "stages", "loss", "invariance")
 _METRICS: Final = {"average_incremental_accuracy": "average", "last_accuracy": "last"}
 
 

@@ -106,8 +106,8 @@ def parser() -> argparse.ArgumentParser:
         "--record",
         type=Path,
         metavar="ROOT",
-        help=f"write what --predict and --run found to ROOT/{RECORD}, result by result; what it "
-        "holds already is not done again",
+        help=f"root of the results: what --predict and --run find is kept in ROOT/{RECORD}, result "
+        "by result; what that holds is told, and not done again",
     )
     add("--json", action="store_true", help="print a JSON list of verdicts instead of lines")
     return command
@@ -121,18 +121,16 @@ def main(arguments: Sequence[str]) -> int:
     """
     given = parser().parse_args(arguments)
     _refuse(given)
-    roots = [path for path in (*given.paths, given.record) if path is not None and path.is_dir()]
-    records = {root: recorded(root) for root in roots}
-    everything = {files: record for found in records.values() for files, record in found.items()}
-    verdicts = {verdict.folder: verdict for verdict in check(given.paths, everything)}
+    records = recorded(given.record) if given.record else {}
+    verdicts = {verdict.folder: verdict for verdict in check(given.paths, records)}
     wanted = Level.CONSISTENT
     if given.predict or given.run:
         wanted = Level.REPRODUCED if given.run else Level.REPREDICTED
-        for verdict in _further(verdicts, wanted, records.get(given.record, {}), given):
+        for verdict in _further(verdicts, wanted, records, given):
             verdicts[verdict.folder] = verdict
     else:
         for folder, verdict in verdicts.items():
-            verdicts[folder] = _with_record(verdict, everything)
+            verdicts[folder] = _with_record(verdict, records)
             _tell(verdicts[folder], given)
     if given.json:
         print(json.dumps([_plain(verdict) for verdict in verdicts.values()], indent=1))
@@ -142,9 +140,6 @@ def main(arguments: Sequence[str]) -> int:
 
 def _refuse(given: argparse.Namespace) -> None:
     """Refuse what is seen to be wrong before anything is read."""
-    further = given.predict or given.run
-    if given.record and not further:
-        raise UserError("--record keeps what --predict or --run finds: give one of them")
     if given.runs and not given.predict:
         raise UserError("--runs is for --predict: give that too")
     if given.noise is not None and (not given.run or not 0 <= given.noise <= 100):

@@ -89,8 +89,12 @@ def test_predicted_recorded_and_shown(
         Level.CONSISTENT,
         Level.REPREDICTED,
     )
-    assert main([*given[:-1], str(trained)]) == 0  # what is recorded is not done again
+    assert main(given[:-2]) == 0  # what is recorded is not done again
     assert "re-predicted" in capsys.readouterr().out
+    assert main(["verify", str(root), "--record", str(root)]) == 0
+    assert "consistent\n  recorded as re-predicted: predicted again" in capsys.readouterr().out
+    assert main(["verify", str(root)]) == 0
+    assert "recorded" not in capsys.readouterr().out
 
     # A record that came with a result says nothing, nor does one of another content.
     shutil.copy(root / RECORD, small / RECORD)
