@@ -120,7 +120,10 @@ def test_methods_times_seeds_are_compared_on_data_opened_once(
     assert out.count("note: ") == 1
     assert f"comparison: {tmp_path / 'runs' / 'comparison.html'}" in out
     assert (tmp_path / "runs" / "comparison.html").exists()
-    assert "n = 2" in (tmp_path / "runs" / "comparison.html").read_text()
+    assert (
+        "<b>4 runs</b> of 1 method in 1 table"
+        in (tmp_path / "runs" / "comparison.html").read_text()
+    )
 
 
 def test_a_dry_run_says_what_would_be_done_and_does_nothing(tmp_path: Path, call: Call) -> None:
