@@ -79,8 +79,9 @@ def by_themselves(folders: Sequence[Path]) -> Iterator[Checked]:
     """Look at each result in turn, whatever the others are."""
     answers = each(look_at, folders, seconds=SECONDS, memory=_MEMORY)
     for folder, answer in zip(folders, answers, strict=True):
-        failed = isinstance(answer, Failed)
-        yield Checked(verify.Verdict(folder, [answer.why])) if failed else answer
+        if isinstance(answer, Failed):
+            answer = Checked(verify.Verdict(folder, [answer.why]))
+        yield answer
 
 
 def _beside_each_other(checked: Sequence[Checked], records: Mapping[Files, Record]) -> None:

@@ -81,7 +81,7 @@ def cell_of(result: Result, means: Means, output: Path) -> Cell:
             )
     recipe = dataclasses.asdict(cell.recipe)
     for key, said, here in (
-        *((key, result[key], getattr(cell.method, key)) for key in _DECLARED),  # type: ignore[literal-required]
+        *((key, result[key], getattr(cell.method, key)) for key in _DECLARED),
         ("method_settings", result["method_settings"], dataclasses.asdict(cell.settings)),
         *(
             (f"config.{key}", config[key], None if key in cell.method.unused else value)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -68,13 +67,12 @@ def run_again(job: RunAgain) -> str:
         config, place = cell.config, find_place(cell.config)
         configs = [config]
         if config.match_exemplars_of is not None:
-            kept = {"output": config.output, "data_dir": config.data_dir, "device": config.device}
-            configs.insert(0, dataclasses.replace(reference_run(config), **kept))
+            configs.insert(0, reference_run(config))
         for one in configs:
             (plan,) = make_plans(one)
             folder = run_cell(plan, place, Display(silent=True))
         again = read(folder)
-        for words in other_facts(result, again):
+        if words := next(other_facts(result, again), None):
             raise UserError(f"run again, {words}")
         different = list(_other_digits(job.folder, result, folder, again))
     if not different:

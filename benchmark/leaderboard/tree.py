@@ -87,7 +87,8 @@ def folder_faults(folder: Path) -> list[str]:
     names = set(os.listdir(folder))  # noqa: PTH208 (names alone, not thousands of paths)
     if {RESULT, PACKED} <= names:
         return [f"{RESULT} and {PACKED} are both there: keep one of them"]
-    found, count = [], 0
+    found: list[str] = []
+    count = 0
     for place, folders, files in os.walk(folder):
         below = Path(place).relative_to(folder)
         count += len(folders) + len(files)
