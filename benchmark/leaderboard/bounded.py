@@ -10,6 +10,7 @@ import contextlib
 import multiprocessing
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -31,29 +32,43 @@ class Failed:
 
 
 def each(
-    work: Callable[[J], T], jobs: Sequence[J], *, seconds: float, memory: int | None = None
+    work: Callable[[J], T],
+    jobs: Sequence[J],
+    *,
+    seconds: float,
+    memory: int | None = None,
+    processes: int = 1,
 ) -> Iterator[T | Failed]:
-    """Do one job after the other; give what each comes to, in their order.
+    """Do all jobs; give what each comes to, in their order.
 
     Args:
         work: A function of a module. A `UserError` of it is a `Failed` with its words.
         jobs: What it is called with; pickled, as are its answers.
         seconds: Time for each job.
-        memory: Bytes that the process may allocate besides what it begins with; None for any.
+        memory: Bytes that a process may allocate besides what it begins with; None for any.
             Only Linux keeps to it.
+        processes: How many jobs are done side by side.
     """
-    worker: _Worker[J, T] | None = None
+    workers: dict[int, _Worker[J, T]] = {}
+
+    def begin(number: int) -> None:
+        if number < len(jobs):
+            place = number % processes
+            workers[place] = workers.get(place) or _Worker(work, memory)
+            workers[place].begin(jobs[number], seconds)
+
     try:
-        for job in jobs:
-            if worker is None:
-                worker = _Worker(work, memory)
-            found = worker.do(job, seconds)
-            if isinstance(found, Failed) and not worker.healthy:
-                worker.kill()
-                worker = None
+        for number in range(processes):
+            begin(number)
+        for number in range(len(jobs)):
+            place = number % processes
+            found = workers[place].answer()
+            if isinstance(found, Failed) and not workers[place].healthy:
+                workers.pop(place).kill()
+            begin(number + processes)
             yield found
     finally:
-        if worker is not None:
+        for worker in workers.values():
             worker.kill()
 
 
@@ -70,14 +85,20 @@ class _Worker(Generic[J, T]):
         with without_main():
             self._process.start()
         there.close()
-        self.healthy = True
+        self.healthy, self._seconds, self._until = True, 0.0, 0.0
 
-    def do(self, job: J, seconds: float) -> T | Failed:
+    def begin(self, job: J, seconds: float) -> None:
+        """Give it a job and so much time."""
         self.healthy = False
-        try:
+        self._seconds, self._until = seconds, time.monotonic() + seconds
+        with contextlib.suppress(OSError):  # that it has ended is found by `answer`
             self._pipe.send(job)
-            if not self._pipe.poll(seconds):
-                return Failed(f"took more than {seconds:g} seconds")
+
+    def answer(self) -> T | Failed:
+        """Wait for what the job comes to."""
+        try:
+            if not self._pipe.poll(max(0.0, self._until - time.monotonic())):
+                return Failed(f"took more than {self._seconds:g} seconds")
             kind, value = self._pipe.recv()
         except (EOFError, OSError):
             self._process.join(1)

@@ -22,6 +22,7 @@ from benchmark.wording import method_title
 #: Fixed, so that nobody shows the best of many.
 SEEDS: Final = range(10)
 CLASS_ORDERS: Final = range(1993, 2003)
+_HOLDS_TEXT: Final = (str, dict, list)  # of what JSON has; a result is mostly numbers
 _LONGEST: Final = 4000  # characters of a text
 _DEEPEST: Final = 12  # objects and lists in each other; results have half of it
 
@@ -154,7 +155,9 @@ def _unreadable(value: object, where: str = "", depth: int = 0) -> Iterator[str]
     elif isinstance(value, Mapping):
         for key, item in value.items():
             yield from _unreadable(key, f"a key of {where or 'the result'}", inside)
-            yield from _unreadable(item, f"{where}.{key}" if where else key, inside)
+            if isinstance(item, _HOLDS_TEXT):
+                yield from _unreadable(item, f"{where}.{key}" if where else key, inside)
     elif isinstance(value, Sequence):
         for index, item in enumerate(value):
-            yield from _unreadable(item, f"{where}[{index}]", inside)
+            if isinstance(item, _HOLDS_TEXT):
+                yield from _unreadable(item, f"{where}[{index}]", inside)

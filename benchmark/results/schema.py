@@ -322,9 +322,13 @@ def mismatches(value: object, hint: Any, where: str) -> typing.Iterator[str]:
     >>> list(mismatches([1, "a"], list[int], "numbers"))
     ['numbers[1] is not an integer']
     """
-    origin = typing.get_origin(hint)
     if hint is Any:
         return
+    if isinstance(hint, type) and hint in (float, int, str, bool):  # most of what there is
+        if not _is_a(value, hint):
+            yield f"{where} is not {_name(hint)}"
+        return
+    origin = typing.get_origin(hint)
     if typing.is_typeddict(hint):
         if not isinstance(value, Mapping):
             yield f"{where or 'the file'} is not an object"
