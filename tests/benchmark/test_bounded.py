@@ -1,0 +1,48 @@
+"""Jobs on files of others: answers in order, whatever happens to the process that does them."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import pytest
+
+from benchmark.leaderboard.bounded import Failed, each
+from mm_imagenet_r.errors import UserError
+
+
+def work(job: str) -> str:
+    kind, _, rest = job.partition(" ")
+    if kind == "sleep":
+        time.sleep(float(rest))
+    if kind == "exit":
+        os._exit(3)
+    if kind == "refuse":
+        raise UserError(rest)
+    if kind == "raise":
+        raise RuntimeError(rest)
+    return f"{job}: done"
+
+
+@pytest.mark.parametrize("processes", [1, 3])
+def test_answers_come_in_the_order_of_the_jobs(processes: int) -> None:
+    jobs = ["sleep 0.2", "a", "exit", "b", "refuse no", "raise oh", "c", "exit", "exit", "d"]
+    found = list(each(work, jobs, seconds=60, processes=processes))
+    assert [one for one in found if isinstance(one, str)] == [
+        "sleep 0.2: done", "a: done", "b: done", "c: done", "d: done",
+    ]  # fmt: skip
+    reasons = {
+        job: one.why for job, one in zip(jobs, found, strict=True) if isinstance(one, Failed)
+    }
+    assert reasons["exit"] == "ended the process that read it (exit code 3)"
+    assert reasons["refuse no"] == "no"
+    assert "RuntimeError: oh" in reasons["raise oh"]
+
+
+def test_a_job_that_takes_too_long_holds_up_no_other() -> None:
+    jobs = ["sleep 600", "a", "b", "sleep 600", "c"]
+    begun = time.monotonic()
+    found = list(each(work, jobs, seconds=8, processes=2))
+    assert [isinstance(one, Failed) for one in found] == [True, False, False, True, False]
+    assert time.monotonic() - begun < 200
+    assert list(each(work, [], seconds=8, processes=2)) == []
