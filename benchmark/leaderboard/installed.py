@@ -114,12 +114,14 @@ def open_known(cell: Cell, result: Result) -> Data:
     if list(data.class_names) != result["class_order"]["names"]:
         raise UserError("class_order.names are not those of the data")
     budget = result["budget"]
-    for key, value in (
-        ("sample_bytes", mean),
-        ("unit", mean if budget["currency"] == "bytes" else 1.0),
+    in_bytes = budget["currency"] == "bytes"
+    matched = result["match_exemplars_of"] is not None
+    for name, value, mean_bytes in (
+        ("unit", budget["unit"], mean if in_bytes else 1.0),
+        ("sample_bytes", budget["sample_bytes"], 0.0 if matched else mean),
     ):
-        if not math.isclose(budget[key] or 0.0, value, rel_tol=1e-9):  # type: ignore[literal-required]
-            raise UserError(f"budget.{key} is not {value}, the mean bytes of an untouched sample")
+        if not math.isclose(value or 0.0, mean_bytes, rel_tol=1e-9):
+            raise UserError(f"budget.{name} is {value}, but {mean_bytes} for these data")
     return data
 
 

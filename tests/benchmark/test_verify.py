@@ -30,14 +30,19 @@ LAST = "phase-02.safetensors"
 RATE = "learning_rate"
 
 
+def run_in(place: Path, data: Path, backbone: Path, *words: str) -> None:
+    """Run in three phases below a folder."""
+    options = {"--dataset": data, "--backbone": backbone, "--output": place / "runs",
+               "--phases": 3, "--batch-size": 8, "--memory": 2, "--device": "cpu"}  # fmt: skip
+    given = [str(word) for option in options.items() for word in option]
+    assert run.main([*given, *words]) == 0
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory, coloured: Path, vilt_folder: Path) -> Path:
     """The folder of a run of `replay` in three phases."""
     place = tmp_path_factory.mktemp("trained")
-    options = {"--dataset": coloured, "--backbone": vilt_folder, "--output": place / "runs",
-               "--phases": 3, "--batch-size": 8, "--memory": 2, "--device": "cpu"}  # fmt: skip
-    words = [str(word) for option in options.items() for word in option]
-    assert run.main(["--method", "replay", *words]) == 0
+    run_in(place, coloured, vilt_folder, "--method", "replay")
     (folder,) = folders(place)
     return folder
 
@@ -271,6 +276,18 @@ def test_what_only_a_run_finds(trained: Path, forged: Path, tmp_path: Path, mean
     assert isinstance(lie, Failed)
     assert "rows of predictions.parquet are others" in lie.why
     assert not list(tmp_path.glob("tmp*"))
+
+
+def test_a_run_that_matches_another_is_repeated_after_it(
+    tmp_path: Path, coloured: Path, vilt_folder: Path, means: Means
+) -> None:
+    reference = ("--match-exemplars-of", "random_patches")
+    run_in(tmp_path, coloured, vilt_folder, "--method", "random_patches")
+    run_in(tmp_path, coloured, vilt_folder, "--method", "replay", *reference)
+    (folder,) = tmp_path.glob("runs/*matching*/replay/*")
+    assert "are the same" in str(again(folder, means, tmp_path))
+    (answer,) = each(run_again, [RunAgain(folder, None, means, tmp_path)], seconds=900)
+    assert answer == "run again on cpu: every prediction, exemplar and loss is the same"
 
 
 @pytest.mark.parametrize(
