@@ -76,9 +76,7 @@ class PredictionMetric(evaluate.Metric):  # type: ignore[misc]
     figure: str
 
     def _info(self) -> Any:
-        integers = {
-            name: datasets.Value("int64") for name in ("predictions", "references", "steps")
-        }
+        columns = ("predictions", "references", "steps")
         return evaluate.MetricInfo(
             description=f"{METRICS[self.figure].definition}; in percent",
             citation=_CITATION,
