@@ -182,7 +182,7 @@ def test_an_option_a_metric_and_a_comment_change_no_hash_and_break_no_result(
         '    sharpness: float = _option(0.0, "something new")\n\n    device: str = _option(',
     )
     edit(
-        "benchmark/metrics.py",
+        "benchmark/metrics/catalog.py",
         '    "backward_transfer": Metric(',
         '    "spread": Metric(lambda m, _: max(m[-1]) - min(m[-1]), "of the last row"),\n'
         '    "backward_transfer": Metric(',

@@ -6,7 +6,7 @@ holds `t + 1` numbers. `sizes[i]` is the number of test samples of phase `i`.
 
 Literature uses one word for several numbers, so every number here says whose it is. The primary
 ones are those of PILOT and PyCIL (Sun et al. 2023, Zhou et al. 2021). With one phase nothing can be
-forgotten: forgetting and transfer are then NaN, and None in `summary`. Forward transfer is left out
+forgotten: forgetting and transfer are then NaN. Forward transfer is left out
 on purpose: a head without outputs for classes to come has none.
 """
 
@@ -15,32 +15,13 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-Row = Sequence[float]
-Matrix = Sequence[Row]
-
-
-#: All figures of one run by name, in percent or percentage points; None where undefined.
-Metrics: TypeAlias = dict[str, float | None]
-
-
-class Metric(NamedTuple):
-    """One figure: how it follows from matrix and sizes, and what it is."""
-
-    compute: Callable[[Matrix, Sequence[int]], float]
-    definition: str
-
-
-class Spread(NamedTuple):
-    """Mean over runs, sample standard deviation (None for a single run) and number of runs."""
-
-    mean: float
-    std: float | None
-    n: int
+Row: TypeAlias = Sequence[float]
+Matrix: TypeAlias = Sequence[Row]
 
 
 def phase_accuracies(
@@ -204,79 +185,6 @@ def forgetting_coda(matrix: Matrix) -> float:
     return float(np.mean(steps))
 
 
-def summary(matrix: Matrix, sizes: Sequence[int]) -> Metrics:
-    """Return every metric of a run at once.
-
-    Args:
-        matrix: T rows, row t with t + 1 percentages.
-        sizes: T numbers of test samples.
-
-    Raises:
-        ValueError: The matrix is empty or not lower-triangular, or `sizes` does not fit.
-
-    >>> found = summary([[60], [80, 70], [50, 75, 90]], [100, 50, 50])
-    >>> found["forgetting"], found["last_accuracy"]
-    (15.0, 66.25)
-    >>> summary([[60]], [100])["forgetting"] is None
-    True
-    """
-    if len(sizes) != len(matrix):
-        raise ValueError(f"{len(matrix)} rows, but {len(sizes)} test sizes")
-    return {name: _defined(metric.compute(matrix, sizes)) for name, metric in METRICS.items()}
-
-
-def linear_weights(name: str, sizes: Sequence[int]) -> list[list[float]]:
-    """Weights of the matrix's entries in a figure that is linear in them: every accuracy is.
-
-    Args:
-        name: One of `METRICS`.
-        sizes: T numbers of test samples.
-
-    Returns:
-        T rows, row t with t + 1 weights.
-
-    Raises:
-        ValueError: The figure is not linear: a maximum, as in forgetting.
-
-    >>> linear_weights("last_accuracy", [100, 50, 50])
-    [[0.0], [0.0, 0.0], [0.5, 0.25, 0.25]]
-    >>> linear_weights("forgetting", [100, 50, 50])
-    Traceback (most recent call last):
-    ...
-    ValueError: forgetting is not linear in the accuracy matrix
-    """
-    zero = [[0.0] * (t + 1) for t in range(len(sizes))]
-
-    def at(t: int, i: int) -> float:
-        unit = [*zero[:t], [float(column == i) for column in range(t + 1)], *zero[t + 1 :]]
-        return METRICS[name].compute(unit, sizes)
-
-    weights = [[at(t, i) for i in range(t + 1)] for t in range(len(sizes))]
-    rng = np.random.default_rng(0)
-    some = [rng.uniform(0, 100, t + 1).tolist() for t in range(len(sizes))]
-    found = sum(float(np.dot(*rows)) for rows in zip(weights, some, strict=True))
-    if not math.isclose(found, METRICS[name].compute(some, sizes), abs_tol=1e-9):
-        raise ValueError(f"{name} is not linear in the accuracy matrix")
-    return weights
-
-
-def mean_std(values: Sequence[float]) -> Spread:
-    """Mean and sample standard deviation (n - 1) over runs.
-
-    Raises:
-        ValueError: There is no value.
-
-    >>> mean_std([1.0, 2.0, 3.0])
-    Spread(mean=2.0, std=1.0, n=3)
-    >>> mean_std([4.0])
-    Spread(mean=4.0, std=None, n=1)
-    """
-    if not values:
-        raise ValueError("no values to average")
-    std = float(np.std(values, ddof=1)) if len(values) > 1 else None
-    return Spread(float(np.mean(values)), std, len(values))
-
-
 def _drop(matrix: Matrix, reference: Callable[[list[float]], float]) -> float:
     """Mean over all phases but the last of a reference value of its column less the final one."""
     _check(matrix)
@@ -290,54 +198,3 @@ def _drop(matrix: Matrix, reference: Callable[[list[float]], float]) -> float:
 def _check(matrix: Matrix) -> None:
     if not matrix or any(len(row) != t + 1 for t, row in enumerate(matrix)):
         raise ValueError("an accuracy matrix has rows of 1, 2, 3, ... numbers")
-
-
-def _defined(value: float) -> float | None:
-    return None if math.isnan(value) else value
-
-
-#: Every metric there is. Tables, CSV, pages and checks follow this table: a new one is a new row.
-METRICS: dict[str, Metric] = {
-    "average_incremental_accuracy": Metric(
-        average_incremental_accuracy,
-        "mean over phases of the accuracy on all test samples of the classes seen by then (PILOT, "
-        "PyCIL)",
-    ),
-    "last_accuracy": Metric(
-        last_accuracy, "accuracy on all test samples after the last phase (PILOT, PyCIL)"
-    ),
-    "average_incremental_accuracy_phase_weighted": Metric(
-        lambda matrix, _: average_incremental_accuracy(matrix),
-        "as the first, with equal weight for each phase's test data however many samples it has",
-    ),
-    "last_accuracy_phase_weighted": Metric(
-        lambda matrix, _: last_accuracy(matrix),
-        "mean over phases of the last row of the matrix (L2P, DualPrompt, CODA-Prompt, Mammoth)",
-    ),
-    "learning_accuracy": Metric(
-        lambda matrix, _: learning_accuracy(matrix),
-        "mean accuracy on a phase's classes right after they were learnt: the diagonal. Low "
-        "forgetting means little where this is low",
-    ),
-    "forgetting": Metric(
-        lambda matrix, _: forgetting(matrix),
-        "mean over old phases of best accuracy ever less final accuracy (PILOT, L2P, Mammoth); "
-        "never negative",
-    ),
-    "forgetting_chaudhry": Metric(
-        lambda matrix, _: forgetting_chaudhry(matrix),
-        "the same, with the best accuracy before the final phase (Chaudhry et al. 2018)",
-    ),
-    "forgetting_avalanche": Metric(
-        lambda matrix, _: forgetting_avalanche(matrix),
-        "mean over old phases of first accuracy less final accuracy (Avalanche)",
-    ),
-    "forgetting_coda": Metric(
-        lambda matrix, _: forgetting_coda(matrix),
-        "mean loss on old phases from each phase to the next (CODA-Prompt)",
-    ),
-    "backward_transfer": Metric(
-        lambda matrix, _: backward_transfer(matrix),
-        "mean over old phases of final accuracy less first accuracy (Lopez-Paz and Ranzato 2017)",
-    ),
-}
