@@ -126,9 +126,10 @@ def _list(name: str) -> None:
 
     console = make_console()
     if name:
-        for one in REGISTRY if name == _ALL else (name,):
+        for number, one in enumerate(REGISTRY if name == _ALL else (name,)):
+            if number:
+                console.print()
             _settings_table(one, console)
-            console.print()
         return
     table = Table("method", "kind", "paper", "what it does", box=None, pad_edge=False)
     for method, entry in REGISTRY.items():
