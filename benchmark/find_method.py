@@ -38,7 +38,7 @@ def find(name: str) -> tuple[type[Method], str]:
             raise UserError(f"--method {address}: name its class too, {address}:MyMethod")
         if address not in REGISTRY:
             raise UserError(f"unknown method {address!r}: {did_you_mean(address, REGISTRY)}")
-        address = REGISTRY[address][0]
+        address = REGISTRY[address].address
     module_name, _, class_name = address.rpartition(":")
     module = _load_file(Path(module_name)) if module_name.endswith(".py") else _load(module_name)
     found = getattr(module, class_name, None)

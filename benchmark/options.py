@@ -99,7 +99,7 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     command.add_argument("--list", nargs="?", const="", metavar="METHOD",
-                         help="list the methods, or one method's settings, and stop")  # fmt: skip
+                         help="list methods, or the settings of one or all, and stop")  # fmt: skip
     command.add_argument(
         "--config", type=Path, help="TOML or JSON file (or a result.json); options override it"
     )

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from benchmark.data import Data
     from benchmark.display import Display
 
+_ALL = "all"  # of --list
 _COMPARISON = "comparison.html"
 
 
@@ -125,18 +126,19 @@ def _list(name: str) -> None:
     from benchmark.display import make_console
 
     console = make_console()
-    if not name:
-        table = Table("method", "kind", "paper", "what it does", box=None, pad_edge=False)
-        for method, (_, summary) in REGISTRY.items():
-            found = describe(method)
-            names = ", ".join(one.name for one in found.settings)
-            paper = found.about.get("paper", "")
-            words = f"{summary}\n[dim]{names}[/]" if names else summary
-            table.add_row(f"[bold]{method}[/]", found.kind, paper, words)
-        console.print(table)
-        console.print("[dim]--list METHOD says what its settings mean, and shows its presets[/]")
+    if name:
+        for number, one in enumerate(REGISTRY if name == _ALL else (name,)):
+            if number:
+                console.print()
+            _settings_table(one, console)
         return
-    _settings_table(name, console)
+    table = Table("method", "kind", "paper", "what it does", box=None, pad_edge=False)
+    for method, entry in REGISTRY.items():
+        table.add_row(f"[bold]{method}[/]", entry.kind, entry.paper, entry.summary)
+    console.print(table)
+    console.print(
+        f"[dim]--list METHOD shows a method's settings and presets, --list {_ALL} those of each[/]"
+    )
 
 
 def _settings_table(name: str, console: Console) -> None:

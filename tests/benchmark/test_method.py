@@ -43,6 +43,8 @@ def test_registered_methods_are_found_and_described(name: str) -> None:
     assert issubclass(method, Method)
     assert preset == ""
     assert method.__doc__
+    entry = REGISTRY[name]
+    assert (entry.kind, entry.paper) == (method.kind, method.about.get("paper", ""))
     assert dataclasses.is_dataclass(make_settings(method, "", {}))
     assert all(setting.text for setting in describe_settings(method))
     for key in method.presets:

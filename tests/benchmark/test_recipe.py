@@ -143,7 +143,7 @@ def test_a_method_is_described() -> None:
     assert (slow.summary, slow.kind, slow.unused) == ("Learns slowly.", "replay", ())
     assert slow.recipe == {"weight_decay": 0.1, "tuning": "full"}
     assert slow.about["licence"] == "MIT"
-    assert slow.settings == (("strength", "1.0", ""),)
+    assert [(s.name, s.default) for s in slow.settings] == [("strength", "1.0")]
     assert describe("own.py:Frozen").unused == ("epochs", "learning_rate", "precision", "steps")
     paper = describe("exemplar_masking@figures")
     assert ("mask_text", "True") in [one[:2] for one in paper.settings]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import json
+import re
 import shlex
 import shutil
 import sqlite3
@@ -14,6 +15,7 @@ from running import Call, fail_in_phase, folders, outcome
 
 from benchmark import phase, results, run
 from benchmark.options import parse
+from benchmark.registry import REGISTRY
 from benchmark.results.verify import verify
 
 # What a run gives
@@ -297,6 +299,9 @@ def test_a_method_is_described(call: Call, mean_colour: Path) -> None:
     _, out, _ = call("--list", f"{mean_colour}:MeanColour")
     assert out.endswith("It has no settings.\n")
     assert "replay" in call("--list")[1]
+    _, out, _ = call("--list", "all")
+    heads = re.findall(r"^(\w+) \((?:replay|memory-free|bound)\): ", out, re.MULTILINE)
+    assert heads == list(REGISTRY)
 
 
 def test_images_that_are_left_out_are_named_beside_the_result(
