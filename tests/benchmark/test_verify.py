@@ -99,7 +99,7 @@ def test_predicted_recorded_and_shown(
     assert main(["verify", str(root), "--record", str(root)]) == 0
     assert "consistent\n  recorded as re-predicted: predicted again" in capsys.readouterr().out
     assert main(["verify", str(root)]) == 0
-    assert "recorded" not in capsys.readouterr().out
+    assert "recorded as" not in capsys.readouterr().out
 
     # A record that came with a result says nothing, nor does one of another content.
     shutil.copy(root / RECORD, small / RECORD)

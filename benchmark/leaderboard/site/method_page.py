@@ -141,6 +141,7 @@ def _where(standings: Sequence[Standing], shown: Mapping[Path, Shown]) -> Html:
         "In each table of the board, by its own classifier and average accuracy. Differences are "
         "in points, with 95 % intervals.",
         el("div", parts),
+        wide=True,
     )
 
 
@@ -152,7 +153,7 @@ def _where_row(one: Standing, shown: Mapping[Path, Shown]) -> Sequence[Child]:
         _line(row.label),
         MISSING if one.place is None else f"{one.place} of {one.rivals}",
         spread_words(row.average),
-        one.difference,
+        one.difference.replace("-", "\N{MINUS SIGN}"),
         spread_words(row.last),
         row.average.n,
         Level(min(levels)).word if levels else MISSING,
@@ -187,6 +188,7 @@ def _settings(standings: Sequence[Standing]) -> Html:
             el("h3", "Everywhere the same", class_="sub") if differing else None,
             plain_table(("Setting", "Value"), same, small=True),
         ),
+        wide=True,
     )
 
 
