@@ -29,7 +29,7 @@ from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.markup import Child, Html, el, join
 
 #: A page shows no more matrices, and no more exemplars of each variant, than somebody looks at.
-MATRICES, EXEMPLARS, VARIANTS = 6, 12, 3
+MATRICES, EXEMPLARS, VARIANTS = 6, 6, 3
 _IMAGE, _PATCHES = 200_000, 2_000  # of one exemplar: characters of its picture, and patches
 _KINDS = {
     "replay": "replay of exemplars",
