@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+from benchmark.registry import REGISTRY
 from benchmark.results.tables import Row
 from benchmark.table import tables, write_curve
 from benchmark.table.compare import Table
@@ -41,6 +42,11 @@ PUBLISHED: Final = {
 }
 #: Mean stored rate that the numbers of exemplars in its Fig. 5 imply.
 PUBLISHED_RATES: Final = {OURS: 0.36, "cim": 0.515}
+#: What presets are, for the short table; what methods are stands in the registry.
+_PRESETS: Final = {
+    f"{OURS}@whole": "the same, all patches kept: the control for its codec",
+    f"{OURS}@figures": "the same, as the paper's figures and captions show it",
+}
 _OUTCOMES: Final = (
     "Exemplar masking is below",
     "No difference is shown to",
@@ -201,8 +207,10 @@ def _findings(table: Table) -> str:
     for row in rows:
         kept = MISSING if row.keeps_nothing else f"{row.exemplars:.1f}"
         accuracies = (_spread(row, "average"), _spread(row, "last"))
-        shown.append([f"`{_full_name(row)}`", *accuracies, kept, f"{row.outside / 1000:,.0f}"])
-    heads = ["method", "average", "last", "exemplars per class", "kB outside the memory"]
+        name = _full_name(row)
+        what = _PRESETS.get(name) or REGISTRY[row.method].summary
+        shown.append([f"`{name}`", *accuracies, kept, f"{row.outside / 1000:,.0f}", what])
+    heads = ["method", "average", "last", "exemplars per class", "kB outside", "what it is"]
     outcomes = _outcomes(table, "average").items()
     said = "".join(f"- {title}: {', '.join(rivals)}\n" for title, rivals in outcomes if rivals)
     return (
@@ -287,7 +295,8 @@ def _interval(found: Difference | None) -> str:
 
 
 def _markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [heads, ["---", *["--:"] * (len(heads) - 1)], *rows]
+    words = ("method", "what it is")
+    lines = [heads, ["---" if head in words else "--:" for head in heads], *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 

@@ -125,7 +125,7 @@ def test_a_file_holds_several_grids_and_options_stand_over_it(tmp_path: Path) ->
 
 
 def test_the_grids_of_the_readme_are_as_many_as_it_says(tmp_path: Path) -> None:
-    text = (Path(__file__).parents[2] / "README.md").read_text().partition("# grids.toml\n")[2]
+    text = (Path(__file__).parents[2] / "docs" / "grids.md").read_text().partition("# grids.toml\n")[2]
     file = tmp_path / "grids.toml"
     file.write_text(text.partition("```")[0])
     assert len(cells_of("--config", str(file))) == 2 * 2 * 2 * 3 + 2 * 3
