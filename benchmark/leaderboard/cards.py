@@ -78,7 +78,7 @@ def dataset_card(repository: str, shown: Sequence[Shown]) -> str:
             {
                 "config_name": "runs",
                 "default": True,
-                "data_files": [{"split": "all", "path": RUNS}],
+                "data_files": [{"split": "results", "path": RUNS}],
             }
         ],
     }
@@ -98,7 +98,7 @@ def dataset_card(repository: str, shown: Sequence[Shown]) -> str:
 ```python
 from datasets import load_dataset
 
-runs = load_dataset("{repository}", split="all").to_pandas()  # a row for a run and classifier
+runs = load_dataset("{repository}", split="results").to_pandas()  # a row for a run and classifier
 ```
 
 | file | what it holds |

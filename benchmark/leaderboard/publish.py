@@ -217,6 +217,7 @@ def _of_model(given: argparse.Namespace, scratch: Path) -> Iterator[Upload]:
         more[tasks.EVAL_RESULTS] = tasks.eval_results(result, name, revision or None)
     folder = scratch / "model"
     save(run, folder)
-    saved = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*.*"))}
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    saved = {path.relative_to(folder).as_posix(): path for path in paths}
     files = {**saved, **more, _CARD: card(result, name or None).encode()}
     yield Upload("model", given.model, files, f"Model of {run.name}")
