@@ -15,6 +15,7 @@ from benchmark.leaderboard.build import CSV, INDEX, JSON, METHODS, build
 from benchmark.leaderboard.check import check
 from benchmark.leaderboard.levels import RECORD, Level, safe
 from benchmark.leaderboard.site.collect import Collection, Shown
+from benchmark.report.gallery import GALLERY
 from benchmark.results.io import RESULT, is_there, read, result_file
 from benchmark.results.small_form import files_beside
 from benchmark.wording import bytes_words
@@ -177,7 +178,8 @@ def _dataset(repository: str, root: Path, found: Collection, pages: dict[str, Pa
             print(f"left out of {repository}: {safe(one.name)}: no plain name of a folder")
             continue
         shown.append(one)
-        for name in (result_file(one.folder).name, *files_beside(one.folder)):
+        pictures = [GALLERY] if (one.folder / GALLERY).is_file() else []
+        for name in (result_file(one.folder).name, *files_beside(one.folder), *pictures):
             files[(_RESULTS / place / name).as_posix()] = one.folder / name
     if (root / RECORD).is_file():
         files[f"{_RESULTS}/{RECORD}"] = root / RECORD

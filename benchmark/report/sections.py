@@ -16,10 +16,10 @@ _SHOWN = 8  # hardest classes, and confused pairs
 _DENSE = 12  # phases from which on the matrix drops its decimals
 
 
-def section(title: str, note: Child, *content: Child) -> Html:
-    """A titled part of the page, its explanation beside it."""
+def section(title: str, note: Child, *content: Child, wide: bool = False) -> Html:
+    """A titled part of the page, its explanation beside it; above it where wide tables follow."""
     side = el("div", el("h2", title), el("p", note) if note else None, class_="side")
-    return el("section", side, el("div", *content))
+    return el("section", side, el("div", *content), class_="wide" if wide else None)
 
 
 def plain_table(

@@ -62,15 +62,16 @@ def prediction_faults(result: Result, predictions: Sequence[Prediction]) -> list
         wanted = sum(result["test_sizes"][: t + 1])
         for name in names:
             rows = by_phase.get((t, name), [])
-            files = {row.file_name for row in rows}
+            labels = {row.file_name: row.label for row in rows}
             where = f"after phase {t}" + (f", classifier {name}" if name else "")
-            if len(files) != len(rows) or len(rows) != wanted:
+            if len(labels) != len(rows) or len(rows) != wanted:
                 found.append(
-                    f"{where}: {len(rows)} predictions of {len(files)} samples, not {wanted}"
+                    f"{where}: {len(rows)} predictions of {len(labels)} samples, not {wanted}"
                 )
-            if any(row.label not in seen or row.prediction not in seen for row in rows):
+            if not seen.issuperset({c for row in rows for c in (row.label, row.prediction)}):
                 found.append(f"{where}: predictions name classes not seen by then")
-            if any(label_of.setdefault(row.file_name, row.label) != row.label for row in rows):
+            label_of = labels | label_of
+            if not labels.items() <= label_of.items():
                 found.append(f"{where}: a sample has another label than before")
     if any(not 0 <= row.phase < len(result["phases"]) for row in predictions):
         found.append("predictions of phases that result.json does not have")
@@ -85,8 +86,11 @@ def accuracy_faults(result: Result, predictions: Sequence[Prediction]) -> list[s
     whole = result["complete"] and not result["config"].get("stop_after")
     if whole and split != result["dataset"]["split_sha256"]:
         found.append(f"dataset.split_sha256 is {split} by the predictions")
-    for name in classifiers(result):
-        found += _accuracies(as_classifier(result, name), predictions)
+    of: dict[str, list[Prediction]] = {name: [] for name in classifiers(result)}
+    for row in predictions:
+        of[row.classifier].append(row)
+    for name, rows in of.items():
+        found += _accuracies(as_classifier(result, name), rows)
     return found
 
 

@@ -160,7 +160,7 @@ def _encode(kind: type[_Record], rows: Iterable[_Record]) -> bytes:
 
 
 def _decode(kind: type[_Record], path: Path) -> list[_Record]:
-    return [kind(*row) for row in zip(*_read(kind, path).values(), strict=True)]
+    return list(map(kind._make, zip(*_read(kind, path).values(), strict=True)))
 
 
 def _read(kind: type[_Record], path: Path) -> dict[str, list[Any]]:

@@ -308,6 +308,9 @@ class Result(ResultBase):
     metrics: Metrics
 
 
+_SCALARS: typing.Final = (float, int, str, bool)
+
+
 def mismatches(value: object, hint: Any, where: str) -> typing.Iterator[str]:
     """Compare a JSON value with a type made of TypedDicts, lists, dicts, unions and scalars.
 
@@ -324,7 +327,7 @@ def mismatches(value: object, hint: Any, where: str) -> typing.Iterator[str]:
     """
     if hint is Any:
         return
-    if isinstance(hint, type) and hint in (float, int, str, bool):  # most of what there is
+    if isinstance(hint, type) and hint in _SCALARS:  # most of what there is
         if not _is_a(value, hint):
             yield f"{where} is not {_name(hint)}"
         return
@@ -344,8 +347,11 @@ def mismatches(value: object, hint: Any, where: str) -> typing.Iterator[str]:
         if not isinstance(value, list):
             yield f"{where} is not a list"
             return
+        (inner,) = typing.get_args(hint)
+        if inner in _SCALARS and all(_is_a(item, inner) for item in value):
+            return  # most lists, in a fraction of the time
         for index, item in enumerate(value):
-            yield from mismatches(item, typing.get_args(hint)[0], f"{where}[{index}]")
+            yield from mismatches(item, inner, f"{where}[{index}]")
     elif origin is dict:
         if not isinstance(value, Mapping):
             yield f"{where} is not an object"

@@ -3,6 +3,7 @@
 OUTPUT/.../result.json           a finished run, among its other files
 OUTPUT/sweep/NAME.json, .log     a cell that failed: its command, exit code, last words
 RESULTS/.../result.json.gz       the small form of a finished run, to be passed on
+RESULTS/.../gallery.json         what exemplars look like, of one run of each method
 
 A cell is done where either folder has its whole result.
 """
@@ -10,6 +11,7 @@ A cell is done where either folder has its whole result.
 from __future__ import annotations
 
 import dataclasses
+import glob
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -90,9 +92,20 @@ class Ledger:
             UserError: A file cannot be read or written.
         """
         run, small = cell.folder(), self._small(cell)
-        if small is None or results.is_there(small) or not results.is_there(run):
+        if small is None or not results.is_there(run):
             return
-        copy_small(run, small)
+        if not results.is_there(small):
+            copy_small(run, small)
+        self._keep_gallery(run, small)
+
+    def _keep_gallery(self, run: Path, small: Path) -> None:
+        """Pictures weigh more than all else, so those of one run of each method are kept."""
+        from benchmark.report.gallery import GALLERY, read_gallery
+
+        method = glob.escape(small.parent.name)
+        there = self.folder is not None and any(self.folder.glob(f"*/{method}/*/{GALLERY}"))
+        if not there and read_gallery(run):
+            write_atomic(small / GALLERY, (run / GALLERY).read_bytes())
 
     def fetch(self, cell: RunConfig) -> None:
         """Put a result of the small form where runs look for that of another.

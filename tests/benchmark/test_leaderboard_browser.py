@@ -152,6 +152,26 @@ def test_it_opens_with_the_main_table_and_charts(board: Any) -> None:
     assert board.locator("tr .runs circle").count() >= 3 * 4
 
 
+def test_a_sentence_says_which_row_is_best_and_by_how_much(board: Any) -> None:
+    verdict = board.locator("#verdict")
+    rows = board.locator("table.board tbody tr:not(.bound)")
+    names = [name.strip() for name in rows.locator(".method span > bdi").all_inner_texts()]
+    shown = rows.locator("td.difference").all_inner_texts()
+    level = [i for i in range(1, 4) if rows.nth(i).locator("td.metric abbr").count()]
+    following = next((i for i in range(1, 4) if i not in level), None)
+    words = verdict.inner_text()
+    mean = rows.first.locator("td.metric").inner_text().removeprefix("≈ ")
+    assert words.startswith(f"Best average accuracy: {names[0]}, {mean} %")
+    for i in (*level, *([] if following is None else [following])):
+        assert f"{names[i]} ({shown[i].strip()})" in words
+    assert ("No difference to it is shown for" in words) == bool(level)
+    assert ("Next: " in words) == (following is not None)
+    board.get_by_role("searchbox").fill("nothing like it")
+    assert verdict.inner_text() == words
+    board.get_by_role("radio", name="Last accuracy").check()
+    assert verdict.inner_text().startswith("Best last accuracy: ")
+
+
 def test_it_is_interactive_within_a_second_of_its_own_time(board: Any) -> None:
     """Processor time of scripts and layout: a busy machine makes wall time mean little."""
     session = board.context.new_cdp_session(board)

@@ -363,8 +363,8 @@ def test_settings_that_differ_say_where(tmp_path: Path, synthetic_run: Make) -> 
         synthetic_run(folder, **SMALL, memory=memory, settings={"tau": tau, "codec": "webp"})
     build.build(tmp_path / "results", tmp_path / "site")
     text = Tags(tmp_path / "site" / "methods" / "exemplar_masking.html").text
-    assert re.search(r"tau0\.5Exemplar masking, 1 sample a class", text)
-    assert re.search(r"1\.0Exemplar masking, 5 samples a class", text)
+    assert re.search(r"Exemplar masking1 sample a class[^,]*, in bytes30\.5", text)
+    assert re.search(r"Exemplar masking5 samples a class[^,]*, in bytes31\.0", text)
     assert "codecwebp" in text
 
 

@@ -123,7 +123,7 @@ def test_methods_times_seeds_are_compared_on_data_opened_once(
     assert f"comparison: {tmp_path / 'runs' / 'comparison.html'}" in out
     assert (tmp_path / "runs" / "comparison.html").exists()
     assert (
-        "<b>4 runs</b> of 1 method in 1 table"
+        "<b>4 runs</b> of 2 methods in 1 table"
         in (tmp_path / "runs" / "comparison.html").read_text()
     )
 

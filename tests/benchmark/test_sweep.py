@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -242,6 +243,21 @@ def test_results_that_are_kept_need_no_runs(tmp_path: Path, sweep: Sweep) -> Non
     assert code == 0
     assert "2 cells, 2 done\n" in out
     assert not (tmp_path / "empty").exists()
+
+
+def test_the_gallery_of_one_run_of_a_method_is_kept(
+    tmp_path: Path, sweep: Sweep, gallery_item: Callable[..., dict[str, Any]]
+) -> None:
+    kept = tmp_path / "results"
+    assert sweep("--seeds", 0, 1, "--results", kept)[0] == 0
+    assert not list(kept.rglob("gallery.json"))  # this method's are empty
+    for folder in results.find([tmp_path / "runs"]):
+        (folder / "gallery.json").write_text(json.dumps([gallery_item()]))
+    for _ in range(2):
+        assert sweep("--seeds", 0, 1, "--results", kept)[0] == 0
+        (one,) = kept.rglob("gallery.json")
+        there = tmp_path / "runs" / one.relative_to(kept)
+        assert one.read_bytes() == there.read_bytes()
 
 
 def test_a_kept_result_that_is_damaged_is_told(tmp_path: Path, sweep: Sweep) -> None:

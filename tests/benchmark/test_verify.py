@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from forging import change_predictions, change_result, recount, sha256, small_form
 from running import folders
+from tampering import untrained
 
 from benchmark import results, run
 from benchmark.leaderboard.bounded import Failed, each
@@ -99,7 +100,7 @@ def test_predicted_recorded_and_shown(
     assert main(["verify", str(root), "--record", str(root)]) == 0
     assert "consistent\n  recorded as re-predicted: predicted again" in capsys.readouterr().out
     assert main(["verify", str(root)]) == 0
-    assert "recorded" not in capsys.readouterr().out
+    assert "recorded as" not in capsys.readouterr().out
 
     # A record that came with a result says nothing, nor does one of another content.
     shutil.copy(root / RECORD, small / RECORD)
@@ -258,7 +259,7 @@ def test_predictions_that_the_model_does_not_make(
 
 
 def test_what_only_a_run_finds(trained: Path, forged: Path, tmp_path: Path, means: Means) -> None:
-    """Another learning rate, and predictions of the phases whose state is not kept."""
+    """Another learning rate, predictions of phases whose state is not kept; no steps, a seed."""
 
     def change(value: dict[str, Any]) -> None:
         value["config"][RATE] = 0.5
@@ -267,14 +268,20 @@ def test_what_only_a_run_finds(trained: Path, forged: Path, tmp_path: Path, mean
     change_predictions(forged, lambda row: other(row) if row.phase < 2 else row)
     recount(forged)
     change_result(forged, change)
-    assert check([forged])[0].level is Level.CONSISTENT
-    assert "are the same" in str(again(forged, means, tmp_path))  # the second level does not
+    lazy, copied = (shutil.copytree(trained, tmp_path / name) for name in ("lazy", "copied"))
+    change_result(lazy, untrained)
+    change_result(copied, lambda value: value["config"].update(seeds=[7]))
+    for folder in (forged, lazy, copied):
+        assert check([folder])[0].level is Level.CONSISTENT
+        assert "are the same" in str(again(folder, means, tmp_path))  # the second level does not
 
-    jobs = [RunAgain(folder, None, means, tmp_path) for folder in (trained, forged)]
-    honest, lie = each(run_again, jobs, seconds=900)
+    every = (trained, forged, lazy, copied)
+    jobs = [RunAgain(folder, None, means, tmp_path) for folder in every]
+    honest, *lies = each(run_again, jobs, seconds=900)
     assert honest == "run again on cpu: every prediction, exemplar and loss is the same"
-    assert isinstance(lie, Failed)
-    assert "rows of predictions.parquet are others" in lie.why
+    for lie, words in zip(lies, ("rows of", "phases[0].steps", "rows of"), strict=True):
+        assert isinstance(lie, Failed)
+        assert words in lie.why, lie
     assert not list(tmp_path.glob("tmp*"))
 
 

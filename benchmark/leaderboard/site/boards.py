@@ -188,7 +188,7 @@ def _ranking(one: Table, entries: _Entries) -> Json:
     return {
         "rows": [entries.index(row) for row in one.rows],
         "standings": [_standing(standing) for standing in one.standings],
-        "remarks": [clean(sentence) for sentence in remarks(one)],
+        "remarks": [clean(sentence) for sentence in remarks(one, wide=False)],
     }
 
 

@@ -20,6 +20,9 @@ function fill(node, attributes, children) {
   return node;
 }
 
+/** A name of a program that may be broken after its signs and nowhere else, if there is room. */
+const breakable = (name) => name.split(/(?<=[_@:/.])/).flatMap((part) => [el("wbr"), part]);
+
 const byId = (id) => document.getElementById(id);
 const MISSING = "–";
 

@@ -29,7 +29,7 @@ from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.markup import Child, Html, el, join
 
 #: A page shows no more matrices, and no more exemplars of each variant, than somebody looks at.
-MATRICES, EXEMPLARS, VARIANTS = 6, 12, 3
+MATRICES, EXEMPLARS, VARIANTS = 6, 6, 3
 _IMAGE, _PATCHES = 200_000, 2_000  # of one exemplar: characters of its picture, and patches
 _KINDS = {
     "replay": "replay of exemplars",
@@ -141,6 +141,7 @@ def _where(standings: Sequence[Standing], shown: Mapping[Path, Shown]) -> Html:
         "In each table of the board, by its own classifier and average accuracy. Differences are "
         "in points, with 95 % intervals.",
         el("div", parts),
+        wide=True,
     )
 
 
@@ -152,7 +153,7 @@ def _where_row(one: Standing, shown: Mapping[Path, Shown]) -> Sequence[Child]:
         _line(row.label),
         MISSING if one.place is None else f"{one.place} of {one.rivals}",
         spread_words(row.average),
-        one.difference,
+        one.difference.replace("-", "\N{MINUS SIGN}"),
         spread_words(row.last),
         row.average.n,
         Level(min(levels)).word if levels else MISSING,
@@ -187,6 +188,7 @@ def _settings(standings: Sequence[Standing]) -> Html:
             el("h3", "Everywhere the same", class_="sub") if differing else None,
             plain_table(("Setting", "Value"), same, small=True),
         ),
+        wide=True,
     )
 
 

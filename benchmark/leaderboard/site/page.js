@@ -7,11 +7,34 @@ function update(focus) {
   byId("board-title").textContent =
     state.board.amount === 0 ? "No memory" : `Memory: ${state.board.budget}`;
   byId("board-note").textContent = state.board.heading;
+  byId("verdict").replaceChildren(...verdict());
   const remarks = ranking().remarks.map((words) => el("p", { class: "note" }, words));
   byId("remarks").replaceChildren(...remarks);
   renderTable();
   renderCharts();
   if (focus) document.querySelector(focus)?.focus();
+}
+
+/** Which row is best and by how much, in a sentence; filters change nothing about it. */
+function verdict() {
+  const rivals = rowsOf(ranking()).filter(({ rank }) => rank);
+  const [best, ...others] = rivals.sort((a, b) => a.rank - b.rank);
+  if (!best) return [];
+  const level = others.filter((row) => row.level);
+  const next = others.find((row) => !row.level);
+  const name = (row) => el("bdi", {}, row.entry.name);
+  const words = ({ difference }) => (difference ? differenceWords(difference).slice(1) : [MISSING]);
+  const apart = (row) => [name(row), " (", ...words(row), ")"];
+  const listed = level.slice(0, 3).flatMap((row, i) => [i ? ", " : "", ...apart(row)]);
+  if (level.length > 3) listed.push(` and ${level.length - 3} more`);
+  const accuracy = `${spread(figure(best.entry, state.metric))} %`;
+  return [
+    `Best ${METRICS[state.metric].title.toLowerCase()}: `,
+    el("b", {}, name(best)),
+    `, ${accuracy}${best.winner ? ", above every other row beyond its interval" : ""}.`,
+    ...(level.length ? [" No difference to it is shown for ", ...listed, "."] : []),
+    ...(next ? [" Next: ", ...apart(next), " points."] : []),
+  ];
 }
 
 /** After another board, reading or metric was chosen: other rows are the best. */

@@ -188,7 +188,7 @@ function methodCell({ entry, index }) {
     },
   });
   const name = entry.page ? el("a", { href: entry.page }, entry.name) : entry.name;
-  const words = el("span", {}, el("bdi", {}, name), el("small", {}, el("bdi", {}, entry.method)));
+  const words = el("span", {}, el("bdi", {}, name), el("small", {}, el("bdi", {}, breakable(entry.method))));
   return el("div", { class: "method" }, swatch, words, more);
 }
 
