@@ -28,7 +28,8 @@ class Upload:
         files: Content of each file, or where that lies, by its path there.
         message: Of the commit.
         ours: Patterns of paths; what matches one and is not among `files` is removed.
-        alone: Whether a repository that holds anything else is refused, as another one was meant.
+        alone: Whether a repository that holds other files and none of these is refused, as
+            another one was meant; a card does not count.
         create: Whether the repository is made if it is not there.
     """
 
@@ -67,7 +68,8 @@ def send(upload: Upload, hub: Any = None, *, private: bool = False) -> str:
             hub.create_repo(name, repo_type=kind, exist_ok=True, **more)
         there = dict(_listed(hub.list_repo_tree(name, repo_type=kind, recursive=True)))
         gone = [path for path in there if path not in upload.files and _matches(path, upload.ours)]
-        if upload.alone and (others := sorted(set(there) - {*gone, *upload.files, _ATTRIBUTES})):
+        others = sorted(set(there) - {*gone, *upload.files, *_EVERYBODY})
+        if upload.alone and others and not set(there) & set(upload.files) - _EVERYBODY:
             raise UserError(
                 f"{name} holds something else ({some(others, 2)}): name a repository that is for "
                 "this alone; it is made if it is not there"
@@ -207,7 +209,7 @@ def _refusal(repository: str, status: int, text: str) -> str:
     )
 
 
-_ATTRIBUTES: Final = ".gitattributes"  # the Hub makes one
+_EVERYBODY: Final = {".gitattributes", "README.md"}  # the Hub makes the first
 
 
 def _listed(entries: Iterable[Any]) -> Iterator[tuple[str, Any]]:

@@ -63,8 +63,8 @@ def parser() -> argparse.ArgumentParser:
     add(
         "--model",
         metavar=name,
-        help="model repository for the trained model of a run, with state and memory; made if it "
-        "is not there",
+        help="model repository for the trained model of a run, whose state and memory are there; "
+        "made if it is not there",
     )
     add(
         "--task-of",
@@ -209,9 +209,9 @@ def _of_model(given: argparse.Namespace, scratch: Path) -> Iterator[Upload]:
     run: Path = given.results
     if not is_there(run):
         raise UserError(f"{run} holds no {RESULT}: --model takes the folder of one run")
-    (verdict,) = check([run])
-    if verdict.level is Level.REFUSED:
-        raise UserError(f"{run} is refused: {verdict.reasons[0]}")
+    for verdict in check([run]):
+        if verdict.level is Level.REFUSED:
+            raise UserError(f"{verdict.folder} is refused: {verdict.reasons[0]}")
     result = read(run)
     more: dict[str, Any] = {}
     name, _, revision = (given.task_of or "").partition("@")

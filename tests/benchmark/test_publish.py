@@ -294,6 +294,10 @@ def test_a_repository_that_holds_something_else_is_left_alone(
     assert done.returncode == 2
     assert "me/mm_imagenet_r holds something else (data/a.parquet)" in done.stderr
     assert hub.files["me/mm_imagenet_r"] == before
+    assert publish(board, "--dataset", "me/results").returncode == 0
+    hub.files["me/results"]["LICENSE"] = b"of its owner"
+    assert "nothing to send" in publish(board, "--dataset", "me/results").stdout
+    assert hub.files["me/results"]["LICENSE"] == b"of its owner"
 
 
 @pytest.mark.filterwarnings("ignore:.*ViltImageProcessor")
