@@ -123,12 +123,14 @@ def check_name(repository: str) -> str:
     Raises:
         UserError: It cannot.
     """
-    from huggingface_hub.utils import HFValidationError, validate_repo_id
+    from huggingface_hub import utils
+    from huggingface_hub.errors import HFValidationError
 
+    its_own: Any = utils  # which does not say what it exports
     try:
         if repository.count("/") != 1:
             raise HFValidationError("an owner, a slash and a name are needed")
-        validate_repo_id(repository)
+        its_own.validate_repo_id(repository)
     except HFValidationError as error:
         raise UserError(
             f"{repository!r} is no repository: give owner/name, as in me/{_NAME} "
