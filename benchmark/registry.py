@@ -62,7 +62,7 @@ REGISTRY: dict[str, Entry] = {
         "baselines.er_ace:ERACE",
         "replay",
         "Caccia et al. 2022",
-        "the same; new samples compete among new classes alone",
+        "ER whose new samples compete among new classes alone",
     ),
     "wa": Entry(
         "baselines.wa:WA",

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+from benchmark.registry import REGISTRY
 from benchmark.results.tables import Row
 from benchmark.table import tables, write_curve
 from benchmark.table.compare import Table
@@ -26,7 +27,8 @@ PAGE: Final = Path("docs/results.md")
 README: Final = Path("README.md")
 CURVE: Final = Path("docs/images/memory_curve.svg")
 OURS: Final = "exemplar_masking"
-#: In currency `samples` these count file sizes, the others pixels: another ruler, so no claim.
+#: In currency `samples` these are charged shares of a file's length, the others shares of its
+#: pixels: they are compared, and marked.
 BY_FILE_SIZE: Final = frozenset({"mrdc", "codec"})
 #: Accuracy in percent on MM-ImageNet-R in 10 phases at 5 samples a class, from the table on the
 #: project page of arXiv 2412.09549; which accuracy it is, average or last, is not said there.
@@ -41,6 +43,11 @@ PUBLISHED: Final = {
 }
 #: Mean stored rate that the numbers of exemplars in its Fig. 5 imply.
 PUBLISHED_RATES: Final = {OURS: 0.36, "cim": 0.515}
+#: What presets are, for the short table; what methods are stands in the registry.
+_PRESETS: Final = {
+    f"{OURS}@whole": "exemplar masking that keeps all patches: the control for its codec",
+    f"{OURS}@figures": "exemplar masking as the paper's figures and captions show it",
+}
 _OUTCOMES: Final = (
     "Exemplar masking is below",
     "No difference is shown to",
@@ -134,8 +141,9 @@ def _outcomes(table: Table, metric: str) -> dict[str, list[str]]:
         # The table says rival less ours; the sentence says it of ours.
         low, high = -one.interval.high, -one.interval.low
         title = below if high < 0 else above if low > 0 else level
-        words = f"`{_full_name(table.rows[i])}` {-(one.mean or 0):+.1f} [{low:+.1f}, {high:+.1f}]"
-        found[title].append(words)
+        row = table.rows[i]
+        words = f"{-(one.mean or 0):+.1f} [{low:+.1f}, {high:+.1f}]"
+        found[title].append(f"`{_full_name(row)}`{_mark(row)} {words}")
     return found
 
 
@@ -144,10 +152,14 @@ def _rivals(table: Table) -> list[int]:
     return [
         i
         for i in _own(table)
-        if (row := table.rows[i]).runs[0]["kind"] != "bound"
-        and _full_name(row) != OURS
-        and not (row.budget["currency"] == "samples" and row.method in BY_FILE_SIZE)
+        if (row := table.rows[i]).runs[0]["kind"] != "bound" and _full_name(row) != OURS
     ]
+
+
+def _mark(row: Row) -> str:
+    """A dagger where the budget counts another thing than it does for exemplar masking."""
+    counted = row.budget["currency"] == "samples" and row.method in BY_FILE_SIZE
+    return " †" if counted else ""
 
 
 def _full_name(row: Row) -> str:
@@ -201,8 +213,10 @@ def _findings(table: Table) -> str:
     for row in rows:
         kept = MISSING if row.keeps_nothing else f"{row.exemplars:.1f}"
         accuracies = (_spread(row, "average"), _spread(row, "last"))
-        shown.append([f"`{_full_name(row)}`", *accuracies, kept, f"{row.outside / 1000:,.0f}"])
-    heads = ["method", "average", "last", "exemplars per class", "kB outside the memory"]
+        name = _full_name(row)
+        what = _PRESETS.get(name) or REGISTRY[row.method].summary
+        shown.append([f"`{name}`", *accuracies, kept, f"{row.outside / 1000:,.0f}", what])
+    heads = ["method", "average", "last", "exemplars per class", "kB outside", "what it is"]
     outcomes = _outcomes(table, "average").items()
     said = "".join(f"- {title}: {', '.join(rivals)}\n" for title, rivals in outcomes if rivals)
     return (
@@ -221,7 +235,7 @@ def _headline(ten: dict[tuple[str, str], Table]) -> Iterator[str]:
             row = table.rows[i]
             rows.append(
                 [
-                    row.name,
+                    f"{row.name}{_mark(row)}",
                     str(len(row.orders)),
                     _spread(row, "average"),
                     _interval(_difference(table, "average", i)),
@@ -287,7 +301,8 @@ def _interval(found: Difference | None) -> str:
 
 
 def _markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [heads, ["---", *["--:"] * (len(heads) - 1)], *rows]
+    words = ("method", "what it is")
+    lines = [heads, ["---" if head in words else "--:" for head in heads], *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 

@@ -9,14 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from benchmark.leaderboard.check import check
-from benchmark.leaderboard.levels import RECORD, Level, lifted, recorded, safe
+from benchmark.leaderboard.check import check_and_read
+from benchmark.leaderboard.levels import RECORD, lifted, recorded, safe
 from benchmark.leaderboard.site.boards import Ranked, describe, rank
 from benchmark.leaderboard.site.collect import Collection, LeftOut, Shown, collect
 from benchmark.leaderboard.site.document import index
 from benchmark.leaderboard.site.method_page import method_page
 from benchmark.leaderboard.site.text import slugs
-from benchmark.results.io import read
 from benchmark.results.tables import Row
 from benchmark.table.compare import Table
 from benchmark.table.formats import csv_text
@@ -135,13 +134,13 @@ def _checked(root: Path) -> Collection:
     records = recorded(root)
     top = root if root.is_dir() else root.parent
     shown, refused = [], []
-    for verdict in check([root], records):
+    for verdict, result in check_and_read([root], records):
         name = verdict.folder.relative_to(top).as_posix()
-        if verdict.level is Level.REFUSED:
+        if result is None:
             refused.append(LeftOut(name, f"refused: {verdict.reasons[0]}"))
         else:
             level = lifted(verdict, records).level
-            shown.append(Shown(read(verdict.folder), verdict.folder, name, level))
+            shown.append(Shown(result, verdict.folder, name, level))
     return collect(shown, refused)
 
 

@@ -13,6 +13,7 @@ from benchmark.leaderboard.bounded import Failed, each
 from benchmark.leaderboard.levels import Files, Level, Record, Verdict, files_of
 from benchmark.leaderboard.tree import folder_faults, results_below
 from benchmark.results import verify
+from benchmark.results.schema import Result
 from mm_imagenet_r.hashes import json_sha256
 
 SECONDS: Final = 60.0  # for one result; real ones take a tenth of one
@@ -26,7 +27,7 @@ class Checked:
     """A result that was looked at by itself.
 
     Attributes:
-        found: Discrepancies, notes and predictions.
+        found: Discrepancies, notes, predictions, and the result where there are none of the first.
         run: Where it stands on a board and which run of its row it is; None if it is refused.
         figures: Hash of what two results of one run must agree in.
     """
@@ -49,15 +50,24 @@ def check(paths: Sequence[Path], records: Mapping[Files, Record] | None = None) 
     Raises:
         UserError: A path does not exist, or there is no result.
     """
+    return [verdict for verdict, _ in check_and_read(paths, records)]
+
+
+def check_and_read(
+    paths: Sequence[Path], records: Mapping[Files, Record] | None = None
+) -> list[tuple[Verdict, Result | None]]:
+    """`check`, each verdict with the very result that was checked; None where it is refused."""
     there = results_below(paths)
     checked = list(by_themselves(there.folders))
     _beside_each_other(checked, records or {})
-    verdicts = [*there.refused, *map(_verdict, checked)]
-    return sorted(verdicts, key=lambda verdict: verdict.folder)
+    found: list[tuple[Verdict, Result | None]] = [(verdict, None) for verdict in there.refused]
+    for one in checked:
+        found.append((_verdict(one), None if one.found.found else one.found.result))
+    return sorted(found, key=lambda pair: pair[0].folder)
 
 
 def look_at(folder: Path) -> Checked:
-    """Check one result by itself; its result is left behind.
+    """Check one result by itself.
 
     Raises:
         UserError: It cannot be read.
@@ -66,9 +76,10 @@ def look_at(folder: Path) -> Checked:
         return Checked(verify.Verdict(folder, found))
     one = verify.examine(folder)
     assert one.result is not None
-    result, one.result = one.result, None
+    result = one.result
     one.found += rules.faults(folder, result)
     if one.found:
+        one.result = None
         return Checked(one)
     from benchmark.results.labels import key_of
     from benchmark.results.tables import figures, run_key

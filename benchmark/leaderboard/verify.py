@@ -180,21 +180,23 @@ def _further(
         else:
             _tell(there, given)
             yield there
-    found = _still_true(given.record, records, verdicts) if given.record else {}
+    if given.record:
+        _drop_untrue(given.record, records, verdicts)
     for verdict in _repeated(todo, given):
         if given.record and verdict.level > Level.CONSISTENT:
             below = verdict.folder.resolve().relative_to(given.record.resolve())
             record = Record(verdict.level, verdict.reasons[0], safe(below.as_posix()))
-            found[files_of(verdict.folder)] = record
-            write_record(given.record, found)
+            # Read anew: somebody may verify other results of this root meanwhile.
+            now = recorded(given.record)
+            write_record(given.record, {**now, files_of(verdict.folder): record})
         _tell(verdict, given)
         yield verdict
 
 
-def _still_true(
+def _drop_untrue(
     root: Path, records: Mapping[Files, Record], verdicts: Mapping[Path, Verdict]
-) -> dict[Files, Record]:
-    """The records of results that are there and not refused; the file is brought to that state."""
+) -> None:
+    """Forget what was recorded of results that are gone, edited or refused."""
     refused = {v.folder.resolve() for v in verdicts.values() if v.level is Level.REFUSED}
     found = {
         files: record
@@ -204,7 +206,6 @@ def _still_true(
     }
     if found != records:
         write_record(root, found)
-    return found
 
 
 def _repeated(todo: Sequence[Verdict], given: argparse.Namespace) -> Iterator[Verdict]:

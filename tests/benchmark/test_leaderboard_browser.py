@@ -170,6 +170,9 @@ def test_a_sentence_says_which_row_is_best_and_by_how_much(board: Any) -> None:
     assert verdict.inner_text() == words
     board.get_by_role("radio", name="Last accuracy").check()
     assert verdict.inner_text().startswith("Best last accuracy: ")
+    assert "no interval" not in verdict.inner_text()
+    board.locator("select[name=memory]").select_option("1 sample a class")
+    assert ", no interval)" in verdict.inner_text()  # one class order
 
 
 def test_it_is_interactive_within_a_second_of_its_own_time(board: Any) -> None:

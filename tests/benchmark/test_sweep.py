@@ -125,8 +125,9 @@ def test_a_file_holds_several_grids_and_options_stand_over_it(tmp_path: Path) ->
     assert [cell.seeds for cell in cells_of("--config", str(as_json))] == [(0,), (1,)]
 
 
-def test_the_grids_of_the_readme_are_as_many_as_it_says(tmp_path: Path) -> None:
-    text = (Path(__file__).parents[2] / "README.md").read_text().partition("# grids.toml\n")[2]
+def test_the_grids_of_the_docs_are_as_many_as_they_say(tmp_path: Path) -> None:
+    page = Path(__file__).parents[2] / "docs" / "grids.md"
+    text = page.read_text().partition("# grids.toml\n")[2]
     file = tmp_path / "grids.toml"
     file.write_text(text.partition("```")[0])
     assert len(cells_of("--config", str(file))) == 2 * 2 * 2 * 3 + 2 * 3

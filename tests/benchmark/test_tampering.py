@@ -18,7 +18,7 @@ from tampering_kinds import FORGERIES, FOURTEEN, HELD, TAMPERED
 from benchmark import results
 from benchmark.leaderboard import check as checking
 from benchmark.leaderboard.bounded import Failed, each
-from benchmark.leaderboard.check import Checked, check
+from benchmark.leaderboard.check import Checked, check, check_and_read
 from benchmark.leaderboard.command import main
 from benchmark.leaderboard.levels import Level, Record, files_of, safe
 
@@ -43,6 +43,16 @@ def looked_at(honest: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[st
 
 def test_the_run_itself_is_consistent(looked_at: dict[str, Checked]) -> None:
     assert looked_at["honest"].found.found == []
+
+
+def test_a_verdict_comes_with_the_result_that_was_checked(honest: Path, tmp_path: Path) -> None:
+    shutil.copytree(honest, tmp_path / "a")
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / results.RESULT).write_text("{}")
+    (good, result), (bad, none) = check_and_read([tmp_path])
+    assert (good.level, bad.level) == (Level.CONSISTENT, Level.REFUSED)
+    assert result == results.read(honest)
+    assert none is None
 
 
 @pytest.mark.parametrize(("name", "words"), [(n, w) for n, (_, w) in FORGERIES.items()])

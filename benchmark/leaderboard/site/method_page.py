@@ -238,11 +238,11 @@ def _gallery(standings: Sequence[Standing], own: Sequence[Shown]) -> Html | None
     names = {one.folder: one.name for one in own}
     found: dict[str, tuple[str, list[Item]]] = {}
     for row in (one.row for one in standings):
-        for folder in filter(None, row.folders):
+        for place in filter(None, row.folders):
             if row.name in found or len(found) == VARIANTS:
                 break
-            if items := _items(folder):
-                found[row.name] = (names[folder], items[:EXEMPLARS])
+            if items := _items(place):
+                found[row.name] = (names[place], items[:EXEMPLARS])
     if not found:
         return None
     parts: list[Child] = []

@@ -24,7 +24,8 @@ function verdict() {
   const next = others.find((row) => !row.level);
   const name = (row) => el("bdi", {}, row.entry.name);
   const words = ({ difference }) => (difference ? differenceWords(difference).slice(1) : [MISSING]);
-  const apart = (row) => [name(row), " (", ...words(row), ")"];
+  const unsure = ({ difference }) => (difference?.values[1] === null ? ", no interval" : "");
+  const apart = (row) => [name(row), " (", ...words(row), unsure(row), ")"];
   const listed = level.slice(0, 3).flatMap((row, i) => [i ? ", " : "", ...apart(row)]);
   if (level.length > 3) listed.push(` and ${level.length - 3} more`);
   const accuracy = `${spread(figure(best.entry, state.metric))} %`;
