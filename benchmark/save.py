@@ -14,7 +14,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmark import isolation
 from benchmark.results.schema import Result
@@ -233,14 +233,14 @@ def _header(result: Result, dataset_id: str | None) -> str:
             ("accuracy, average over phases", "average_incremental_accuracy"),
         )
     ]
-    fields = ModelCardData(
+    fields: Any = ModelCardData(
         library_name="transformers",
         base_model=_on_the_hub(str(result["config"].get("backbone"))),
         tags=["vilt", "class-incremental-learning", "multimodal"],
         model_name=_name(result),
         eval_results=figures,
-    ).to_dict()
-    return str(yaml.safe_dump(fields, sort_keys=False, allow_unicode=True))
+    )
+    return str(yaml.safe_dump(fields.to_dict(), sort_keys=False, allow_unicode=True))
 
 
 def _on_the_hub(backbone: str) -> str | None:
