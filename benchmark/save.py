@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmark import isolation
 from benchmark.results.schema import Result
@@ -125,45 +126,45 @@ def _umask() -> int:
     return mask
 
 
-def card(result: Result) -> str:
-    """The model card: what was learnt from what, how well, and how to use it."""
+def card(result: Result, dataset_id: str | None = None) -> str:
+    """The model card: what was learnt from what, how well, and how to use it.
+
+    Args:
+        result: Of the run that the model is from.
+        dataset_id: The data set on the Hub; the name in the result if None.
+    """
     from benchmark.report import command
     from benchmark.results.derive import given_config
-    from benchmark.wording import memory_words, method_title, order_words, result_phases_words
+    from benchmark.wording import memory_words, order_words, result_phases_words
+    from mm_imagenet_r.export.sections import escape
 
     data, backbone = result["dataset"], result["backbone"]
     sizes = [len(phase["classes"]) for phase in result["phases"]]
     settings = ", ".join(f"{k}={v}" for k, v in result["method_settings"].items()) or "none"
-    name = method_title(result) + (f"@{result['preset']}" if result["preset"] else "")
     accuracy, average = (
         result["metrics"][key] for key in ("last_accuracy", "average_incremental_accuracy")
     )
     tested = f"{data['test']} {result['config'].get('evaluate_on', 'test')} samples"
     memory = memory_words(result["budget"]) if result["kind"] == "replay" else result["kind"]
     weights = f"sha256 {backbone['sha256'][:16]}, {backbone['parameters']:,} parameters"
-    classifier = f", classifier `{result['classifier']}`" if result["classifier"] else ""
+    classifier = f", classifier {escape(result['classifier'])}" if result["classifier"] else ""
     return f"""---
-library_name: transformers
-tags:
-- vilt
-- class-incremental-learning
-- multimodal
----
+{_header(result, dataset_id)}---
 
-# {name} on {data["name"]}
+# {escape(f"{_name(result)} on {data['name']}")}
 
 A ViLT that learnt {sum(sizes)} classes of captioned images in {result_phases_words(result)}
-(class order: {order_words(result["class_order"])}), saved after the last phase by the benchmark of
-MM-ImageNet-R.
+(class order: {escape(order_words(result["class_order"]))}), saved after the last phase by the
+benchmark of MM-ImageNet-R.
 
 | | |
 | --- | --- |
 | accuracy after the last phase | {accuracy:.2f} % of {tested}{classifier} |
 | average over phases | {average:.2f} % |
-| memory | {memory} |
-| settings of the method | {settings} |
-| backbone | {backbone["name"]} ({weights}) |
-| data | {data["data_sha256"][:16]}, split {data["split"]} {data["split_sha256"][:16]} |
+| memory | {escape(memory)} |
+| settings of the method | {escape(settings)} |
+| backbone | {escape(backbone["name"])} ({weights}) |
+| data | {data["data_sha256"][:16]}, split {escape(data["split"])} {data["split_sha256"][:16]} |
 | seed | {result["seed"]} |
 
 ```sh
@@ -197,6 +198,55 @@ print(model.config.id2label[int(logits.argmax())])
 
 Trained on nothing but the data above; not checked for any other use.
 """
+
+
+def _name(result: Result) -> str:
+    from benchmark.wording import method_title
+
+    return method_title(result) + (f"@{result['preset']}" if result["preset"] else "")
+
+
+def _header(result: Result, dataset_id: str | None) -> str:
+    """What the Hub reads of a model: its library, the network it began with, its figures."""
+    import yaml
+    from huggingface_hub import EvalResult, ModelCardData
+
+    data, budget = result["dataset"], result["budget"]
+    figures = [
+        EvalResult(
+            task_type="image-classification",
+            task_name="Class-incremental learning",
+            dataset_type=dataset_id or data["name"],
+            dataset_name=data["name"],
+            dataset_split=str(result["config"].get("evaluate_on", "test")),
+            dataset_args={
+                "phases": len(result["phases"]),
+                "memory": str(budget["memory"]),
+                "currency": budget["currency"],
+            },
+            metric_type="accuracy",
+            metric_name=words,
+            metric_value=round(result["metrics"][metric] or 0.0, 2),
+        )
+        for words, metric in (
+            ("accuracy after the last phase", "last_accuracy"),
+            ("accuracy, average over phases", "average_incremental_accuracy"),
+        )
+    ]
+    fields: Any = ModelCardData(
+        library_name="transformers",
+        base_model=_on_the_hub(str(result["config"].get("backbone"))),
+        tags=["vilt", "class-incremental-learning", "multimodal"],
+        model_name=_name(result),
+        eval_results=figures,
+    )
+    return str(yaml.safe_dump(fields.to_dict(), sort_keys=False, allow_unicode=True))
+
+
+def _on_the_hub(backbone: str) -> str | None:
+    """A backbone that has a repository, which is none that was shipped and no folder here."""
+    is_id = re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", backbone, re.ASCII)
+    return backbone if is_id and not Path(backbone).exists() else None
 
 
 if __name__ == "__main__":

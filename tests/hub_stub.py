@@ -1,4 +1,4 @@
-"""A Hub in this process: what creating, uploading, listing and loading a data set ask of it.
+"""A Hub in this process: what creating, uploading, listing and loading repositories ask of it.
 
 Clients find it by HF_ENDPOINT, which they read when they are imported, and must have
 HF_HUB_DISABLE_XET=1, as uploads through Xet are not understood here.
@@ -10,6 +10,7 @@ import base64
 import hashlib
 import json
 import re
+import socket
 import threading
 import urllib.parse
 from collections.abc import Iterator
@@ -18,28 +19,38 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import yaml
+
+#: What a repository holds that was just made.
+NEW = {".gitattributes": b"*.parquet filter=lfs\n"}
+
 
 @dataclass
 class Hub:
     """What the server holds.
 
     Attributes:
-        files: Content of each file of each data set, by name of the data set.
-        stored: Large files by their SHA-256, in no data set until a commit names them.
+        files: Content of each file of each repository, by its name: `owner/name` of a data set,
+            `spaces/owner/name`, `models/owner/name`.
+        stored: Large files by their SHA-256, in no repository until a commit names them.
         requests: Method and path of all requests.
+        tokens: All that came with requests.
         failures: Patterns of requests to be answered with 500, each once.
-        denied: Answer every request that writes with 401.
+        broken: Patterns of requests whose connection ends without an answer, each once.
+        denied: Status of the answer to every request that writes, which repeats the token.
     """
 
     files: dict[str, dict[str, bytes]] = field(default_factory=dict)
     stored: dict[str, bytes] = field(default_factory=dict)
     requests: list[str] = field(default_factory=list)
+    tokens: set[str] = field(default_factory=set)
     failures: list[str] = field(default_factory=list)
-    denied: bool = False
+    broken: list[str] = field(default_factory=list)
+    denied: int = 0
     url: str = ""
 
     def commit(self, repository: str) -> str:
-        """Identifier of the present state of a data set."""
+        """Identifier of the present state of a repository."""
         state = sorted((name, blob(data)) for name, data in self.files[repository].items())
         return hashlib.sha1(json.dumps(state).encode()).hexdigest()
 
@@ -75,6 +86,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
     def do_GET(self) -> None:
+        self.hub.tokens.add(self.headers.get("Authorization", "").removeprefix("Bearer "))
         self.answer()
 
     do_POST = do_PUT = do_HEAD = do_GET  # noqa: N815
@@ -88,34 +100,55 @@ class _Handler(BaseHTTPRequestHandler):
             if re.search(pattern, request):
                 hub.failures.remove(pattern)
                 return self.reply({"error": "as planned"}, 500)
+        for pattern in hub.broken:
+            if re.search(pattern, request):
+                hub.broken.remove(pattern)
+                self.close_connection = True
+                return self.connection.shutdown(socket.SHUT_RDWR)
         if path == "/api/validate-yaml":
-            return self.reply({"errors": [], "warnings": []})
+            return self.validate(json.loads(data))
         if hub.denied and self.command in ("POST", "PUT"):
-            return self.reply({"error": "Invalid credentials"}, 401)
+            said = f"Invalid credentials: {self.headers.get('Authorization')}"
+            return self.reply({"error": said}, hub.denied, {"X-Error-Message": said})
         if path == "/api/repos/create":
             return self.create(json.loads(data))
         if path.startswith("/large/"):
             hub.stored[path.rpartition("/")[2]] = data
             return self.reply({})
-        if match := re.fullmatch(r"/datasets/(.+?/.+?)\.git/info/lfs/objects/batch", path):
+        if re.fullmatch(r"/.+\.git/info/lfs/objects/batch", path):
             return self.reply(self.batch(json.loads(data)))
         for pattern, method in (
-            (r"/api/datasets/([^/]+/[^/]+)(?:/(preupload|commit|revision|tree|paths-info)/(.*))?",
-             self.api),
-            (r"/datasets/([^/]+/[^/]+)/(resolve)/(.*)", self.resolve),
+            (r"/api/(datasets|spaces|models)/([^/]+/[^/]+)"
+             r"(?:/(preupload|commit|revision|tree|paths-info)/(.*))?", self.api),
+            (r"/(datasets|spaces)/([^/]+/[^/]+)/(resolve)/(.*)", self.resolve),
         ):  # fmt: skip
             if match := re.fullmatch(pattern, path):
-                repository, kind, rest = match.groups()
+                place, repository, kind, rest = match.groups()
+                repository = repository if place == "datasets" else f"{place}/{repository}"
                 if repository not in hub.files:
                     return self.missing("RepoNotFound")
                 return method(repository, kind or "revision", rest or "main", data)
         return self.missing("EntryNotFound")
 
+    def validate(self, wanted: dict[str, Any]) -> None:
+        """What a card says in its header; a Space has to say how it is run."""
+        found = re.match(r"---\n(.*?)\n---\n", wanted["content"], re.DOTALL)
+        header = yaml.safe_load(found[1]) if found else None
+        faults = [] if isinstance(header, dict) else ["no header"]
+        if wanted["repoType"] == "space" and not (header or {}).get("sdk"):
+            faults.append('"sdk" is required')
+        errors = [{"message": fault} for fault in faults]
+        self.reply({"errors": errors, "warnings": []}, 400 if errors else 200)
+
     def create(self, wanted: dict[str, Any]) -> None:
         name = f"{wanted.get('organization') or 'me'}/{wanted['name']}"
-        known = name in self.hub.files
-        self.hub.files.setdefault(name, {})
-        self.reply({"url": f"{self.hub.url}/datasets/{name}"}, 409 if known else 200)
+        kind = wanted.get("type", "model")
+        assert (wanted.get("sdk") == "static") == (kind == "space")
+        key = name if kind == "dataset" else f"{kind}s/{name}"
+        known = key in self.hub.files
+        self.hub.files.setdefault(key, dict(NEW))
+        folder = "" if kind == "model" else f"{kind}s/"
+        self.reply({"url": f"{self.hub.url}/{folder}{name}"}, 409 if known else 200)
 
     def batch(self, wanted: dict[str, Any]) -> dict[str, Any]:
         """Where to send large files; those that are there need no sending."""
@@ -141,7 +174,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self.reply(
                 {
                     "commitOid": now,
-                    "commitUrl": f"{self.hub.url}/datasets/{repository}/commit/{now}",
+                    "commitUrl": f"{self.hub.url}/{page(repository)}/commit/{now}",
                 }
             )
         if kind == "revision":
@@ -161,7 +194,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def mode(self, wanted: dict[str, Any], files: dict[str, bytes]) -> dict[str, Any]:
         name = wanted["path"]
-        large = name.endswith(".parquet")
+        large = is_large(name)
         oid = blob(files[name]) if name in files else None
         mode = "lfs" if large else "regular"
         return {"path": name, "uploadMode": mode, "shouldIgnore": False, "oid": oid}
@@ -215,8 +248,24 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(data)
 
 
+def page(repository: str) -> str:
+    """Where a repository is shown."""
+    kind, _, name = repository.partition("/")
+    return {"models": name, "spaces": repository}.get(kind, f"datasets/{repository}")
+
+
+def is_large(name: str) -> bool:
+    """Whether a file is kept beside git."""
+    return name.endswith((".parquet", ".safetensors"))
+
+
+def pointer(data: bytes) -> dict[str, Any]:
+    """What git has of a large file."""
+    return {"oid": hashlib.sha256(data).hexdigest(), "size": len(data), "pointerSize": 130}
+
+
 def tree(files: dict[str, bytes]) -> list[dict[str, Any]]:
-    """All files and folders of a data set."""
+    """All files and folders of a repository."""
     folders = {name[:place] for name in files for place in range(len(name)) if name[place] == "/"}
     return [
         *(
@@ -225,6 +274,7 @@ def tree(files: dict[str, bytes]) -> list[dict[str, Any]]:
         ),
         *(
             {"type": "file", "path": name, "oid": blob(data), "size": len(data)}
+            | ({"oid": "0" * 40, "lfs": pointer(data)} if is_large(name) else {})
             for name, data in sorted(files.items())
         ),
     ]

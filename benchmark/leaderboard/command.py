@@ -15,6 +15,8 @@ from mm_imagenet_r.errors import UserError, did_you_mean
 COMMANDS: Final = {
     "verify": "at which level each of some results may stand, and why not higher",
     "build": "a page of all results below a folder, which needs no server",
+    "submit": "finished runs, verified and laid out for a pull request",
+    "publish": "the page, its data or a trained model on the Hugging Face Hub",
 }
 
 

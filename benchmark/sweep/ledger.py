@@ -21,8 +21,8 @@ from typing import Any
 from benchmark import results
 from benchmark.config import RunConfig
 from benchmark.plan import command
-from benchmark.results.records import EXEMPLARS, PREDICTIONS
 from benchmark.results.schema import Result
+from benchmark.results.small_form import copy_small, restore
 from benchmark.run_folder import RunFolder
 from mm_imagenet_r.errors import one_line
 from mm_imagenet_r.files import write_atomic
@@ -87,9 +87,7 @@ class Ledger:
         return None
 
     def keep(self, cell: RunConfig) -> None:
-        """Copy what a finished run found, if it was run here and there is a place for it.
-
-        Exemplars, the method's state and the report stay behind.
+        """Copy the small form of a finished run, if it was run here and there is a place for it.
 
         Raises:
             UserError: A file cannot be read or written.
@@ -98,11 +96,7 @@ class Ledger:
         if small is None or not results.is_there(run):
             return
         if not results.is_there(small):
-            for name in (PREDICTIONS, EXEMPLARS):
-                if (run / name).exists():
-                    write_atomic(small / name, (run / name).read_bytes())
-            # Last: with it the copy is whole.
-            write_atomic(small / results.PACKED, results.pack(run / results.RESULT))
+            copy_small(run, small)
         self._keep_gallery(run, small)
 
     def _keep_gallery(self, run: Path, small: Path) -> None:
@@ -123,10 +117,7 @@ class Ledger:
         run, small = cell.folder(), self._small(cell)
         if small is None or results.is_there(run) or not (small / results.PACKED).exists():
             return
-        for name in (PREDICTIONS, EXEMPLARS):
-            if (small / name).exists():
-                write_atomic(run / name, (small / name).read_bytes())
-        results.unpack(small / results.PACKED, run / results.RESULT)
+        restore(small, run)
 
     def _small(self, cell: RunConfig) -> Path | None:
         return self.folder and dataclasses.replace(cell, output=self.folder).folder()

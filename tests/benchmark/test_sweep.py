@@ -234,7 +234,7 @@ def test_results_that_are_kept_need_no_runs(tmp_path: Path, sweep: Sweep) -> Non
     assert len(folders) == 2
     for folder in folders:
         assert {path.name for path in folder.iterdir()} == {
-            "result.json.gz", "predictions.parquet", "exemplars.parquet",
+            "result.json.gz", "predictions.parquet", "exemplars.parquet", "source",
         }  # fmt: skip
         assert verify(folder) == []
         there = tmp_path / "runs" / folder.relative_to(kept)

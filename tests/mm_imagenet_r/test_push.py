@@ -80,7 +80,7 @@ def test_images_come_back_byte_for_byte(data: Any, folder: Path, hub: Hub) -> No
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == f"{hub.url}/datasets/me/data"
     there = {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*.*")}
-    assert hub.files["me/data"] == there
+    assert hub.files["me/data"] == there | hub_stub.NEW
     loaded = client(hub, folder.parent / "home", "-c", LOAD)
     assert loaded.returncode == 0, loaded.stderr
     expected = {
@@ -99,7 +99,7 @@ def test_a_push_that_failed_is_resumed_and_old_shards_go(data: Any, folder: Path
     assert failed.returncode == 2
     assert "give the same command again" in failed.stderr
     assert "Traceback" not in failed.stderr
-    assert hub.files["me/data"] == {}
+    assert hub.files["me/data"] == hub_stub.NEW
     hub.failures.clear()
     hub.files["me/data"] = {
         "data/made-up/train-00000-of-00002.parquet": b"old",
@@ -162,10 +162,12 @@ def test_hub_that_is_away_is_said(folder: Path, hub: Hub) -> None:
 
 
 def test_no_permission_is_said(folder: Path, hub: Hub) -> None:
-    hub.denied = True
+    hub.denied = 401
     done = pushed(hub, folder)
     assert done.returncode == 2
     assert "does not let you write to me/data" in done.stderr
+    assert "dummy" in hub.tokens
+    assert "dummy" not in done.stderr + done.stdout
     assert "Traceback" not in done.stderr
 
 

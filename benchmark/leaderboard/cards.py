@@ -1,0 +1,117 @@
+"""README.md of what is published: the page's Space, and the repository of its data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from benchmark.leaderboard.levels import Level
+from benchmark.leaderboard.site.collect import Shown
+from mm_imagenet_r.errors import counted
+from mm_imagenet_r.export.sections import escape
+
+RUNS: Final = "runs.parquet"
+_TITLE: Final = "MM-ImageNet-R leaderboard"
+_TASK: Final = "Multimodal class-incremental learning under a memory budget"
+
+
+def front_matter(fields: dict[str, Any]) -> str:
+    r"""What stands at the beginning of a README.md for the Hub; no text in it is markup.
+
+    >>> print(front_matter({"title": "a: [b]\n---"}))
+    ---
+    title: 'a: [b]
+    <BLANKLINE>
+      ---'
+    ---
+    <BLANKLINE>
+    """
+    import yaml
+
+    return f"---\n{yaml.safe_dump(fields, sort_keys=False, allow_unicode=True)}---\n"
+
+
+def space_card(dataset: str | None) -> str:
+    """The card of a static Space.
+
+    Args:
+        dataset: The repository of the page's data, if it is published too.
+    """
+    fields: dict[str, Any] = {
+        "title": _TITLE,
+        "emoji": "📊",
+        "colorFrom": "blue",
+        "colorTo": "green",
+        "sdk": "static",
+        "app_file": "index.html",
+        "pinned": False,
+        "short_description": "Class-incremental learning under a memory budget",
+        "tags": ["leaderboard", "continual-learning", "class-incremental-learning"],
+        **({"datasets": [dataset]} if dataset else {}),
+    }
+    data = (
+        f"The results behind it are in the data set "
+        f"[{dataset}](https://huggingface.co/datasets/{dataset}).\n"
+        if dataset
+        else ""
+    )
+    return f"""{front_matter(fields)}
+# {_TITLE}
+
+{_TASK}. The page is static: it loads nothing and sends nothing. Its figures are in
+`leaderboard.csv` and `leaderboard.json`.
+
+{data}"""
+
+
+def dataset_card(repository: str, shown: Sequence[Shown]) -> str:
+    """The card of the repository of results.
+
+    Args:
+        repository: Its name.
+        shown: The results in it.
+    """
+    fields = {
+        "pretty_name": f"Results of the {_TITLE}",
+        "tags": ["leaderboard", "continual-learning", "class-incremental-learning"],
+        "configs": [
+            {
+                "config_name": "runs",
+                "default": True,
+                "data_files": [{"split": "results", "path": RUNS}],
+            }
+        ],
+    }
+    methods = sorted({one.result["method"] for one in shown}, key=str.casefold)
+    levels = [
+        f"| {level.word} | {sum(one.level is level for one in shown):,} | {escape(level.meaning)} |"
+        for level in Level
+        if level is not Level.REFUSED
+    ]
+    lines = "\n".join(levels)
+    return f"""{front_matter(fields)}
+# Results of the {_TITLE}
+
+{_TASK}: {counted(len(shown), "run")} of {counted(len(methods), "method")}
+({", ".join(map(escape, methods))}).
+
+```python
+from datasets import load_dataset
+
+runs = load_dataset("{repository}", split="results").to_pandas()  # a row for a run and classifier
+```
+
+| file | what it holds |
+| --- | --- |
+| `{RUNS}` | all runs with every figure, their memory, and their level of verification |
+| `leaderboard.csv` | the tables of the page: means over runs, differences and intervals |
+| `leaderboard.json` | what the page shows, curves included |
+| `results/` | each run as it was submitted: result, predictions, exemplars, trials |
+
+| level | runs | what is known |
+| --- | --: | --- |
+{lines}
+
+Everything can be checked again, with the program that made it: download this repository and give
+`python -m benchmark.leaderboard verify results`.
+"""

@@ -1,0 +1,225 @@
+"""`python -m benchmark.leaderboard publish`: page, results or a model to the Hub."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import re
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from benchmark.leaderboard import cards, tasks
+from benchmark.leaderboard.build import CSV, INDEX, JSON, METHODS, build
+from benchmark.leaderboard.check import check
+from benchmark.leaderboard.levels import RECORD, Level, safe
+from benchmark.leaderboard.site.collect import Collection, Shown
+from benchmark.report.gallery import GALLERY
+from benchmark.results.io import RESULT, is_there, read, result_file
+from benchmark.results.small_form import files_beside
+from benchmark.wording import bytes_words
+from mm_imagenet_r.command_line import Parser
+from mm_imagenet_r.errors import UserError, counted
+from mm_imagenet_r.uploads import DryRun, Upload, check_name, send
+
+_CARD: Final = "README.md"
+_RESULTS: Final = "results"
+#: What parts of a path may be called in a repository, whoever chose them.
+_PLAIN: Final = re.compile(r"(?!\.)[\w.@=+-]+", re.ASCII)
+
+_EXAMPLES: Final = """examples:
+  python -m benchmark.leaderboard publish results --space me/leaderboard --dry-run
+  python -m benchmark.leaderboard publish results --space me/leaderboard \\
+      --dataset me/leaderboard-results --benchmark me/mm_imagenet_r
+  python -m benchmark.leaderboard publish runs/mini-10phases-5-bytes/replay/seed0-1a2b3c4d \\
+      --model me/my-model --task-of me/mm_imagenet_r
+
+What is not named is not published. A second time only what differs is sent. docs/publish.md says
+what people at the Hub have to do before it shows a board of its own."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Its command line."""
+    command = Parser(
+        prog="python -m benchmark.leaderboard publish",
+        description="Publish results on the Hugging Face Hub, as the user whose token is there "
+        "(hf auth login, or HF_TOKEN).",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = command.add_argument
+    add("results", type=Path, metavar="RESULTS", help="a folder of results; with --model one run")
+    name = "OWNER/NAME"
+    add("--space", metavar=name, help="static Space for the page; made if it is not there")
+    add("--dataset", metavar=name, help="data set repository for the results; likewise")
+    add(
+        "--benchmark",
+        metavar=name,
+        help=f"data set repository of the benchmark, which is there: gets {tasks.EVAL}, the tasks "
+        "that the results are for",
+    )
+    add(
+        "--model",
+        metavar=name,
+        help="model repository for the trained model of a run, whose state and memory are there; "
+        "made if it is not there",
+    )
+    add(
+        "--task-of",
+        metavar=f"{name}[@COMMIT]",
+        help=f"with --model: data set repository of the benchmark, perhaps at a commit, that "
+        f"{tasks.EVAL_RESULTS} is to name",
+    )
+    add("--private", action="store_true", help="make what is not there for its owner alone")
+    add(
+        "--dry-run",
+        action="store_true",
+        help="print every call and file and send nothing; needs neither token nor network",
+    )
+    return command
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Publish; always 0.
+
+    Raises:
+        UserError: A mistake in the command line, a result that is refused, a model that cannot be
+            made, or the Hub refuses or is away.
+    """
+    given = parser().parse_args(arguments)
+    _refuse(given)
+    hub = DryRun() if given.dry_run else None
+    with tempfile.TemporaryDirectory(prefix="publish-") as name:
+        make = _of_model if given.model else _of_results
+        for upload in make(given, Path(name)):
+            if given.dry_run:
+                print(_heading(upload))
+            done = send(upload, hub, private=given.private)
+            print("" if given.dry_run else done, flush=True)
+    if given.dry_run:
+        print("dry run: nothing was sent")
+    return 0
+
+
+def _refuse(given: argparse.Namespace) -> None:
+    """Refuse what is seen to be wrong before anything is read."""
+    boards = [given.space, given.dataset, given.benchmark]
+    if not any([*boards, given.model]):
+        raise UserError("say what to publish: --space, --dataset, --benchmark or --model")
+    if given.model and any(boards):
+        raise UserError("--model takes one run and the others a folder of results: two commands")
+    if given.task_of and not given.model:
+        raise UserError("--task-of is for --model: give that too")
+    there = [check_name(name) for name in (*boards, given.model) if name]
+    if given.dataset and given.dataset == given.benchmark:
+        raise UserError(f"--dataset and --benchmark are both {there[0]}: results have their own")
+    if given.task_of:
+        name, at, revision = given.task_of.partition("@")
+        check_name(name)
+        if at and not re.fullmatch("[0-9a-f]{40}", revision):
+            raise UserError(f"--task-of {given.task_of}: a commit has 40 hexadecimal digits")
+    if not given.results.is_dir():
+        raise UserError(f"{given.results} is no folder: check the path")
+
+
+def _heading(upload: Upload) -> str:
+    sizes = [
+        len(data) if isinstance(data, bytes) else data.stat().st_size
+        for data in upload.files.values()
+    ]
+    words = f"{upload.kind} {upload.repository}: {counted(len(sizes), 'file')}"
+    removed = f"; removes what else matches {', '.join(upload.ours)}" if upload.ours else ""
+    return f"{words}, {bytes_words(sum(sizes))}; sends what differs{removed}"
+
+
+def _of_results(given: argparse.Namespace, scratch: Path) -> Iterator[Upload]:
+    """The uploads of a folder of results; what others link to comes first."""
+    site = scratch / "site"
+    found = build(given.results, site)
+    for name, why in found.left_out:
+        print(f"left out: {safe(name)}: {why}")
+    if given.benchmark:
+        yield _benchmark(given.benchmark, found)
+    pages = {
+        path.relative_to(site).as_posix(): path
+        for path in (site / INDEX, site / CSV, site / JSON, *sorted((site / METHODS).iterdir()))
+    }
+    if given.dataset:
+        yield _dataset(given.dataset, given.results, found, pages)
+    if given.space:
+        card = cards.space_card(given.dataset).encode()
+        files: dict[str, bytes | Path] = {_CARD: card, **pages}
+        yield Upload("space", given.space, files, "Leaderboard", ours=(f"{METHODS}/*.html",))
+
+
+def _benchmark(repository: str, found: Collection) -> Upload:
+    settings = set()
+    why: UserError | None = None
+    for one in found.shown:
+        try:
+            settings.add(tasks.setting_of(one.result))
+        except UserError as error:
+            why = error
+    if why and not settings:
+        raise why
+    files = {tasks.EVAL: tasks.eval_yaml(settings)}
+    return Upload("dataset", repository, files, "Tasks of the benchmark", create=False)
+
+
+def _dataset(repository: str, root: Path, found: Collection, pages: dict[str, Path]) -> Upload:
+    """Results as they lie, all runs as a table, and the figures of the page."""
+    files: dict[str, bytes | Path] = {CSV: pages[CSV], JSON: pages[JSON]}
+    shown = []
+    for one in found.shown:
+        place = one.folder.relative_to(root)
+        if not all(_PLAIN.fullmatch(part) for part in place.parts):
+            print(f"left out of {repository}: {safe(one.name)}: no plain name of a folder")
+            continue
+        shown.append(one)
+        pictures = [GALLERY] if (one.folder / GALLERY).is_file() else []
+        for name in (result_file(one.folder).name, *files_beside(one.folder), *pictures):
+            files[(_RESULTS / place / name).as_posix()] = one.folder / name
+    if (root / RECORD).is_file():
+        files[f"{_RESULTS}/{RECORD}"] = root / RECORD
+    files[cards.RUNS] = _runs(root, shown)
+    files[_CARD] = cards.dataset_card(repository, shown).encode()
+    ours = (f"{_RESULTS}/*",)
+    return Upload("dataset", repository, files, "Results", ours=ours, alone=True)
+
+
+def _runs(root: Path, shown: Sequence[Shown]) -> bytes:
+    """A row for each run and classifier, as Parquet; equal results give equal bytes."""
+    from benchmark.table.frame import frame
+
+    table = frame([one.folder for one in shown], per="run")
+    levels = {str(one.folder): one.level.word if one.level else "" for one in shown}
+    table["level"] = table["folder"].map(levels)
+    table["folder"] = [Path(name).relative_to(root).as_posix() for name in table["folder"]]
+    out = io.BytesIO()
+    table.to_parquet(out, index=False)
+    return out.getvalue()
+
+
+def _of_model(given: argparse.Namespace, scratch: Path) -> Iterator[Upload]:
+    """The upload of a run's model."""
+    from benchmark.save import card, save
+
+    run: Path = given.results
+    if not is_there(run):
+        raise UserError(f"{run} holds no {RESULT}: --model takes the folder of one run")
+    for verdict in check([run]):
+        if verdict.level is Level.REFUSED:
+            raise UserError(f"{verdict.folder} is refused: {verdict.reasons[0]}")
+    result = read(run)
+    more: dict[str, Any] = {}
+    name, _, revision = (given.task_of or "").partition("@")
+    if name:
+        more[tasks.EVAL_RESULTS] = tasks.eval_results(result, name, revision or None)
+    folder = scratch / "model"
+    save(run, folder)
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    saved = {path.relative_to(folder).as_posix(): path for path in paths}
+    files = {**saved, **more, _CARD: card(result, name or None).encode()}
+    yield Upload("model", given.model, files, f"Model of {run.name}")

@@ -1,0 +1,173 @@
+"""`python -m benchmark.leaderboard submit RUN... --out FOLDER`: runs for a pull request."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import shlex
+import shutil
+import sys
+import zipfile
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from benchmark.config import RunConfig
+from benchmark.leaderboard.check import check
+from benchmark.leaderboard.levels import Level, Verdict, safe
+from benchmark.options import from_mapping
+from benchmark.results.derive import given_config
+from benchmark.results.file_check import MEMORY, STATE
+from benchmark.results.io import is_there, read, result_file
+from benchmark.results.schema import Result
+from benchmark.results.small_form import copy_small, files_beside
+from mm_imagenet_r.command_line import Parser
+from mm_imagenet_r.errors import UserError, counted, some
+from mm_imagenet_r.files import check_writable, open_atomic
+
+RESULTS: Final = "results"
+WHOLE: Final = "whole-runs.zip"
+_LONG_AGO: Final = (1980, 1, 1, 0, 0, 0)  # equal runs give an equal archive
+
+_EXAMPLES: Final = """examples:
+  python -m benchmark.leaderboard submit runs --out submission
+  python -m benchmark.leaderboard submit runs/mini-10phases-5-bytes/replay --out . --with-state"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Its command line."""
+    command = Parser(
+        prog="python -m benchmark.leaderboard submit",
+        description="Verify finished runs and lay their results out as this project keeps them, "
+        f"FOLDER/{RESULTS}/SETTING/METHOD/RUN, for a pull request.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = command.add_argument
+    add("runs", nargs="+", type=Path, metavar="RUN", help="runs, or folders of them")
+    add(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="FOLDER",
+        help="where to; your clone of the project, or any other folder",
+    )
+    add(
+        "--with-state",
+        action="store_true",
+        help=f"also write FOLDER/{WHOLE}, with state and memory, so that maintainers can predict "
+        "again (not to be committed: attach it to the pull request)",
+    )
+    return command
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Pack; always 0.
+
+    Raises:
+        UserError: A mistake in the command line, a run that is refused or not whole, another
+            result in its place, a folder that cannot be written.
+    """
+    given = parser().parse_args(arguments)
+    check_writable(given.out)
+    places = _placed(check(given.runs))
+    _refuse_others(places, given.out)
+    if given.with_state:
+        _pack_whole(places, given.out / WHOLE)
+    for place, run in places.items():
+        copy_small(run, given.out / RESULTS / place)
+        print(f"{given.out / RESULTS / place}: consistent")
+    print(_next_steps(places, given.out, given.with_state))
+    return 0
+
+
+def place_of(result: Result) -> Path:
+    """Where a result lies below a folder of results: SETTING/METHOD/RUN.
+
+    Raises:
+        UserError: Its configuration is not one of this program.
+    """
+    config = RunConfig(**from_mapping(given_config(result), source="config"))
+    (cell,) = dataclasses.replace(config, output=Path()).cells()
+    return cell.folder()
+
+
+def _placed(verdicts: Sequence[Verdict]) -> dict[Path, Path]:
+    """Where each run comes to lie; of two equal ones the first is taken.
+
+    Raises:
+        UserError: One is refused.
+    """
+    refused = [verdict for verdict in verdicts if verdict.level is Level.REFUSED]
+    for verdict in refused:
+        lines = [f"{safe(str(verdict.folder))}: {verdict.level.word}", *verdict.reasons]
+        print("\n  ".join(lines), file=sys.stderr)
+    if refused:
+        raise UserError(
+            f"{len(refused)} of {counted(len(verdicts), 'result')} cannot stand on a board, so "
+            "nothing was packed: mend them, or name the others alone"
+        )
+    places: dict[Path, Path] = {}
+    for verdict in verdicts:
+        places.setdefault(place_of(read(verdict.folder)), verdict.folder)
+    return places
+
+
+def _refuse_others(places: Mapping[Path, Path], out: Path) -> None:
+    for place, run in places.items():
+        there = out / RESULTS / place
+        if is_there(there) and read(there) != read(run):
+            raise UserError(
+                f"{there} holds another result of this configuration: if yours shall take its "
+                "place, remove that folder first and say why in the pull request"
+            )
+
+
+def _pack_whole(places: Mapping[Path, Path], path: Path) -> None:
+    """Write an archive of whole runs, as `verify --predict --runs` reads them when unpacked."""
+    lacking = [str(run) for run in places.values() if not (run / STATE).is_dir()]
+    if lacking:
+        raise UserError(
+            f"{some(lacking)}: there is no {STATE}/, so --with-state has nothing to pack: name the "
+            "folders of the runs themselves"
+        )
+    with open_atomic(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for place, run in sorted(places.items()):
+            for name in _whole(run):
+                entry = zipfile.ZipInfo((place / name).as_posix(), _LONG_AGO)
+                entry.compress_type = zipfile.ZIP_DEFLATED
+                entry.external_attr = 0o644 << 16
+                with (
+                    (run / name).open("rb") as data,
+                    archive.open(entry, "w", force_zip64=True) as to,
+                ):
+                    shutil.copyfileobj(data, to, 2**20)
+
+
+def _whole(run: Path) -> list[str]:
+    """What of a run makes its model again."""
+    names = [result_file(run).name, *files_beside(run)]
+    for pattern in (f"{STATE}/*.safetensors", f"{MEMORY}/*.bin"):
+        names += sorted(path.relative_to(run).as_posix() for path in run.glob(pattern))
+    return names
+
+
+def _next_steps(places: Iterable[Path], out: Path, with_state: bool) -> str:
+    """What to do for a pull request, as a shell takes it."""
+    methods = sorted({place.parts[1] for place in places})
+    title = f"Results of {some(methods)}"
+    lines = ["", "Next, in your clone of a fork of the project:", "  git switch -c my-results"]
+    if not (out / ".git").exists():
+        lines.append(f"  cp -R {shlex.quote(str((out / RESULTS).absolute()))} .")
+    lines += [
+        f"  git add {RESULTS}",
+        f"  git commit -m {shlex.quote(title)}",
+        "  git push -u origin my-results",
+        "and open a pull request. Its checks verify the results; what they find is told there.",
+    ]
+    if with_state:
+        lines.append(
+            f"Attach {out / WHOLE}, or link to it, so that a maintainer can predict again."
+        )
+    return "\n".join(lines)
