@@ -130,15 +130,22 @@ class Local:
         """Start the fork server deaf to Ctrl-C: it would end its imports by a traceback.
 
         The signal is held back meanwhile and reaches the sweep afterwards; ignored, it was lost.
+        The mask, which the server inherits, holds it back from this thread alone: where another
+        thread takes it, Python calls the handler here all the same, so that waits as well.
         """
         if not self._warm or threading.current_thread() is not threading.main_thread():
             return
         resource_tracker.ensure_running()  # starting it below would let the signal through
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        held_back: list[int] = []
+        handler = signal.signal(signal.SIGINT, lambda number, _: held_back.append(number))
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             forkserver.ensure_running()
         finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            signal.signal(signal.SIGINT, handler)
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        if held_back:
+            signal.raise_signal(signal.SIGINT)
 
     @staticmethod
     def _listen(one: _Running) -> None:

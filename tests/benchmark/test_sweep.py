@@ -449,18 +449,28 @@ def test_a_sweep_that_is_stopped_goes_on(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a fork server is started on Linux")
-def test_ctrl_c_while_the_fork_server_starts_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    started = []
+@pytest.mark.parametrize("taken_by", ["main thread", "another thread"])
+def test_ctrl_c_while_the_fork_server_starts_is_not_lost(
+    monkeypatch: pytest.MonkeyPatch, taken_by: str
+) -> None:
+    """The system gives a signal to any thread that does not block it."""
+    started, done = [], threading.Event()
+    other = threading.Thread(target=done.wait, daemon=True)
+    other.start()
 
     def interrupted() -> None:
-        os.kill(os.getpid(), signal.SIGINT)
+        thread = other if taken_by == "another thread" else threading.main_thread()
+        signal.pthread_kill(thread.ident or 0, signal.SIGINT)
+        time.sleep(0.05)
         started.append(True)
 
     monkeypatch.setattr(forkserver, "ensure_running", interrupted)
     engine = Local(jobs=1, threads=1)
     with pytest.raises(KeyboardInterrupt):
         engine._start_server()
+    done.set()
     assert started
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 
