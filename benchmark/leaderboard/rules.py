@@ -135,7 +135,10 @@ def _title(address: str, title: str) -> Iterator[str]:
     names = {_plain(name): name for name in REGISTRY}
     names |= {_plain(about_installed(name).get("name", name)): name for name in REGISTRY}
     if names.get(plain, address) != address:
-        yield f"method {address!r} calls itself {title!r}, which is another method"
+        yield (
+            f"method {address!r} calls itself {title!r}, which is another method: give it an "
+            "`about` with a name of its own"
+        )
     if not plain.isascii():
         yield (
             f"method {address!r} calls itself {title!r}: write that in Latin letters, since those "

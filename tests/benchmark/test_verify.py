@@ -192,6 +192,7 @@ def foreign_code(folder: Path) -> None:
     code = folder.parent / "mine.py"
     code.write_text(f"open({str(folder.parent / 'ran')!r}, 'w')\n")
     change_result(folder, lambda v: v["config"].update(method=[f"{code}:Mine"]))
+    change_result(folder, lambda v: v.update(about={}))
     shutil.rmtree(folder / "source")
 
 
