@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from forging import change_exemplars, change_predictions, change_result, small_form
 from tampering import (
@@ -37,7 +37,18 @@ from tampering import (
 from benchmark import results
 from benchmark.results import records
 
+
 #: What the fourteen forgeries that once verified come to.
+def entitled(title: str) -> Forge:
+    """A method of somebody's own under a title."""
+
+    def change(value: dict[str, Any]) -> None:
+        value["config"]["method"] = ["x.py:Mine"]
+        value["about"]["name"] = title
+
+    return edited(change)
+
+
 FORGERIES: dict[str, tuple[Forge, str]] = {
     "labels permuted": (predicted(lambda r: r._replace(label=r.label ^ 1)), "labels not as in"),
     "unit times four": (edited(four_times), "budget.unit is"),
@@ -179,9 +190,7 @@ TAMPERED: dict[str, tuple[Forge, str]] = {
         edited(lambda v: v["about"].update(link="https://evil.example")), "about is another one"),
     "a title of its own": (
         edited(lambda v: v["about"].update(name="Best")), "about is another one"),
-    **{f"a title like {title}": (
-        edited(lambda v, title=title: (v["config"].update(method=["x.py:Mine"]),
-                                       v["about"].update(name=title))), words)
+    **{f"a title like {title}": (entitled(title), words)
        for title, words in {
            "exempl\u0430r masking": "in Latin letters", "\uff32eplay": "is another method",
            "R\u00e9play": "is another method", "SimpIeCIL": "is another method",

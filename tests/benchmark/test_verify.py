@@ -16,7 +16,6 @@ from running import folders
 from tampering import untrained
 
 from benchmark import results, run
-from benchmark.leaderboard import verify as verifying
 from benchmark.leaderboard.bounded import Failed, each
 from benchmark.leaderboard.check import check
 from benchmark.leaderboard.command import main
@@ -433,14 +432,13 @@ def test_a_record_follows_its_result_and_stays_beside_those_of_others(
     record = Record(Level.REPRODUCED, "run again", "before")
     write_record(root, {files_of(moved): record})
     shutil.move(moved, root / long)
-    genuine = verifying.check
 
     def meanwhile(*given: Any) -> Any:
         """A colleague records another result while this one is checked."""
         write_record(root, {**recorded(root), files_of(theirs): record._replace(folder="theirs")})
-        return genuine(*given)
+        return check(*given)
 
-    monkeypatch.setattr(verifying, "check", meanwhile)
+    monkeypatch.setattr("benchmark.leaderboard.verify.check", meanwhile)
     given = ["verify", str(root / long), "--predict", "--record", str(root)]
     for _ in range(2):  # its name is too long to be written in full
         assert main(given) == 0
