@@ -38,7 +38,6 @@ from benchmark import results
 from benchmark.results import records
 
 
-#: What the fourteen forgeries that once verified come to.
 def entitled(title: str) -> Forge:
     """A method of somebody's own under a title."""
 
@@ -49,6 +48,7 @@ def entitled(title: str) -> Forge:
     return edited(change)
 
 
+#: What the fourteen forgeries that once verified come to.
 FORGERIES: dict[str, tuple[Forge, str]] = {
     "labels permuted": (predicted(lambda r: r._replace(label=r.label ^ 1)), "labels not as in"),
     "unit times four": (edited(four_times), "budget.unit is"),
