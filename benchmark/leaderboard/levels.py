@@ -123,9 +123,12 @@ def recorded(root: Path) -> dict[Files, Record]:
     """What maintainers recorded of the results below a folder; {} if nothing.
 
     Raises:
-        UserError: `verified.json` is damaged.
+        UserError: `verified.json` is damaged, or it or the folder is a link.
     """
     path = root / RECORD
+    for place in (root, path):
+        if place.is_symlink():  # it would lead to levels that no maintainer recorded here
+            raise UserError(f"{place} is a link: put the folder or file itself there")
     if not path.exists():
         return {}
     value = strict_json.read(path)

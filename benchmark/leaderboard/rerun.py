@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from typing import Any, Final
 from benchmark.leaderboard.installed import cell_of, open_known
 from benchmark.leaderboard.predict import Repeat
 from benchmark.results import read
+from benchmark.results.derive import as_classifier, classifiers
+from benchmark.results.file_check import STATE
 from benchmark.results.records import (
     EXEMPLARS,
     PREDICTIONS,
@@ -31,7 +34,10 @@ _PHASE_FACTS: Final = (
 )  # fmt: skip
 #: What depends on the last digits of what was computed.
 _DIGITS: Final = ("accuracy", "other_classifiers", "memory", "stages", "loss", "invariance")
-_METRICS: Final = {"average_incremental_accuracy": "average", "last_accuracy": "last"}
+#: By how much of itself what is kept and trained on may differ where a noise is stated: other
+#: digits choose other exemplars, whose files are a little longer or shorter.
+SHARE: Final = 0.02
+_LEDGER: Final = ("exemplars", "bytes", "cost")
 
 
 @dataclass(frozen=True)
@@ -39,7 +45,7 @@ class RunAgain(Repeat):
     """A result that is to be reproduced.
 
     Attributes:
-        noise: Points by which average and last accuracy may differ; None: no digit may.
+        noise: Points by which accuracies may differ; None: no digit may.
     """
 
     noise: float | None = None
@@ -74,7 +80,7 @@ def run_again(job: RunAgain) -> str:
         again = read(folder)
         if words := next(other_facts(result, again), None):
             raise UserError(f"run again, {words}")
-        different = list(_other_digits(job.folder, result, folder, again))
+        different = list(other_digits(job.folder, result, folder, again))
     if not different:
         return f"run again on {place.device}: every prediction, exemplar and loss is the same"
     return within_noise(result, again, different[0], place.device, job.noise)
@@ -102,7 +108,8 @@ def other_facts(result: Result, again: Result) -> Iterator[str]:
                 yield f"phases[{t}].{key} is another one"
 
 
-def _other_digits(folder: Path, result: Result, there: Path, again: Result) -> Iterator[str]:
+def other_digits(folder: Path, result: Result, there: Path, again: Result) -> Iterator[str]:
+    """What two runs, and the files in their folders, differ in of all that was computed."""
     for name, reader in ((PREDICTIONS, read_predictions), (EXEMPLARS, read_exemplars)):
         here: list[Any] = sorted(reader(folder / name)) if (folder / name).is_file() else []
         other: list[Any] = sorted(reader(there / name))
@@ -115,6 +122,8 @@ def _other_digits(folder: Path, result: Result, there: Path, again: Result) -> I
         for key in _DIGITS:
             if one[key] != two[key]:
                 yield f"phases[{t}].{key}"
+    if result["files"][STATE] != again["files"][STATE]:
+        yield f"files.{STATE}"
 
 
 def within_noise(
@@ -122,15 +131,67 @@ def within_noise(
 ) -> str:
     """Accept figures that are near enough, if a noise was stated.
 
+    Accuracies of every classifier may differ by the noise: after each phase on the classes of each,
+    and the metrics of a run. What is kept and trained on may differ by `SHARE`. Losses may differ.
+
     Raises:
         UserError: None was, or they are not.
     """
-    said: Any = result["metrics"]
-    here: Any = again["metrics"]
-    apart = {name: here[key] - said[key] for key, name in _METRICS.items()}
-    words = ", ".join(f"{name} accuracy {points:+.2f} points" for name, points in apart.items())
+    apart = _apart(result, again)
+    if not apart:
+        raise UserError(f"run again on {device}, the classifiers are others")
+    largest = max(apart, key=lambda name: abs(apart[name]))
+    own = f"{result['classifier']} " if result["classifier"] else ""
+    shown = (f"{own}average_incremental_accuracy", f"{own}last_accuracy", largest)
+    words = ", ".join(f"{name} {apart[name]:+.2f} points" for name in dict.fromkeys(shown))
     if noise is None:
         raise UserError(f"run again on {device}, {first} are others ({words}); see --noise")
-    if any(abs(points) > noise for points in apart.values()):
+    if abs(apart[largest]) > noise:
         raise UserError(f"run again on {device}: {words}, more than the noise of {noise:g} points")
+    if different := next(_unlike(result, again), None):
+        raise UserError(f"run again on {device}, {different}, which no noise explains")
     return f"run again on {device}: {words}, within the stated noise of {noise:g} points"
+
+
+def _apart(result: Result, again: Result) -> dict[str, float]:
+    """Points between all accuracies of two runs of the same phases; {} if classifiers differ."""
+    names = classifiers(result)
+    if set(names) != set(classifiers(again)):
+        return {}
+    found: dict[str, float] = {}
+    for name in names:
+        of = f"{name} " if name else ""
+        one, two = (_figures(as_classifier(run, name)) for run in (result, again))
+        found |= {of + key: _points(value, two.get(key)) for key, value in one.items()}
+    return found
+
+
+def _figures(result: Result) -> dict[str, float | None]:
+    """Every accuracy of one classifier, by name."""
+    found = dict(result["metrics"])
+    for t, row in enumerate(result["accuracy_matrix"]):
+        found[f"after phase {t + 1}"] = result["phases"][t]["accuracy"]["sample_weighted"]
+        found |= {f"after phase {t + 1} on {k + 1}": value for k, value in enumerate(row)}
+    return found
+
+
+def _points(one: float | None, two: float | None) -> float:
+    if one is None or two is None:
+        return 0.0 if one is two else math.inf  # undefined for the same runs
+    return two - one
+
+
+def _unlike(result: Result, again: Result) -> Iterator[str]:
+    """What of memory and training is further apart than other digits explain."""
+    said: Any = result["phases"]
+    for t, (one, phase) in enumerate(zip(said, again["phases"], strict=True)):
+        two: Any = phase
+        pairs = {f"memory.{key}": (one["memory"][key], two["memory"][key]) for key in _LEDGER}
+        if [stage["name"] for stage in one["stages"]] != [s["name"] for s in two["stages"]]:
+            yield f"phases[{t}].stages are others"
+        else:
+            for number, (stage, other) in enumerate(zip(one["stages"], two["stages"], strict=True)):
+                pairs[f"stages[{number}].items"] = stage["items"], other["items"]
+        for name, (before, after) in pairs.items():
+            if not math.isclose(before, after, rel_tol=SHARE):
+                yield f"phases[{t}].{name} is {before:,} instead of {after:,}"

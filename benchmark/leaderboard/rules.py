@@ -5,7 +5,10 @@ A board takes finished runs on test data, of fixed seeds and class orders, under
 
 from __future__ import annotations
 
+import ast
+import functools
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -23,6 +26,8 @@ from benchmark.wording import method_title
 SEEDS: Final = range(10)
 CLASS_ORDERS: Final = range(1993, 2003)
 _HOLDS_TEXT: Final = (str, dict, list)  # of what JSON has; a result is mostly numbers
+_ROOT: Final = Path(__file__).parents[2]  # of the packages
+_ALIKE: Final = str.maketrans("i\u013110", "lllo")  # to the eye, a capital i is a small l
 _LONGEST: Final = 4000  # characters of a text
 _DEEPEST: Final = 12  # objects and lists in each other; results have half of it
 
@@ -64,8 +69,10 @@ def _unfinished(result: Result) -> Iterator[str]:
     if (evaluated := result["config"].get("evaluate_on", "test")) != "test":
         yield f"evaluated on {evaluated} data: a board takes runs on test data"
     found = _known(result)
-    if found is not None and found.part is not None:
-        left_out = result["dataset"]["left_out"]
+    if found is not None:
+        split, left_out = result["dataset"]["split"], result["dataset"]["left_out"]
+        if found.part is None:
+            yield f"split {split!r} is none of {found.name}: its test part cannot be checked"
         if left_out or result["config"].get("partial"):
             yield f"{left_out} images left out: a board takes the whole of {found.name}"
 
@@ -104,21 +111,58 @@ def _method(folder: Path, result: Result) -> Iterator[str]:
     """A registered method is one; any other says that it is not, in its name and its title."""
     spec = result["config"]["method"][0]
     address, at, preset = spec.partition("@")
-    title = _plain(method_title(result))
     if at and not re.fullmatch(r"\w+", preset, re.ASCII):
         yield f"method {spec!r}: {preset!r} is no name of a preset"
     if address not in REGISTRY and not re.fullmatch(r"[^:]+(\.py)?:\w+", address, re.ASCII):
         yield f"method {spec!r} is neither registered, nor file.py:Class, nor module:Class"
-    own = _plain(address) if address in REGISTRY else ""
-    if title != own and title in map(_plain, REGISTRY):
-        yield f"method {spec!r} calls itself {method_title(result)!r}, which is another method"
-    link = result["about"].get("link", "https://")
-    if not link.startswith(("https://", "http://")):
+    yield from _title(address, method_title(result))
+    about = result["about"]
+    if not about.get("link", "https://").startswith(("https://", "http://")):
         yield "about.link is no http address"
-    if address in REGISTRY and (folder / SOURCE).is_dir():
-        file = REGISTRY[address][0].partition(":")[0].replace(".", "/") + ".py"
-        if not (folder / SOURCE / file).is_file():
-            yield f"{SOURCE}/ has no {file}, which {address} is written in"
+    if address not in REGISTRY:
+        return
+    for key in sorted(about):
+        if about[key] != about_installed(address).get(key):
+            yield f"about is another one than that of {address}: {key} {about[key]!r}"
+    file = _file_of(address)
+    if (folder / SOURCE).is_dir() and not (folder / SOURCE / file).is_file():
+        yield f"{SOURCE}/ has no {file}, which {address} is written in"
+
+
+def _title(address: str, title: str) -> Iterator[str]:
+    """No method has the name or the title of another one, nor one that looks alike."""
+    plain = _plain(title)
+    names = {_plain(name): name for name in REGISTRY}
+    names |= {_plain(about_installed(name).get("name", name)): name for name in REGISTRY}
+    if names.get(plain, address) != address:
+        yield (
+            f"method {address!r} calls itself {title!r}, which is another method: give it an "
+            "`about` with a name of its own"
+        )
+    if not plain.isascii():
+        yield (
+            f"method {address!r} calls itself {title!r}: write that in Latin letters, since those "
+            "of other scripts look like them"
+        )
+
+
+@functools.cache
+def about_installed(name: str) -> dict[str, str]:
+    """What a registered method says about itself, read from its file, which is not imported."""
+    tree = ast.parse((_ROOT / _file_of(name)).read_bytes())
+    own = REGISTRY[name].address.partition(":")[2]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef) and node.name == own:
+            for line in node.body:
+                if isinstance(line, ast.AnnAssign) and ast.unparse(line.target) == "about":
+                    assert line.value is not None
+                    return dict(ast.literal_eval(line.value))
+    return {}
+
+
+def _file_of(name: str) -> str:
+    """The file of a registered method, as it lies in `source/` too."""
+    return REGISTRY[name].address.partition(":")[0].replace(".", "/") + ".py"
 
 
 def is_named(dataset: str) -> bool:
@@ -131,12 +175,15 @@ def is_named(dataset: str) -> bool:
 
 
 def _plain(title: str) -> str:
-    """A title in letters and digits alone.
+    r"""A title in letters and digits alone; of those that look alike, one.
 
-    >>> _plain("Exemplar masking"), _plain("exemplar_masking")
-    ('exemplarmasking', 'exemplarmasking')
+    >>> _plain("Exemplar masking") == _plain("exemplar_masking") == _plain("Exempl\u00e1r Masking")
+    True
+    >>> _plain("\uff2c2P"), _plain("I2P"), _plain("DER++"), _plain("d\u0435r").isascii()
+    ('l2p', 'l2p', 'derpp', False)
     """
-    return "".join(c for c in title.casefold() if c.isalnum())
+    text = unicodedata.normalize("NFKD", title.replace("+", "p")).casefold()
+    return "".join(c for c in text if c.isalnum()).translate(_ALIKE)
 
 
 def _unreadable(value: object, where: str = "", depth: int = 0) -> Iterator[str]:

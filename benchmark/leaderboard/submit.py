@@ -102,7 +102,7 @@ def _placed(verdicts: Sequence[Verdict]) -> dict[Path, Path]:
     refused = [verdict for verdict in verdicts if verdict.level is Level.REFUSED]
     for verdict in refused:
         lines = [f"{safe(str(verdict.folder))}: {verdict.level.word}", *verdict.reasons]
-        print("\n  ".join(lines), file=sys.stderr)
+        print("\n  - ".join(lines), file=sys.stderr)
     if refused:
         raise UserError(
             f"{len(refused)} of {counted(len(verdicts), 'result')} cannot stand on a board, so "

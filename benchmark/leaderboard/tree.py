@@ -34,10 +34,12 @@ def results_below(paths: Iterable[Path]) -> Found:
     """Find the results at or below some paths, each once.
 
     Raises:
-        UserError: A path does not exist, or there is no result.
+        UserError: A path does not exist or is a link, or there is no result.
     """
     found = Found([], [])
     for path in paths:
+        if path.is_symlink():
+            raise UserError(f"{path} is a link: name the folder itself")
         if not path.exists():
             raise UserError(f"{path} does not exist: name a folder of results")
         if not path.is_dir() and path.name not in (RESULT, PACKED):
@@ -68,9 +70,12 @@ def _walk(top: Path) -> Iterator[tuple[Path, str]]:
             yield folder, f"cannot be read ({error.strerror})"
             continue
         count += len(entries)
-        if count > _MOST or depth > _DEEPEST:
-            yield folder, f"more than {_MOST:,} files, or {_DEEPEST} folders deep"
+        if count > _MOST:
+            yield folder, f"more than {_MOST:,} files: what is left of {top} was not looked at"
             return
+        if depth > _DEEPEST:  # this branch alone: others may be what somebody wants hidden by it
+            yield folder, f"lies more than {_DEEPEST} folders deep"
+            continue
         is_result = any(entry.name in (RESULT, PACKED) for entry in entries)
         if is_result:
             yield folder, "lies inside another result: take it out" if inside else ""

@@ -27,6 +27,7 @@ from benchmark.leaderboard.levels import (
     safe,
     write_record,
 )
+from benchmark.leaderboard.tree import folder_faults, results_below
 from mm_imagenet_r.errors import UserError, counted, did_you_mean
 
 _DEVICES: Final = ("auto", "cpu", "cuda", "mps")
@@ -77,8 +78,8 @@ def parser() -> argparse.ArgumentParser:
         "--noise",
         type=float,
         metavar="POINTS",
-        help="with --run: by how much average and last accuracy may differ (default: no digit of "
-        "any prediction)",
+        help="with --run: by how much the accuracies of each classifier may differ; exemplars and "
+        "bytes may by 2 % (default: no digit of any prediction)",
     )
     add("--data-dir", type=Path, metavar="FOLDER", help="of mm_imagenet_r or upmc_food101")
     add(
@@ -181,7 +182,7 @@ def _further(
             _tell(there, given)
             yield there
     if given.record:
-        _drop_untrue(given.record, records, verdicts)
+        _drop_untrue(given.record, verdicts)
     for verdict in _repeated(todo, given):
         if given.record and verdict.level > Level.CONSISTENT:
             below = verdict.folder.resolve().relative_to(given.record.resolve())
@@ -193,16 +194,22 @@ def _further(
         yield verdict
 
 
-def _drop_untrue(
-    root: Path, records: Mapping[Files, Record], verdicts: Mapping[Path, Verdict]
-) -> None:
-    """Forget what was recorded of results that are gone, edited or refused."""
+def _drop_untrue(root: Path, verdicts: Mapping[Path, Verdict]) -> None:
+    """Forget what was recorded of results that are gone, edited or refused.
+
+    A record holds for its content, so that of a result that was moved is kept, with its new place.
+    """
     refused = {v.folder.resolve() for v in verdicts.values() if v.level is Level.REFUSED}
+    there = {
+        files_of(folder): safe(folder.relative_to(root).as_posix())
+        for folder in reversed(results_below([root]).folders)
+        if folder.resolve() not in refused and not folder_faults(folder)
+    }
+    records = recorded(root)  # anew: a colleague may have recorded something while this checked
     found = {
-        files: record
+        files: record._replace(folder=there[files])
         for files, record in records.items()
-        if files_of(root / record.folder) == files
-        and (root / record.folder).resolve() not in refused
+        if files in there
     }
     if found != records:
         write_record(root, found)
@@ -228,17 +235,31 @@ def _repeated(todo: Sequence[Verdict], given: argparse.Namespace) -> Iterator[Ve
             more = [RunAgain(folder, None, means, scratch, given.noise) for folder in folders]
             again = each(run_again, more, **limits)
         for verdict, *answers in zip(todo, predicted, again, strict=True):
-            yield _with(verdict, *answers)
+            yield reached(verdict, *answers, whole=runs[verdict.folder] is not None)
 
 
-def _with(verdict: Verdict, predicted: str | Failed | None, again: str | Failed | None) -> Verdict:
-    """A verdict at the level that was reached, the sentence about that first."""
+def reached(
+    verdict: Verdict, predicted: str | Failed | None, again: str | Failed | None, *, whole: bool
+) -> Verdict:
+    """A verdict at the level that was reached, the sentence about that first.
+
+    Args:
+        verdict: Of a consistent result.
+        predicted: What predicting it again found; None if that was not asked for.
+        again: What running it again found, likewise.
+        whole: Whether its state was there. If so, a re-run does not mend what predicting found.
+    """
     level, said, failed = verdict.level, [], []
-    for reached, answer in ((Level.REPREDICTED, predicted), (Level.REPRODUCED, again)):
-        if isinstance(answer, Failed):
-            failed.append(answer.why)
-        elif answer is not None:
-            level, said = reached, [answer]
+    if isinstance(predicted, Failed):
+        failed = [predicted.why]
+    elif predicted is not None:
+        level, said = Level.REPREDICTED, [predicted]
+    if isinstance(again, Failed):
+        failed.append(again.why)
+    elif again is not None and failed and whole:
+        failed.append(f"{again}, but that is another model than its state")
+    elif again is not None:
+        level, said = Level.REPRODUCED, [again]
     return replace(verdict, level=level, reasons=(*said, *failed))
 
 
@@ -251,7 +272,8 @@ def _tell(verdict: Verdict, given: argparse.Namespace) -> None:
     """A line for a result and one for each reason; where the answer is JSON, beside it."""
     file = sys.stderr if given.json else sys.stdout
     lines = [f"{safe(str(verdict.folder))}: {verdict.level.word}"]
-    print("\n  ".join([*lines, *verdict.reasons]), file=file, flush=True)
+    # Some reasons begin with a submitter's words, which must not be a command to the workflow.
+    print("\n  - ".join([*lines, *verdict.reasons]), file=file, flush=True)
 
 
 def _summary(verdicts: Sequence[Verdict], given: argparse.Namespace) -> None:

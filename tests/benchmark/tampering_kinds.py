@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from forging import change_exemplars, change_predictions, change_result, small_form
 from tampering import (
@@ -37,6 +37,17 @@ from tampering import (
 from benchmark import results
 from benchmark.results import records
 
+
+def entitled(title: str) -> Forge:
+    """A method of somebody's own under a title."""
+
+    def change(value: dict[str, Any]) -> None:
+        value["config"]["method"] = ["x.py:Mine"]
+        value["about"]["name"] = title
+
+    return edited(change)
+
+
 #: What the fourteen forgeries that once verified come to.
 FORGERIES: dict[str, tuple[Forge, str]] = {
     "labels permuted": (predicted(lambda r: r._replace(label=r.label ^ 1)), "labels not as in"),
@@ -64,7 +75,12 @@ HELD: dict[str, Forge] = {
     "no steps and no loss": edited(untrained),
     "another seed": edited(lambda v: v["config"].update(seeds=[7])),
     "a faster machine": edited(lambda v: v["phases"][0].update(seconds={"train": 0.01})),
-    "script in a title": edited(lambda v: v["about"].update(name="<script>alert(1)</script>")),
+    "script in a title": edited(
+        lambda v: (
+            v["config"].update(method=["x.py:Mine"]),
+            v["about"].update(name="<script>alert(1)</script>"),
+        )
+    ),
     "a record of its own": lambda f: (f / "verified.json").write_text('{"version": 1}'),
     "levels in the result": edited(lambda v: v.update(level="reproduced", verified=True)),
     "unread names": lambda f: (f / "state" / "phase-01.json").write_text('{"file": "../../x"}'),
@@ -170,6 +186,15 @@ TAMPERED: dict[str, tuple[Forge, str]] = {
     "a script as a link": (edited(lambda v: v["about"].update(link="javascript:alert(1)")),
                            "no http address"),
     "a borrowed title": (edited(lambda v: v["about"].update(name="Replay")), "is another method"),
+    "a link of its own": (
+        edited(lambda v: v["about"].update(link="https://evil.example")), "about is another one"),
+    "a title of its own": (
+        edited(lambda v: v["about"].update(name="Best")), "about is another one"),
+    **{f"a title like {title}": (entitled(title), words)
+       for title, words in {
+           "exempl\u0430r masking": "in Latin letters", "\uff32eplay": "is another method",
+           "R\u00e9play": "is another method", "SimpIeCIL": "is another method",
+           "DER++": "is another method", "Replay (SSF)": "is another method"}.items()},
     "a class of that name": (
         edited(lambda v: (v["config"].update(method=["x.py:Replay"]),
                           v["about"].update(name="Replay"))),
@@ -180,6 +205,10 @@ TAMPERED: dict[str, tuple[Forge, str]] = {
         edited(lambda v: v["config"].update(method=["exemplar_m\u0430sking"])), "neither reg"),
     "a preset of markup": (
         edited(lambda v: v["config"].update(method=["exemplar_masking@<b>"])), "no name of a pre"),
+    "a split that nobody knows": (
+        edited(lambda v: (v["config"].update(dataset="mm_imagenet_r", split_name="mine"),
+                          v["dataset"].update(name="mm_imagenet_r", split="mine"))),
+        "split 'mine' is none of"),
     "a folder called mini": (
         edited(lambda v: v["config"].update(dataset="elsewhere/mini-1")), "is another data set"),
     "mini with a suffix": (

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from forging import change_predictions, change_result, finished_run
+from forging import change_predictions, change_result, finished_run, recount
 
 from benchmark import results
 from benchmark.config import RunConfig
@@ -139,6 +139,16 @@ def test_one_seed_copied_as_another_is_found(run: Path) -> None:
     first, second = verify_all([run, copy])
     assert first.found == []
     assert second.found == [f"the predictions are those of {run}, which has another seed"]
+
+    rows = records.read_predictions(copy / records.PREDICTIONS)
+    wrong = next(row for row in rows if row.label != row.prediction != 0)
+    change_predictions(copy, lambda row: row._replace(prediction=0) if row == wrong else row)
+    recount(copy)
+    _, second = verify_all([run, copy])
+    assert (second.found, second.notes) == ([], [])  # as docs/trust.md says: a re-run only
+    shutil.rmtree(copy)
+    shutil.copytree(run, copy)
+    change_result(copy, lambda value: value["config"].update(seeds=[7]))
 
     def untrained(value: dict[str, Any]) -> None:
         for phase in value["phases"]:

@@ -357,6 +357,22 @@ def test_page_of_a_method(results: Path, tmp_path: Path) -> None:
     assert "What an exemplar is" not in Tags(tmp_path / "site" / "methods" / "replay.html").text
 
 
+def test_the_head_of_a_method_page_is_that_of_the_highest_level(
+    tmp_path: Path, synthetic_run: Make
+) -> None:
+    for name, order in (("a", 1993), ("b", 1994)):
+        synthetic_run(tmp_path / name, **SMALL, class_order_seed=order)
+        about = {"name": name * 3, "paper": "A", "link": f"https://{name}.example"}
+        change(tmp_path / name, about=about)
+    levels = {"a": Level.CONSISTENT, "b": Level.REPREDICTED}
+    shown = [Shown(read(tmp_path / n), tmp_path / n, n, level) for n, level in levels.items()]
+    build.write(collect(shown), tmp_path / "site")
+    text = (tmp_path / "site" / "methods" / "exemplar_masking.html").read_text()
+    assert "<h1>bbb</h1>" in text
+    assert "https://b.example" in text
+    assert "https://a.example" not in text
+
+
 def test_settings_that_differ_say_where(tmp_path: Path, synthetic_run: Make) -> None:
     for memory, tau in ((1, 0.5), (5, 1.0)):
         folder = tmp_path / "results" / str(memory)

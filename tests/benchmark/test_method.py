@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from benchmark.find_method import describe_settings, find, make_settings
+from benchmark.leaderboard.rules import about_installed
 from benchmark.method import Method, MethodContext, NoSettings
 from benchmark.registry import REGISTRY
 from benchmark.source_hash import method_sha256
@@ -45,6 +46,7 @@ def test_registered_methods_are_found_and_described(name: str) -> None:
     assert method.__doc__
     entry = REGISTRY[name]
     assert (entry.kind, entry.paper) == (method.kind, method.about.get("paper", ""))
+    assert about_installed(name) == method.about  # without an import of it
     assert dataclasses.is_dataclass(make_settings(method, "", {}))
     assert all(setting.text for setting in describe_settings(method))
     for key in method.presets:

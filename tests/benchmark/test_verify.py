@@ -20,9 +20,19 @@ from benchmark.leaderboard.bounded import Failed, each
 from benchmark.leaderboard.check import check
 from benchmark.leaderboard.command import main
 from benchmark.leaderboard.installed import Means
-from benchmark.leaderboard.levels import RECORD, Level, files_of, lifted, recorded
+from benchmark.leaderboard.levels import (
+    RECORD,
+    Level,
+    Record,
+    Verdict,
+    files_of,
+    lifted,
+    recorded,
+    write_record,
+)
 from benchmark.leaderboard.predict import Repeat, predict
-from benchmark.leaderboard.rerun import RunAgain, other_facts, run_again, within_noise
+from benchmark.leaderboard.rerun import RunAgain, other_digits, other_facts, run_again, within_noise
+from benchmark.leaderboard.verify import reached
 from benchmark.results import records
 from benchmark.results.schema import Result
 from mm_imagenet_r.errors import UserError
@@ -86,7 +96,7 @@ def test_predicted_recorded_and_shown(
     given += ["--runs", str(trained.parent)]
     assert main(given) == 0
     out = capsys.readouterr().out
-    assert f"{small}: re-predicted\n  predicted again: all 6 predictions after phase 3" in out
+    assert f"{small}: re-predicted\n  - predicted again: all 6 predictions after phase 3" in out
     (record,) = recorded(root).values()
     assert (record.level, record.folder) == (Level.REPREDICTED, "setting/seed0")
 
@@ -98,7 +108,7 @@ def test_predicted_recorded_and_shown(
     assert main(given[:-2]) == 0  # what is recorded is not done again
     assert "re-predicted" in capsys.readouterr().out
     assert main(["verify", str(root), "--record", str(root)]) == 0
-    assert "consistent\n  recorded as re-predicted: predicted again" in capsys.readouterr().out
+    assert "consistent\n  - recorded as re-predicted: predicted again" in capsys.readouterr().out
     assert main(["verify", str(root)]) == 0
     assert "recorded as" not in capsys.readouterr().out
 
@@ -134,7 +144,7 @@ def test_a_record_of_what_is_gone_or_refused_goes(
                         "predictions_sha256": files.predictions})  # fmt: skip
     (root / RECORD).write_text(json.dumps({"version": 1, "results": entries}))
     assert main(["verify", str(root), "--predict", "--record", str(root)]) == 1
-    assert f"{root / 'a'}: reproduced\n  run again" in capsys.readouterr().out
+    assert f"{root / 'a'}: reproduced\n  - run again" in capsys.readouterr().out
     assert [record.folder for record in recorded(root).values()] == ["a"]
 
 
@@ -181,6 +191,7 @@ def foreign_code(folder: Path) -> None:
     code = folder.parent / "mine.py"
     code.write_text(f"open({str(folder.parent / 'ran')!r}, 'w')\n")
     change_result(folder, lambda v: v["config"].update(method=[f"{code}:Mine"]))
+    change_result(folder, lambda v: v.update(about={}))
     shutil.rmtree(folder / "source")
 
 
@@ -327,8 +338,110 @@ def test_noise_is_stated(tmp_path: Path, synthetic_run: Callable[..., Result]) -
     there: Any = copy.deepcopy(result)
     there["metrics"]["last_accuracy"] -= 0.5
     said = within_noise(result, there, "3 rows", "cuda", 1.0)
-    assert said.endswith("last accuracy -0.50 points, within the stated noise of 1 points")
+    assert said.endswith("last_accuracy -0.50 points, within the stated noise of 1 points")
     with pytest.raises(UserError, match=r"more than the noise of 0\.4 points"):
         within_noise(result, there, "3 rows", "cuda", 0.4)
     with pytest.raises(UserError, match="3 rows are others"):
         within_noise(result, there, "3 rows", "cuda", None)
+
+
+def grow(key: str) -> Callable[[Any], object]:
+    """Five percent more of something in the memory after the first phase."""
+
+    def change(run: Any) -> None:
+        run["phases"][0]["memory"][key] *= 1.05
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("words", "change"),
+    [
+        ("max forgetting +9.00", lambda r: lower(r, "max")),
+        ("own after phase 2 on 1 -9.00", lambda r: lower(r, None)),
+        ("own forgetting", lambda r: r["metrics"].update(forgetting=99.0)),
+        ("the classifiers are others", lambda r: r.update(classifier="mine")),
+        ("phases[0].memory.bytes is", grow("bytes")),
+        ("phases[0].memory.cost is", grow("cost")),
+        ("phases[0].memory.exemplars is", grow("exemplars")),
+        ("phases[0].stages[0].items is", lambda r: r["phases"][0]["stages"][0].update(items=9)),
+        ("phases[0].stages are others", lambda r: r["phases"][0]["stages"].clear()),
+    ],
+)
+def test_noise_excuses_no_figure(
+    tmp_path: Path, synthetic_run: Callable[..., Result], words: str, change: Callable[[Any], Any]
+) -> None:
+    result = synthetic_run(tmp_path, sizes=(2, 2), test=50, others=("max",))
+    there: Any = copy.deepcopy(result)
+    there["phases"][0]["memory"]["bytes"] *= 1.01  # some exemplars are others
+    within_noise(result, there, "3 rows", "cuda", 1.0)
+    change(there)
+    with pytest.raises(UserError) as found:
+        within_noise(result, there, "3 rows", "cuda", 1.0)
+    assert words in str(found.value)
+
+
+def lower(run: Any, other: str | None) -> None:
+    """One cell of a classifier's matrix, its averages left as they are."""
+    phase = run["phases"][1]
+    row = (phase["other_classifiers"][other] if other else phase["accuracy"])["per_phase"]
+    row[0] -= 9.0
+    if not other:
+        run["accuracy_matrix"][1] = row
+
+
+def test_a_run_does_not_mend_predictions_that_are_others(tmp_path: Path) -> None:
+    found = Verdict(tmp_path, Level.CONSISTENT)
+    wrong, same = Failed("3 of 6 predictions are others"), "run again: the same"
+    capped = reached(found, wrong, same, whole=True)
+    assert (capped.level, capped.reasons[0]) == (Level.CONSISTENT, wrong.why)
+    assert reached(found, Failed("no state/"), same, whole=False).level is Level.REPRODUCED
+    assert reached(found, None, same, whole=True).level is Level.REPRODUCED
+    assert reached(found, "all the same", same, whole=True).level is Level.REPRODUCED
+    assert reached(found, "all the same", wrong, whole=True).level is Level.REPREDICTED
+
+
+def test_an_invented_hash_of_the_state_is_another_digit(
+    tmp_path: Path, synthetic_run: Callable[..., Result]
+) -> None:
+    result = synthetic_run(tmp_path / "a", sizes=(2, 2), test=2)
+    there = copy.deepcopy(result)
+    there["files"]["state"] = "0b" * 32
+    assert list(other_digits(tmp_path / "a", result, tmp_path / "a", there)) == ["files.state"]
+
+
+def test_no_reason_is_a_command_to_a_workflow(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = shutil.copytree(trained, tmp_path / "a")
+    change_result(folder, lambda value: value.update({"::notice::done": "\x00"}))
+    assert main(["verify", str(folder)]) == 1
+    out = capsys.readouterr().out
+    assert "::notice::done" in out
+    assert not any(line.lstrip().startswith("::") for line in out.splitlines())
+
+
+def test_a_record_follows_its_result_and_stays_beside_those_of_others(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, long = tmp_path / "results", Path(*["x" * 90] * 5)
+    moved, theirs = (shutil.copytree(trained, root / name) for name in ("before", "theirs"))
+    change_result(theirs, lambda value: value["hardware"].update(device_name="another"))
+    small_form(moved)
+    small_form(theirs)
+    record = Record(Level.REPRODUCED, "run again", "before")
+    write_record(root, {files_of(moved): record})
+    shutil.move(moved, root / long)
+
+    def meanwhile(*given: Any) -> Any:
+        """A colleague records another result while this one is checked."""
+        write_record(root, {**recorded(root), files_of(theirs): record._replace(folder="theirs")})
+        return check(*given)
+
+    monkeypatch.setattr("benchmark.leaderboard.verify.check", meanwhile)
+    given = ["verify", str(root / long), "--predict", "--record", str(root)]
+    for _ in range(2):  # its name is too long to be written in full
+        assert main(given) == 0
+        found = recorded(root)
+        assert found[files_of(root / long)].folder.startswith("x" * 90 + "/")
+        assert found[files_of(theirs)].folder == "theirs"

@@ -21,10 +21,11 @@ from benchmark.report.page import page
 from benchmark.report.sections import matrix_table, plain_table, section
 from benchmark.results import labels
 from benchmark.results.derive import given_config
+from benchmark.results.schema import Result
 from benchmark.results.tables import Row
 from benchmark.table.columns import paired_words
 from benchmark.table.compare import Table, contenders
-from benchmark.wording import MISSING, counted, memory_words, spread_words
+from benchmark.wording import MISSING, counted, memory_words, method_title, spread_words
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.markup import Child, Html, el, join
 
@@ -65,10 +66,10 @@ def method_page(method: str, tables: Sequence[Table], shown: Sequence[Shown], ho
     """
     standings = [one for table in tables for one in _standings(table, method)]
     own = [one for one in shown if one.result["method"] == method]
-    first = standings[0].row.runs[0]
-    title = clean(first["about"].get("name") or labels.row_name(first).partition(" @")[0])
+    best = max(own, key=lambda one: one.level or Level.REFUSED).result  # most likely to be true
+    title = clean(method_title(best))
     body = join(
-        _header(title, method, standings, own, home),
+        _header(title, best, standings, len(own), home),
         el(
             "main",
             _where(standings, {one.folder: one for one in own}),
@@ -107,9 +108,8 @@ def _difference(table: Table, i: int) -> str:
 
 
 def _header(
-    title: str, method: str, standings: Sequence[Standing], own: Sequence[Shown], home: str
+    title: str, result: Result, standings: Sequence[Standing], results: int, home: str
 ) -> Html:
-    result = own[0].result
     about, link = result["about"], result["about"].get("link", "")
     facts: list[tuple[str, Child]] = []
     if paper := clean(about.get("paper", "")):
@@ -118,13 +118,13 @@ def _header(
     facts += [
         ("kind", _KINDS.get(result["kind"], clean(result["kind"]))),
         ("tables", str(len(standings))),
-        ("results", str(len(own))),
+        ("results", str(results)),
     ]
     return el(
         "header",
         el("p", el("a", "Leaderboard", href=home), " · method", class_="eyebrow"),
         el("h1", title),
-        el("p", el("code", clean(method)), class_="lead"),
+        el("p", el("code", clean(result["method"])), class_="lead"),
         el("ul", [el("li", f"{k} ", el("b", v)) for k, v in facts], class_="facts"),
     )
 
