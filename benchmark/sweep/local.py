@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from multiprocessing import forkserver
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
@@ -127,14 +127,18 @@ class Local:
         self._running.clear()
 
     def _start_server(self) -> None:
-        """Start the fork server deaf to Ctrl-C: it would end its imports by a traceback."""
+        """Start the fork server deaf to Ctrl-C: it would end its imports by a traceback.
+
+        The signal is held back meanwhile and reaches the sweep afterwards; ignored, it was lost.
+        """
         if not self._warm or threading.current_thread() is not threading.main_thread():
             return
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        resource_tracker.ensure_running()  # starting it below would let the signal through
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             forkserver.ensure_running()
         finally:
-            signal.signal(signal.SIGINT, before)
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     @staticmethod
     def _listen(one: _Running) -> None:

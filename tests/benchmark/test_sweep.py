@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from benchmark.results.verify import verify
 from benchmark.sweep import command
 from benchmark.sweep.command import parse
 from benchmark.sweep.grid import Names, expand, read_axes
+from benchmark.sweep.local import Local
 from benchmark.sweep.progress import Estimate
 from mm_imagenet_r.errors import UserError
 
@@ -444,6 +446,22 @@ def test_a_sweep_that_is_stopped_goes_on(
         other = tmp_path / "undisturbed" / folder.relative_to(output)
         for name in ("predictions.parquet", "exemplars.parquet"):
             assert (folder / name).read_bytes() == (other / name).read_bytes()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a fork server is started on Linux")
+def test_ctrl_c_while_the_fork_server_starts_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    started = []
+
+    def interrupted() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        started.append(True)
+
+    monkeypatch.setattr(forkserver, "ensure_running", interrupted)
+    engine = Local(jobs=1, threads=1)
+    with pytest.raises(KeyboardInterrupt):
+        engine._start_server()
+    assert started
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a fork server is started on Linux")
