@@ -1,4 +1,4 @@
-"""The tables, claims and curve of docs/results.md and README, from the result files in results/.
+"""What the docs show of the result files in results/: tables, claims, curve and leaderboard.
 
     python -m benchmark.sweep --config studies/published.toml --results results
     python -m studies.published
@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+from benchmark.leaderboard.build import build
 from benchmark.registry import REGISTRY
 from benchmark.results.tables import Row
 from benchmark.table import tables, write_curve
@@ -26,6 +27,7 @@ from mm_imagenet_r.files import replace_section
 PAGE: Final = Path("docs/results.md")
 README: Final = Path("README.md")
 CURVE: Final = Path("docs/images/memory_curve.svg")
+BOARD: Final = Path("docs/leaderboard")
 OURS: Final = "exemplar_masking"
 #: In currency `samples` these are charged shares of a file's length, the others shares of its
 #: pixels: they are compared, and marked.
@@ -58,7 +60,7 @@ _METRICS: Final = {"average": "average accuracy", "last": "last accuracy"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the page's generated parts; return the exit code."""
+    """Write the generated parts of the docs; return the exit code."""
     return command_line.run(_main, arguments)
 
 
@@ -72,11 +74,13 @@ def _main(arguments: Sequence[str] | None) -> None:
     command.add_argument("--page", type=Path, default=PAGE, help="page whose sections are written")
     command.add_argument("--readme", type=Path, default=README, help="with its short table")
     command.add_argument("--curve", type=Path, default=CURVE, help="where the curve is drawn")
+    command.add_argument("--board", type=Path, default=BOARD, help="where the leaderboard goes")
     given = command.parse_args(arguments)
     for name, text in sections(given.results).items():
         replace_section(given.readme if name == "findings" else given.page, name, text)
     write_curve(_curve_tables(given.results), given.curve)
-    print(f"{given.page}, {given.curve}")
+    build(given.results, given.board)
+    print(f"{given.page}, {given.curve}, {given.board}")
 
 
 def sections(results: Path) -> dict[str, str]:

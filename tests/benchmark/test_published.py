@@ -59,6 +59,7 @@ def test_the_command_writes_each_part_once(
     shutil.copy(ROOT / published.PAGE, page)
     shutil.copy(ROOT / published.README, readme)
     command = ["--results", str(results), "--page", str(page), "--readme", str(readme)]
+    command += ["--board", str(tmp_path / "board")]
     assert published.main([*command, "--curve", str(curve)]) == 0
     once = page.read_text(), readme.read_text(), curve.read_bytes()
     assert "Codec" in once[0]
@@ -67,14 +68,25 @@ def test_the_command_writes_each_part_once(
     assert once == (page.read_text(), readme.read_text(), curve.read_bytes())
 
 
-def test_pages_and_curve_are_what_the_results_give(tmp_path: Path) -> None:
+@pytest.mark.timeout(900)
+def test_the_docs_are_what_the_results_give(tmp_path: Path) -> None:
+    board = ROOT / published.BOARD
     kept = [ROOT / name for name in (published.PAGE, published.README, published.CURVE)]
     made = [tmp_path / path.name for path in kept]
     for path, copy in zip(kept[:2], made, strict=False):
         shutil.copy(path, copy)
-    options = zip(("--page", "--readme", "--curve"), map(str, made), strict=True)
+    options = zip(
+        ("--page", "--readme", "--curve", "--board"),
+        map(str, [*made, tmp_path / "board"]),
+        strict=True,
+    )
     arguments = ["--results", str(ROOT / "results"), *(x for pair in options for x in pair)]
     assert published.main(arguments) == 0
+    files = sorted(path.relative_to(board) for path in board.rglob("*") if path.is_file())
+    written = (tmp_path / "board").rglob("*")
+    assert files == sorted(p.relative_to(tmp_path / "board") for p in written if p.is_file())
+    kept += [board / name for name in files]
+    made += [tmp_path / "board" / name for name in files]
     for path, copy in zip(kept, made, strict=True):
         assert copy.read_bytes() == path.read_bytes(), (
             f"{path} is not what results/ gives: python -m studies.published"
