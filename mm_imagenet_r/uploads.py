@@ -71,7 +71,7 @@ def send(upload: Upload, hub: Any = None, *, private: bool = False) -> str:
         others = sorted(set(there) - {*gone, *upload.files, *_EVERYBODY})
         if upload.alone and others and not set(there) & set(upload.files) - _EVERYBODY:
             raise UserError(
-                f"{name} holds something else ({some(others, 2)}): name a repository that is for "
+                f"{name} holds something else ({some([*map(_plain, others)], 2)}): name a repository that is for "
                 "this alone; it is made if it is not there"
             )
         changed = [path for path, data in upload.files.items() if not _same(data, there.get(path))]
@@ -114,7 +114,7 @@ class DryRun:
         """Print the call and its files."""
         print(_call("create_commit", name, options))
         for operation in operations:
-            print(f"  {operation.upload_info.size:>14,}  {operation.path_in_repo}")
+            print(f"  {operation.upload_info.size:>14,}  {_plain(operation.path_in_repo)}")
 
 
 def check_name(repository: str) -> str:
@@ -217,6 +217,15 @@ _EVERYBODY: Final = {".gitattributes", "README.md"}  # the Hub makes the first
 def _listed(entries: Iterable[Any]) -> Iterator[tuple[str, Any]]:
     """The files, not the folders, of a repository."""
     return ((entry.path, entry) for entry in entries if hasattr(entry, "blob_id"))
+
+
+def _plain(path: str) -> str:
+    r"""A path that a terminal only shows, whoever chose it.
+
+    >>> _plain("source/\x1b[31m\n.py")
+    'source/\\x1b[31m\\n.py'
+    """
+    return repr(path)[1:-1]
 
 
 def _matches(path: str, patterns: Iterable[str]) -> bool:

@@ -25,7 +25,7 @@ from mm_imagenet_r.uploads import DryRun, Upload, check_name, send
 
 _CARD: Final = "README.md"
 _RESULTS: Final = "results"
-#: What parts of a path may be called in a repository, whoever chose them.
+#: What folders and files may be called in a repository, whoever named them.
 _PLAIN: Final = re.compile(r"(?!\.)[\w.@=+-]+", re.ASCII)
 
 _EXAMPLES: Final = """examples:
@@ -174,13 +174,18 @@ def _dataset(repository: str, root: Path, found: Collection, pages: dict[str, Pa
     shown = []
     for one in found.shown:
         place = one.folder.relative_to(root)
-        if not all(_PLAIN.fullmatch(part) for part in place.parts):
-            print(f"left out of {repository}: {safe(one.name)}: no plain name of a folder")
+        pictures = [GALLERY] if (one.folder / GALLERY).is_file() else []
+        names = [result_file(one.folder).name, *files_beside(one.folder), *pictures]
+        parts = [part for name in names for part in (place / name).parts]
+        if strange := [part for part in parts if not _PLAIN.fullmatch(part)]:
+            why = f"{strange[0]!r} is no plain name of a file or folder"
+            print(f"left out of {repository}: {safe(one.name)}: {safe(why)}")
             continue
         shown.append(one)
-        pictures = [GALLERY] if (one.folder / GALLERY).is_file() else []
-        for name in (result_file(one.folder).name, *files_beside(one.folder), *pictures):
+        for name in names:
             files[(_RESULTS / place / name).as_posix()] = one.folder / name
+    if not shown:
+        raise UserError(f"nothing is left for {repository}: rename what is told above")
     if (root / RECORD).is_file():
         files[f"{_RESULTS}/{RECORD}"] = root / RECORD
     files[cards.RUNS] = _runs(root, shown)

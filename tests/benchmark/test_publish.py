@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import re
 import shutil
@@ -27,8 +26,9 @@ from benchmark.leaderboard import cards, tasks
 from benchmark.leaderboard.check import check
 from benchmark.leaderboard.command import main
 from benchmark.leaderboard.levels import RECORD, Level, Record, files_of, write_record
+from benchmark.results.io import PACKED, RESULT, unpack
+from benchmark.source_hash import sources_sha256
 from mm_imagenet_r.errors import UserError
-from mm_imagenet_r.uploads import Upload, send
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMITTED = ROOT / "results" / "mini-10phases-5-bytes"
@@ -93,6 +93,23 @@ def local(folder: Path, below: str) -> dict[str, bytes]:
         for path in folder.rglob("*")
         if path.is_file()
     }
+
+
+def rename_method(run: Path, name: str, sources: list[str]) -> None:
+    """Make a small form that of a method that is not registered, whose source is beside it."""
+    code = b"x = 1\n"
+    for source in sources:
+        (run / "source").mkdir(exist_ok=True)
+        (run / "source" / source).write_bytes(code)
+    unpack(run / PACKED, run / RESULT)
+
+    def change(value: dict[str, Any]) -> None:
+        value["method"] = value["config"]["method"][0] = f"{name}.py:{name.title()}"
+        value["about"]["name"] = name.title()
+        value["method_sha256"] = sources_sha256([code] * len(sources))
+
+    change_result(run, change)
+    (run / PACKED).unlink()
 
 
 def commits(hub: Hub) -> list[str]:
@@ -426,47 +443,20 @@ def test_nothing_of_strangers_is_markup(tmp_path: Path) -> None:
     assert cards.front_matter({"a": "x\n---\nb: c"}).count("\n---\n") == 1
 
 
-def test_folders_of_strange_names_stay_out_of_the_data(
+def test_strange_names_of_folders_and_sources_stay_out_of_the_data(
     board: Path, publish: Publish, hub: Hub, tmp_path: Path
 ) -> None:
     root = shutil.copytree(board, tmp_path / "results")
     (root / COMMITTED.name / "replay").rename(root / COMMITTED.name / "re\nplay")
+    plain, strange = sorted((root / COMMITTED.name / "simplecil").iterdir())
+    rename_method(plain, "stranger", ["stranger.py"])
+    rename_method(strange, "stranger", ["stranger.py", "\x1b[2J.py"])
     done = publish(root, "--dataset", "me/results")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("no plain name of a folder") == 2
-    assert not [name for name in hub.files["me/results"] if "\n" in name]
-
-
-def test_a_file_that_matches_is_not_read_as_the_same(tmp_path: Path) -> None:
-    """Equal sizes are not equal contents, of plain and of large files."""
-
-    class There:
-        endpoint = "http://hub"
-
-        def __init__(self, files: dict[str, bytes]) -> None:
-            self.files = files
-            self.sent: list[str] = []
-
-        def create_repo(self, *_: Any, **__: Any) -> None:
-            pass
-
-        def list_repo_tree(self, *_: Any, **__: Any) -> Iterator[Any]:
-            from huggingface_hub.hf_api import RepoFile, RepoFolder
-
-            for entry in hub_stub.tree(self.files):
-                kind = RepoFile if entry.pop("type") == "file" else RepoFolder
-                yield kind(**entry)
-
-        def create_commit(self, _: str, operations: list[Any], **__: Any) -> None:
-            self.sent += [one.path_in_repo for one in operations]
-
-    path = tmp_path / "b.parquet"
-    path.write_bytes(b"four")
-    files: dict[str, bytes | Path] = {"x/a.txt": b"five", "x/b.parquet": path}
-    upload = Upload("dataset", "me/x", files, "m")
-    same = There({"x/a.txt": b"five", "x/b.parquet": b"four"})
-    assert "nothing to send" in send(upload, same)
-    other = There({"x/a.txt": b"FIVE", "x/b.parquet": b"FOUR"})
-    assert "2 files sent" in send(upload, other)
-    assert other.sent == ["x/a.txt", "x/b.parquet"]
-    assert json.dumps(same.sent) == "[]"
+    assert done.stdout.count("is no plain name of a file or folder") == 3
+    assert "\x1b" not in done.stdout
+    assert not [name for name in hub.files["me/results"] if not name.isprintable()]
+    assert len([name for name in hub.files["me/results"] if name.endswith("stranger.py")]) == 1
+    (root / COMMITTED.name).rename(root / "a b")
+    done = publish(root, "--dataset", "me/results", "--dry-run")
+    assert (done.returncode, "nothing is left for me/results" in done.stderr) == (2, True)
