@@ -28,8 +28,8 @@ class Upload:
         files: Content of each file, or where that lies, by its path there.
         message: Of the commit.
         ours: Patterns of paths; what matches one and is not among `files` is removed.
-        alone: Whether a repository that holds other files and none of these is refused, as
-            another one was meant; a card does not count.
+        marks: Paths, of these files, by which a repository is known to be for them alone: one that
+            holds anything but a card, and not all of these, is refused. None if others may share.
         create: Whether the repository is made if it is not there.
     """
 
@@ -38,7 +38,7 @@ class Upload:
     files: Mapping[str, bytes | Path]
     message: str
     ours: tuple[str, ...] = ()
-    alone: bool = False
+    marks: tuple[str, ...] = ()
     create: bool = True
 
 
@@ -68,11 +68,12 @@ def send(upload: Upload, hub: Any = None, *, private: bool = False) -> str:
             hub.create_repo(name, repo_type=kind, exist_ok=True, **more)
         there = dict(_listed(hub.list_repo_tree(name, repo_type=kind, recursive=True)))
         gone = [path for path in there if path not in upload.files and _matches(path, upload.ours)]
-        others = sorted(set(there) - {*gone, *upload.files, *_EVERYBODY})
-        if upload.alone and others and not set(there) & set(upload.files) - _EVERYBODY:
+        others = sorted(set(there) - _EVERYBODY)
+        if others and not set(upload.marks) <= set(there):
+            held = some([_plain(path) for path in others], 2)
             raise UserError(
-                f"{name} holds something else ({some([*map(_plain, others)], 2)}): name a repository that is for "
-                "this alone; it is made if it is not there"
+                f"{name} holds something else ({held}): name a repository that is for this alone; it "
+                "is made if it is not there"
             )
         changed = [path for path, data in upload.files.items() if not _same(data, there.get(path))]
         operations = [

@@ -151,7 +151,8 @@ def _of_results(given: argparse.Namespace, scratch: Path) -> Iterator[Upload]:
     if given.space:
         card = cards.space_card(given.dataset).encode()
         files: dict[str, bytes | Path] = {_CARD: card, **pages}
-        yield Upload("space", given.space, files, "Leaderboard", ours=(f"{METHODS}/*.html",))
+        ours = (f"{METHODS}/*.html",)
+        yield Upload("space", given.space, files, "Leaderboard", ours=ours, marks=(CSV, JSON))
 
 
 def _benchmark(repository: str, found: Collection) -> Upload:
@@ -190,8 +191,8 @@ def _dataset(repository: str, root: Path, found: Collection, pages: dict[str, Pa
         files[f"{_RESULTS}/{RECORD}"] = root / RECORD
     files[cards.RUNS] = _runs(root, shown)
     files[_CARD] = cards.dataset_card(repository, shown).encode()
-    ours = (f"{_RESULTS}/*",)
-    return Upload("dataset", repository, files, "Results", ours=ours, alone=True)
+    ours, marks = (f"{_RESULTS}/*",), (CSV, JSON, cards.RUNS)
+    return Upload("dataset", repository, files, "Results", ours=ours, marks=marks)
 
 
 def _runs(root: Path, shown: Sequence[Shown]) -> bytes:
@@ -209,7 +210,7 @@ def _runs(root: Path, shown: Sequence[Shown]) -> bytes:
 
 def _of_model(given: argparse.Namespace, scratch: Path) -> Iterator[Upload]:
     """The upload of a run's model."""
-    from benchmark.save import card, save
+    from benchmark.save import CLASSIFIER, card, save
 
     run: Path = given.results
     if not is_there(run):
@@ -227,4 +228,4 @@ def _of_model(given: argparse.Namespace, scratch: Path) -> Iterator[Upload]:
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     saved = {path.relative_to(folder).as_posix(): path for path in paths}
     files = {**saved, **more, _CARD: card(result, name or None).encode()}
-    yield Upload("model", given.model, files, f"Model of {run.name}")
+    yield Upload("model", given.model, files, f"Model of {run.name}", marks=(CLASSIFIER,))

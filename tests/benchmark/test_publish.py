@@ -303,6 +303,27 @@ def test_a_dry_run_shows_all_and_asks_nobody(
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("option", "name", "path"),
+    [
+        ("--dataset", "me/other", "results/figures.csv"),  # where results are removed
+        ("--dataset", "me/other", "leaderboard.csv"),
+        ("--space", "spaces/me/other", "index.html"),
+    ],
+)
+def test_what_somebody_else_made_is_not_overwritten(
+    board: Path, publish: Publish, hub: Hub, option: str, name: str, path: str
+) -> None:
+    hub.files[name] = {"README.md": b"theirs", path: b"theirs", **hub_stub.NEW}
+    before = dict(hub.files[name])
+    done = publish(board, option, "me/other")
+    assert done.returncode == 2
+    assert f"me/other holds something else ({path})" in done.stderr
+    assert hub.files[name] == before
+    del hub.files[name][path]  # a card alone stands for nothing
+    assert publish(board, option, "me/other").returncode == 0
+
+
 def test_a_repository_that_holds_something_else_is_left_alone(
     board: Path, publish: Publish, hub: Hub
 ) -> None:
@@ -341,6 +362,10 @@ def test_a_model_with_its_figures(
     done = publish(run, "--model", "me/model", "--task-of", "me/mm_imagenet_r")
     assert "for no task of a benchmark: coloured is data of your own" in done.stderr
     assert hub.files["models/me/model"] == files
+    hub.files["models/me/other"] = {"config.json": b"theirs", "model.safetensors": b"theirs"}
+    done = publish(run, "--model", "me/other")
+    assert "me/other holds something else (config.json, model.safetensors)" in done.stderr
+    assert hub.files["models/me/other"]["config.json"] == b"theirs"
     change_result(run, lambda value: value["phases"][-1]["accuracy"].update(per_phase=[1.0] * 3))
     done = publish(run, "--model", "me/model")
     assert done.returncode == 2
