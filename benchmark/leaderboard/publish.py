@@ -72,7 +72,7 @@ def parser() -> argparse.ArgumentParser:
         help=f"with --model: data set repository of the benchmark, perhaps at a commit, that "
         f"{tasks.EVAL_RESULTS} is to name",
     )
-    add("--private", action="store_true", help="make what is not there for its owner alone")
+    add("--private", action="store_true", help="for their owner alone: what is there must be so")
     add(
         "--dry-run",
         action="store_true",
@@ -112,6 +112,8 @@ def _refuse(given: argparse.Namespace) -> None:
         raise UserError("--model takes one run and the others a folder of results: two commands")
     if given.task_of and not given.model:
         raise UserError("--task-of is for --model: give that too")
+    if given.private and not any([given.space, given.dataset, given.model]):
+        raise UserError("--private is for what is made, and --benchmark is there: leave it out")
     there = [check_name(name) for name in (*boards, given.model) if name]
     if given.dataset and given.dataset == given.benchmark:
         raise UserError(f"--dataset and --benchmark are both {there[0]}: results have their own")

@@ -246,6 +246,28 @@ def test_what_is_gone_is_removed_and_what_differs_is_sent(
     assert there == set(local(less, "results/"))
 
 
+def test_what_somebody_else_changes_meanwhile_is_not_lost(
+    board: Path, publish: Publish, hub: Hub
+) -> None:
+    before = dict(hub.files["me/mm_imagenet_r"])
+    hub.others.append(("POST .*/commit/main", "me/mm_imagenet_r", "eval.yaml"))
+    done = publish(board, "--benchmark", "me/mm_imagenet_r")
+    assert done.returncode == 2
+    assert "me/mm_imagenet_r was changed by somebody else meanwhile" in done.stderr
+    assert hub.files["me/mm_imagenet_r"] == before | {"eval.yaml": b"of somebody else"}
+
+
+def test_private_is_what_is_made_or_it_is_refused(board: Path, publish: Publish, hub: Hub) -> None:
+    words = ("--dataset", "me/results", "--benchmark", "me/mm_imagenet_r", "--private")
+    done = publish(board, *words)
+    assert (done.returncode, hub.private) == (0, {"me/results"}), done.stderr
+    assert publish(board, *words).returncode == 0
+    hub.private.clear()
+    done = publish(board, *words)
+    assert done.returncode == 2
+    assert "me/results is there and not private" in done.stderr
+
+
 @pytest.mark.parametrize("status", [401, 403, 404, 429])
 def test_refusals_are_told_without_the_token(
     board: Path, publish: Publish, hub: Hub, status: int
@@ -293,9 +315,10 @@ def test_a_dry_run_shows_all_and_asks_nobody(
     size = len(hub.files["me/mm_imagenet_r"]["eval.yaml"])
     assert sorted(shown) == sorted([*there, (str(size), "eval.yaml")])
     assert [f"{function} {name}" for function, name in calls] == [
-        "list_repo_tree me/mm_imagenet_r", "create_commit me/mm_imagenet_r",
-        "create_repo me/results", "list_repo_tree me/results", "create_commit me/results",
-        "create_repo me/board", "list_repo_tree me/board", "create_commit me/board",
+        f"{call} {name}"
+        for name in ("me/mm_imagenet_r", "me/results", "me/board")
+        for call in ("create_repo", "repo_info", "list_repo_tree", "create_commit")
+        if (call, name) != ("create_repo", "me/mm_imagenet_r")
     ]  # fmt: skip
     asked = [line for line in hub.requests if re.search("create|tree|commit", line)]
     assert [re.sub(r".*(create|tree|commit).*", r"\1", line) for line in asked] == [
@@ -436,6 +459,7 @@ def test_two_data_sets_are_two_benchmarks() -> None:
         (["--task-of", "me/x", "--space", "me/y"], "--task-of is for --model"),
         (["--model", "me/x", "--task-of", "me/y@main"], "40 hexadecimal digits"),
         (["--dataset", "me/x", "--benchmark", "me/x"], "results have their own"),
+        (["--benchmark", "me/x", "--private"], "--benchmark is there: leave it out"),
         (["--spice", "me/x"], "unrecognized arguments"),
         (["--model", "me/x"], "holds no result.json"),
     ],
