@@ -11,9 +11,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from mm_imagenet_r.hashes import file_sha256
+
 if TYPE_CHECKING:
-    from mm_imagenet_r.hashes import file_sha256
-from mm_imagenet_r.export.card import Exported
+    from mm_imagenet_r.export.card import Exported
 
 #: Terms that the format asks every description to define alike.
 _TERMS: Final = (
