@@ -14,7 +14,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from benchmark import isolation
 from benchmark.results.schema import Result
@@ -25,7 +25,7 @@ from mm_imagenet_r.files import check_writable, write_atomic
 if TYPE_CHECKING:
     from benchmark.plan import Cell
 
-_HEAD = "classifier.safetensors"
+CLASSIFIER: Final = "classifier.safetensors"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -174,7 +174,7 @@ benchmark of MM-ImageNet-R.
 ## Use
 
 `model.safetensors` is a plain `ViltModel`; what was tuned is merged into its weights. The
-classifier, `{_HEAD}`, is linear on its pooled output; `config.id2label` names the classes.
+classifier, `{CLASSIFIER}`, is linear on its pooled output; `config.id2label` names the classes.
 
 ```python
 import torch
@@ -185,7 +185,7 @@ from transformers import ViltModel, ViltProcessor
 folder = "path/to/this/folder"
 model = ViltModel.from_pretrained(folder).eval()
 processor = ViltProcessor.from_pretrained(folder)
-head = load_file(f"{{folder}}/{_HEAD}")
+head = load_file(f"{{folder}}/{CLASSIFIER}")
 
 inputs = processor(
     Image.open("picture.jpg").convert("RGB"), "a caption", return_tensors="pt",

@@ -41,6 +41,15 @@ def one_line(text: str, most: int = 160) -> str:
     return line if len(line) <= most else line[: most - 3].rstrip() + "..."
 
 
+def few(value: object) -> str:
+    """A value in a few letters, as it is told in a message.
+
+    >>> few([1, 2]), len(few("x" * 61))
+    ('[1, 2]', 60)
+    """
+    return one_line(str(value), 60)
+
+
 def some(names: Sequence[str], most: int = 5) -> str:
     """A few names, and how many more there are.
 

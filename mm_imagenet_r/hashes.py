@@ -17,6 +17,16 @@ def json_sha256(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
+def file_sha256(path: Path) -> str:
+    """Hash of a file's content, of any size.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def file_state(path: Path) -> tuple[int, int]:
     """Length and time of the last change of a file, by which its present content is known.
 

@@ -6,6 +6,7 @@ import contextlib
 import fnmatch
 import hashlib
 import re
+import types
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,8 +29,8 @@ class Upload:
         files: Content of each file, or where that lies, by its path there.
         message: Of the commit.
         ours: Patterns of paths; what matches one and is not among `files` is removed.
-        alone: Whether a repository that holds other files and none of these is refused, as
-            another one was meant; a card does not count.
+        marks: Paths, of these files, by which a repository is known to be for them alone: one that
+            holds anything but a card, and not all of these, is refused. None if others may share.
         create: Whether the repository is made if it is not there.
     """
 
@@ -38,7 +39,7 @@ class Upload:
     files: Mapping[str, bytes | Path]
     message: str
     ours: tuple[str, ...] = ()
-    alone: bool = False
+    marks: tuple[str, ...] = ()
     create: bool = True
 
 
@@ -48,13 +49,14 @@ def send(upload: Upload, hub: Any = None, *, private: bool = False) -> str:
     Args:
         upload: The state.
         hub: What takes the calls; the Hub if None, else `DryRun`.
-        private: Whether a new repository is to be seen by its owner alone.
+        private: Whether a repository that may be made is to be seen by its owner alone.
 
     Returns:
         The repository's address and what was done, in words.
 
     Raises:
-        UserError: The Hub refuses or is away, or the repository holds something else.
+        UserError: The Hub refuses or is away; the repository holds something else, is changed by
+            somebody else at the same time, or is not private though it is to be.
     """
     name, kind = check_name(upload.repository), upload.kind
     with explained(name):
@@ -66,13 +68,22 @@ def send(upload: Upload, hub: Any = None, *, private: bool = False) -> str:
             if private:
                 more["private"] = True
             hub.create_repo(name, repo_type=kind, exist_ok=True, **more)
-        there = dict(_listed(hub.list_repo_tree(name, repo_type=kind, recursive=True)))
-        gone = [path for path in there if path not in upload.files and _matches(path, upload.ours)]
-        others = sorted(set(there) - {*gone, *upload.files, *_EVERYBODY})
-        if upload.alone and others and not set(there) & set(upload.files) - _EVERYBODY:
+        state = hub.repo_info(name, repo_type=kind)
+        if private and upload.create and not state.private:
             raise UserError(
-                f"{name} holds something else ({some(others, 2)}): name a repository that is for "
-                "this alone; it is made if it is not there"
+                f"{name} is there and not private: make it so in its settings on the Hub, or leave "
+                "out --private"
+            )
+        # All that follows is of one state, and the commit is refused if that is no longer the last.
+        tree = hub.list_repo_tree(name, repo_type=kind, revision=state.sha, recursive=True)
+        there = dict(_listed(tree))
+        gone = [path for path in there if path not in upload.files and _matches(path, upload.ours)]
+        others = sorted(set(there) - _EVERYBODY)
+        if others and not set(upload.marks) <= set(there):
+            held = some([_plain(path) for path in others], 2)
+            raise UserError(
+                f"{name} holds something else ({held}): name a repository that is for this alone; "
+                "it is made if it is not there"
             )
         changed = [path for path, data in upload.files.items() if not _same(data, there.get(path))]
         operations = [
@@ -80,7 +91,13 @@ def send(upload: Upload, hub: Any = None, *, private: bool = False) -> str:
             *(CommitOperationDelete(path, is_folder=False) for path in gone),
         ]
         if operations:
-            hub.create_commit(name, operations, commit_message=upload.message, repo_type=kind)
+            hub.create_commit(
+                name,
+                operations,
+                commit_message=upload.message,
+                repo_type=kind,
+                parent_commit=state.sha,
+            )
         folder = "" if kind == "model" else f"{kind}s/"
         address = f"{hub.endpoint}/{folder}{name}"
     if not operations:
@@ -105,6 +122,11 @@ class DryRun:
         """Print the call."""
         print(_call("create_repo", name, options))
 
+    def repo_info(self, name: str, **options: Any) -> Any:
+        """Print the call; its answer is not known."""
+        print(_call("repo_info", name, options))
+        return types.SimpleNamespace(sha="its last commit", private=True)
+
     def list_repo_tree(self, name: str, **options: Any) -> Iterable[Any]:
         """Print the call; nothing is there."""
         print(_call("list_repo_tree", name, options))
@@ -114,7 +136,7 @@ class DryRun:
         """Print the call and its files."""
         print(_call("create_commit", name, options))
         for operation in operations:
-            print(f"  {operation.upload_info.size:>14,}  {operation.path_in_repo}")
+            print(f"  {operation.upload_info.size:>14,}  {_plain(operation.path_in_repo)}")
 
 
 def check_name(repository: str) -> str:
@@ -204,6 +226,8 @@ def _refusal(repository: str, status: int, text: str) -> str:
             f"the Hub has no {repository}, or your token may not see it: check the name, and that "
             "it is there"
         )
+    if status == 412:
+        return f"{repository} was changed by somebody else meanwhile: {_AGAIN}"
     lines = text.strip().splitlines()
     return (
         f"the Hub answered {status} to {repository} ({lines[-1] if lines else 'no reason'}): "
@@ -217,6 +241,15 @@ _EVERYBODY: Final = {".gitattributes", "README.md"}  # the Hub makes the first
 def _listed(entries: Iterable[Any]) -> Iterator[tuple[str, Any]]:
     """The files, not the folders, of a repository."""
     return ((entry.path, entry) for entry in entries if hasattr(entry, "blob_id"))
+
+
+def _plain(path: str) -> str:
+    r"""A path that a terminal only shows, whoever chose it.
+
+    >>> _plain("source/\x1b[31m\n.py")
+    'source/\\x1b[31m\\n.py'
+    """
+    return repr(path)[1:-1]
 
 
 def _matches(path: str, patterns: Iterable[str]) -> bool:

@@ -32,20 +32,25 @@ class Hub:
     Attributes:
         files: Content of each file of each repository, by its name: `owner/name` of a data set,
             `spaces/owner/name`, `models/owner/name`.
+        private: Names of those that are for their owner alone.
         stored: Large files by their SHA-256, in no repository until a commit names them.
         requests: Method and path of all requests.
         tokens: All that came with requests.
         failures: Patterns of requests to be answered with 500, each once.
         broken: Patterns of requests whose connection ends without an answer, each once.
+        others: Patterns of requests, and a file that somebody else writes just before each, as
+            its repository and path.
         denied: Status of the answer to every request that writes, which repeats the token.
     """
 
     files: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    private: set[str] = field(default_factory=set)
     stored: dict[str, bytes] = field(default_factory=dict)
     requests: list[str] = field(default_factory=list)
     tokens: set[str] = field(default_factory=set)
     failures: list[str] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
+    others: list[tuple[str, str, str]] = field(default_factory=list)
     denied: int = 0
     url: str = ""
 
@@ -105,6 +110,9 @@ class _Handler(BaseHTTPRequestHandler):
                 hub.broken.remove(pattern)
                 self.close_connection = True
                 return self.connection.shutdown(socket.SHUT_RDWR)
+        for pattern, repository, name in hub.others:
+            if re.search(pattern, request):
+                hub.files[repository][name] = b"of somebody else"
         if path == "/api/validate-yaml":
             return self.validate(json.loads(data))
         if hub.denied and self.command in ("POST", "PUT"):
@@ -147,6 +155,8 @@ class _Handler(BaseHTTPRequestHandler):
         key = name if kind == "dataset" else f"{kind}s/{name}"
         known = key in self.hub.files
         self.hub.files.setdefault(key, dict(NEW))
+        if (wanted.get("private") or wanted.get("visibility") == "private") and not known:
+            self.hub.private.add(key)
         folder = "" if kind == "model" else f"{kind}s/"
         self.reply({"url": f"{self.hub.url}/{folder}{name}"}, 409 if known else 200)
 
@@ -169,6 +179,9 @@ class _Handler(BaseHTTPRequestHandler):
         if kind == "preupload":
             return self.reply({"files": [self.mode(f, files) for f in json.loads(data)["files"]]})
         if kind == "commit":
+            header = json.loads(data.splitlines()[0])["value"]
+            if header.get("parentCommit", commit) != commit:
+                return self.reply({"error": "a commit has happened since"}, 412)
             self.change(files, [json.loads(line) for line in data.splitlines()])
             now = self.hub.commit(repository)
             return self.reply(
@@ -179,8 +192,9 @@ class _Handler(BaseHTTPRequestHandler):
             )
         if kind == "revision":
             siblings = [{"rfilename": name} for name in sorted(files)]
-            found = {"id": repository, "sha": commit, "private": False, "tags": [], "downloads": 0}
-            return self.reply({**found, "siblings": siblings, "likes": 0, "disabled": False})
+            private = repository in self.hub.private
+            found = {"id": repository, "sha": commit, "private": private, "tags": [], "likes": 0}
+            return self.reply({**found, "siblings": siblings, "downloads": 0, "disabled": False})
         if kind == "paths-info":
             asked = json.loads(data)["paths"] if data[:1] == b"{" else urllib.parse.parse_qs(
                 data.decode()

@@ -18,7 +18,7 @@ from benchmark.options import from_mapping
 from benchmark.registry import REGISTRY
 from benchmark.results.derive import given_config
 from benchmark.results.schema import Result
-from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.errors import UserError, few
 from mm_imagenet_r.hashes import json_sha256
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def cell_of(result: Result, means: Means, output: Path) -> Cell:
         ),
     ):
         if json_sha256(said) != json_sha256(here):
-            raise UserError(f"{key} is {_few(said)}, but {name} has {_few(here)}")
+            raise UserError(f"{key} is {few(said)}, but {name} has {few(here)}")
     return dataclasses.replace(
         cell,
         config=dataclasses.replace(
@@ -110,7 +110,7 @@ def open_known(cell: Cell, result: Result) -> Data:
     said: Any = result["dataset"]
     for key in _DATA:
         if info[key] != said[key]:
-            raise UserError(f"dataset.{key} is {_few(said[key])}, but here it is {_few(info[key])}")
+            raise UserError(f"dataset.{key} is {few(said[key])}, but here it is {few(info[key])}")
     if list(data.class_names) != result["class_order"]["names"]:
         raise UserError("class_order.names are not those of the data")
     budget = result["budget"]
@@ -187,8 +187,3 @@ def _open(config: RunConfig) -> tuple[Data, float]:
     data = open_config_data(config)
     sizes = whole_bytes(data)
     return data, sum(sizes) / len(sizes)
-
-
-def _few(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -25,7 +25,7 @@ from mm_imagenet_r.uploads import DryRun, Upload, check_name, send
 
 _CARD: Final = "README.md"
 _RESULTS: Final = "results"
-#: What parts of a path may be called in a repository, whoever chose them.
+#: What folders and files may be called in a repository, whoever named them.
 _PLAIN: Final = re.compile(r"(?!\.)[\w.@=+-]+", re.ASCII)
 
 _EXAMPLES: Final = """examples:
@@ -72,7 +72,7 @@ def parser() -> argparse.ArgumentParser:
         help=f"with --model: data set repository of the benchmark, perhaps at a commit, that "
         f"{tasks.EVAL_RESULTS} is to name",
     )
-    add("--private", action="store_true", help="make what is not there for its owner alone")
+    add("--private", action="store_true", help="for their owner alone: what is there must be so")
     add(
         "--dry-run",
         action="store_true",
@@ -112,6 +112,8 @@ def _refuse(given: argparse.Namespace) -> None:
         raise UserError("--model takes one run and the others a folder of results: two commands")
     if given.task_of and not given.model:
         raise UserError("--task-of is for --model: give that too")
+    if given.private and not any([given.space, given.dataset, given.model]):
+        raise UserError("--private is for what is made, and --benchmark is there: leave it out")
     there = [check_name(name) for name in (*boards, given.model) if name]
     if given.dataset and given.dataset == given.benchmark:
         raise UserError(f"--dataset and --benchmark are both {there[0]}: results have their own")
@@ -151,7 +153,8 @@ def _of_results(given: argparse.Namespace, scratch: Path) -> Iterator[Upload]:
     if given.space:
         card = cards.space_card(given.dataset).encode()
         files: dict[str, bytes | Path] = {_CARD: card, **pages}
-        yield Upload("space", given.space, files, "Leaderboard", ours=(f"{METHODS}/*.html",))
+        ours = (f"{METHODS}/*.html",)
+        yield Upload("space", given.space, files, "Leaderboard", ours=ours, marks=(CSV, JSON))
 
 
 def _benchmark(repository: str, found: Collection) -> Upload:
@@ -174,19 +177,24 @@ def _dataset(repository: str, root: Path, found: Collection, pages: dict[str, Pa
     shown = []
     for one in found.shown:
         place = one.folder.relative_to(root)
-        if not all(_PLAIN.fullmatch(part) for part in place.parts):
-            print(f"left out of {repository}: {safe(one.name)}: no plain name of a folder")
+        pictures = [GALLERY] if (one.folder / GALLERY).is_file() else []
+        names = [result_file(one.folder).name, *files_beside(one.folder), *pictures]
+        parts = [part for name in names for part in (place / name).parts]
+        if strange := [part for part in parts if not _PLAIN.fullmatch(part)]:
+            why = f"{strange[0]!r} is no plain name of a file or folder"
+            print(f"left out of {repository}: {safe(one.name)}: {safe(why)}")
             continue
         shown.append(one)
-        pictures = [GALLERY] if (one.folder / GALLERY).is_file() else []
-        for name in (result_file(one.folder).name, *files_beside(one.folder), *pictures):
+        for name in names:
             files[(_RESULTS / place / name).as_posix()] = one.folder / name
+    if not shown:
+        raise UserError(f"nothing is left for {repository}: rename what is told above")
     if (root / RECORD).is_file():
         files[f"{_RESULTS}/{RECORD}"] = root / RECORD
     files[cards.RUNS] = _runs(root, shown)
     files[_CARD] = cards.dataset_card(repository, shown).encode()
-    ours = (f"{_RESULTS}/*",)
-    return Upload("dataset", repository, files, "Results", ours=ours, alone=True)
+    ours, marks = (f"{_RESULTS}/*",), (CSV, JSON, cards.RUNS)
+    return Upload("dataset", repository, files, "Results", ours=ours, marks=marks)
 
 
 def _runs(root: Path, shown: Sequence[Shown]) -> bytes:
@@ -204,7 +212,7 @@ def _runs(root: Path, shown: Sequence[Shown]) -> bytes:
 
 def _of_model(given: argparse.Namespace, scratch: Path) -> Iterator[Upload]:
     """The upload of a run's model."""
-    from benchmark.save import card, save
+    from benchmark.save import CLASSIFIER, card, save
 
     run: Path = given.results
     if not is_there(run):
@@ -222,4 +230,4 @@ def _of_model(given: argparse.Namespace, scratch: Path) -> Iterator[Upload]:
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     saved = {path.relative_to(folder).as_posix(): path for path in paths}
     files = {**saved, **more, _CARD: card(result, name or None).encode()}
-    yield Upload("model", given.model, files, f"Model of {run.name}")
+    yield Upload("model", given.model, files, f"Model of {run.name}", marks=(CLASSIFIER,))

@@ -20,7 +20,7 @@ from benchmark.results.file_check import TUNING
 from benchmark.results.schema import LoadedPhase, Result
 from benchmark.search import RATE
 from benchmark.wording import order_words
-from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.errors import UserError, few
 from mm_imagenet_r.hashes import json_sha256
 from mm_imagenet_r.phases import phase_sizes
 
@@ -85,7 +85,7 @@ def _tuning(result: Result) -> Iterator[str]:
     yield from _differ("tuning.chosen", sorted(tuning["chosen"]), sorted(tuning["searched"]))
     for name, value in tuning["chosen"].items():
         if value not in tuning["searched"].get(name, ()):
-            yield f"tuning.chosen.{name} is {_few(value)}, which was not tried"
+            yield f"tuning.chosen.{name} is {few(value)}, which was not tried"
     yield from _differ("files.tuning.json", result["files"].get(TUNING), tuning["sha256"])
 
 
@@ -239,9 +239,4 @@ def _differ(name: str, said: Any, follows: Any) -> Iterator[str]:
     if isinstance(said, float) and isinstance(follows, (int, float)):
         same = math.isclose(said, follows, rel_tol=1e-9)
     if not same:
-        yield f"{name} is {_few(said)}, but {_few(follows)} follows from the rest"
-
-
-def _few(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+        yield f"{name} is {few(said)}, but {few(follows)} follows from the rest"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import cast
@@ -12,6 +11,7 @@ from benchmark.results.schema import Result
 from benchmark.source_hash import sources_sha256
 from benchmark.tuned_recipe import read
 from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.hashes import file_sha256
 
 STATE = "state"
 SOURCE = "source"
@@ -26,7 +26,7 @@ def hash_faults(folder: Path, result: Result) -> Iterator[str]:
         if said is None:
             if result["schema_version"] > 1:
                 yield f"files.{name} is missing"
-        elif path.is_file() and _sha256(path) != said:  # an absent one is told elsewhere
+        elif path.is_file() and file_sha256(path) != said:  # an absent one is told elsewhere
             yield f"{name} has another hash than files.{name}"
     yield from _tuning_faults(folder, result)
     if result["schema_version"] > 1 and STATE not in result["files"]:
@@ -34,7 +34,7 @@ def hash_faults(folder: Path, result: Result) -> Iterator[str]:
     states = _files(folder / STATE)
     if not states or STATE not in result["files"]:
         return
-    own = [path for path in states if _sha256(path) == result["files"][STATE]]
+    own = [path for path in states if file_sha256(path) == result["files"][STATE]]
     outside = result["phases"][-1]["outside_memory"]
     if not own:
         yield f"no file in {STATE}/ has the hash files.{STATE}"
@@ -52,7 +52,7 @@ def _tuning_faults(folder: Path, result: Result) -> Iterator[str]:
         if path.is_file() and tuning is None:
             yield f"{TUNING} is there, but the result is of no recipe"
         return
-    if _sha256(path) != tuning["sha256"]:
+    if file_sha256(path) != tuning["sha256"]:
         yield f"{TUNING} has another hash than tuning.sha256"
         return
     try:
@@ -101,8 +101,3 @@ def _files(folder: Path) -> list[Path]:
     if not folder.is_dir() or folder.is_symlink():
         return []
     return sorted(path for path in folder.iterdir() if path.is_file() and not path.is_symlink())
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -10,10 +10,10 @@ from typing import cast
 
 from benchmark.budget import Budget
 from benchmark.exemplar import CODECS, read_records
+from benchmark.results.file_check import MEMORY
 from benchmark.results.records import EXEMPLARS, Stored
 from benchmark.results.schema import ClassLedger, Result
 
-_FOLDER = "memory"
 _SHORTEST = 7  # bytes of the record of an exemplar of which nothing is kept
 
 
@@ -60,20 +60,20 @@ def ledger_faults(result: Result, exemplars: Sequence[Stored]) -> Iterator[str]:
 
 def file_faults(folder: Path, result: Result, exemplars: Sequence[Stored]) -> Iterator[str]:
     """The files of the memory, if they are there, against last ledger and table of exemplars."""
-    if not (folder / _FOLDER).is_dir():
+    if not (folder / MEMORY).is_dir():
         return
     last = len(result["phases"]) - 1
     of = result["budget"]
     budget = Budget(0, of["currency"], of["growth"], 1.0, of["sample_bytes"] or math.inf)
     chosen = _chosen(exemplars)
-    there = sorted((folder / _FOLDER).iterdir())
+    there = sorted((folder / MEMORY).iterdir())
     files = {p.name: p for p in there if p.is_file() and not p.is_symlink()}
     for path in there:
         if path.name not in files:
-            yield f"{_FOLDER}/{path.name} is not a regular file"
+            yield f"{MEMORY}/{path.name} is not a regular file"
     for key, ledger in result["phases"][last]["memory"]["per_class"].items():
         own = [name for name in files if name.startswith(f"class-{int(key):04d}-")]
-        where = f"{_FOLDER}, class {key}"
+        where = f"{MEMORY}, class {key}"
         if len(own) != 1:
             yield f"{where}: {len(own)} files instead of one"
             continue
@@ -93,7 +93,7 @@ def file_faults(folder: Path, result: Result, exemplars: Sequence[Stored]) -> It
         if said != found:
             yield f"{where}: the records of {own[0]} are not those of {EXEMPLARS}"
     for name in sorted(files):
-        yield f"{_FOLDER}/{name} belongs to no class of the ledger"
+        yield f"{MEMORY}/{name} belongs to no class of the ledger"
 
 
 def _row_faults(result: Result, where: str, rows: Sequence[Stored]) -> Iterator[str]:

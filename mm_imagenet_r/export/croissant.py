@@ -6,11 +6,12 @@ is written here, and `mlcroissant.Dataset("croissant.json").records("mini/train"
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+
+from mm_imagenet_r.hashes import file_sha256
 
 if TYPE_CHECKING:
     from mm_imagenet_r.export.card import Exported
@@ -83,7 +84,7 @@ def _distribution(folder: Path, config: Exported, split: str) -> list[dict[str, 
             "contentUrl": path.relative_to(folder).as_posix(),
             "contentSize": f"{path.stat().st_size} B",
             "encodingFormat": _PARQUET,
-            "sha256": _sha256(path),
+            "sha256": file_sha256(path),
         }
         for path in config.files[split]
     ]
@@ -128,8 +129,3 @@ def _records(config: Exported, split: str) -> dict[str, Any]:
         "key": {"@id": f"{name}/file_name"},
         "field": fields,
     }
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

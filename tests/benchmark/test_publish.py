@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import re
 import shutil
@@ -27,8 +26,9 @@ from benchmark.leaderboard import cards, tasks
 from benchmark.leaderboard.check import check
 from benchmark.leaderboard.command import main
 from benchmark.leaderboard.levels import RECORD, Level, Record, files_of, write_record
+from benchmark.results.io import PACKED, RESULT, unpack
+from benchmark.source_hash import sources_sha256
 from mm_imagenet_r.errors import UserError
-from mm_imagenet_r.uploads import Upload, send
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMITTED = ROOT / "results" / "mini-10phases-5-bytes"
@@ -93,6 +93,23 @@ def local(folder: Path, below: str) -> dict[str, bytes]:
         for path in folder.rglob("*")
         if path.is_file()
     }
+
+
+def rename_method(run: Path, name: str, sources: list[str]) -> None:
+    """Make a small form that of a method that is not registered, whose source is beside it."""
+    code = b"x = 1\n"
+    for source in sources:
+        (run / "source").mkdir(exist_ok=True)
+        (run / "source" / source).write_bytes(code)
+    unpack(run / PACKED, run / RESULT)
+
+    def change(value: dict[str, Any]) -> None:
+        value["method"] = value["config"]["method"][0] = f"{name}.py:{name.title()}"
+        value["about"]["name"] = name.title()
+        value["method_sha256"] = sources_sha256([code] * len(sources))
+
+    change_result(run, change)
+    (run / PACKED).unlink()
 
 
 def commits(hub: Hub) -> list[str]:
@@ -229,6 +246,28 @@ def test_what_is_gone_is_removed_and_what_differs_is_sent(
     assert there == set(local(less, "results/"))
 
 
+def test_what_somebody_else_changes_meanwhile_is_not_lost(
+    board: Path, publish: Publish, hub: Hub
+) -> None:
+    before = dict(hub.files["me/mm_imagenet_r"])
+    hub.others.append(("POST .*/commit/main", "me/mm_imagenet_r", "eval.yaml"))
+    done = publish(board, "--benchmark", "me/mm_imagenet_r")
+    assert done.returncode == 2
+    assert "me/mm_imagenet_r was changed by somebody else meanwhile" in done.stderr
+    assert hub.files["me/mm_imagenet_r"] == before | {"eval.yaml": b"of somebody else"}
+
+
+def test_private_is_what_is_made_or_it_is_refused(board: Path, publish: Publish, hub: Hub) -> None:
+    words = ("--dataset", "me/results", "--benchmark", "me/mm_imagenet_r", "--private")
+    done = publish(board, *words)
+    assert (done.returncode, hub.private) == (0, {"me/results"}), done.stderr
+    assert publish(board, *words).returncode == 0
+    hub.private.clear()
+    done = publish(board, *words)
+    assert done.returncode == 2
+    assert "me/results is there and not private" in done.stderr
+
+
 @pytest.mark.parametrize("status", [401, 403, 404, 429])
 def test_refusals_are_told_without_the_token(
     board: Path, publish: Publish, hub: Hub, status: int
@@ -276,14 +315,36 @@ def test_a_dry_run_shows_all_and_asks_nobody(
     size = len(hub.files["me/mm_imagenet_r"]["eval.yaml"])
     assert sorted(shown) == sorted([*there, (str(size), "eval.yaml")])
     assert [f"{function} {name}" for function, name in calls] == [
-        "list_repo_tree me/mm_imagenet_r", "create_commit me/mm_imagenet_r",
-        "create_repo me/results", "list_repo_tree me/results", "create_commit me/results",
-        "create_repo me/board", "list_repo_tree me/board", "create_commit me/board",
+        f"{call} {name}"
+        for name in ("me/mm_imagenet_r", "me/results", "me/board")
+        for call in ("create_repo", "repo_info", "list_repo_tree", "create_commit")
+        if (call, name) != ("create_repo", "me/mm_imagenet_r")
     ]  # fmt: skip
     asked = [line for line in hub.requests if re.search("create|tree|commit", line)]
     assert [re.sub(r".*(create|tree|commit).*", r"\1", line) for line in asked] == [
         "tree", "commit", "create", "tree", "commit", "create", "tree", "commit",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("option", "name", "path"),
+    [
+        ("--dataset", "me/other", "results/figures.csv"),  # where results are removed
+        ("--dataset", "me/other", "leaderboard.csv"),
+        ("--space", "spaces/me/other", "index.html"),
+    ],
+)
+def test_what_somebody_else_made_is_not_overwritten(
+    board: Path, publish: Publish, hub: Hub, option: str, name: str, path: str
+) -> None:
+    hub.files[name] = {"README.md": b"theirs", path: b"theirs", **hub_stub.NEW}
+    before = dict(hub.files[name])
+    done = publish(board, option, "me/other")
+    assert done.returncode == 2
+    assert f"me/other holds something else ({path})" in done.stderr
+    assert hub.files[name] == before
+    del hub.files[name][path]  # a card alone stands for nothing
+    assert publish(board, option, "me/other").returncode == 0
 
 
 def test_a_repository_that_holds_something_else_is_left_alone(
@@ -324,6 +385,10 @@ def test_a_model_with_its_figures(
     done = publish(run, "--model", "me/model", "--task-of", "me/mm_imagenet_r")
     assert "for no task of a benchmark: coloured is data of your own" in done.stderr
     assert hub.files["models/me/model"] == files
+    hub.files["models/me/other"] = {"config.json": b"theirs", "model.safetensors": b"theirs"}
+    done = publish(run, "--model", "me/other")
+    assert "me/other holds something else (config.json, model.safetensors)" in done.stderr
+    assert hub.files["models/me/other"]["config.json"] == b"theirs"
     change_result(run, lambda value: value["phases"][-1]["accuracy"].update(per_phase=[1.0] * 3))
     done = publish(run, "--model", "me/model")
     assert done.returncode == 2
@@ -394,6 +459,7 @@ def test_two_data_sets_are_two_benchmarks() -> None:
         (["--task-of", "me/x", "--space", "me/y"], "--task-of is for --model"),
         (["--model", "me/x", "--task-of", "me/y@main"], "40 hexadecimal digits"),
         (["--dataset", "me/x", "--benchmark", "me/x"], "results have their own"),
+        (["--benchmark", "me/x", "--private"], "--benchmark is there: leave it out"),
         (["--spice", "me/x"], "unrecognized arguments"),
         (["--model", "me/x"], "holds no result.json"),
     ],
@@ -426,47 +492,20 @@ def test_nothing_of_strangers_is_markup(tmp_path: Path) -> None:
     assert cards.front_matter({"a": "x\n---\nb: c"}).count("\n---\n") == 1
 
 
-def test_folders_of_strange_names_stay_out_of_the_data(
+def test_strange_names_of_folders_and_sources_stay_out_of_the_data(
     board: Path, publish: Publish, hub: Hub, tmp_path: Path
 ) -> None:
     root = shutil.copytree(board, tmp_path / "results")
     (root / COMMITTED.name / "replay").rename(root / COMMITTED.name / "re\nplay")
+    plain, strange = sorted((root / COMMITTED.name / "simplecil").iterdir())
+    rename_method(plain, "stranger", ["stranger.py"])
+    rename_method(strange, "stranger", ["stranger.py", "\x1b[2J.py"])
     done = publish(root, "--dataset", "me/results")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("no plain name of a folder") == 2
-    assert not [name for name in hub.files["me/results"] if "\n" in name]
-
-
-def test_a_file_that_matches_is_not_read_as_the_same(tmp_path: Path) -> None:
-    """Equal sizes are not equal contents, of plain and of large files."""
-
-    class There:
-        endpoint = "http://hub"
-
-        def __init__(self, files: dict[str, bytes]) -> None:
-            self.files = files
-            self.sent: list[str] = []
-
-        def create_repo(self, *_: Any, **__: Any) -> None:
-            pass
-
-        def list_repo_tree(self, *_: Any, **__: Any) -> Iterator[Any]:
-            from huggingface_hub.hf_api import RepoFile, RepoFolder
-
-            for entry in hub_stub.tree(self.files):
-                kind = RepoFile if entry.pop("type") == "file" else RepoFolder
-                yield kind(**entry)
-
-        def create_commit(self, _: str, operations: list[Any], **__: Any) -> None:
-            self.sent += [one.path_in_repo for one in operations]
-
-    path = tmp_path / "b.parquet"
-    path.write_bytes(b"four")
-    files: dict[str, bytes | Path] = {"x/a.txt": b"five", "x/b.parquet": path}
-    upload = Upload("dataset", "me/x", files, "m")
-    same = There({"x/a.txt": b"five", "x/b.parquet": b"four"})
-    assert "nothing to send" in send(upload, same)
-    other = There({"x/a.txt": b"FIVE", "x/b.parquet": b"FOUR"})
-    assert "2 files sent" in send(upload, other)
-    assert other.sent == ["x/a.txt", "x/b.parquet"]
-    assert json.dumps(same.sent) == "[]"
+    assert done.stdout.count("is no plain name of a file or folder") == 3
+    assert "\x1b" not in done.stdout
+    assert not [name for name in hub.files["me/results"] if not name.isprintable()]
+    assert len([name for name in hub.files["me/results"] if name.endswith("stranger.py")]) == 1
+    (root / COMMITTED.name).rename(root / "a b")
+    done = publish(root, "--dataset", "me/results", "--dry-run")
+    assert (done.returncode, "nothing is left for me/results" in done.stderr) == (2, True)
