@@ -8,7 +8,6 @@ result and says nothing.
 from __future__ import annotations
 
 import enum
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -21,6 +20,7 @@ from benchmark.results.records import PREDICTIONS
 from benchmark.results.schema import mismatches
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.files import write_atomic
+from mm_imagenet_r.hashes import file_sha256
 
 RECORD: Final = "verified.json"
 _VERSION: Final = 1
@@ -116,7 +116,8 @@ class Record(NamedTuple):
 
 def files_of(folder: Path) -> Files:
     """Hashes of a result's two files as they lie there; "" for one that is absent."""
-    return Files(*(_sha256(path) for path in (result_file(folder), folder / PREDICTIONS)))
+    paths = result_file(folder), folder / PREDICTIONS
+    return Files(*(file_sha256(path) if path.is_file() else "" for path in paths))
 
 
 def recorded(root: Path) -> dict[Files, Record]:
@@ -192,10 +193,3 @@ class _Entry(TypedDict):
 class _Shape(TypedDict):
     version: int
     results: list[_Entry]
-
-
-def _sha256(path: Path) -> str:
-    if not path.is_file():
-        return ""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -20,6 +20,7 @@ from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.markup import Html, el, join
 
 GALLERY = "gallery.json"
+KEPT = 6  # exemplars that go on with a result: what a page of a board shows
 _SHOWN = 12
 _KINDS = {b"\xff\xd8\xff": "jpeg", b"\x89PNG\r\n\x1a\n": "png", b"RIFF": "webp", b"GIF8": "gif"}
 # From dark to bright, monotone in lightness: blue-black, violet, red, orange, light yellow.

@@ -28,7 +28,6 @@ from mm_imagenet_r.errors import one_line
 from mm_imagenet_r.files import write_atomic
 
 _LAST = 12  # lines of what a failed cell said
-_PICTURES = 6  # exemplars of a gallery that are kept with a result: what a page of a board shows
 #: How the last line of a traceback begins, and a user's mistake.
 _ERROR = re.compile(r"(error|[\w.]*(Error|Exception|Interrupt))(: |$)")
 
@@ -101,12 +100,12 @@ class Ledger:
 
     def _keep_gallery(self, run: Path, small: Path) -> None:
         """Pictures weigh more than all else: a few are kept, of one run of each method."""
-        from benchmark.report.gallery import GALLERY, read_gallery
+        from benchmark.report.gallery import GALLERY, KEPT, read_gallery
 
         method = glob.escape(small.parent.name)
         there = self.folder is not None and any(self.folder.glob(f"*/{method}/*/{GALLERY}"))
         if not there and (items := read_gallery(run)):
-            write_atomic(small / GALLERY, json.dumps(items[:_PICTURES]).encode())
+            write_atomic(small / GALLERY, json.dumps(items[:KEPT]).encode())
 
     def fetch(self, cell: RunConfig) -> None:
         """Put a result of the small form where runs look for that of another.

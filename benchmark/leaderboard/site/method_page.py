@@ -16,7 +16,7 @@ from benchmark.leaderboard.levels import Level
 from benchmark.leaderboard.site.collect import Shown
 from benchmark.leaderboard.site.text import clean
 from benchmark.report import command
-from benchmark.report.gallery import Item, gallery, read_gallery
+from benchmark.report.gallery import KEPT, Item, gallery, read_gallery
 from benchmark.report.page import page
 from benchmark.report.sections import matrix_table, plain_table, section
 from benchmark.results import labels
@@ -30,7 +30,7 @@ from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.markup import Child, Html, el, join
 
 #: A page shows no more matrices, and no more exemplars of each variant, than somebody looks at.
-MATRICES, EXEMPLARS, VARIANTS = 6, 6, 3
+MATRICES, VARIANTS = 6, 3
 _IMAGE, _PATCHES = 200_000, 2_000  # of one exemplar: characters of its picture, and patches
 _KINDS = {
     "replay": "replay of exemplars",
@@ -242,7 +242,7 @@ def _gallery(standings: Sequence[Standing], own: Sequence[Shown]) -> Html | None
             if row.name in found or len(found) == VARIANTS:
                 break
             if items := _items(place):
-                found[row.name] = (names[place], items[:EXEMPLARS])
+                found[row.name] = (names[place], items[:KEPT])
     if not found:
         return None
     parts: list[Child] = []
