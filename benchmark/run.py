@@ -43,7 +43,7 @@ def guarded(
 
     An exception of a method is told by its own traceback; the code is 1.
     """
-    again = "the same command, without --overwrite,"
+    again = "the same command, without --overwrite, resumes from here"
     try:
         return command_line.run(command, arguments, again=again, has_processes=True)
     except Exception as error:

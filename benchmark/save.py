@@ -71,7 +71,7 @@ def save(run: Path, folder: Path) -> None:
         )
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder} is there already and not empty: name another folder")
-    check_writable(folder)
+    check_writable(folder, "FOLDER")
     cell = find_cell_of(result)
     if method_sha256(cell.method) != result["method_sha256"]:
         raise UserError(

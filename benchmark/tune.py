@@ -136,7 +136,7 @@ def tune(
         console.print(search.words(), markup=False)
     if config.dry_run:
         return []
-    check_writable(config.recipes)
+    check_writable(config.recipes, "--recipes")
     data_sha256 = open_config_data(found[0]).data_sha256
     missing = [search for search in searches if not search.is_done(data_sha256)]
     for search in missing:

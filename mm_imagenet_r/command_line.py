@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import difflib
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from mm_imagenet_r.errors import UserError
 
@@ -19,38 +21,61 @@ class Terminated(KeyboardInterrupt):
 class Parser(argparse.ArgumentParser):
     """Faults of a command line are a user's mistakes like all others, with one way to tell them."""
 
+    _given: Sequence[str] = ()
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: Any = None
+    ) -> tuple[Any, list[str]]:
+        """As `argparse` has it."""
+        self._given = sys.argv[1:] if args is None else args
+        return super().parse_known_args(args, namespace)
+
     def error(self, message: str) -> NoReturn:
         """Raise what a parser would print.
 
         Raises:
             UserError: Always.
         """
-        raise UserError(f"{message.removeprefix('argument ')} (--help shows all options)")
+        words = message.removeprefix("argument ")
+        # A mistyped option is also one that is lacking, which argparse would tell first.
+        if "required" in message or "unrecognized" in message:
+            options = [option for option in self._option_string_actions if option[:2] == "--"]
+            named = [word.partition("=")[0] for word in self._given if word.startswith("--")]
+            if unknown := next((name for name in named if name not in [*options, "--"]), ""):
+                close = difflib.get_close_matches(unknown, options, n=2, cutoff=0.7)
+                words = f"unknown option {unknown}"
+                words += f": did you mean {' or '.join(close)}?" if close else ""
+        raise UserError(f"{words} (--help shows all options)")
 
 
 def run(
-    command: Callable[[Sequence[str] | None], None],
+    command: Callable[[Sequence[str] | None], int | None],
     arguments: Sequence[str] | None,
     *,
-    again: str = "the same command",
+    again: str = "the same command resumes from here",
     has_processes: bool = False,
 ) -> int:
     """Run a command and return the exit code.
 
-    It is 0, or 2 for a mistake of the user, or as shells have it 128 and the number of the signal
-    by which the command was stopped: 130 for Ctrl-C, 143 for SIGTERM.
+    It is what the command returns, 0 if that is None, 2 for a mistake of the user, or as shells
+    have it 128 and the number of the signal by which the command was stopped: 130 for Ctrl-C, 143
+    for SIGTERM, 141 where nobody reads what it prints any more.
 
     Args:
         command: Takes the arguments.
         arguments: Those of the process if None.
-        again: What goes on from where it was stopped.
+        again: What a user who stopped it can do.
         has_processes: It starts others, which SIGTERM must not leave behind: where this is the
             whole process, that signal stops it as Ctrl-C does. Others just end.
     """
     if arguments is None and has_processes:
         signal.signal(signal.SIGTERM, _terminate)
     try:
-        command(arguments)
+        code = command(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _silence_if_unread()
+        return 128 + 13  # SIGPIPE, which not every system names
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -58,9 +83,23 @@ def run(
         if arguments is None:  # this is the whole process: impatience must not disturb its end
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        print(f"\nstopped; {again} resumes from here", file=sys.stderr)
+        print(f"\nstopped; {again}", file=sys.stderr)
         return 128 + (signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT)
-    return 0
+    return code or 0
+
+
+def _silence_if_unread() -> None:
+    """Print nothing more where nobody reads it, as before `| head`.
+
+    Raises:
+        BrokenPipeError: It was another pipe.
+    """
+    try:
+        print(flush=True)  # what could not be written has left the buffer
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    else:
+        raise
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:

@@ -76,16 +76,25 @@ def _temporary(path: Path) -> Iterator[Path]:
     """Give a name in the same folder, which is made, for what is to become a file."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
-        with explained(path):
+        try:
             path.parent.mkdir(parents=True, exist_ok=True)
+        except FileNotFoundError as error:  # as in /proc, where nothing can be made
+            raise UserError(f"{error.filename} cannot be made: choose another folder") from error
+        except OSError as error:
+            raise UserError(explain(error, path)) from error
+        with explained(path):
             yield temporary
     finally:
         with contextlib.suppress(OSError):  # it is renamed, or could not be made
             temporary.unlink()
 
 
-def check_writable(folder: Path) -> None:
+def check_writable(folder: Path, option: str = "--output") -> None:
     """Find out whether files can be written into a folder, be it there or not; nothing is made.
+
+    Args:
+        folder: It.
+        option: By what the user named it.
 
     Raises:
         UserError: They cannot.
@@ -97,7 +106,7 @@ def check_writable(folder: Path) -> None:
         if code := code if place.is_dir() else errno.ENOTDIR:
             raise OSError(code, os.strerror(code))
     except OSError as error:
-        raise UserError(f"{explain(error, folder / 'file')} (--output)") from error
+        raise UserError(f"{explain(error, folder / 'file')} ({option})") from error
 
 
 def remove_temporaries(folder: Path, name: str = "*") -> None:

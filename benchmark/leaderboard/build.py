@@ -13,7 +13,7 @@ from benchmark.leaderboard.check import check_and_read
 from benchmark.leaderboard.levels import RECORD, lifted, recorded, safe
 from benchmark.leaderboard.site.boards import Ranked, describe, rank
 from benchmark.leaderboard.site.collect import Collection, LeftOut, Shown, collect
-from benchmark.leaderboard.site.document import index
+from benchmark.leaderboard.site.document import MARK, index
 from benchmark.leaderboard.site.method_page import method_page
 from benchmark.leaderboard.site.text import slugs
 from benchmark.results.tables import Row
@@ -55,7 +55,7 @@ def main(arguments: Sequence[str]) -> int:
             written.
     """
     given = parser().parse_args(arguments)
-    check_writable(given.out)
+    check_writable(given.out, "--out")
     found = build(given.results, given.out)
     for name, why in found.left_out:
         print(f"left out: {safe(name)}: {why}")
@@ -74,8 +74,10 @@ def build(root: Path, out: Path) -> Collection:
         What it shows and what it leaves out.
 
     Raises:
-        UserError: There is no result, none can be shown, or a file cannot be written.
+        UserError: There is no result, none can be shown, another page lies where it would come to
+            lie, or a file cannot be written.
     """
+    _refuse_foreign(root, out)
     found = _checked(root)
     if not found.shown:
         reasons = "; ".join(f"{name}: {why}" for name, why in found.left_out[:3])
@@ -106,6 +108,21 @@ def write(found: Collection, out: Path) -> None:
     write_atomic(out / JSON, text.encode())
     for path in gone:
         (out / path).unlink(missing_ok=True)
+
+
+def _refuse_foreign(root: Path, out: Path) -> None:
+    """A page is written over an earlier one of these alone, and not among results."""
+    if out.resolve() == root.resolve():
+        raise UserError(f"--out {out} is the folder of the results: name another one for the page")
+    try:
+        page = (out / INDEX).read_text(encoding="utf-8", errors="replace")
+    except OSError:  # none, or one that writing will stumble over
+        return
+    if MARK not in page:
+        raise UserError(
+            f"{out / INDEX} is the page of something else, which would be lost: name another "
+            "folder, or remove it"
+        )
 
 
 def _pages_of(path: Path) -> set[str]:
@@ -148,14 +165,14 @@ def _lead(found: Collection, ranked: Ranked) -> Html:
     """What there is, in two sentences."""
     methods = counted(len({one.result["method"] for one in found.shown}), "method")
     results = counted(len(found.shown), "result")
-    settings = counted(len({one.rows[0].scenario for one in ranked["own"]}), "setting")
+    tables = counted(len(ranked["own"]), "table")
     return el(
         "p",
         "Multimodal class-incremental learning under a memory budget: ",
         el("b", methods),
         ", ",
         el("b", results),
-        f" in {settings}. Only what may be compared stands in one table: the same data, captions, "
+        f" in {tables}. Only what may be compared stands in one table: the same data, captions, "
         "split, phases, training steps, backbone, memory and currency.",
         class_="lead",
     )

@@ -23,17 +23,12 @@ COMMANDS: Final = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a subcommand; 0, 1 where it says so, or 2 for a mistake of the user."""
     isolation.computes_nothing()
-    code = 0
-
-    def command(given: Sequence[str] | None) -> None:
-        nonlocal code
-        code = _main(list(sys.argv[1:] if given is None else given))
-
-    stopped = command_line.run(command, arguments, has_processes=True)
-    return stopped or code
+    again = "give the same command again"
+    return command_line.run(_main, arguments, again=again, has_processes=True)
 
 
-def _main(given: list[str]) -> int:
+def _main(arguments: Sequence[str] | None) -> int:
+    given = list(sys.argv[1:] if arguments is None else arguments)
     if not given or given[0] in ("-h", "--help"):
         print("usage: python -m benchmark.leaderboard COMMAND ... (COMMAND --help says more)\n")
         for name, text in COMMANDS.items():

@@ -132,7 +132,8 @@ def recorded(root: Path) -> dict[Files, Record]:
             raise UserError(f"{place} is a link: put the folder or file itself there")
     if not path.exists():
         return {}
-    value = strict_json.read(path)
+    remedy = "put it back as it was, or remove it: then nothing is recorded"
+    value = strict_json.read(path, remedy)
     levels = {level.word: level for level in (Level.REPREDICTED, Level.REPRODUCED)}
     try:
         if found := list(mismatches(value, _Shape, "")):
@@ -148,7 +149,7 @@ def recorded(root: Path) -> dict[Files, Record]:
     except (KeyError, ValueError) as error:
         raise UserError(
             f"{path} is not what `python -m benchmark.leaderboard verify --record` writes "
-            f"({error}): put it back as it was"
+            f"({error}): {remedy}"
         ) from error
 
 

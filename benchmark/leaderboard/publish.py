@@ -123,7 +123,9 @@ def _refuse(given: argparse.Namespace) -> None:
         if at and not re.fullmatch("[0-9a-f]{40}", revision):
             raise UserError(f"--task-of {given.task_of}: a commit has 40 hexadecimal digits")
     if not given.results.is_dir():
-        raise UserError(f"{given.results} is no folder: check the path")
+        words = "is no folder" if given.results.exists() else "does not exist"
+        what = "the folder of one run" if given.model else "a folder of results"
+        raise UserError(f"{given.results} {words}: name {what}")
 
 
 def _heading(upload: Upload) -> str:

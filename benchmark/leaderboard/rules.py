@@ -124,6 +124,8 @@ def _method(folder: Path, result: Result) -> Iterator[str]:
     for key in sorted(about):
         if about[key] != about_installed(address).get(key):
             yield f"about is another one than that of {address}: {key} {about[key]!r}"
+    if result["kind"] != (kind := REGISTRY[address].kind):
+        yield f"kind {result['kind']!r}, but {address} is {kind}: it was made by another method"
     file = _file_of(address)
     if (folder / SOURCE).is_dir() and not (folder / SOURCE / file).is_file():
         yield f"{SOURCE}/ has no {file}, which {address} is written in"

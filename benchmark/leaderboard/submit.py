@@ -10,12 +10,13 @@ import sys
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from benchmark.config import RunConfig
 from benchmark.leaderboard.check import check
 from benchmark.leaderboard.levels import Level, Verdict, safe
 from benchmark.options import from_mapping
+from benchmark.results import strict_json
 from benchmark.results.derive import given_config
 from benchmark.results.file_check import MEMORY, STATE
 from benchmark.results.io import is_there, read, result_file
@@ -70,7 +71,7 @@ def main(arguments: Sequence[str]) -> int:
             result in its place, a folder that cannot be written.
     """
     given = parser().parse_args(arguments)
-    check_writable(given.out)
+    check_writable(given.out, "--out")
     places = _placed(check(given.runs))
     _refuse_others(places, given.out)
     if given.with_state:
@@ -117,11 +118,16 @@ def _placed(verdicts: Sequence[Verdict]) -> dict[Path, Path]:
 def _refuse_others(places: Mapping[Path, Path], out: Path) -> None:
     for place, run in places.items():
         there = out / RESULTS / place
-        if is_there(there) and read(there) != read(run):
+        if is_there(there) and _content(there) != _content(run):
             raise UserError(
                 f"{there} holds another result of this configuration: if yours shall take its "
                 "place, remove that folder first and say why in the pull request"
             )
+
+
+def _content(folder: Path) -> Any:
+    """All that a result file holds, also what this program would not look at."""
+    return strict_json.read(result_file(folder))
 
 
 def _pack_whole(places: Mapping[Path, Path], path: Path) -> None:
@@ -159,7 +165,7 @@ def _next_steps(places: Iterable[Path], out: Path, with_state: bool) -> str:
     title = f"Results of {some(methods)}"
     lines = ["", "Next, in your clone of a fork of the project:", "  git switch -c my-results"]
     if not (out / ".git").exists():
-        lines.append(f"  cp -R {shlex.quote(str((out / RESULTS).absolute()))} .")
+        lines.append(f"  cp -R {shlex.quote(str((out / RESULTS).resolve()))} .")
     lines += [
         f"  git add {RESULTS}",
         f"  git commit -m {shlex.quote(title)}",

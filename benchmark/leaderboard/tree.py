@@ -43,7 +43,7 @@ def results_below(paths: Iterable[Path]) -> Found:
         if not path.exists():
             raise UserError(f"{path} does not exist: name a folder of results")
         if not path.is_dir() and path.name not in (RESULT, PACKED):
-            raise UserError(f"{path} is no result: name a folder of results")
+            raise UserError(f"{path} is no folder: name a folder of results")
         top = path if path.is_dir() else path.parent
         before = len(found.folders) + len(found.refused)
         for place, words in _walk(top):

@@ -50,8 +50,8 @@ def accuracy_matrix(
         T rows, row t with t + 1 percentages, and T numbers.
 
     Raises:
-        ValueError: A phase was not tested after, or lacks test samples, or a sample belongs to a
-            phase that was not seen yet.
+        ValueError: A phase was not tested after, or lacks test samples, a sample belongs to a
+            phase that was not seen yet, or a class is not one of them.
 
     >>> accuracy_matrix([0, 0, 1], [0, 0, 1], [0, 1, 1], [0, 1])
     ([[100.0], [100.0, 100.0]], [1, 1])
@@ -60,9 +60,15 @@ def accuracy_matrix(
     if not len(guess) == len(truth) == len(after) > 0:
         raise ValueError(f"{len(guess)} predictions, {len(truth)} references, {len(after)} steps")
     phases = np.asarray(phase_of_class, dtype=np.int64)
-    if truth.min() < 0 or truth.max() >= len(phases):
-        raise ValueError(f"phase_of_class names {len(phases)} classes, references others")
+    for name, classes in (("references", truth), ("predictions", guess)):
+        if strange := set(classes.tolist()) - set(range(len(phases))):
+            known = f"phase_of_class has {len(phases)} classes, 0 to {len(phases) - 1}"
+            raise ValueError(f"{name} name class {min(strange)}; {known}")
     last = int(after.max())
+    if lacking := set(range(last + 1)) - set(after.tolist()):
+        raise ValueError(f"steps run from 0 to {last}, but none is {min(lacking)}")
+    if after.min() < 0:
+        raise ValueError("steps count phases from 0: none is negative")
     matrix = [
         phase_accuracies(truth[after == t], guess[after == t], phase_of_class, t + 1)
         for t in range(last + 1)
@@ -89,7 +95,9 @@ class PredictionMetric(evaluate.Metric):  # type: ignore[misc]
         predictions: Sequence[int],
         references: Sequence[int],
         steps: Sequence[int],
-        phase_of_class: Sequence[int],
+        phase_of_class: Sequence[int] | None = None,
     ) -> dict[str, float]:
+        if phase_of_class is None:
+            raise ValueError("give compute() phase_of_class: the phase that introduced each class")
         matrix, sizes = accuracy_matrix(predictions, references, steps, phase_of_class)
         return {self.figure: METRICS[self.figure].compute(matrix, sizes)}

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from benchmark.results.io import find
-from mm_imagenet_r.errors import UserError
+from mm_imagenet_r import command_line
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Check the runs below some folders; without --verify it is `python -m benchmark.table`."""
+    return command_line.run(_main, arguments, again="give the same command again")
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     if "--verify" not in given and not {"-h", "--help"} & set(given):
         from benchmark.table import main as table
 
         return table(arguments)
-    parser = argparse.ArgumentParser(
+    parser = command_line.Parser(
         prog="python -m benchmark.results",
         description="Recompute what follows from configuration, predictions and exemplars, of runs "
         "of your own, unfinished ones too; exit 1 on a difference. Whether a result may stand on a "
@@ -28,11 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("runs", nargs="+", type=Path, help="folders of runs, or result.json files")
     parser.add_argument("--verify", action="store_true", help="check instead of making tables")
-    try:
-        return _verify(find(parser.parse_args(given).runs))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    return _verify(find(parser.parse_args(given).runs))
 
 
 def _verify(folders: Sequence[Path]) -> int:

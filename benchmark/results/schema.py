@@ -366,6 +366,32 @@ def mismatches(value: object, hint: Any, where: str) -> typing.Iterator[str]:
         yield f"{where} is not {_name(hint)}"
 
 
+def unknown_keys(value: object, hint: Any, where: str = "") -> typing.Iterator[str]:
+    """Paths of what a value of this type (see `mismatches`) holds beyond it.
+
+    >>> list(unknown_keys({"per_phase": [1.0], "mean": 99.0}, RowAccuracy, "accuracy"))
+    ['accuracy.mean']
+    """
+    origin, kinds = typing.get_origin(hint), typing.get_args(hint)
+    if typing.is_typeddict(hint) and isinstance(value, Mapping):
+        known = {key: inner for key, inner, _ in _keys(hint)}
+        for key, item in value.items():
+            path = f"{where}.{key}" if where else key
+            if key in known:
+                yield from unknown_keys(item, known[key], path)
+            else:
+                yield path
+    elif origin is dict and isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from unknown_keys(item, kinds[1], f"{where}.{key}")
+    elif origin is list and isinstance(value, list) and kinds[0] not in _SCALARS:
+        for index, item in enumerate(value):
+            yield from unknown_keys(item, kinds[0], f"{where}[{index}]")
+    elif origin in (typing.Union, types.UnionType):
+        kind = next((kind for kind in kinds if not any(mismatches(value, kind, where))), None)
+        yield from unknown_keys(value, kind, where)
+
+
 @functools.cache
 def _keys(kind: type) -> list[tuple[str, Any, bool]]:
     """Key, type and whether it may be absent, of a TypedDict."""

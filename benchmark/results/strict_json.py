@@ -47,8 +47,12 @@ def parse(text: str) -> Any:
         raise ValueError("it is nested too deeply") from None
 
 
-def read(path: Path) -> Any:
+def read(path: Path, remedy: str = "copy it again, or repeat the run") -> Any:
     """Parse a file, compressed if its name ends in .gz.
+
+    Args:
+        path: The file.
+        remedy: What to do where it is damaged.
 
     Raises:
         UserError: It cannot be read, or is not such JSON.
@@ -60,19 +64,19 @@ def read(path: Path) -> Any:
             data = file.read(_LONGEST + 1)
         if len(data) > _LONGEST:
             raise ValueError("it is too long")
+        if not data:
+            raise UserError(f"{path} is empty: {remedy}")
         return parse(data.decode())
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise UserError(
-            f"{path} is not what gzip wrote ({error}): copy it again, or repeat the run"
+            f"{path} is not what gzip wrote ({error}): {remedy}"
         ) from error
     except OSError as error:
         raise UserError(
             f"{path} cannot be read ({error.strerror}): name a run's folder or its {path.name}"
         ) from error
     except ValueError as error:
-        raise UserError(
-            f"{path} is not valid JSON ({error}): copy it again, or repeat the run"
-        ) from error
+        raise UserError(f"{path} is not valid JSON ({error}): {remedy}") from error
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from benchmark.results.records import (
     read_exemplars,
     read_predictions,
 )
-from benchmark.results.schema import Result
+from benchmark.results.schema import SCHEMA_VERSION, Result, ResultFile, unknown_keys
 from benchmark.wording import result_phases_words
 from mm_imagenet_r.errors import UserError
 
@@ -116,6 +116,9 @@ def examine(folder: Path) -> Verdict:
     verdict = Verdict(folder, result=result, notes=_notes(folder, result))
     if result["schema_version"] == 1:
         verdict.found += schema1.repetitions(raw, result)
+    if result["schema_version"] == SCHEMA_VERSION:
+        unknown = unknown_keys(raw, ResultFile)
+        verdict.found += [f"{key} is no key of a result: remove it" for key in unknown]
     verdict.found += contradictions(result)
     verdict.found += hash_faults(folder, result)
     verdict.found += source_faults(folder, result)

@@ -82,7 +82,6 @@ HELD: dict[str, Forge] = {
         )
     ),
     "a record of its own": lambda f: (f / "verified.json").write_text('{"version": 1}'),
-    "levels in the result": edited(lambda v: v.update(level="reproduced", verified=True)),
     "unread names": lambda f: (f / "state" / "phase-01.json").write_text('{"file": "../../x"}'),
 }
 
@@ -239,10 +238,17 @@ TAMPERED: dict[str, tuple[Forge, str]] = {
     "deep text": (lambda f: (f / results.RESULT).write_text("[" * 100_000), "not valid JSON"),
     "deep value": (nested_text, "is nested deeper than"),
     "no JSON": (lambda f: (f / results.RESULT).write_bytes(b"\xff\xfe\x00"), "is not valid JSON"),
-    "nothing": (lambda f: (f / results.RESULT).write_bytes(b""), "is not valid JSON"),
+    "nothing": (lambda f: (f / results.RESULT).write_bytes(b""), "is empty"),
     "no object": (lambda f: (f / results.RESULT).write_text("[1, 2]"), "not an object"),
     "a newer schema": (edited(lambda v: v.update(schema_version=99)), "schema version 99"),
     "no schema": (edited(lambda v: v.update(schema_version="3")), "schema_version is not"),
+    "an accuracy beside the others": (
+        edited(lambda v: v["phases"][-1]["accuracy"].update({"0": 99.0})),
+        "phases[1].accuracy.0 is no key of a result"),
+    "levels in the result": (
+        edited(lambda v: v.update(level="reproduced", verified=True)), "level is no key of a re"),
+    "a method of another kind": (
+        edited(lambda v: v["config"].update(method=["finetune"])), "it was made by another"),
     "a key that is new": (edited(lambda v: v["config"].update(bonus=5)), "unknown option 'bonus'"),
 }  # fmt: skip
 

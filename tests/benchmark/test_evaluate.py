@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -88,10 +89,28 @@ def test_one_phase_forgets_nothing(load: Any) -> None:
     assert load("last_accuracy").compute(**one) == {"last_accuracy": 100.0}
 
 
-def test_a_class_of_no_phase_is_refused(load: Any) -> None:
-    with pytest.raises(ValueError, match="phase_of_class names 1 classes"):
+@pytest.mark.parametrize(
+    ("predictions", "references", "steps", "phase_of_class", "words"),
+    [
+        ([0], [1], [0], [0], "references name class 1; phase_of_class has 1 classes, 0 to 0"),
+        ([5], [0], [0], [0], "predictions name class 5"),
+        ([0], [0], [1], [0, 1], "steps run from 0 to 1, but none is 0"),
+        ([0, 0], [0, 0], [0, -1], [0], "none is negative"),
+        ([0], [0], [0], None, "give compute.. phase_of_class"),
+    ],
+)
+def test_what_cannot_be_is_refused(
+    load: Any,
+    predictions: list[int],
+    references: list[int],
+    steps: list[int],
+    phase_of_class: list[int] | None,
+    words: str,
+) -> None:
+    more = {} if phase_of_class is None else {"phase_of_class": phase_of_class}
+    with pytest.raises(ValueError, match=words):
         load("last_accuracy").compute(
-            predictions=[0], references=[1], steps=[0], phase_of_class=[0]
+            predictions=predictions, references=references, steps=steps, **more
         )
 
 
@@ -100,4 +119,20 @@ def test_cards(name: str) -> None:
     card = (FOLDER / name / "README.md").read_text()
     assert card.startswith("---\ntitle: ")
     assert "$$" in card
-    assert f'evaluate.load("benchmark/metrics/{name}")' in card
+
+
+@pytest.mark.usefixtures("cache")
+@pytest.mark.parametrize("name", NAMES)
+def test_the_example_of_a_card(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import evaluate
+
+    card = (FOLDER / name / "README.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
+    (printed,) = re.findall("prints `(.*)`", card)
+    load = evaluate.load
+    monkeypatch.chdir(FOLDER.parents[1])
+    monkeypatch.setattr(evaluate, "load", lambda path: load(path, cache_dir=str(tmp_path)))
+    exec(code, {})
+    assert capsys.readouterr().out.strip() == printed

@@ -262,6 +262,43 @@ def test_nothing_to_show_is_said_and_nothing_written(
     assert not out.exists()
 
 
+def test_no_other_page_is_overwritten(
+    results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "site"
+    out.mkdir()
+    (out / "index.html").write_text("<title>My home page</title>")
+    (out / "README.md").write_text("mine")
+    assert command.main(["build", str(results), "--out", str(out)]) == 2
+    assert f"{out / 'index.html'} is the page of something else" in capsys.readouterr().err
+    assert {path.name for path in out.iterdir()} == {"index.html", "README.md"}
+    (out / "index.html").unlink()
+    assert command.main(["build", str(results), "--out", str(out)]) == 0
+    assert command.main(["build", str(results), "--out", str(out)]) == 0
+    assert (out / "README.md").read_text() == "mine"
+    assert command.main(["build", str(results), "--out", str(results)]) == 2
+    assert "is the folder of the results" in capsys.readouterr().err
+
+
+def test_a_broken_record_is_told_with_its_own_remedy(
+    results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (results / RECORD).write_text("{")
+    assert command.main(["build", str(results), "--out", str(tmp_path / "site")]) == 2
+    error = capsys.readouterr().err
+    assert f"{results / RECORD} is not valid JSON" in error
+    assert "put it back as it was" in error
+
+
+def test_folders_that_cannot_be_made_are_named(
+    results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if not Path("/proc/self").exists():
+        pytest.skip("needs a file system where nothing can be made")
+    assert command.main(["build", str(results), "--out", "/proc/site"]) == 2
+    assert "/proc/site cannot be made: choose another folder" in capsys.readouterr().err
+
+
 def scripts_and_styles(page: Path) -> tuple[list[str], list[str]]:
     text = page.read_text(encoding="utf-8")
     scripts = re.findall(r"<script>(.*?)</script>", text, re.S)

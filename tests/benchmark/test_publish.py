@@ -104,7 +104,7 @@ def rename_method(run: Path, name: str, sources: list[str]) -> None:
     unpack(run / PACKED, run / RESULT)
 
     def change(value: dict[str, Any]) -> None:
-        value["method"] = value["config"]["method"][0] = f"{name}.py:{name.title()}"
+        value["config"]["method"][0] = f"{name}.py:{name.title()}"
         value["about"]["name"] = name.title()
         value["method_sha256"] = sources_sha256([code] * len(sources))
 
@@ -460,7 +460,7 @@ def test_two_data_sets_are_two_benchmarks() -> None:
         (["--model", "me/x", "--task-of", "me/y@main"], "40 hexadecimal digits"),
         (["--dataset", "me/x", "--benchmark", "me/x"], "results have their own"),
         (["--benchmark", "me/x", "--private"], "--benchmark is there: leave it out"),
-        (["--spice", "me/x"], "unrecognized arguments"),
+        (["--spice", "me/x"], "unknown option"),
         (["--model", "me/x"], "holds no result.json"),
     ],
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import shutil
 import zipfile
 from pathlib import Path
@@ -16,6 +18,7 @@ from benchmark.leaderboard.check import check
 from benchmark.leaderboard.command import main
 from benchmark.leaderboard.levels import Level
 from benchmark.leaderboard.submit import WHOLE, place_of
+from benchmark.results import PACKED, strict_json
 from benchmark.results.file_check import TUNING
 from benchmark.results.small_form import copy_small, restore
 
@@ -107,6 +110,21 @@ def test_the_result_of_somebody_else_is_not_replaced(
     assert contents(out) == before
 
 
+def test_not_even_one_that_differs_in_what_nobody_reads(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert submit(run, "--out", out) == 0
+    (stored,) = out.rglob(PACKED)
+    value = strict_json.read(stored)
+    value["phases"][-1]["accuracy"]["0"] = 99.0
+    stored.write_bytes(gzip.compress(json.dumps(value).encode()))
+    before = contents(out)
+    assert submit(run, "--out", out) == 2
+    assert "holds another result of this configuration" in capsys.readouterr().err
+    assert contents(out) == before
+
+
 def test_a_small_form_has_no_state_to_pack(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -123,7 +141,7 @@ def test_a_small_form_has_no_state_to_pack(
     [
         (["nowhere"], "nowhere does not exist"),
         ([], "the following arguments are required: RUN"),
-        (["runs", "--with-stat"], "unrecognized arguments"),
+        (["runs", "--with-stat"], "unknown option"),
     ],
 )
 def test_mistakes_are_told(

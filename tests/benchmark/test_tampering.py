@@ -146,7 +146,7 @@ def test_mistakes_of_the_command_line(
         ("verify",): "required",
         ("verify", str(tmp_path / "no")): "does not exist",
         ("verify", str(tmp_path)): "holds no result.json",
-        ("verify", __file__): "is no result",
+        ("verify", __file__): "is no folder",
         ("verify", str(honest), "--record", str(tmp_path / "no")): "is no folder",
         ("verify", str(honest), "--runs", str(honest)): "--runs is for --predict",
         ("verify", str(honest), "--noise", "1"): "--noise is for --run",

@@ -232,8 +232,9 @@ function pointTable(points) {
   return plainTable(["Method", "Memory", "Bytes kept", "Accuracy", "On the front"], rows);
 }
 
+/** From a range to a place; a range of one value lies in the middle. */
 const scale = (low, high, start, stop) => (value) =>
-  start + ((value - low) / (high - low || 1)) * (stop - start);
+  start + (high > low ? (value - low) / (high - low) : 0.5) * (stop - start);
 
 /** Round numbers within a range, about as many as asked. */
 function round(low, high, count) {
@@ -249,13 +250,14 @@ function round(low, high, count) {
   return found.map((value) => Number(value.toFixed(6)));
 }
 
-/** 1, 2 and 5 times powers of ten, within the range of their logarithms. */
+/** 1, 2 and 5 times powers of ten, within the range of their logarithms; its ends if none is. */
 function powers(logs) {
   const [low, high] = [Math.min(...logs), Math.max(...logs)];
   const found = [];
   for (let power = Math.floor(low); power <= Math.ceil(high); power += 1)
     for (const lead of [1, 2, 5]) found.push(lead * 10 ** power);
-  return found.filter((value) => Math.log10(value) >= low && Math.log10(value) <= high);
+  const within = found.filter((value) => Math.log10(value) >= low && Math.log10(value) <= high);
+  return within.length ? within : [...new Set([low, high])].map((end) => 10 ** end);
 }
 
 /** As many of the marks as there is room for. */

@@ -16,6 +16,8 @@ from benchmark.report.page import style_sheet
 from mm_imagenet_r.markup import Html, policy
 
 _HERE = importlib.resources.files("benchmark.leaderboard.site")
+#: Stands in every page of this kind, so that no other one is overwritten.
+MARK = '<meta name="generator" content="benchmark.leaderboard">'
 _SCRIPTS = ("elements.js", "state.js", "strips.js", "table.js", "charts.js", "page.js")
 
 
@@ -35,6 +37,7 @@ def index(data: Any, *, title: str, lead: Html, footer: Html) -> str:
     return Template(_HERE.joinpath("index.html").read_text("utf-8")).substitute(
         policy=policy(style, script),
         title=html.escape(title),
+        mark=MARK,
         lead=lead,
         style=style,
         footer=footer,

@@ -156,7 +156,7 @@ def _where_row(one: Standing, shown: Mapping[Path, Shown]) -> Sequence[Child]:
         one.difference.replace("-", "\N{MINUS SIGN}"),
         spread_words(row.last),
         row.average.n,
-        Level(min(levels)).word if levels else MISSING,
+        _line(Level(min(levels)).word) if levels else MISSING,
     )
 
 

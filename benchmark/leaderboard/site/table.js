@@ -4,7 +4,7 @@
 function columns(rows) {
   const other = 1 - state.metric;
   const runs = runScale(rows);
-  const reach = differenceScale(rows);
+  const compared = rows.some(({ difference }) => difference);
   const percent = "percent, mean ± standard deviation over runs";
   return [
     {
@@ -40,19 +40,7 @@ function columns(rows) {
       hint: "A dot for each run, a line at their mean; arrows stand for what lies beyond",
       cell: ({ entry }) => runStrip(entry, runs),
     },
-    {
-      key: "difference",
-      title: "To the best",
-      hint: "Points, with a 95 % interval: test images resampled, Student’s t over class orders",
-      sort: ({ difference, best }) => (best ? 0 : (difference?.values[0] ?? null)),
-      cell: ({ difference, best }) => (best ? "best" : differenceWords(difference)),
-    },
-    {
-      key: "interval",
-      title: scaleTitle("points", reach, "+"),
-      hint: "The difference with its interval; filled where the interval leaves zero out",
-      cell: (row) => differenceStrip(row, reach),
-    },
+    ...(compared ? differenceColumns(differenceScale(rows)) : []),
     {
       key: "other",
       title: METRICS[other].title,
@@ -83,6 +71,22 @@ function columns(rows) {
     ...(rows.some(({ entry }) => entry.level !== null) ? [levelColumn()] : []),
   ];
 }
+
+const differenceColumns = (scale) => [
+  {
+    key: "difference",
+    title: "To the best",
+    hint: "Points, with a 95 % interval: test images resampled, Student’s t over class orders",
+    sort: ({ difference, best }) => (best ? 0 : (difference?.values[0] ?? null)),
+    cell: ({ difference, best }) => (best ? "best" : differenceWords(difference)),
+  },
+  {
+    key: "interval",
+    title: scaleTitle("points", scale, "+"),
+    hint: "The difference with its interval; filled where the interval leaves zero out",
+    cell: (row) => differenceStrip(row, scale),
+  },
+];
 
 const levelColumn = () => ({
   key: "level",
