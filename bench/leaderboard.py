@@ -60,7 +60,8 @@ def make(folder: Path, count: int) -> None:
     for number, cell in enumerate(itertools.islice(cells(), count)):
         if not (folder / f"{number:05d}" / "result.json").exists():
             module.make_run(folder / f"{number:05d}", **cell)
-            print(f"\rmade {number + 1} of {count}", end="", file=sys.stderr)
+            if number % 100 == 99:
+                print(f"made {number + 1} of {count}", file=sys.stderr)
 
 
 def main() -> None:
