@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypedDict, cast
 
-from benchmark.results.schema import BackboneInfo, DatasetInfo, mismatches
+from benchmark.results.schema import BackboneInfo, DatasetInfo
+from benchmark.results.shape import mismatches
 from benchmark.search import CLASSIFIER, best_of
 from mm_imagenet_r.errors import UserError, some
 

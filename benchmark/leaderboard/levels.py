@@ -17,7 +17,7 @@ from typing import Final, NamedTuple, TypedDict
 from benchmark.results import strict_json
 from benchmark.results.io import result_file
 from benchmark.results.records import PREDICTIONS
-from benchmark.results.schema import mismatches
+from benchmark.results.shape import mismatches
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.files import write_atomic
 from mm_imagenet_r.hashes import file_sha256

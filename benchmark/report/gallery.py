@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypedDict, cast
 
 from benchmark.results import strict_json
-from benchmark.results.schema import mismatches
+from benchmark.results.shape import mismatches
 from benchmark.wording import bytes_words
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.markup import Html, el, join

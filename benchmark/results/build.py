@@ -17,8 +17,8 @@ from benchmark.results.schema import (
     ReferenceRun,
     ResultFile,
     TuningInfo,
-    mismatches,
 )
+from benchmark.results.shape import mismatches
 
 
 def build(

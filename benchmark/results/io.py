@@ -18,8 +18,8 @@ from benchmark.results.schema import (
     Result,
     ResultBase,
     ResultFile,
-    mismatches,
 )
+from benchmark.results.shape import mismatches
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.files import write_atomic
 

@@ -26,7 +26,8 @@ from benchmark.results.records import (
     read_exemplars,
     read_predictions,
 )
-from benchmark.results.schema import SCHEMA_VERSION, Result, ResultFile, unknown_keys
+from benchmark.results.schema import SCHEMA_VERSION, Result, ResultFile
+from benchmark.results.shape import unknown_keys
 from benchmark.wording import result_phases_words
 from mm_imagenet_r.errors import UserError
 

@@ -12,7 +12,8 @@ import pytest
 
 from benchmark import results
 from benchmark.results.json_schema import FILE, json_schema
-from benchmark.results.schema import Result, ResultFile, mismatches
+from benchmark.results.schema import Result, ResultFile
+from benchmark.results.shape import mismatches
 
 
 def test_what_is_shipped_is_made_from_the_types() -> None:
