@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -122,6 +124,7 @@ def _loop(pipe: Connection, other_end: Connection, work: Callable[[Any], Any], m
         other_end.close()  # where it was forked: else the end of the parent would not be seen
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent says when it is over
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    threading.Thread(target=_follow_parent, daemon=True).start()  # amid a job it would not see
     computes_nothing()
     if memory is not None:
         _limit(memory)
@@ -131,6 +134,14 @@ def _loop(pipe: Connection, other_end: Connection, work: Callable[[Any], Any], m
         except (EOFError, OSError):
             return
         pipe.send(_answer(work, job))
+
+
+def _follow_parent() -> None:
+    """End this process when its parent ends, however that does."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
 
 
 def _answer(work: Callable[[Any], Any], job: Any) -> tuple[str, Any]:

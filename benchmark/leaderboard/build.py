@@ -11,6 +11,7 @@ from typing import Final
 
 from benchmark.leaderboard.check import check_and_read
 from benchmark.leaderboard.levels import RECORD, lifted, recorded, safe
+from benchmark.leaderboard.rules import unchecked
 from benchmark.leaderboard.site.boards import Ranked, describe, rank
 from benchmark.leaderboard.site.collect import Collection, LeftOut, Shown, collect
 from benchmark.leaderboard.site.document import MARK, index
@@ -80,7 +81,7 @@ def build(root: Path, out: Path) -> Collection:
     _refuse_foreign(root, out)
     found = _checked(root)
     if not found.shown:
-        reasons = "; ".join(f"{name}: {why}" for name, why in found.left_out[:3])
+        reasons = "; ".join(f"{safe(name)}: {safe(why)}" for name, why in found.left_out[:3])
         raise UserError(f"{root} has no result that could be shown: {reasons}")
     write(found, out)
     return found
@@ -96,7 +97,8 @@ def write(found: Collection, out: Path) -> None:
     names = slugs({one.result["method"] for one in found.shown})
     pages = {name: f"{METHODS}/{slug}.html" for name, slug in names.items()}
     data = describe(found, ranked, pages)
-    gone = _pages_of(out / JSON) - set(pages.values())
+    for path in _pages_of(out / JSON) - set(pages.values()):
+        (out / path).unlink(missing_ok=True)  # first: only the earlier JSON knows of them
     for name, path in pages.items():
         text = method_page(name, ranked["own"], found.shown, f"../{INDEX}")
         write_atomic(out / path, text.encode())
@@ -106,8 +108,6 @@ def write(found: Collection, out: Path) -> None:
     write_atomic(out / CSV, _csv(found, ranked["all"]).encode())
     text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False)
     write_atomic(out / JSON, text.encode())
-    for path in gone:
-        (out / path).unlink(missing_ok=True)
 
 
 def _refuse_foreign(root: Path, out: Path) -> None:
@@ -157,7 +157,8 @@ def _checked(root: Path) -> Collection:
             refused.append(LeftOut(name, f"refused: {verdict.reasons[0]}"))
         else:
             level = lifted(verdict, records).level
-            shown.append(Shown(result, verdict.folder, name, level))
+            shown.append(Shown(result, verdict.folder, name, level, unchecked=unchecked(result)))
+    shown.sort(key=lambda one: -(one.level or 0))  # of equal results the first one is shown
     return collect(shown, refused)
 
 

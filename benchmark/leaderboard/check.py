@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -50,15 +50,23 @@ def check(paths: Sequence[Path], records: Mapping[Files, Record] | None = None) 
     Raises:
         UserError: A path does not exist, or there is no result.
     """
-    return [verdict for verdict, _ in check_and_read(paths, records)]
+    return [verdict for verdict, _ in _check(paths, records, look_at)]
 
 
 def check_and_read(
     paths: Sequence[Path], records: Mapping[Files, Record] | None = None
 ) -> list[tuple[Verdict, Result | None]]:
     """`check`, each verdict with the very result that was checked; None where it is refused."""
+    return _check(paths, records, look_at_and_keep)
+
+
+def _check(
+    paths: Sequence[Path],
+    records: Mapping[Files, Record] | None,
+    look: Callable[[Path], Checked],
+) -> list[tuple[Verdict, Result | None]]:
     there = results_below(paths)
-    checked = list(by_themselves(there.folders))
+    checked = list(by_themselves(there.folders, look))
     _beside_each_other(checked, records or {})
     found: list[tuple[Verdict, Result | None]] = [(verdict, None) for verdict in there.refused]
     for one in checked:
@@ -67,7 +75,18 @@ def check_and_read(
 
 
 def look_at(folder: Path) -> Checked:
-    """Check one result by itself.
+    """Check one result by itself; what it holds stays behind, as thousands may be looked at.
+
+    Raises:
+        UserError: It cannot be read.
+    """
+    one = look_at_and_keep(folder)
+    one.found.result = None
+    return one
+
+
+def look_at_and_keep(folder: Path) -> Checked:
+    """`look_at`, with the result.
 
     Raises:
         UserError: It cannot be read.
@@ -88,9 +107,11 @@ def look_at(folder: Path) -> Checked:
     return Checked(one, (key_of(result), run_key(result)), json_sha256(figures(result)))
 
 
-def by_themselves(folders: Sequence[Path]) -> Iterator[Checked]:
+def by_themselves(
+    folders: Sequence[Path], look: Callable[[Path], Checked] = look_at_and_keep
+) -> Iterator[Checked]:
     """Look at each result in turn, whatever the others are."""
-    answers = each(look_at, folders, seconds=SECONDS, memory=_MEMORY, processes=_PROCESSES)
+    answers = each(look, folders, seconds=SECONDS, memory=_MEMORY, processes=_PROCESSES)
     for folder, answer in zip(folders, answers, strict=True):
         if isinstance(answer, Failed):
             answer = Checked(verify.Verdict(folder, [answer.why]))
@@ -110,6 +131,8 @@ def _beside_each_other(checked: Sequence[Checked], records: Mapping[Files, Recor
     verify.compare([one.found for one in good])
     first: dict[Any, Checked] = {}
     for one in good:
+        if one.found.found:  # by the comparison: it says nothing against others
+            continue
         other = first.setdefault(one.run, one)
         if other.figures != one.figures:
             one.found.found.append(

@@ -55,7 +55,8 @@ _WORDS: Final = {
     Level.CONSISTENT: (
         "consistent",
         "Every figure follows from the predictions, the ledger from the exemplars, and labels and "
-        "hashes are those of the data set. That the model made these predictions was not checked.",
+        "hashes are those of the data set, as far as this project ships them. That the model made "
+        "these predictions was not checked.",
     ),
     Level.REPREDICTED: (
         "re-predicted",

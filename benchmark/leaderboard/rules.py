@@ -5,8 +5,6 @@ A board takes finished runs on test data, of fixed seeds and class orders, under
 
 from __future__ import annotations
 
-import ast
-import functools
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,19 +13,22 @@ from typing import Any, Final
 
 from benchmark.config import NAMED
 from benchmark.data.known import MM_IMAGENET_R, backbone_named, known, namesake
+from benchmark.leaderboard.declared import declared, file_of
 from benchmark.paths import last_part
 from benchmark.registry import REGISTRY
 from benchmark.results import schema1
-from benchmark.results.file_check import SOURCE
+from benchmark.results.file_check import SOURCE, TUNING, recipe_file
+from benchmark.results.known_check import config_captions
 from benchmark.results.schema import Result
 from benchmark.wording import method_title
+from mm_imagenet_r.errors import some
 
 #: Fixed, so that nobody shows the best of many.
 SEEDS: Final = range(10)
 CLASS_ORDERS: Final = range(1993, 2003)
 _HOLDS_TEXT: Final = (str, dict, list)  # of what JSON has; a result is mostly numbers
-_ROOT: Final = Path(__file__).parents[2]  # of the packages
 _ALIKE: Final = str.maketrans("i\u013110", "lllo")  # to the eye, a capital i is a small l
+_LETTERS: Final = str.maketrans("+|!", "pll")  # signs that stand for letters, or look like them
 _LONGEST: Final = 4000  # characters of a text
 _DEEPEST: Final = 12  # objects and lists in each other; results have half of it
 
@@ -53,9 +54,24 @@ def faults(folder: Path, result: Result) -> Iterator[str]:
 
 def notes(result: Result) -> Iterator[str]:
     """What the first level leaves open of a result."""
-    if _known(result) is None:
+    if facts := unchecked(result):
         name = result["dataset"]["name"]
-        yield f"nothing is shipped about the data set {name}: labels and hashes are not checked"
+        yield f"not checked, as nothing is shipped of {name} to hold it against: {', '.join(facts)}"
+
+
+def unchecked(result: Result) -> tuple[str, ...]:
+    """What a result says of its data that nothing shipped with this program can contradict."""
+    found = _known(result)
+    if found is None:
+        return "labels", "test part", "data", "captions", "bytes of a sample"
+    own_captions = config_captions(result)
+    unit = found.part and found.part.unit(result["schema_version"])
+    facts = {
+        "data": found.data_sha256 and not own_captions,
+        "captions": found.captions_id and not own_captions,
+        "bytes of a sample": unit and not own_captions,
+    }
+    return tuple(name for name, known_here in facts.items() if not known_here)
 
 
 def _known(result: Result) -> Any:
@@ -116,17 +132,25 @@ def _method(folder: Path, result: Result) -> Iterator[str]:
     if address not in REGISTRY and not re.fullmatch(r"[^:]+(\.py)?:\w+", address, re.ASCII):
         yield f"method {spec!r} is neither registered, nor file.py:Class, nor module:Class"
     yield from _title(address, method_title(result))
+    if "tuning" in result and recipe_file(folder, result["tuning"]) is None:
+        recipe = result["tuning"]["recipe"]
+        yield f"settings are from recipe {recipe!r}, but {TUNING} is not there: submit it again"
     about = result["about"]
     if not about.get("link", "https://").startswith(("https://", "http://")):
         yield "about.link is no http address"
     if address not in REGISTRY:
         return
+    own = declared(address)
     for key in sorted(about):
-        if about[key] != about_installed(address).get(key):
+        if about[key] != own.about.get(key):
             yield f"about is another one than that of {address}: {key} {about[key]!r}"
+    if at and preset not in own.presets:
+        yield f"{address} has no preset {preset!r}"
+    if strange := sorted(set(result["method_settings"]) - own.settings):
+        yield f"{address} has no setting {some(strange)}"
     if result["kind"] != (kind := REGISTRY[address].kind):
         yield f"kind {result['kind']!r}, but {address} is {kind}: it was made by another method"
-    file = _file_of(address)
+    file = file_of(address)
     if (folder / SOURCE).is_dir() and not (folder / SOURCE / file).is_file():
         yield f"{SOURCE}/ has no {file}, which {address} is written in"
 
@@ -135,36 +159,19 @@ def _title(address: str, title: str) -> Iterator[str]:
     """No method has the name or the title of another one, nor one that looks alike."""
     plain = _plain(title)
     names = {_plain(name): name for name in REGISTRY}
-    names |= {_plain(about_installed(name).get("name", name)): name for name in REGISTRY}
+    names |= {_plain(declared(name).about.get("name", name)): name for name in REGISTRY}
     if names.get(plain, address) != address:
         yield (
             f"method {address!r} calls itself {title!r}, which is another method: give it an "
             "`about` with a name of its own"
         )
+    if not plain:
+        yield f"method {address!r} calls itself {title!r}, which has neither letter nor digit"
     if not plain.isascii():
         yield (
             f"method {address!r} calls itself {title!r}: write that in Latin letters, since those "
             "of other scripts look like them"
         )
-
-
-@functools.cache
-def about_installed(name: str) -> dict[str, str]:
-    """What a registered method says about itself, read from its file, which is not imported."""
-    tree = ast.parse((_ROOT / _file_of(name)).read_bytes())
-    own = REGISTRY[name].address.partition(":")[2]
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ClassDef) and node.name == own:
-            for line in node.body:
-                if isinstance(line, ast.AnnAssign) and ast.unparse(line.target) == "about":
-                    assert line.value is not None
-                    return dict(ast.literal_eval(line.value))
-    return {}
-
-
-def _file_of(name: str) -> str:
-    """The file of a registered method, as it lies in `source/` too."""
-    return REGISTRY[name].address.partition(":")[0].replace(".", "/") + ".py"
 
 
 def is_named(dataset: str) -> bool:
@@ -181,10 +188,12 @@ def _plain(title: str) -> str:
 
     >>> _plain("Exemplar masking") == _plain("exemplar_masking") == _plain("Exempl\u00e1r Masking")
     True
+    >>> _plain("|CaRL") == _plain("iCaRL"), _plain("\u2800")
+    (True, '')
     >>> _plain("\uff2c2P"), _plain("I2P"), _plain("DER++"), _plain("d\u0435r").isascii()
     ('l2p', 'l2p', 'derpp', False)
     """
-    text = unicodedata.normalize("NFKD", title.replace("+", "p")).casefold()
+    text = unicodedata.normalize("NFKD", title.translate(_LETTERS)).casefold()
     return "".join(c for c in text if c.isalnum()).translate(_ALIKE)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from benchmark.leaderboard.levels import Level, Verdict
+from benchmark.leaderboard.levels import RECORD, Level, Verdict
 from benchmark.results import PACKED, RESULT
 from benchmark.results.file_check import MEMORY, STATE
 from benchmark.results.records import EXEMPLARS, PREDICTIONS
@@ -18,7 +18,7 @@ _MOST: Final = 500_000  # files and folders below a path
 _DEEPEST: Final = 24  # folders below a path
 _MOST_OF_ONE: Final = 20_000  # files and folders of one result: one for each class, and few more
 #: Largest size in bytes of a result's files, some hundred times that of real ones.
-_LIMITS: Final = {RESULT: 2**25, PACKED: 2**22, PREDICTIONS: 2**26, EXEMPLARS: 2**26}
+_LIMITS: Final = {RESULT: 2**23, PACKED: 2**22, PREDICTIONS: 2**26, EXEMPLARS: 2**26}
 _OTHERS: Final = 2**25  # of any other, such as report.html
 _FOLDERS: Final = {STATE: 2**33, MEMORY: 2**30}  # of each file in these
 
@@ -76,6 +76,8 @@ def _walk(top: Path) -> Iterator[tuple[Path, str]]:
         if depth > _DEEPEST:  # this branch alone: others may be what somebody wants hidden by it
             yield folder, f"lies more than {_DEEPEST} folders deep"
             continue
+        if folder != top and any(entry.name == RECORD for entry in entries):
+            yield folder / RECORD, "levels are recorded beside all results alone: remove it"
         is_result = any(entry.name in (RESULT, PACKED) for entry in entries)
         if is_result:
             yield folder, "lies inside another result: take it out" if inside else ""

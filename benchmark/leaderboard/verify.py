@@ -183,13 +183,18 @@ def _further(
             yield there
     if given.record:
         _drop_untrue(given.record, verdicts)
+    checked = {verdict.folder: files_of(verdict.folder) for verdict in todo}
     for verdict in _repeated(todo, given):
+        files = checked[verdict.folder]
+        if files_of(verdict.folder) != files:
+            words = "its files changed meanwhile: verify it again"
+            verdict = replace(verdict, level=Level.REFUSED, reasons=(words,))
         if given.record and verdict.level > Level.CONSISTENT:
             below = verdict.folder.resolve().relative_to(given.record.resolve())
             record = Record(verdict.level, verdict.reasons[0], safe(below.as_posix()))
             # Read anew: somebody may verify other results of this root meanwhile.
             now = recorded(given.record)
-            write_record(given.record, {**now, files_of(verdict.folder): record})
+            write_record(given.record, {**now, files: record})
         _tell(verdict, given)
         yield verdict
 

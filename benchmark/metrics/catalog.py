@@ -25,10 +25,15 @@ Metrics: TypeAlias = dict[str, float | None]
 
 
 class Metric(NamedTuple):
-    """One figure: how it follows from matrix and sizes, and what it is."""
+    """One figure: how it follows from matrix and sizes, and what it is.
+
+    `row_weights` of a figure that is linear in the matrix: from a row's position and the sizes, the
+    weights of its t + 1 entries.
+    """
 
     compute: Callable[[Matrix, Sequence[int]], float]
     definition: str
+    row_weights: Callable[[int, Sequence[int]], list[float]] | None = None
 
 
 class Spread(NamedTuple):
@@ -39,28 +44,49 @@ class Spread(NamedTuple):
     n: int
 
 
+def _by_samples(t: int, sizes: Sequence[int]) -> list[float]:
+    total = sum(sizes[: t + 1])
+    return [size / total for size in sizes[: t + 1]]
+
+
+def _by_phases(t: int, sizes: Sequence[int]) -> list[float]:
+    return [1 / (t + 1)] * (t + 1)
+
+
+def _last(
+    t: int, sizes: Sequence[int], weights: Callable[[int, Sequence[int]], list[float]]
+) -> list[float]:
+    return weights(t, sizes) if t == len(sizes) - 1 else [0.0] * (t + 1)
+
+
 #: Every metric there is. Tables, CSV, pages and checks follow this table: a new one is a new row.
 METRICS: dict[str, Metric] = {
     "average_incremental_accuracy": Metric(
         average_incremental_accuracy,
         "mean over phases of the accuracy on all test samples of the classes seen by then (PILOT, "
         "PyCIL)",
+        lambda t, sizes: [weight / len(sizes) for weight in _by_samples(t, sizes)],
     ),
     "last_accuracy": Metric(
-        last_accuracy, "accuracy on all test samples after the last phase (PILOT, PyCIL)"
+        last_accuracy,
+        "accuracy on all test samples after the last phase (PILOT, PyCIL)",
+        lambda t, sizes: _last(t, sizes, _by_samples),
     ),
     "average_incremental_accuracy_phase_weighted": Metric(
         lambda matrix, _: average_incremental_accuracy(matrix),
         "as the first, with equal weight for each phase's test data however many samples it has",
+        lambda t, sizes: [weight / len(sizes) for weight in _by_phases(t, sizes)],
     ),
     "last_accuracy_phase_weighted": Metric(
         lambda matrix, _: last_accuracy(matrix),
         "mean over phases of the last row of the matrix (L2P, DualPrompt, CODA-Prompt, Mammoth)",
+        lambda t, sizes: _last(t, sizes, _by_phases),
     ),
     "learning_accuracy": Metric(
         lambda matrix, _: learning_accuracy(matrix),
         "mean accuracy on a phase's classes right after they were learnt: the diagonal. Low "
         "forgetting means little where this is low",
+        lambda t, sizes: [0.0] * t + [1 / len(sizes)],
     ),
     "forgetting": Metric(
         lambda matrix, _: forgetting(matrix),
@@ -118,7 +144,7 @@ def linear_weights(name: str, sizes: Sequence[int]) -> list[list[float]]:
         T rows, row t with t + 1 weights.
 
     Raises:
-        ValueError: The figure is not linear: a maximum, as in forgetting.
+        ValueError: The figure is no accuracy, or not linear: a maximum, as in forgetting.
 
     >>> linear_weights("last_accuracy", [100, 50, 50])
     [[0.0], [0.0, 0.0], [0.5, 0.25, 0.25]]
@@ -127,19 +153,10 @@ def linear_weights(name: str, sizes: Sequence[int]) -> list[list[float]]:
     ...
     ValueError: forgetting is not linear in the accuracy matrix
     """
-    zero = [[0.0] * (t + 1) for t in range(len(sizes))]
-
-    def at(t: int, i: int) -> float:
-        unit = [*zero[:t], [float(column == i) for column in range(t + 1)], *zero[t + 1 :]]
-        return METRICS[name].compute(unit, sizes)
-
-    weights = [[at(t, i) for i in range(t + 1)] for t in range(len(sizes))]
-    rng = np.random.default_rng(0)
-    some = [rng.uniform(0, 100, t + 1).tolist() for t in range(len(sizes))]
-    found = sum(float(np.dot(*rows)) for rows in zip(weights, some, strict=True))
-    if not math.isclose(found, METRICS[name].compute(some, sizes), abs_tol=1e-9):
+    row_weights = METRICS[name].row_weights
+    if row_weights is None:
         raise ValueError(f"{name} is not linear in the accuracy matrix")
-    return weights
+    return [row_weights(t, sizes) for t in range(len(sizes))]
 
 
 def mean_std(values: Sequence[float]) -> Spread:

@@ -22,6 +22,7 @@ from mm_imagenet_r.markup import Html, el, join
 GALLERY = "gallery.json"
 KEPT = 6  # exemplars that go on with a result: what a page of a board shows
 _SHOWN = 12
+_STRONGEST = 1_000_000
 _KINDS = {b"\xff\xd8\xff": "jpeg", b"\x89PNG\r\n\x1a\n": "png", b"RIFF": "webp", b"GIF8": "gif"}
 # From dark to bright, monotone in lightness: blue-black, violet, red, orange, light yellow.
 _RAMP = ((20, 14, 54), (104, 24, 110), (187, 55, 84), (243, 120, 25), (250, 235, 140))
@@ -80,6 +81,8 @@ def read_gallery(folder: Path) -> list[Item]:
                 found.append(f"gallery[{index}].grid is not [rows, columns]")
             elif not len(item["attention"]) == len(item["kept"]) == size:
                 found.append(f"gallery[{index}] needs {size} numbers in attention and kept")
+            elif not all(0 <= value <= _STRONGEST for value in item["attention"]):
+                found.append(f"gallery[{index}].attention is not all from 0 to {_STRONGEST:,}")
             if _data_url(item["image"]) is None:
                 found.append(f"gallery[{index}].image is not base64 of a JPEG, PNG, WebP or GIF")
     if found:

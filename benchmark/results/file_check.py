@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import cast
 
+from benchmark.recipe_file import RecipeFile
 from benchmark.results.records import EXEMPLARS, PREDICTIONS
-from benchmark.results.schema import Result
+from benchmark.results.schema import Result, TuningInfo
 from benchmark.source_hash import sources_sha256
 from benchmark.tuned_recipe import read
 from mm_imagenet_r.errors import UserError
@@ -46,17 +48,20 @@ def hash_faults(folder: Path, result: Result) -> Iterator[str]:
 
 
 def _tuning_faults(folder: Path, result: Result) -> Iterator[str]:
-    """The copy of the recipe file against its hash and what the result says of it."""
-    path, tuning = folder / TUNING, result.get("tuning")
-    if not path.is_file() or tuning is None:
-        if path.is_file() and tuning is None:
+    """The recipe file against its hash and what the result says of it."""
+    tuning = result.get("tuning")
+    if tuning is None:
+        if (folder / TUNING).is_file():
             yield f"{TUNING} is there, but the result is of no recipe"
+        return
+    path = recipe_file(folder, tuning)
+    if path is None:
         return
     if file_sha256(path) != tuning["sha256"]:
         yield f"{TUNING} has another hash than tuning.sha256"
         return
     try:
-        said = read(path).said
+        said = _read(path)
     except UserError as error:
         yield str(error)
         return
@@ -66,6 +71,24 @@ def _tuning_faults(folder: Path, result: Result) -> Iterator[str]:
     for key, value in zip(("recipe", "phases", "searched", "chosen"), there, strict=True):
         if cast(Mapping[str, object], tuning)[key] != value:
             yield f"tuning.{key} is not what {TUNING} says"
+
+
+def recipe_file(folder: Path, tuning: TuningInfo) -> Path | None:
+    """The recipe that a run's settings are from: its copy, else one of this project's own."""
+    copy = folder / TUNING
+    return copy if copy.is_file() else _shipped().get(tuning["sha256"])
+
+
+@functools.cache
+def _shipped() -> dict[str, Path]:
+    """By hash; a wheel has none."""
+    folder = Path(__file__).parents[2] / "recipes"
+    return {file_sha256(path): path for path in sorted(folder.glob("*/*.json"))}
+
+
+@functools.lru_cache(maxsize=256)
+def _read(path: Path) -> RecipeFile:
+    return read(path).said
 
 
 def source_faults(folder: Path, result: Result) -> Iterator[str]:
@@ -90,7 +113,7 @@ def missing_files(folder: Path, result: Result) -> list[str]:
         found.append(MEMORY)
     if not _files(folder / STATE):
         found.append(STATE)
-    if "tuning" in result and not (folder / TUNING).is_file():
+    if "tuning" in result and recipe_file(folder, result["tuning"]) is None:
         found.append("recipe")
     if result["schema_version"] > 1 and not (folder / SOURCE).is_dir():
         found.append(SOURCE)

@@ -192,6 +192,8 @@ def identity_of(result: Result) -> dict[str, Any]:
     """
     own = {**_training(result), **result["method_settings"], _CODE: result["method_sha256"][:8]}
     own |= {f"classifier {name}": True for name in classifiers(result)[1:]}
+    if result["classifier"] != own.get("classifier", ""):
+        own["own classifier"] = result["classifier"]
     if reference := result["match_exemplars_of"]:
         copied = {**reference["method_settings"], _CODE: reference["method_sha256"][:8]}
         own |= {f"{reference['method']}.{key}": value for key, value in copied.items()}

@@ -248,7 +248,9 @@ class TuningInfo(TypedDict):
 
 
 class ResultBase(TypedDict):
-    """What the file and the loaded form of a result share. Unknown keys are kept and ignored.
+    """What the file and the loaded form of a result share.
+
+    Readers ignore keys that they do not know; verification refuses them.
 
     `config` holds the options with the recipe that was resolved; `from_recipe` names those of
     tuning, learning_rate and weight_decay that the user had left open, and an option
@@ -283,7 +285,7 @@ class ResultBase(TypedDict):
 
 
 class ResultFile(ResultBase):
-    """A whole result.json of schema 2: every fact once."""
+    """A whole result.json: every fact once."""
 
     phases: list[PhaseResult]
 

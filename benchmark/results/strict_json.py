@@ -11,10 +11,11 @@ from typing import Any
 
 from mm_imagenet_r.errors import UserError
 
-#: No count or length comes near; larger ones would overflow where they are computed with.
+#: No count, length or loss comes near; larger ones would overflow where they are computed with.
 _LARGEST = 2**53
-#: Bytes of a file, unpacked; real ones have a hundredth of it.
-_LONGEST = 2**25
+#: Bytes of a file, unpacked, and values in it; real ones have a tenth, those of mini a hundredth.
+_LONGEST = 2**23
+_MOST = 2**20
 
 
 def parse(text: str) -> Any:
@@ -31,7 +32,12 @@ def parse(text: str) -> Any:
     >>> parse("1e400")
     Traceback (most recent call last):
     ValueError: 1e400 is not a finite number
+    >>> parse("-1e300")
+    Traceback (most recent call last):
+    ValueError: the number -1e300 is too large
     """
+    if text.count(",") + text.count("[") + text.count("{") > _MOST:
+        raise ValueError("it holds too many values")
     try:
         value = json.loads(
             text,
@@ -94,7 +100,11 @@ def _refuse(text: str) -> Any:
 
 def _float(text: str) -> float:
     value = float(text)
-    return value if math.isfinite(value) else float(_refuse(text[:60]))
+    if not math.isfinite(value):
+        return float(_refuse(text[:60]))
+    if abs(value) > _LARGEST:
+        raise ValueError(f"the number {text[:20]} is too large")
+    return value
 
 
 def _int(text: str) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from typing import Any, Final
 
 from forging import change_exemplars, change_predictions, change_result, small_form
@@ -48,6 +50,17 @@ def entitled(title: str) -> Forge:
     return edited(change)
 
 
+def gallery(**changes: Any) -> Forge:
+    """Pictures beside the result, which nothing vouches for."""
+    picture = base64.b64encode(b"\x89PNG\r\n\x1a\n").decode()
+    item = {
+        "file_name": "a", "class_name": "a", "image": picture, "grid": [1, 2],
+        "attention": [0.5, 0.5], "kept": [True, False], "words": [], "bytes": 1, "native_bytes": 2,
+        "codec": "webp", **changes,
+    }  # fmt: skip
+    return lambda folder: (folder / "gallery.json").write_text(json.dumps([item]))
+
+
 #: What the fourteen forgeries that once verified come to.
 FORGERIES: dict[str, tuple[Forge, str]] = {
     "labels permuted": (predicted(lambda r: r._replace(label=r.label ^ 1)), "labels not as in"),
@@ -81,6 +94,12 @@ HELD: dict[str, Forge] = {
             v["about"].update(name="<script>alert(1)</script>"),
         )
     ),
+    "another name of the classifier": lambda f: (
+        change_result(f, lambda v: v.update(classifier="mine")),
+        predicted(lambda r: r._replace(classifier="mine"))(f),
+    ),
+    "a wild gallery": gallery(attention=[1e308, -1e308]),
+    "a gallery that turns": gallery(class_name="\u202egolb\x1b[2J", codec="\u202e"),
     "a record of its own": lambda f: (f / "verified.json").write_text('{"version": 1}'),
     "unread names": lambda f: (f / "state" / "phase-01.json").write_text('{"file": "../../x"}'),
 }
@@ -110,7 +129,7 @@ TAMPERED: dict[str, tuple[Forge, str]] = {
     "cut off": (lambda f: (f / records.PREDICTIONS).write_bytes(
         (f / records.PREDICTIONS).read_bytes()[:-100]), "cannot be read"),
     "no Parquet": (lambda f: (f / records.PREDICTIONS).write_text("phase,label"), "cannot be read"),
-    "wide table": (wide_table, ""),
+    "wide table": (wide_table, " of size "),
     # seeds
     "a lucky seed": (edited(lambda v: v["config"].update(seeds=[12345])), "takes seeds 0 to 9"),
     "two seeds": (edited(lambda v: v["config"].update(seeds=[0, 1])), "not a list of one int"),
@@ -200,6 +219,20 @@ TAMPERED: dict[str, tuple[Forge, str]] = {
         "is another method"),
     "a borrowed name": (edited(lambda v: v["config"].update(method=["my/exemplar_masking"])),
                         "neither registered"),
+    "a title of lines": (entitled("Rep|ay (SSF)"), "is another method"),
+    "a blank title": (entitled("\u2800\u2800"), "neither letter nor digit"),
+    "a preset that is none": (
+        edited(lambda v: v["config"].update(method=["exemplar_masking@reproduced"])),
+        "has no preset 'reproduced'"),
+    "a setting that is none": (
+        edited(lambda v: v["method_settings"].update(verdict="reproduced")), "no setting verdict"),
+    "a backbone without a hash": (
+        edited(lambda v: (v["config"].update(backbone="tiny-1"),
+                          v["backbone"].update(name="tiny-1", sha256=""))), "not that of tiny-1"),
+    "a recipe that nobody has": (
+        edited(lambda v: v.update(tuning={
+            "recipe": "official", "sha256": "0b" * 32, "phases": 2, "trials": 999, "searched": {},
+            "chosen": {}, "overridden": []})), "tuning.json is not there"),
     "a name that looks alike": (
         edited(lambda v: v["config"].update(method=["exemplar_m\u0430sking"])), "neither reg"),
     "a preset of markup": (
@@ -228,6 +261,10 @@ TAMPERED: dict[str, tuple[Forge, str]] = {
     "a pipe as result": (fifo(results.RESULT), "no regular file"),
     "a folder as result": (
         lambda f: ((f / results.RESULT).unlink(), (f / results.RESULT).mkdir()), "regular file"),
+    "seconds beyond counting": (
+        edited(lambda v: v["phases"][0]["seconds"].update(train=1.7e308)), "is too large"),
+    "millions of values": (text("{", '{"x": [' + "[]," * 1_500_000 + "[]],"), "too many values"),
+    "megabytes of text": (text("{", '{"x": "' + "x" * 9_000_000 + '",'), "no run writes that"),
     "a packed bomb": (packed_bomb, "it is too long"),
     "two results": (both_forms, "are both there"),
     "100 MB of result": (sparse(results.RESULT), "no run writes that"),

@@ -10,6 +10,7 @@ import pytest
 
 from benchmark.bootstrap import Floats, Interval, image_scores, paired_interval
 from benchmark.metrics import METRICS, linear_weights, summary
+from benchmark.table.compare import ACCURACIES
 
 CLASSES = np.repeat(np.arange(20), 10)
 
@@ -122,6 +123,18 @@ def test_classes_of_one_image_and_what_does_not_fit() -> None:
     for scores, classes in (([[1.0, 2.0]], [0, 0]), ([[1.0, 2.0]] * 2, [0]), ([1.0, 2.0], [0, 0])):
         with pytest.raises(ValueError, match="two orders or more"):
             paired_interval(scores, classes)
+
+
+@pytest.mark.parametrize("sizes", [[7], [5, 3, 7], [1] * 200])
+def test_weights_are_those_of_the_figure(sizes: list[int]) -> None:
+    random = np.random.default_rng(0)
+    matrix = [random.uniform(0, 100, t + 1).tolist() for t in range(len(sizes))]
+    linear = [name for name, metric in METRICS.items() if metric.row_weights]
+    assert set(ACCURACIES.values()) == set(linear)
+    for name in linear:
+        weights = linear_weights(name, sizes)
+        found = sum(float(np.dot(*rows)) for rows in zip(weights, matrix, strict=True))
+        assert found == pytest.approx(METRICS[name].compute(matrix, sizes))
 
 
 def test_scores_of_images_sum_to_the_figure() -> None:

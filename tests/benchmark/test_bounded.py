@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -24,6 +27,11 @@ def work(job: str) -> str:
     return f"{job}: done"
 
 
+def leave_trace(folder: str) -> None:
+    (Path(folder) / str(os.getpid())).touch()
+    time.sleep(600)
+
+
 @pytest.mark.parametrize("processes", [1, 3])
 def test_answers_come_in_the_order_of_the_jobs(processes: int) -> None:
     jobs = ["sleep 0.2", "a", "exit", "b", "refuse no", "raise oh", "c", "exit", "exit", "d"]
@@ -37,6 +45,28 @@ def test_answers_come_in_the_order_of_the_jobs(processes: int) -> None:
     assert reasons["exit"] == "ended the process that read it (exit code 3)"
     assert reasons["refuse no"] == "no"
     assert "RuntimeError: oh" in reasons["raise oh"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+def test_a_worker_ends_with_its_parent(tmp_path: Path) -> None:
+    """Also when that is killed and has no time to say so."""
+    code = (
+        f"import test_bounded as t; list(t.each(t.leave_trace, [{str(tmp_path)!r}], seconds=600))"
+    )
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path]),
+    }
+    parent = subprocess.Popen([sys.executable, "-c", code], env=environment)
+    until = time.monotonic() + 60
+    while not (trace := list(tmp_path.iterdir())) and time.monotonic() < until:
+        time.sleep(0.05)
+    parent.kill()
+    parent.wait()
+    worker = Path("/proc", trace[0].name)
+    while worker.exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not worker.exists()
 
 
 def test_a_job_that_takes_too_long_holds_up_no_other() -> None:

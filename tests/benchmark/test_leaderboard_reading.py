@@ -40,6 +40,18 @@ def test_a_linked_folder_of_results_is_refused(
         assert f"{link} is a link" in capsys.readouterr().err
 
 
+def test_a_record_counts_beside_all_results_alone(tmp_path: Path) -> None:
+    """Else somebody who may add results could add levels of them."""
+    result_in(tmp_path / "a" / "b")
+    for folder in (tmp_path, tmp_path / "a", tmp_path / "a" / "b"):
+        (folder / RECORD).write_text("{}")
+    found = results_below([tmp_path])
+    assert found.folders == [tmp_path / "a" / "b"]
+    assert {one.folder for one in found.refused} == {
+        tmp_path / "a" / RECORD, tmp_path / "a" / "b" / RECORD,
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize("to", ["elsewhere.json", "nowhere"])
 def test_a_linked_record_is_refused(tmp_path: Path, to: str) -> None:
     (tmp_path / "elsewhere.json").write_text('{"version": 1, "results": []}')

@@ -7,6 +7,7 @@ import csv
 import hashlib
 import json
 import re
+import shutil
 from collections.abc import Callable, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
@@ -28,6 +29,7 @@ Item = Callable[..., dict[str, Any]]
 SMALL: dict[str, Any] = {"sizes": (3, 2, 2), "test": 4}
 EVIL = "<script>alert('x')</script>\"&</script><!--"
 SITE = Path(boards.__file__).parent
+COMMITTED = Path(__file__).parents[2] / "results"
 
 
 def described(root: Path) -> dict[str, Any]:
@@ -183,7 +185,9 @@ def results(tmp_path: Path, synthetic_run: Make, gallery_item: Item) -> Path:
     """A folder with two methods, an unfinished run and one whose figures do not follow."""
     root = tmp_path / "results"
     for order in (1993, 1994):
-        synthetic_run(root / f"em{order}", **SMALL, class_order_seed=order, settings={"tau": 1.0})
+        synthetic_run(
+            root / f"em{order}", **SMALL, class_order_seed=order, settings={"tau_image": 1.0}
+        )
         synthetic_run(root / f"r{order}", **SMALL, class_order_seed=order, method="replay")
     synthetic_run(root / "unfinished", **SMALL, class_order_seed=1995, complete=False)
     synthetic_run(root / "forged", **SMALL, class_order_seed=1996)
@@ -248,6 +252,28 @@ def test_what_maintainers_recorded_lifts_a_row_as_far_as_its_least_run(
         "exemplar_masking": Level.REPRODUCED,
         "replay": Level.CONSISTENT,
     }
+
+
+def test_of_equal_results_the_one_that_was_verified_is_shown(results: Path, tmp_path: Path) -> None:
+    """A copy with another word about the hardware takes nobody's place."""
+    copied = shutil.copytree(results / "r1993", results / "a-copy")
+    change(copied, hardware__device_name="mine")
+    record = Record(Level.REPRODUCED, "run again", "r1993")
+    write_record(results, {files_of(results / "r1993"): record})
+    build.build(results, tmp_path / "site")
+    entries = json.loads((tmp_path / "site" / "leaderboard.json").read_text())["entries"]
+    (runs,) = (entry["runs"] for entry in entries if entry["method"] == "replay")
+    found = {run["folder"]: run["level"] for run in runs}
+    assert found == {"r1993": Level.REPRODUCED, "r1994": Level.CONSISTENT}
+
+
+def test_what_nothing_could_contradict_is_said(results: Path, tmp_path: Path) -> None:
+    build.build(results, tmp_path / "site")
+    data = json.loads((tmp_path / "site" / "leaderboard.json").read_text())
+    said = {line for b in data["boards"] for r in b["readings"].values() for line in r["remarks"]}
+    assert any("hold it against: labels, test part, data, captions" in line for line in said)
+    build.build(COMMITTED, tmp_path / "own")  # all are of data that is shipped, and re-predicted
+    assert "hold it against" not in (tmp_path / "own" / "leaderboard.json").read_text()
 
 
 def test_nothing_to_show_is_said_and_nothing_written(
@@ -384,7 +410,7 @@ def test_page_of_a_method(results: Path, tmp_path: Path) -> None:
     build.build(results, tmp_path / "site")
     page = Tags(tmp_path / "site" / "methods" / "exemplar_masking.html")
     for words in (
-        "Where it stands", "of 2", "Settings", "tau", "3e3e3e3e", "Accuracy matrix",
+        "Where it stands", "of 2", "Settings", "tau_image", "3e3e3e3e", "Accuracy matrix",
         "mean over 2 runs", "What an exemplar is", "red ball", "verification does not look",
         "python -m benchmark.run", "em1994", "consistent",
     ):  # fmt: skip
@@ -413,7 +439,7 @@ def test_the_head_of_a_method_page_is_that_of_the_highest_level(
 def test_settings_that_differ_say_where(tmp_path: Path, synthetic_run: Make) -> None:
     for memory, tau in ((1, 0.5), (5, 1.0)):
         folder = tmp_path / "results" / str(memory)
-        synthetic_run(folder, **SMALL, memory=memory, settings={"tau": tau, "codec": "webp"})
+        synthetic_run(folder, **SMALL, memory=memory, settings={"tau_image": tau, "codec": "webp"})
     build.build(tmp_path / "results", tmp_path / "site")
     text = Tags(tmp_path / "site" / "methods" / "exemplar_masking.html").text
     assert re.search(r"Exemplar masking1 sample a class[^,]*, in bytes30\.5", text)
@@ -426,7 +452,7 @@ def test_galleries_on_one_page_show_their_own_pictures(
 ) -> None:
     for i, tau in enumerate((0.5, 1.0)):
         folder = tmp_path / "results" / str(i)
-        synthetic_run(folder, **SMALL, settings={"tau": tau})
+        synthetic_run(folder, **SMALL, settings={"tau_image": tau})
         (folder / "gallery.json").write_text(json.dumps([gallery_item()]))
     build.build(tmp_path / "results", tmp_path / "site")
     page = Tags(tmp_path / "site" / "methods" / "exemplar_masking.html")

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from benchmark.find_method import describe_settings, find, make_settings
-from benchmark.leaderboard.rules import about_installed
+from benchmark.leaderboard.declared import declared
 from benchmark.method import Method, MethodContext, NoSettings
 from benchmark.registry import REGISTRY
 from benchmark.source_hash import method_sha256
@@ -46,7 +46,9 @@ def test_registered_methods_are_found_and_described(name: str) -> None:
     assert method.__doc__
     entry = REGISTRY[name]
     assert (entry.kind, entry.paper) == (method.kind, method.about.get("paper", ""))
-    assert about_installed(name) == method.about  # without an import of it
+    said = declared(name)  # without an import of it
+    assert (said.about, said.presets) == (method.about, frozenset(method.presets))
+    assert {setting.name for setting in dataclasses.fields(method.Settings)} <= said.settings
     assert dataclasses.is_dataclass(make_settings(method, "", {}))
     assert all(setting.text for setting in describe_settings(method))
     for key in method.presets:

@@ -7,6 +7,7 @@ import json
 import shutil
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from forging import change_result, finished_run
@@ -175,11 +176,33 @@ def test_the_source_of_a_method_goes_along_if_nobody_has_it(
     assert verdict.level is Level.REFUSED
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"trials": 999}, "tuning.trials is 999, but"),
+        ({"recipe": "official"}, "tuning.recipe is not what"),
+        ({"sha256": "0b" * 32}, "but tuning.json is not there"),
+    ],
+)
+def test_settings_are_those_of_a_recipe_that_is_there(
+    tmp_path: Path, changes: dict[str, Any], words: str
+) -> None:
+    small = next(f for f in results.find([RESULTS]) if "tuning" in results.read(f))
+    run = tmp_path / "run"
+    restore(small, run)
+    assert check([run])[0].level is Level.CONSISTENT
+    change_result(run, lambda value: value["tuning"].update(changes))
+    if "sha256" in changes:
+        change_result(run, lambda value: value["files"].update({TUNING: changes["sha256"]}))
+    (verdict,) = check([run])
+    assert any(words in line for line in verdict.reasons), verdict.reasons
+
+
 def test_the_trials_behind_settings_go_along_there_and_back(tmp_path: Path) -> None:
     run = next(
         folder for folder in results.find([RESULTS]) if "tuning" in results.read(folder)
     )  # committed before small forms had it, and readable all the same
-    assert not (run / TUNING).exists() or check([run])[0].level is Level.CONSISTENT
+    assert check([run])[0].level is Level.CONSISTENT  # by the project's own file of that recipe
     whole = shutil.copytree(run, tmp_path / "run")
     (whole / TUNING).write_text("{}")
     copy_small(whole, tmp_path / "small")

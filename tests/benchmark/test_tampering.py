@@ -73,6 +73,22 @@ def test_what_a_folder_cannot_show_is_not_refused(looked_at: dict[str, Checked],
     assert looked_at[name].found.found == []
 
 
+@pytest.mark.parametrize("name", HELD)
+def test_what_is_not_refused_stands_on_the_page_at_its_level(
+    honest: Path, tmp_path: Path, name: str
+) -> None:
+    shutil.copytree(honest, tmp_path / "results" / "one")
+    HELD[name](tmp_path / "results" / "one")
+    site = tmp_path / "site"
+    assert main(["build", str(tmp_path / "results"), "--out", str(site)]) == 0
+    data = json.loads((site / "leaderboard.json").read_text())
+    assert {entry["level"] for entry in data["entries"]} == {Level.CONSISTENT}
+    for page in site.rglob("*.html"):
+        text = page.read_text()
+        assert "<script>alert" not in text
+        assert not {"\u202e", "\x1b"} & set(text)
+
+
 @pytest.mark.parametrize("forgery", FOURTEEN)
 def test_each_forgery_has_its_tests(forgery: str) -> None:
     """A name of `FORGERIES` or `HELD`, or a test of the file that is named before it."""

@@ -6,7 +6,7 @@ import copy
 import json
 import pickle
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -115,9 +115,10 @@ def test_predicted_recorded_and_shown(
     # A record that came with a result says nothing, nor does one of another content.
     shutil.copy(root / RECORD, small / RECORD)
     (root / RECORD).unlink()
-    (verdict,) = check([root])
+    verdict, planted = check([root])
     assert lifted(verdict, recorded(root)).level is Level.CONSISTENT
-    shutil.copy(small / RECORD, root / RECORD)
+    assert (planted.folder, planted.level) == (small / RECORD, Level.REFUSED)
+    shutil.move(small / RECORD, root / RECORD)
     results.unpack(small / results.PACKED, small / results.RESULT)
     (small / results.PACKED).unlink()
     change_result(small, lambda value: value["config"].update(learning_rate=0.5))
@@ -419,6 +420,24 @@ def test_no_reason_is_a_command_to_a_workflow(
     out = capsys.readouterr().out
     assert "::notice::done" in out
     assert not any(line.lstrip().startswith("::") for line in out.splitlines())
+
+
+def test_what_changed_while_it_was_verified_is_not_recorded(
+    trained: Path, tmp_path: Path, means: Means, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    root = tmp_path / "results"
+    run = shutil.copytree(trained, root / "seed0")
+
+    def slowly(*given: Any, **more: Any) -> Iterator[Any]:
+        yield from each(*given, **more)
+        change_result(run, lambda value: value["config"].update(learning_rate=0.5))
+
+    monkeypatch.setattr("benchmark.leaderboard.verify.each", lambda *a, **b: list(slowly(*a, **b)))
+    given = ["verify", str(root), "--predict", "--record", str(root), "--trust", *means.trusted]
+    assert main(given) == 1
+    assert "its files changed meanwhile" in capsys.readouterr().out
+    assert recorded(root) == {}
 
 
 def test_a_record_follows_its_result_and_stays_beside_those_of_others(

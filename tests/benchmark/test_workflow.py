@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -39,8 +40,58 @@ def test_a_pull_request_runs_nothing_of_its_own(workflow: dict[Any, Any]) -> Non
             assert step["working-directory"] == "program"
         if str(step.get("uses", "")).startswith("actions/checkout"):
             assert step["with"]["persist-credentials"] is False
-    (program,) = (s for s in job["steps"] if s.get("with", {}).get("path") == "program")
-    assert program["with"]["ref"] == "${{ github.event.pull_request.base.sha }}"
+    (checkout,) = (s for s in job["steps"] if "checkout" in str(s.get("uses")))
+    assert "ref" not in checkout["with"]  # the merge, whose first parent is the branch as it is now
+    for name in ("verify", "page"):  # what a runner would take for a command may be a name
+        for step in workflow["jobs"][name]["steps"]:
+            if "benchmark.leaderboard" in str(step.get("run")):
+                assert step["run"].startswith('echo "::stop-commands::$(openssl rand -hex 16)"')
+
+
+def git(folder: Path, *words: str) -> str:
+    name = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
+    done = subprocess.run(
+        ["git", *name, *words], cwd=folder, capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+def commit(folder: Path, record: str | Path | None, *parents: str) -> str:
+    """Commit results with a record, a link to one, or none."""
+    results = folder / "results"
+    if results.is_symlink():
+        results.unlink()
+    results.mkdir(exist_ok=True)
+    (results / RECORD).unlink(missing_ok=True)
+    if isinstance(record, Path):
+        (results / RECORD).symlink_to(record)
+    elif record is not None:
+        (results / RECORD).write_text(record)
+    (results / "a").write_text("a result")
+    git(folder, "add", "-A")
+    return committed(folder, *parents)
+
+
+def committed(folder: Path, *parents: str) -> str:
+    flags = [word for parent in parents for word in ("-p", parent)]
+    return git(folder, "commit-tree", "-m", "x", *flags, git(folder, "write-tree"))
+
+
+@pytest.fixture
+def merge(tmp_path: Path) -> Any:
+    """The merge of a request into a branch whose record changed since the request was opened."""
+    folder = tmp_path / "submitted"
+    folder.mkdir()
+    git(folder, "init", "--quiet")
+
+    def make(ours: str | None, theirs: str | Path | None) -> Path:
+        opened_at = commit(folder, "levels of then")
+        request = commit(folder, "levels of then", opened_at)
+        now = commit(folder, ours, opened_at)
+        git(folder, "checkout", "--quiet", "--force", commit(folder, theirs, now, request))
+        return tmp_path
+
+    return make
 
 
 def guards(workflow: dict[Any, Any], folder: Path) -> list[bool]:
@@ -58,40 +109,39 @@ def guards(workflow: dict[Any, Any], folder: Path) -> list[bool]:
 @pytest.mark.parametrize(
     ("ours", "theirs", "passes"),
     [
-        (None, None, [True, True]),
-        ("levels", "levels", [True, True]),
-        ("levels", "better levels", [True, False]),
-        ("levels", None, [True, False]),
-        (None, "levels", [True, False]),
+        (None, None, True),
+        ("levels", "levels", True),
+        ("levels", "better levels", False),
+        ("levels", "levels of then", False),
+        ("levels", None, False),
+        (None, "levels", False),
     ],
 )
 def test_a_fork_changes_no_record(
-    workflow: dict[Any, Any], tmp_path: Path, ours: str | None, theirs: str | None,
-    passes: list[bool],
-) -> None:  # fmt: skip
-    for side, text in (("program", ours), ("submitted", theirs)):
-        (tmp_path / side / "results").mkdir(parents=True)
-        if text is not None:
-            (tmp_path / side / "results" / RECORD).write_text(text)
-    assert guards(workflow, tmp_path) == passes
+    workflow: dict[Any, Any], merge: Any, ours: str | None, theirs: str | None, passes: bool
+) -> None:
+    assert guards(workflow, merge(ours, theirs)) == [True, True, passes]
     (guard,) = (step for step in workflow["jobs"]["verify"]["steps"] if "if" in step
                 and "run" in step and "cmp" in step["run"])  # fmt: skip
     assert guard["if"] == "github.event.pull_request.head.repo.full_name != github.repository"
 
 
-@pytest.mark.parametrize("link", ["submitted/results", f"submitted/results/{RECORD}"])
-def test_results_that_are_a_link_are_refused(
-    workflow: dict[Any, Any], tmp_path: Path, link: str
-) -> None:
+def test_a_record_that_is_a_link_is_refused(workflow: dict[Any, Any], merge: Any) -> None:
     """Also one that shows the same record."""
-    kept = tmp_path / "program" / "results" / RECORD
-    kept.parent.mkdir(parents=True)
-    kept.write_text("levels")
-    path = tmp_path / link
-    path.parent.mkdir(parents=True)
-    path.symlink_to(kept if path.name == RECORD else kept.parent)
-    assert guards(workflow, tmp_path) == [False, True]
+    folder = merge("levels", Path("../../program/results") / RECORD)
+    assert guards(workflow, folder) == [True, False, True]
     assert "if" not in next(s for s in workflow["jobs"]["verify"]["steps"] if "-L" in str(s))
+
+
+def test_results_that_are_a_link_are_refused(workflow: dict[Any, Any], merge: Any) -> None:
+    folder = merge("levels", "levels")
+    submitted = folder / "submitted"
+    shutil.rmtree(submitted / "results")
+    (submitted / "results").symlink_to("../program/results")
+    git(submitted, "add", "-A")
+    head = committed(submitted, git(submitted, "rev-parse", "HEAD^1"))
+    git(submitted, "checkout", "--quiet", "--force", head)
+    assert guards(workflow, folder) == [True, False, True]
 
 
 def test_a_page_is_built_of_all_that_decides_it_and_its_deployment_ends(

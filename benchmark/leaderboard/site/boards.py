@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from benchmark.leaderboard.levels import Level
@@ -125,6 +125,16 @@ class _Entries:
             self.made.append(self._entry(row))
         return self._index[id(row.runs)]
 
+    def doubts(self, one: Table) -> Iterator[str]:
+        """What nobody could check of the data that a table is about."""
+        shown = [self._shown[folder] for row in one.rows for folder in row.folders if folder]
+        facts = (one.unchecked for one in shown if one.level is Level.CONSISTENT)
+        if found := dict.fromkeys(itertools.chain.from_iterable(facts)):
+            yield (
+                "Not checked of results that are no more than consistent, as nothing is shipped to "
+                f"hold it against: {', '.join(found)}."
+            )
+
     def _entry(self, row: Row) -> Json:
         first = row.runs[0]
         preset = f"@{first['preset']}" if first["preset"] else ""
@@ -185,10 +195,11 @@ def _board(row: Row) -> Json:
 
 def _ranking(one: Table, entries: _Entries) -> Json:
     """Rows of a table by position of their entry, and how they stand in each accuracy."""
+    sentences = (*remarks(one, wide=False), *entries.doubts(one))
     return {
         "rows": [entries.index(row) for row in one.rows],
         "standings": [_standing(standing) for standing in one.standings],
-        "remarks": [clean(sentence) for sentence in remarks(one, wide=False)],
+        "remarks": [clean(sentence) for sentence in sentences],
     }
 
 

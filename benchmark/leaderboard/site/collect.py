@@ -20,6 +20,7 @@ class Shown(NamedTuple):
         name: How the page calls that.
         level: How far it was verified; None if nobody looked.
         report: Address of its report, seen from the page; None where there is none.
+        unchecked: What of it could not be held against anything that is shipped.
     """
 
     result: Result
@@ -27,6 +28,7 @@ class Shown(NamedTuple):
     name: str
     level: Level | None = None
     report: str | None = None
+    unchecked: tuple[str, ...] = ()
 
 
 class LeftOut(NamedTuple):

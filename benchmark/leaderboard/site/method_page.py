@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from benchmark.leaderboard.levels import Level
 from benchmark.leaderboard.site.collect import Shown
 from benchmark.leaderboard.site.text import clean
 from benchmark.report import command
-from benchmark.report.gallery import KEPT, Item, gallery, read_gallery
+from benchmark.report.gallery import KEPT, Item, Word, gallery, read_gallery
 from benchmark.report.page import page
 from benchmark.report.sections import matrix_table, plain_table, section
 from benchmark.results import labels
@@ -31,7 +31,7 @@ from mm_imagenet_r.markup import Child, Html, el, join
 
 #: A page shows no more matrices, and no more exemplars of each variant, than somebody looks at.
 MATRICES, VARIANTS = 6, 3
-_IMAGE, _PATCHES = 200_000, 2_000  # of one exemplar: characters of its picture, and patches
+_IMAGE, _PATCHES = 200_000, 2_000  # of one exemplar: characters of its picture; patches or words
 _KINDS = {
     "replay": "replay of exemplars",
     "memory-free": "keeps no exemplars",
@@ -263,7 +263,19 @@ def _items(folder: Path) -> list[Item]:
         items = read_gallery(folder)
     except UserError:
         return []
-    return [one for one in items if len(one["image"]) < _IMAGE and len(one["kept"]) < _PATCHES]
+    fitting = (
+        one
+        for one in items
+        if len(one["image"]) < _IMAGE and max(len(one["kept"]), len(one["words"])) < _PATCHES
+    )
+    return [_clean_item(one) for one in fitting]
+
+
+def _clean_item(item: Item) -> Item:
+    """Every text as a page may show it."""
+    words: list[Word] = [{**word, "text": clean(word["text"])} for word in item["words"]]
+    texts = {key: clean(item[key]) for key in ("class_name", "file_name", "codec")}
+    return cast(Item, {**item, **texts, "words": words})
 
 
 def _again(own: Sequence[Shown]) -> Html:
