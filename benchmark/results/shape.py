@@ -75,23 +75,30 @@ def unknown_keys(value: object, hint: Any, where: str = "") -> typing.Iterator[s
     ['accuracy.mean']
     """
     origin, kinds = typing.get_origin(hint), typing.get_args(hint)
+    if not _has_keys(hint):
+        return
     if typing.is_typeddict(hint) and isinstance(value, Mapping):
         known = {key: inner for key, inner, _ in _keys(hint)}
-        for key, item in value.items():
-            path = f"{where}.{key}" if where else key
-            if key in known:
-                yield from unknown_keys(item, known[key], path)
-            else:
-                yield path
+        for key in sorted(value.keys() - known.keys()):
+            yield f"{where}.{key}" if where else key
+        for key, inner in known.items():
+            if key in value and _has_keys(inner):
+                yield from unknown_keys(value[key], inner, f"{where}.{key}" if where else key)
     elif origin is dict and isinstance(value, Mapping):
         for key, item in value.items():
             yield from unknown_keys(item, kinds[1], f"{where}.{key}")
-    elif origin is list and isinstance(value, list) and kinds[0] not in _SCALARS:
+    elif origin is list and isinstance(value, list):
         for index, item in enumerate(value):
             yield from unknown_keys(item, kinds[0], f"{where}[{index}]")
     elif origin in (typing.Union, types.UnionType):
         kind = next((kind for kind in kinds if not any(mismatches(value, kind, where))), None)
         yield from unknown_keys(value, kind, where)
+
+
+@functools.cache
+def _has_keys(hint: Any) -> bool:
+    """Whether a type is or holds an object whose keys it names."""
+    return typing.is_typeddict(hint) or any(map(_has_keys, typing.get_args(hint)))
 
 
 @functools.cache

@@ -175,12 +175,14 @@ def test_a_sentence_says_which_row_is_best_and_by_how_much(board: Any) -> None:
     assert ", no interval)" in verdict.inner_text()  # one class order
 
 
-def test_it_is_interactive_within_a_second_of_its_own_time(board: Any) -> None:
-    """Processor time of scripts and layout: a busy machine makes wall time mean little."""
+def test_scripts_and_layout_take_little_time(board: Any) -> None:
+    """Of the main thread; what a board of a thousand results takes is for `bench/`."""
     session = board.context.new_cdp_session(board)
     session.send("Performance.enable")
+    board.reload()
     found = {m["name"]: m["value"] for m in session.send("Performance.getMetrics")["metrics"]}
-    assert found["TaskDuration"] < 3.0  # wall time of the main thread, mostly waiting here
+    parts = ("ScriptDuration", "LayoutDuration", "RecalcStyleDuration")
+    assert 0 < sum(found[part] for part in parts) < 1.0
 
 
 def test_headers_sort_with_mouse_and_keyboard(board: Any) -> None:
