@@ -58,6 +58,19 @@ def find(name: str) -> tuple[type[Method], str]:
     return found, preset
 
 
+def about_of(method: type[Method]) -> dict[str, str]:
+    """What a method says about itself; a class does not bear the name of a registered one.
+
+    So one that derives from such a method, and says nothing, goes by its own class name.
+    """
+    registered = {entry.address for entry in REGISTRY.values()}
+    for kind in method.__mro__:
+        if "about" in vars(kind):
+            theirs = kind is not method and f"{kind.__module__}:{kind.__name__}" in registered
+            return {} if theirs else dict(vars(kind)["about"])
+    return {}
+
+
 def _check_declarations(method: type[Method]) -> None:
     """Refuse what a class says of itself that nobody would understand."""
     kinds = typing.get_args(Kind)
@@ -164,7 +177,7 @@ def describe(name: str) -> Description:
         kind=method.kind,
         recipe=dict(method.recipe),
         unused=tuple(sorted(method.unused)),
-        about=dict(method.about),
+        about=about_of(method),
         settings=tuple(
             one._replace(default=str(chosen.get(one.name, one.default)))
             for one in describe_settings(method)

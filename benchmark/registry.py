@@ -132,7 +132,10 @@ REGISTRY: dict[str, Entry] = {
     ),
     "finetune": Entry("baselines.finetune:Finetune", "bound", "", "no memory: the lower bound"),
     "joint": Entry(
-        "baselines.joint:Joint", "bound", "", "all data of all phases at once: the upper bound"
+        "baselines.joint:Joint",
+        "bound",
+        "",
+        "all data of all phases at once, in no more steps: the usual upper bound",
     ),
 }
 #: Former name -> name today; the former ones are still understood.

@@ -17,12 +17,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from benchmark import isolation
+from benchmark.registry import REGISTRY
+from benchmark.results.file_check import STATE
 from benchmark.results.schema import Result
 from mm_imagenet_r import command_line
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.files import check_writable, write_atomic
 
 if TYPE_CHECKING:
+    from benchmark.method import Method
     from benchmark.plan import Cell
 
 CLASSIFIER: Final = "classifier.safetensors"
@@ -57,7 +60,8 @@ def save(run: Path, folder: Path) -> None:
 
     Raises:
         UserError: The run is unfinished, of an older version, or lacks its state; its method is
-            more than a ViLT with a linear classifier; the folder is not empty.
+            more than a ViLT with a linear classifier, or predicts by something else; the folder is
+            not empty.
     """
     from benchmark import results
     from benchmark.plan import find_cell_of
@@ -78,9 +82,33 @@ def save(run: Path, folder: Path) -> None:
             f"{run} was made by another version of the method's code (a copy is in its source/): "
             "what it would save now is not what was tested. Use that version, or run it again"
         )
+    if not (run / STATE).is_dir():
+        raise UserError(
+            f"{run} is without its {STATE}/, of which the model is made: name the folder of the "
+            "run itself"
+        )
+    _refuse_own_predictions(cell.method)
     with _new_folder(folder) as target:
         _save(run, result, cell, target)
         write_atomic(target / "README.md", card(result).encode())
+
+
+def _refuse_own_predictions(method: type[Method]) -> None:
+    """Refuse a class of somebody's own that tests by one thing and would be saved by another."""
+    from benchmark.method import Method
+
+    registered = {entry.address for entry in REGISTRY.values()}
+    own: set[str] = set()
+    for kind in method.__mro__:
+        if kind is Method or f"{kind.__module__}:{kind.__name__}" in registered:
+            break
+        if kind.__module__.partition(".")[0] != "baselines":
+            own |= vars(kind).keys()
+    if "predict" in own and not own & {"save_pretrained", "linear_head"}:
+        raise UserError(
+            f"{method.__name__} predicts in its own way, and the linear head that would be saved "
+            "is not what was tested: give it a linear_head or a save_pretrained that is"
+        )
 
 
 def _save(run: Path, result: Result, cell: Cell, target: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from benchmark import results
 from benchmark.cells import reference_run
 from benchmark.config import RECIPE
+from benchmark.find_method import about_of
 from benchmark.paths import last_part
 from benchmark.plan import Plan
 from benchmark.results import records
@@ -90,7 +91,7 @@ def _result(plan: Plan, folder: RunFolder, files: dict[str, str]) -> ResultFile:
         kind=method.kind,
         sees_all_data=method.sees_all_data,
         shares_allowance=method.shares_allowance,
-        about=method.about,
+        about=about_of(method),
         config={**config.identity(), **recipe},
         from_recipe=[name for name in RECIPE if getattr(config, name) is None],
         method_settings=dataclasses.asdict(plan.settings),

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -48,6 +49,17 @@ class Parser(argparse.ArgumentParser):
         raise UserError(f"{words} (--help shows all options)")
 
 
+def path_of(text: str) -> Path:
+    """An argument that is a path; an empty one would mean the current folder.
+
+    Raises:
+        argparse.ArgumentTypeError: It is empty, as where a variable of the shell is not set.
+    """
+    if not text:
+        raise argparse.ArgumentTypeError("the path is empty: is a variable of the shell unset?")
+    return Path(text)
+
+
 def run(
     command: Callable[[Sequence[str] | None], int | None],
     arguments: Sequence[str] | None,
@@ -70,12 +82,17 @@ def run(
     """
     if arguments is None and has_processes:
         signal.signal(signal.SIGTERM, _terminate)
+    if arguments is None:
+        _prepare_output()
     try:
         code = command(arguments)
         sys.stdout.flush()
     except BrokenPipeError:
         _silence_if_unread()
         return 128 + 13  # SIGPIPE, which not every system names
+    except OSError as error:
+        _refuse_if_unwritable(error)
+        return 2
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -100,6 +117,31 @@ def _silence_if_unread() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     else:
         raise
+
+
+def _refuse_if_unwritable(error: OSError) -> None:
+    """Tell that nothing can be printed, as where the disk that it goes to is full.
+
+    Raises:
+        OSError: It was something else.
+    """
+    try:
+        print(flush=True)
+    except OSError:
+        print(f"error: what is printed cannot be written ({error.strerror})", file=sys.stderr)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    else:
+        raise error
+
+
+def _prepare_output() -> None:
+    """Take what stands for it where output is closed, and letters that a terminal does not know."""
+    for name in ("stdout", "stderr"):
+        stream: Any = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115 (for the whole process)
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:

@@ -180,6 +180,8 @@ def explained(repository: str) -> Iterator[None]:
         yield
     except UserError:
         raise
+    except BrokenPipeError:  # nobody reads what is printed; connections end otherwise
+        raise
     except Exception as error:
         # Uploads of large files wrap what happened.
         cause = error.__cause__ if isinstance(error, RuntimeError) and error.__cause__ else error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +22,7 @@ from benchmark.results.tables import Row
 from benchmark.table.compare import Table
 from benchmark.table.formats import csv_text
 from benchmark.wording import counted
-from mm_imagenet_r.command_line import Parser
+from mm_imagenet_r.command_line import Parser, path_of
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.files import check_writable, write_atomic
 from mm_imagenet_r.markup import Html, el
@@ -43,8 +44,13 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     add = command.add_argument
-    add("results", type=Path, metavar="RESULTS", help=f"a folder of results, with {RECORD} or not")
-    add("--out", type=Path, required=True, metavar="SITE", help="the folder to write")
+    add(
+        "results",
+        type=path_of,
+        metavar="RESULTS",
+        help=f"a folder of results, with {RECORD} or not",
+    )
+    add("--out", type=path_of, required=True, metavar="SITE", help="the folder to write")
     return command
 
 
@@ -99,12 +105,12 @@ def write(found: Collection, out: Path) -> None:
     data = describe(found, ranked, pages)
     for path in _pages_of(out / JSON) - set(pages.values()):
         (out / path).unlink(missing_ok=True)  # first: only the earlier JSON knows of them
+    lead = _lead(found, ranked)
+    page = index(data, title="Leaderboard", lead=lead, footer=_footer())
+    write_atomic(out / INDEX, page.encode())  # first: it says whose the other files are
     for name, path in pages.items():
         text = method_page(name, ranked["own"], found.shown, f"../{INDEX}")
         write_atomic(out / path, text.encode())
-    lead = _lead(found, ranked)
-    page = index(data, title="Leaderboard", lead=lead, footer=_footer())
-    write_atomic(out / INDEX, page.encode())
     write_atomic(out / CSV, _csv(found, ranked["all"]).encode())
     text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False)
     write_atomic(out / JSON, text.encode())
@@ -112,16 +118,15 @@ def write(found: Collection, out: Path) -> None:
 
 def _refuse_foreign(root: Path, out: Path) -> None:
     """A page is written over an earlier one of these alone, and not among results."""
-    if out.resolve() == root.resolve():
-        raise UserError(f"--out {out} is the folder of the results: name another one for the page")
-    try:
-        page = (out / INDEX).read_text(encoding="utf-8", errors="replace")
-    except OSError:  # none, or one that writing will stumble over
-        return
-    if MARK not in page:
+    within = out.resolve().is_relative_to(root.resolve())
+    if out.resolve() == root.resolve() or (within and any(out.rglob("result.json*"))):
+        raise UserError(f"--out {out} is a folder of results: name another one for the page")
+    there = [name for name in (INDEX, CSV, JSON, METHODS) if os.path.lexists(out / name)]
+    page = out / INDEX
+    if there and not (page.is_file() and MARK in page.read_text("utf-8", errors="replace")):
         raise UserError(
-            f"{out / INDEX} is the page of something else, which would be lost: name another "
-            "folder, or remove it"
+            f"{out / there[0]} is of something else and might be lost: name another folder, or "
+            "remove it"
         )
 
 
@@ -152,7 +157,8 @@ def _checked(root: Path) -> Collection:
     top = root if root.is_dir() else root.parent
     shown, refused = [], []
     for verdict, result in check_and_read([root], records):
-        name = verdict.folder.relative_to(top).as_posix()
+        below = verdict.folder.relative_to(top)
+        name = below.as_posix() if below.parts else verdict.folder.resolve().name
         if result is None:
             refused.append(LeftOut(name, f"refused: {verdict.reasons[0]}"))
         else:

@@ -19,7 +19,7 @@ from benchmark.report.gallery import GALLERY
 from benchmark.results.io import RESULT, is_there, read, result_file
 from benchmark.results.small_form import files_beside
 from benchmark.wording import bytes_words
-from mm_imagenet_r.command_line import Parser
+from mm_imagenet_r.command_line import Parser, path_of
 from mm_imagenet_r.errors import UserError, counted
 from mm_imagenet_r.uploads import DryRun, Upload, check_name, send
 
@@ -50,7 +50,9 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     add = command.add_argument
-    add("results", type=Path, metavar="RESULTS", help="a folder of results; with --model one run")
+    add(
+        "results", type=path_of, metavar="RESULTS", help="a folder of results; with --model one run"
+    )
     name = "OWNER/NAME"
     add("--space", metavar=name, help="static Space for the page; made if it is not there")
     add("--dataset", metavar=name, help="data set repository for the results; likewise")

@@ -30,6 +30,7 @@ _HOLDS_TEXT: Final = (str, dict, list)  # of what JSON has; a result is mostly n
 _ALIKE: Final = str.maketrans("i\u013110", "lllo")  # to the eye, a capital i is a small l
 _LETTERS: Final = str.maketrans("+|!", "pll")  # signs that stand for letters, or look like them
 _LONGEST: Final = 4000  # characters of a text
+_TITLE: Final = 60  # characters of a method's name
 _DEEPEST: Final = 12  # objects and lists in each other; results have half of it
 
 
@@ -165,6 +166,8 @@ def _title(address: str, title: str) -> Iterator[str]:
             f"method {address!r} calls itself {title!r}, which is another method: give it an "
             "`about` with a name of its own"
         )
+    if len(title) > _TITLE:
+        yield f"method {address!r} calls itself by {len(title)} characters, more than {_TITLE}"
     if not plain:
         yield f"method {address!r} calls itself {title!r}, which has neither letter nor digit"
     if not plain.isascii():

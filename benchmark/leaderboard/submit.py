@@ -22,7 +22,7 @@ from benchmark.results.file_check import MEMORY, STATE
 from benchmark.results.io import is_there, read, result_file
 from benchmark.results.schema import Result
 from benchmark.results.small_form import copy_small, files_beside
-from mm_imagenet_r.command_line import Parser
+from mm_imagenet_r.command_line import Parser, path_of
 from mm_imagenet_r.errors import UserError, counted, some
 from mm_imagenet_r.files import check_writable, open_atomic
 
@@ -46,10 +46,10 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     add = command.add_argument
-    add("runs", nargs="+", type=Path, metavar="RUN", help="runs, or folders of them")
+    add("runs", nargs="+", type=path_of, metavar="RUN", help="runs, or folders of them")
     add(
         "--out",
-        type=Path,
+        type=path_of,
         required=True,
         metavar="FOLDER",
         help="where to; your clone of the project, or any other folder",
@@ -72,6 +72,7 @@ def main(arguments: Sequence[str]) -> int:
     """
     given = parser().parse_args(arguments)
     check_writable(given.out, "--out")
+    _refuse_amid_runs(given.runs, given.out)
     places = _placed(check(given.runs))
     _refuse_others(places, given.out)
     if given.with_state:
@@ -113,6 +114,13 @@ def _placed(verdicts: Sequence[Verdict]) -> dict[Path, Path]:
     for verdict in verdicts:
         places.setdefault(place_of(read(verdict.folder)), verdict.folder)
     return places
+
+
+def _refuse_amid_runs(runs: Sequence[Path], out: Path) -> None:
+    """What is packed would be found among the runs the next time."""
+    for run in runs:
+        if out.resolve().is_relative_to(run.resolve()):
+            raise UserError(f"--out {out} lies in {run}: name a folder outside the runs")
 
 
 def _refuse_others(places: Mapping[Path, Path], out: Path) -> None:
@@ -174,6 +182,7 @@ def _next_steps(places: Iterable[Path], out: Path, with_state: bool) -> str:
     ]
     if with_state:
         lines.append(
-            f"Attach {out / WHOLE}, or link to it, so that a maintainer can predict again."
+            f"Attach {out / WHOLE}, or link to it, so that a maintainer can predict again. It "
+            f"holds the {counted(len(list(places)), 'run')} of this command."
         )
     return "\n".join(lines)

@@ -30,6 +30,7 @@ from benchmark.leaderboard.levels import (
 from benchmark.leaderboard.tree import folder_faults, results_below
 from mm_imagenet_r.errors import UserError, counted, did_you_mean
 
+_MINUTES: Final = 60.0
 _DEVICES: Final = ("auto", "cpu", "cuda", "mps")
 
 _EXAMPLES: Final = """examples:
@@ -45,7 +46,7 @@ your own, unfinished ones and those on validation data too, there is
 
 def parser() -> argparse.ArgumentParser:
     """Its command line."""
-    from mm_imagenet_r.command_line import Parser
+    from mm_imagenet_r.command_line import Parser, path_of
 
     command = Parser(
         prog="python -m benchmark.leaderboard verify",
@@ -55,7 +56,7 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     add = command.add_argument
-    add("paths", nargs="+", type=Path, metavar="PATH", help="folders of results")
+    add("paths", nargs="+", type=path_of, metavar="PATH", help="folders of results")
     add(
         "--predict",
         action="store_true",
@@ -69,7 +70,7 @@ def parser() -> argparse.ArgumentParser:
     add(
         "--runs",
         nargs="+",
-        type=Path,
+        type=path_of,
         default=[],
         metavar="FOLDER",
         help="where whole runs lie, with state and memory, of results that are without",
@@ -79,9 +80,9 @@ def parser() -> argparse.ArgumentParser:
         type=float,
         metavar="POINTS",
         help="with --run: by how much the accuracies of each classifier may differ; exemplars and "
-        "bytes may by 2 % (default: no digit of any prediction)",
+        "bytes may by 2 %% (default: no digit of any prediction)",
     )
-    add("--data-dir", type=Path, metavar="FOLDER", help="of mm_imagenet_r or upmc_food101")
+    add("--data-dir", type=path_of, metavar="FOLDER", help="of mm_imagenet_r or upmc_food101")
     add(
         "--trust",
         nargs="+",
@@ -92,20 +93,18 @@ def parser() -> argparse.ArgumentParser:
     )
     add(
         "--device",
-        default="auto",
         metavar="{auto,cpu,cuda,mps}",
         help="where to predict and run (default: where the result was computed, if that is here)",
     )
     add(
         "--minutes",
         type=float,
-        default=60.0,
         metavar="N",
-        help="time for each result that is predicted or run again (default: 60)",
+        help=f"time for each result that is predicted or run again (default: {_MINUTES:g})",
     )
     add(
         "--record",
-        type=Path,
+        type=path_of,
         metavar="ROOT",
         help=f"root of the results: what --predict and --run find is kept in ROOT/{RECORD}, result "
         "by result; what that holds is told, and not done again",
@@ -143,11 +142,17 @@ def _refuse(given: argparse.Namespace) -> None:
     """Refuse what is seen to be wrong before anything is read."""
     if given.runs and not given.predict:
         raise UserError("--runs is for --predict: give that too")
-    if given.noise is not None and (not given.run or not 0 <= given.noise <= 100):
-        raise UserError("--noise is for --run: a number of points of accuracy from 0 to 100")
-    if not 0 < given.minutes < 1e6:
+    if given.noise is not None and not given.run:
+        raise UserError("--noise is for --run: give that too")
+    if given.noise is not None and not 0 <= given.noise <= 100:
+        raise UserError(f"--noise {given.noise:g}: give points of accuracy, from 0 to 100")
+    for name in ("trust", "minutes", "device", "data_dir"):
+        if getattr(given, name) and not (given.predict or given.run):
+            option = name.replace("_", "-")
+            raise UserError(f"--{option} is for --predict and --run: give one of them too")
+    if given.minutes is not None and not 0 < given.minutes < 1e6:
         raise UserError(f"--minutes {given.minutes:g}: give a positive number")
-    if given.device not in _DEVICES:
+    if given.device is not None and given.device not in _DEVICES:
         raise UserError(f"--device {given.device}: {did_you_mean(given.device, _DEVICES)}")
     for path in (*given.runs, *filter(None, (given.record, given.data_dir))):
         if not path.is_dir():
@@ -225,8 +230,8 @@ def _repeated(todo: Sequence[Verdict], given: argparse.Namespace) -> Iterator[Ve
     from benchmark.leaderboard.predict import Repeat, find_runs, predict
     from benchmark.leaderboard.rerun import RunAgain, run_again
 
-    means = Means(given.data_dir, tuple(given.trust), given.device)
-    limits: Any = {"seconds": 60 * given.minutes, "memory": _physical_memory()}
+    means = Means(given.data_dir, tuple(given.trust), given.device or "auto")
+    limits: Any = {"seconds": 60 * (given.minutes or _MINUTES), "memory": _physical_memory()}
     folders = [verdict.folder for verdict in todo]
     runs = find_runs(folders, given.runs) if given.predict else dict.fromkeys(folders)
     with tempfile.TemporaryDirectory(prefix="verify-") as name:

@@ -56,10 +56,13 @@ def accuracy_matrix(
     >>> accuracy_matrix([0, 0, 1], [0, 0, 1], [0, 1, 1], [0, 1])
     ([[100.0], [100.0, 100.0]], [1, 1])
     """
-    guess, truth, after = (np.asarray(x, dtype=np.int64) for x in (predictions, references, steps))
+    guess, truth = _integers("predictions", predictions), _integers("references", references)
+    after = _integers("steps", steps)
     if not len(guess) == len(truth) == len(after) > 0:
         raise ValueError(f"{len(guess)} predictions, {len(truth)} references, {len(after)} steps")
-    phases = np.asarray(phase_of_class, dtype=np.int64)
+    phases = _integers("phase_of_class", phase_of_class)
+    if len(phases) and phases.min() != 0:
+        raise ValueError(f"phase_of_class counts phases from 0, but begins with {phases.min()}")
     for name, classes in (("references", truth), ("predictions", guess)):
         if strange := set(classes.tolist()) - set(range(len(phases))):
             known = f"phase_of_class has {len(phases)} classes, 0 to {len(phases) - 1}"
@@ -76,6 +79,15 @@ def accuracy_matrix(
     return matrix, np.bincount(phases[truth[after == last]], minlength=last + 1).tolist()
 
 
+def _integers(name: str, values: npt.ArrayLike) -> npt.NDArray[np.int64]:
+    numbers = np.asarray(values)
+    if numbers.ndim != 1 or (numbers.size and numbers.dtype.kind not in "iuf"):
+        raise ValueError(f"{name} is not a list of integers")
+    if strange := [x for x in numbers.tolist() if x != int(x)]:
+        raise ValueError(f"{name} holds {strange[0]}, which is not an integer")
+    return numbers.astype(np.int64)
+
+
 class PredictionMetric(evaluate.Metric):  # type: ignore[misc]
     """A row of `METRICS`, computed from predictions; `figure` says which."""
 
@@ -87,7 +99,8 @@ class PredictionMetric(evaluate.Metric):  # type: ignore[misc]
             description=f"{METRICS[self.figure].definition}; in percent",
             citation=_CITATION,
             inputs_description=_INPUTS,
-            features=datasets.Features({name: datasets.Value("int64") for name in columns}),
+            # Integers would be made of fractions without a word; here they are told.
+            features=datasets.Features({name: datasets.Value("float64") for name in columns}),
         )
 
     def _compute(

@@ -110,6 +110,7 @@ def labels(rows: Mapping[Key, Result]) -> dict[Key, str]:
     """Name each row: method and preset, and the settings that tell namesakes in one table apart.
 
     A setting that differs only between tables is not said: each memory may have been tuned for.
+    Nor is one between a row that was tuned and one that was not: that is said in these words.
     How rows were told to be trained is said of all in a scenario as soon as it differs between two
     of a table; what a recipe or tuning chose is not what they were told.
 
@@ -117,17 +118,28 @@ def labels(rows: Mapping[Key, Result]) -> dict[Key, str]:
         rows: A run of each row; a row with the memory "" stands in every table of its scenario.
     """
     own = {key: identity_of(result) for key, result in rows.items()}
-    asked = {key: _asked(result) for key, result in rows.items() if not tuned_words(result)}
+    tuned = {key: tuned_words(result) for key, result in rows.items()}
+    asked = {key: _asked(result) for key, result in rows.items() if not tuned[key]}
     names = {key: row_name(result) for key, result in rows.items()}
     said = {scenario: _differing(asked, _within(asked, scenario)) for scenario, *_ in rows}
     found: dict[Key, str] = {}
     for key in rows:
         kin = [other for other in _within(rows, key.scenario) if other.method == key.method]
-        told = _differing(own, [other for other in kin if names[other] == names[key]])
+        namesakes = [other for other in kin if names[other] == names[key]]
+        told = _differing(own, [other for other in namesakes if tuned[other] == tuned[key]])
         told |= said[key.scenario] & asked.get(key, {}).keys()
         values = {name: value for name, value in own[key].items() if name in told}
-        extra = ", ".join(f"{k}={value}" for k, value in values.items() if value is not None)
-        found[key] = f"{names[key]} ({extra})" if extra else names[key]
+        extra = [f"{k}={value}" for k, value in values.items() if value is not None]
+        table = [
+            other for other in namesakes
+            if "" in (key.memory, other.memory) or other.memory == key.memory
+        ]  # fmt: skip
+        beside = {tuned[other] for other in table} - {tuned[key]}
+        if beside and not tuned[key]:
+            extra = ["not tuned", *extra]
+        elif beside - {""}:
+            extra = [f"recipe {tuned[key]}", *extra]
+        found[key] = f"{names[key]} ({', '.join(extra)})" if extra else names[key]
     return found
 
 

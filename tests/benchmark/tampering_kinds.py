@@ -220,6 +220,7 @@ TAMPERED: dict[str, tuple[Forge, str]] = {
     "a borrowed name": (edited(lambda v: v["config"].update(method=["my/exemplar_masking"])),
                         "neither registered"),
     "a title of lines": (entitled("Rep|ay (SSF)"), "is another method"),
+    "a long title": (entitled("x" * 61), "more than 60"),
     "a blank title": (entitled("\u2800\u2800"), "neither letter nor digit"),
     "a preset that is none": (
         edited(lambda v: v["config"].update(method=["exemplar_masking@reproduced"])),

@@ -97,14 +97,18 @@ def test_one_phase_forgets_nothing(load: Any) -> None:
         ([0], [0], [1], [0, 1], "steps run from 0 to 1, but none is 0"),
         ([0, 0], [0, 0], [0, -1], [0], "none is negative"),
         ([0], [0], [0], None, "give compute.. phase_of_class"),
+        ([0.5], [0], [0], [0], "predictions holds 0.5, which is not an integer"),
+        ([0], [0], [0], [1], "counts phases from 0, but begins with 1"),
+        ([0], [0], [0], {0: 0}, "phase_of_class is not a list of integers"),
+        ([0], [0], [0], 1, "phase_of_class is not a list of integers"),
     ],
 )
 def test_what_cannot_be_is_refused(
     load: Any,
-    predictions: list[int],
+    predictions: list[float],
     references: list[int],
     steps: list[int],
-    phase_of_class: list[int] | None,
+    phase_of_class: Any,
     words: str,
 ) -> None:
     more = {} if phase_of_class is None else {"phase_of_class": phase_of_class}

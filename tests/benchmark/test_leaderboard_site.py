@@ -296,14 +296,19 @@ def test_no_other_page_is_overwritten(
     (out / "index.html").write_text("<title>My home page</title>")
     (out / "README.md").write_text("mine")
     assert command.main(["build", str(results), "--out", str(out)]) == 2
-    assert f"{out / 'index.html'} is the page of something else" in capsys.readouterr().err
+    assert f"{out / 'index.html'} is of something else" in capsys.readouterr().err
     assert {path.name for path in out.iterdir()} == {"index.html", "README.md"}
     (out / "index.html").unlink()
+    (out / "methods").mkdir()
+    assert command.main(["build", str(results), "--out", str(out)]) == 2
+    assert f"{out / 'methods'} is of something else" in capsys.readouterr().err
+    (out / "methods").rmdir()
     assert command.main(["build", str(results), "--out", str(out)]) == 0
     assert command.main(["build", str(results), "--out", str(out)]) == 0
     assert (out / "README.md").read_text() == "mine"
     assert command.main(["build", str(results), "--out", str(results)]) == 2
-    assert "is the folder of the results" in capsys.readouterr().err
+    assert command.main(["build", str(results), "--out", str(results / "r1993")]) == 2
+    assert "is a folder of results" in capsys.readouterr().err
 
 
 def test_a_broken_record_is_told_with_its_own_remedy(

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark.find_method import describe_settings, find, make_settings
+from benchmark.find_method import about_of, describe_settings, find, make_settings
 from benchmark.leaderboard.declared import declared
 from benchmark.method import Method, MethodContext, NoSettings
 from benchmark.registry import REGISTRY
@@ -54,6 +54,16 @@ def test_registered_methods_are_found_and_described(name: str) -> None:
     for key in method.presets:
         assert find(f"{name}@{key}") == (method, key)
         make_settings(method, key, {})
+
+
+def test_a_derived_class_does_not_bear_the_name_of_a_registered_one() -> None:
+    base, _ = find("replay")
+    derived = type("Derived", (base,), {})
+    entitled = type("Entitled", (derived,), {"about": {"name": "Mine"}})
+    assert about_of(base)["name"] == "Replay (SSF)"
+    assert about_of(derived) == {}
+    assert about_of(entitled) == {"name": "Mine"}
+    assert about_of(type("Further", (entitled,), {})) == {"name": "Mine"}
 
 
 def test_a_class_of_a_file_or_a_module(

@@ -132,6 +132,22 @@ def test_the_same_run_twice_counts_once(
         result_tables.table([run, other])
 
 
+def test_a_row_that_was_not_tuned_changes_no_other_name(
+    tmp_path: Path, synthetic_run: Make
+) -> None:
+    recipe = {"recipe": "mine", "trials": 8, "overridden": []}
+    best = synthetic_run(tmp_path, **SMALL, settings={"tau_image": 0.6, "codec": "webp"})
+    other = synthetic_run(tmp_path, **SMALL, settings={"tau_image": 1.0, "codec": "jpeg"})
+    tuned: Any = {**best, "tuning": recipe}
+    assert {row.label for row in result_tables.table([tuned, other])} == {
+        "Exemplar masking", "Exemplar masking (not tuned)",
+    }  # fmt: skip
+    theirs: Any = {**other, "tuning": {**recipe, "recipe": "theirs"}}
+    assert {row.label for row in result_tables.table([tuned, theirs])} == {
+        "Exemplar masking (recipe mine (8))", "Exemplar masking (recipe theirs (8))",
+    }  # fmt: skip
+
+
 def test_rows_are_told_apart_by_what_made_them(tmp_path: Path, synthetic_run: Make) -> None:
     run = synthetic_run(tmp_path, **SMALL)
     changed: Any = {**run, "seed": 1, "method_sha256": "9f" * 32}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,22 @@ def test_a_method_that_is_more_than_a_vilt_says_so(
     assert not (tmp_path / "model").exists()
 
 
+def test_a_head_that_was_not_tested_is_not_saved(
+    tmp_path: Path, call: Call, vilt_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = (
+        "from baselines.finetune import Finetune\n\n\nclass Backwards(Finetune):\n"
+        "    def predict(self, batch):\n        return -super().predict(batch)\n"
+    )
+    (tmp_path / "mine.py").write_text(code)
+    method = f"{tmp_path / 'mine.py'}:Backwards"
+    assert call("--method", method, "--backbone", vilt_folder, "--epochs", 1)[0] == 0
+    (run,) = folders(tmp_path)
+    assert save.main([str(run), str(tmp_path / "model")]) == 2
+    assert "Backwards predicts in its own way" in capsys.readouterr().err
+    assert not (tmp_path / "model").exists()
+
+
 def test_what_cannot_be_saved_is_told(
     tmp_path: Path, call: Call, vilt_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -107,4 +124,6 @@ def test_what_cannot_be_saved_is_told(
     assert os.listdir(full) == ["mine.txt"]  # noqa: PTH208
     next(run.glob("state/*.safetensors")).write_bytes(b"torn")
     refused(run, tmp_path / "model", "was changed after it was written")
+    shutil.rmtree(run / "state")
+    refused(run, tmp_path / "model", "is without its state/")
     assert not (tmp_path / "model").exists()

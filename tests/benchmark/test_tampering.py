@@ -19,7 +19,7 @@ from benchmark import results
 from benchmark.leaderboard import check as checking
 from benchmark.leaderboard.bounded import Failed, each
 from benchmark.leaderboard.check import Checked, check, check_and_read
-from benchmark.leaderboard.command import main
+from benchmark.leaderboard.command import COMMANDS, main
 from benchmark.leaderboard.levels import Level, Record, files_of, safe
 
 
@@ -166,7 +166,15 @@ def test_mistakes_of_the_command_line(
         ("verify", str(honest), "--record", str(tmp_path / "no")): "is no folder",
         ("verify", str(honest), "--runs", str(honest)): "--runs is for --predict",
         ("verify", str(honest), "--noise", "1"): "--noise is for --run",
-        ("verify", str(honest), "--run", "--noise", "nan"): "--noise is for --run",
+        ("verify", str(honest), "--run", "--noise", "nan"): "--noise nan: give points",
+        ("verify", str(honest), "--trust", "a"): "--trust is for --predict and --run",
+        ("verify", str(honest), "--minutes", "5"): "--minutes is for --predict and --run",
+        ("verify", str(honest), "--device", "cpu"): "--device is for --predict and --run",
+        ("verify", str(honest), "--data-dir", str(tmp_path)): "--data-dir is for --predict and",
+        ("verify", ""): "the path is empty",
+        ("build", str(honest), "--out", ""): "the path is empty",
+        ("submit", str(honest), "--out", ""): "the path is empty",
+        ("submit", str(honest), "--out", str(honest / "x")): "name a folder outside the runs",
         ("verify", str(honest), "--predict", "--minutes", "0"): "--minutes 0",
         ("verify", str(honest), "--predict", "--device", "gpu"): "did you mean 'cpu'",
         ("verify", str(honest), "--predict", "--record", str(tmp_path)): "does not lie in",
@@ -174,6 +182,14 @@ def test_mistakes_of_the_command_line(
         assert main(list(given)) == (2 if given else 0)
         said = capsys.readouterr()
         assert words in said.err + said.out
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_subcommand_has_its_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main([name, "--help"])
+    assert stop.value.code == 0
+    assert f"benchmark.leaderboard {name}" in capsys.readouterr().out
 
 
 def _misbehave(job: str) -> str:

@@ -100,7 +100,7 @@ function chart({ id, title, text, xLabel, ticks = [], lines = [], points = [], l
     svg("line", { x1: EDGE.left, x2: right, y1: at.y(value), y2: at.y(value), class: "rule" }),
     svg("text", { x: EDGE.left - 8, y: at.y(value) + 4, class: "end" }, value),
   ]);
-  const marks = thin(log ? powers(xs) : ticks, width).map((value) =>
+  const marks = thin(log ? powers(xs) : ticks, at.x).map((value) =>
     svg("text", { x: at.x(value), y: bottom + 18, class: "middle" }, log ? bytes(value) : value),
   );
   const clip = svg("rect", {
@@ -260,6 +260,12 @@ function powers(logs) {
   return within.length ? within : [...new Set([low, high])].map((end) => 10 ** end);
 }
 
-/** As many of the marks as there is room for. */
-const thin = (values, width) =>
-  values.filter((_, i) => i % Math.ceil((values.length * 52) / width) === 0);
+/** The marks that there is room for, from the left. */
+function thin(values, placed) {
+  let last = -Infinity;
+  return values.filter((value) => {
+    const room = placed(value) - last >= 48;
+    if (room) last = placed(value);
+    return room;
+  });
+}

@@ -25,16 +25,16 @@ function verdict() {
   const name = (row) => el("bdi", {}, row.entry.name);
   const words = ({ difference }) => (difference ? differenceWords(difference).slice(1) : [MISSING]);
   const unsure = ({ difference }) => (difference?.values[1] === null ? ", no interval" : "");
-  const apart = (row) => [name(row), " (", ...words(row), unsure(row), ")"];
+  const apart = (row, unit = "") => [name(row), " (", ...words(row), unit, unsure(row), ")"];
   const listed = level.slice(0, 3).flatMap((row, i) => [i ? ", " : "", ...apart(row)]);
   if (level.length > 3) listed.push(` and ${level.length - 3} more`);
   const accuracy = `${spread(figure(best.entry, state.metric))} %`;
   return [
     `Best ${METRICS[state.metric].title.toLowerCase()}: `,
-    el("b", {}, name(best)),
+    el(best.winner ? "b" : "span", {}, name(best)),
     `, ${accuracy}${best.winner ? ", above every other row beyond its interval" : ""}.`,
     ...(level.length ? [" No difference to it is shown for ", ...listed, "."] : []),
-    ...(next ? [" Next: ", ...apart(next), " points."] : []),
+    ...(next ? [" Next: ", ...apart(next, " points"), "."] : []),
   ];
 }
 

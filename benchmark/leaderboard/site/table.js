@@ -221,6 +221,7 @@ function levelMark(level) {
 function details({ entry, difference, best }) {
   const orders = difference ? counted(difference.orders, "class order") : MISSING;
   const facts = [
+    ...(entry.level === null ? [] : [["Verified", levelMark(entry.level)]]),
     ["To the best", best ? "the best" : differenceWords(difference)],
     ["Compared over", orders],
     ["Read by", entry.classifier || "its only classifier"],
