@@ -141,6 +141,8 @@ def _method(folder: Path, result: Result) -> Iterator[str]:
         yield "about.link is no http address"
     if address not in REGISTRY:
         return
+    if not result["backbone"]["sha256"]:
+        yield f"backbone.sha256 is empty, but {address} tells that of its backbone"
     own = declared(address)
     for key in sorted(about):
         if about[key] != own.about.get(key):

@@ -269,7 +269,7 @@ def test_an_index_without_a_count_is_refused() -> None:
         ("", ["--timeout", "-1"], "'-1' is no number above 0"),
         ("", ["--decoding", "beams"], "write KEY=VALUE"),
         ("", ["--limit", "0"], "no whole number above 0"),
-        ("", ["--beams", "3"], "unrecognized arguments: --beams 3"),
+        ("", ["--beams", "3"], "unknown option --beams"),
         ("", ["--batch-size", "3"], "--batch-size means nothing to the back end fake_captioner"),
         ("", ["--backend", "absent_module:Fake"], "cannot be imported"),
         ("", ["--backend", "pathlib:Path"], "is no Captioner"),
