@@ -31,10 +31,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 from PIL import Image
 
-from mm_imagenet_r.archive import open_images
 from mm_imagenet_r.captions.captioner import Request
 from mm_imagenet_r.captions.store import Store
 from mm_imagenet_r.captions.work import caption_units
+from mm_imagenet_r.open_images import open_images
 
 BATCH = 16
 TARGETS = {"overhead": 0.95, "workers": 1.6}

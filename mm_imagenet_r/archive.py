@@ -1,6 +1,6 @@
 """Images with their classes, read from wherever they lie: a tar, folders or Parquet.
 
-`open_images` tells the sources apart by looking. All of them give the bytes of the files as they
+All sources give the bytes of the files as they
 are, under the key `<class folder>/<file>`, for ImageNet-R `<wnid>/<style>_<n>.jpg`. Nothing is
 unpacked or written. Links in a folder are followed, so they may bring in images from elsewhere.
 """
@@ -23,7 +23,7 @@ from mm_imagenet_r.hashes import file_state
 _ROOT: Final = "imagenet-r"
 SPLITS: Final = ("train", "test")
 #: Not looked into: captions lie beside the images.
-_NO_CLASSES: Final = {"__MACOSX", "captions"}
+NO_CLASSES: Final = {"__MACOSX", "captions"}
 
 LAYOUTS: Final = (
     "Images are expected as imagenet-r.tar, as folders <wnid>/<style>_<n>.jpg (also below "
@@ -95,45 +95,6 @@ class Images(abc.ABC):
         )
 
 
-def open_images(path: Path) -> Images:
-    """Find the images at a path.
-
-    Args:
-        path: ImageNet-R's tar or a folder that holds it; a folder `[imagenet-r/]<class>/<file>` or
-            `[imagenet-r/]{train,test}/<class>/<file>` (as PILOT distributes it); a Parquet file or
-            a folder of these with the columns `image` and `file_name`.
-
-    Raises:
-        UserError: There is nothing like it, or it is damaged.
-    """
-    from mm_imagenet_r.parquet_images import ParquetImages, of_one_configuration
-
-    path = path.expanduser().absolute()
-    try:
-        if path.is_file():
-            with path.open("rb") as file:
-                is_parquet = file.read(4) == b"PAR1"
-            return ParquetImages(path, [path]) if is_parquet else TarImages(path)
-        if not path.is_dir():
-            raise UserError(f"{path} does not exist: check the path. {LAYOUTS}")
-        if (path / tar_index.ARCHIVE).is_file():
-            return TarImages(path / tar_index.ARCHIVE)
-        tables = [
-            table
-            for table in sorted(path.rglob("*.parquet"))
-            if not (top := table.relative_to(path).parts[0]).startswith(".")
-            and top not in _NO_CLASSES
-        ]
-        if not tables:
-            return FolderImages(path)
-        return ParquetImages(path, of_one_configuration(path, tables))
-    except OSError as error:
-        raise UserError(
-            f"{path} cannot be read ({error.strerror or error}): check the permissions of the "
-            "folder and its files"
-        ) from error
-
-
 def place(parts: Sequence[str]) -> tuple[str, str | None] | None:
     """Return key and split of a file from the parts of its path; None if it is no class's image.
 
@@ -149,7 +110,7 @@ def place(parts: Sequence[str]) -> tuple[str, str | None] | None:
     split = None
     if len(parts) == 3 and parts[0] in SPLITS:
         split, parts = parts[0], parts[1:]
-    if len(parts) != 2 or any(part.startswith(".") or part in _NO_CLASSES for part in parts):
+    if len(parts) != 2 or any(part.startswith(".") or part in NO_CLASSES for part in parts):
         return None
     if PurePosixPath(parts[1]).suffix.lower() not in images.SUFFIXES:
         return None

@@ -23,10 +23,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from mm_imagenet_r import faults
-from mm_imagenet_r.archive import Images, open_images
+from mm_imagenet_r.archive import Images
 from mm_imagenet_r.classes import classes, image_names, missing, strangers, style
 from mm_imagenet_r.errors import UserError, did_you_mean, some
 from mm_imagenet_r.images import check_header
+from mm_imagenet_r.open_images import open_images
 from mm_imagenet_r.splits import Split, split
 
 #: Where the data folder is, if no argument says so.

@@ -191,7 +191,7 @@ def torch_randperm(n: int, seed: int) -> list[int]:
 
 def _coda(folders: Sequence[Path]) -> set[str]:
     """Keys in the published list: local, downloaded before, or downloaded now."""
-    from mm_imagenet_r.download import fetch
+    from mm_imagenet_r.fetch import fetch
     from mm_imagenet_r.tar_index import cache_folder
 
     cached = cache_folder() / "coda" / _CODA_FILE

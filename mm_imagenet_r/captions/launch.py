@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mm_imagenet_r.archive import Images, open_images
+from mm_imagenet_r.archive import Images
 from mm_imagenet_r.captions import backends
 from mm_imagenet_r.captions.captioner import Captioner, Request
 from mm_imagenet_r.captions.options import AT_SERVER, ON_DEVICE, UNIT_SIZE, Options
@@ -24,6 +24,7 @@ from mm_imagenet_r.captions.progress import Progress, make_console, show
 from mm_imagenet_r.captions.store import Failed, Store
 from mm_imagenet_r.captions.work import caption_units
 from mm_imagenet_r.errors import UserError, some
+from mm_imagenet_r.open_images import open_images
 
 _PACKAGES = ("mm-imagenet-r", "torch", "transformers", "tokenizers", "pillow", "openai")
 

@@ -14,7 +14,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mm_imagenet_r.archive import open_images
 from mm_imagenet_r.captions import backends
 from mm_imagenet_r.captions.captioner import Caption, Captioner, Request
 from mm_imagenet_r.captions.fault_tolerance import FaultTolerant, samples_of
@@ -22,6 +21,7 @@ from mm_imagenet_r.captions.manifest import Item
 from mm_imagenet_r.captions.store import Store
 from mm_imagenet_r.captions.work import ahead
 from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.open_images import open_images
 
 
 class Actor:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from mm_imagenet_r.export import captions_file, shards
-from mm_imagenet_r.export.swap import carry, remove, repair, swap
+from mm_imagenet_r.export.swap import STAGING, carry, remove, repair, swap
 from mm_imagenet_r.files import explained, remove_temporaries
 
 if TYPE_CHECKING:
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 #: Bytes of a shard, at most (one row group is never cut).
 SHARD_BYTES: Final = 500_000_000
-#: Finished shards wait here until all of a configuration are there; it goes when all is written.
-STAGING: Final = ".export"
 
 
 def export(

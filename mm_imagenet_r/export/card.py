@@ -15,6 +15,7 @@ from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.export.captions_file import figures_of
 from mm_imagenet_r.export.origins import Origin, origin_of
 from mm_imagenet_r.export.sections import choose, computed, parts_of
+from mm_imagenet_r.export.swap import STAGING
 from mm_imagenet_r.files import write_atomic
 
 #: Between these marks of a card stands what is computed; they tell our cards from others, too.
@@ -230,8 +231,6 @@ def faults(folder: Path) -> list[str]:
     """
     from datasets.info import DatasetInfosDict
     from huggingface_hub import DatasetCard
-
-    from mm_imagenet_r.export import STAGING
 
     readme = folder / "README.md"
     if (folder / STAGING).exists():

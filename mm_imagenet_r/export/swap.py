@@ -13,8 +13,12 @@ import os
 import shutil
 from collections.abc import Collection
 from pathlib import Path
+from typing import Final
 
 from mm_imagenet_r.files import open_atomic, remove_temporaries
+
+#: Finished shards wait here until all of a configuration are there; it goes when all is written.
+STAGING: Final = ".export"
 
 
 def repair(place: Path, work: Path) -> None:

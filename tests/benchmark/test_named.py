@@ -15,9 +15,9 @@ from benchmark.data import Archive, open_data
 from benchmark.results.tables import by_budget, table
 from benchmark.results.verify import verify
 from mm_imagenet_r import imagenet_r, splits
-from mm_imagenet_r.archive import open_images
 from mm_imagenet_r.classes import classes, image_names
 from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.open_images import open_images
 from tests.standin import (
     first_of_each_class,
     image_files,

@@ -21,9 +21,10 @@ from exporting import FEATURES, jpeg, made_up
 
 from mm_imagenet_r.captions.files import read_captions
 from mm_imagenet_r.errors import UserError
-from mm_imagenet_r.export import STAGING, card, export, shards
+from mm_imagenet_r.export import card, export, shards
 from mm_imagenet_r.export.__main__ import main
 from mm_imagenet_r.export.shards import GROUP_ROWS, record_of
+from mm_imagenet_r.export.swap import STAGING
 
 FACTS = {
     "captions": "made-up",

@@ -16,10 +16,10 @@ from datasets import Image, load_dataset, load_dataset_builder
 
 import mm_imagenet_r
 from mm_imagenet_r import classes, imagenet_r, tar_index
-from mm_imagenet_r.archive import open_images
 from mm_imagenet_r.captions.files import read_captions
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.export import export
+from mm_imagenet_r.open_images import open_images
 from mm_imagenet_r.sources import find_source
 from tests.standin import (
     PROFILE,

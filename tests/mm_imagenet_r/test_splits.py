@@ -146,7 +146,7 @@ def test_lists_are_fetched_once_and_checked(
         splits.split(real, "coda")
     monkeypatch.delenv("HF_HUB_OFFLINE")
     monkeypatch.setattr(splits, "_CODA_URL", "http://127.0.0.1:9/")
-    monkeypatch.setattr("mm_imagenet_r.download.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("mm_imagenet_r.fetch.time.sleep", lambda seconds: None)
     with pytest.raises(UserError, match="cannot be downloaded"):
         splits.split(real, "coda")
     shutil.copytree(lists, cache / "coda", dirs_exist_ok=True)

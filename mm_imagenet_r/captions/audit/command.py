@@ -50,7 +50,7 @@ def run(arguments: Sequence[str]) -> Path:
     captions = read_captions(given.captions)
     images = None
     if given.images is not None:
-        from mm_imagenet_r.archive import open_images
+        from mm_imagenet_r.open_images import open_images
 
         images = open_images(given.images)
     found = audit(captions, split_of(captions, given.captions, images, given.split_name))

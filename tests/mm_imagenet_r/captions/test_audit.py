@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from mm_imagenet_r.archive import open_images
 from mm_imagenet_r.captions.__main__ import main
 from mm_imagenet_r.captions.audit import Audit, Group, audit, examples
 from mm_imagenet_r.captions.audit.page import page
 from mm_imagenet_r.captions.audit.parts import _Named, split_of
 from mm_imagenet_r.captions.audit.text_only import is_available
 from mm_imagenet_r.captions.files import Captions, read_captions
+from mm_imagenet_r.open_images import open_images
 from mm_imagenet_r.splits import split
 
 ICE_BEAR, GOLDFISH = "n02134084", "n01443537"
