@@ -13,6 +13,7 @@ from typing import Any
 from benchmark.config import RECIPE, RunConfig, dashed, resolve_recipe
 from benchmark.find_method import find, make_settings
 from benchmark.method import Method
+from benchmark.options import as_text
 from mm_imagenet_r.errors import UserError
 
 
@@ -48,19 +49,6 @@ def reference_run(cell: RunConfig) -> RunConfig:
     }
     (found,) = cells(dataclasses.replace(reference, **changes))
     return found
-
-
-def as_text(value: Any) -> str:
-    """A setting's value as it is written after `key=`; `options.convert` reads it back.
-
-    >>> [as_text(value) for value in (True, None, 1.0, 0.25, 1e-4, 3, "webp", ("a",))]
-    ['true', 'none', '1', '0.25', '0.0001', '3', 'webp', 'a']
-    """
-    if isinstance(value, (tuple, list)):
-        return " ".join(map(as_text, value))
-    if value is None or isinstance(value, bool):
-        return str(value).lower()
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _refuse_unused(cell: RunConfig) -> None:

@@ -15,7 +15,7 @@ def class_order(num_classes: int, seed: int | None, name: str | None = None) -> 
 
     Args:
         num_classes: How many there are.
-        seed: See `mm_imagenet_r.phases.class_order`; of no account where there is a name.
+        seed: See `mm_imagenet_r.orders.class_order`; of no account where there is a name.
         name: See `mm_imagenet_r.orders.named_order`.
 
     Raises:

@@ -170,6 +170,19 @@ def unknown_words(rest: Sequence[str], names: Sequence[str]) -> str:
     return f"unknown option {word}: {meant}--help shows all options"
 
 
+def as_text(value: Any) -> str:
+    """A setting's value as it is written after `key=`; `convert` reads it back.
+
+    >>> [as_text(value) for value in (True, None, 1.0, 0.25, 1e-4, 3, "webp", ("a",))]
+    ['true', 'none', '1', '0.25', '0.0001', '3', 'webp', 'a']
+    """
+    if isinstance(value, (tuple, list)):
+        return " ".join(map(as_text, value))
+    if value is None or isinstance(value, bool):
+        return str(value).lower()
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
 def convert(value: Any, hint: Any, where: str) -> Any:
     """Turn a string or a JSON value into the type a field has.
 

@@ -14,9 +14,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmark.cells import as_text
 from benchmark.config import RunConfig, resolve_recipe
 from benchmark.find_method import find, make_settings, setting_name
+from benchmark.options import as_text
 from mm_imagenet_r.errors import UserError
 
 #: Candidates of the learning rate, relative to the method's own.

@@ -11,9 +11,10 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmark import results
-from benchmark.cells import as_text, cells
+from benchmark.cells import cells
 from benchmark.config import RunConfig
 from benchmark.find_method import find
+from benchmark.options import as_text
 from benchmark.paths import last_part
 from benchmark.recipe_file import FORMAT, RecipeFile, TrialFile, choose, write_text
 from benchmark.results.derive import as_classifier, classifiers

@@ -17,10 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.cells import as_text
 from benchmark.config import RunConfig, dashed, resolve_recipe
 from benchmark.find_method import find, make_settings, setting_name
-from benchmark.options import convert
+from benchmark.options import as_text, convert
 from benchmark.paths import last_part, safe_name
 from benchmark.recipe_file import MemoryFile, RecipeFile, parse
 from benchmark.results.schema import TuningInfo

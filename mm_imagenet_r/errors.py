@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
+from numbers import Integral
+from typing import Any
 
 
 class UserError(Exception):
@@ -67,3 +69,17 @@ def counted(number: int, noun: str) -> str:
     ('1,200 images', '1 image')
     """
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def require_whole(name: str, value: Any, *, or_none: bool = False) -> None:
+    """Refuse what is no whole number; NumPy's are.
+
+    Raises:
+        UserError: It is none.
+    """
+    if or_none and value is None:
+        return
+    if not isinstance(value, Integral) or isinstance(value, bool):
+        raise UserError(
+            f"{name}={value!r} is no whole number: give one{' or None' if or_none else ''}"
+        )

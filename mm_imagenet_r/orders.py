@@ -1,7 +1,6 @@
-"""Class orders of ImageNet-R under the names of the code bases that published them.
+"""Class orders: PILOT's for any number of classes, and those published for ImageNet-R, by name.
 
-Labels are positions in the sorted identifiers of the classes. PILOT's orders, which exist for any
-number of classes, are `mm_imagenet_r.phases.class_order`.
+Labels of ImageNet-R are positions in the sorted identifiers of its classes.
 """
 
 from __future__ import annotations
@@ -10,9 +9,39 @@ import random
 from typing import Final
 
 from mm_imagenet_r.classes import classes
-from mm_imagenet_r.errors import UserError, did_you_mean
+from mm_imagenet_r.errors import UserError, did_you_mean, require_whole
 
 NAMES: Final = ("coda", "mammoth", "natural", "pilot")
+
+
+def class_order(num_classes: int, seed: int | None = 1993) -> list[int]:
+    """Return the labels in the order in which a learner meets them.
+
+    The order is PILOT's (`utils/data_manager.py`), as iCaRL, EASE and many others use it: the
+    class at position i is `numpy.random.RandomState(seed).permutation(num_classes)[i]`. `None`
+    leaves the classes in their natural order.
+
+    Raises:
+        UserError: There is no class, or the seed is no number from 0 to 2**32 - 1.
+
+    >>> class_order(10, 1993)
+    [4, 2, 7, 6, 0, 3, 5, 8, 9, 1]
+    >>> class_order(200)[:10]
+    [168, 136, 51, 9, 183, 101, 171, 99, 42, 159]
+    >>> class_order(4, None)
+    [0, 1, 2, 3]
+    """
+    require_whole("seed", seed, or_none=True)
+    if num_classes < 1:
+        raise UserError(f"{num_classes} classes cannot be put in order: there must be at least one")
+    if seed is None:
+        return list(range(num_classes))
+    if not 0 <= seed < 2**32:
+        raise UserError(f"class order seed {seed}: give a number from 0 to 4294967295")
+    import numpy as np  # here, as the package must be quick to import
+
+    order: list[int] = np.random.RandomState(seed).permutation(num_classes).tolist()
+    return order
 
 
 def named_order(name: str) -> list[int]:
@@ -41,8 +70,6 @@ def named_order(name: str) -> list[int]:
             f"class order {name!r}: give {rule} alone, or (but for natural) with a number from 0 "
             "to 4294967295, as in pilot:7"
         )
-    from mm_imagenet_r.phases import class_order
-
     count = len(classes())
     if rule == "natural":
         return list(range(count))

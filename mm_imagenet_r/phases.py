@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Any
 
-from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.errors import UserError, require_whole
+from mm_imagenet_r.orders import class_order, named_order
+
+__all__ = ["Phase", "class_incremental", "class_order", "phase_sizes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,36 +35,6 @@ class Phase:
         return self.splits[split]
 
 
-def class_order(num_classes: int, seed: int | None = 1993) -> list[int]:
-    """Return the labels in the order in which a learner meets them.
-
-    The order is PILOT's (`utils/data_manager.py`), as iCaRL, EASE and many others use it: the
-    class at position i is `numpy.random.RandomState(seed).permutation(num_classes)[i]`. `None`
-    leaves the classes in their natural order.
-
-    Raises:
-        UserError: There is no class, or the seed is no number from 0 to 2**32 - 1.
-
-    >>> class_order(10, 1993)
-    [4, 2, 7, 6, 0, 3, 5, 8, 9, 1]
-    >>> class_order(200)[:10]
-    [168, 136, 51, 9, 183, 101, 171, 99, 42, 159]
-    >>> class_order(4, None)
-    [0, 1, 2, 3]
-    """
-    _require_whole("seed", seed, or_none=True)
-    if num_classes < 1:
-        raise UserError(f"{num_classes} classes cannot be put in order: there must be at least one")
-    if seed is None:
-        return list(range(num_classes))
-    if not 0 <= seed < 2**32:
-        raise UserError(f"class order seed {seed}: give a number from 0 to 4294967295")
-    import numpy as np  # here, as the package must be quick to import
-
-    order: list[int] = np.random.RandomState(seed).permutation(num_classes).tolist()
-    return order
-
-
 def phase_sizes(num_classes: int, phases: int, base_classes: int | None = None) -> list[int]:
     """Return how many classes each phase brings.
 
@@ -81,8 +53,8 @@ def phase_sizes(num_classes: int, phases: int, base_classes: int | None = None) 
     >>> phase_sizes(10, 4, base_classes=3)
     [3, 3, 2, 2]
     """
-    _require_whole("phases", phases)
-    _require_whole("base_classes", base_classes, or_none=True)
+    require_whole("phases", phases)
+    require_whole("base_classes", base_classes, or_none=True)
     if phases < 1:
         raise UserError(f"{phases} phases: there must be at least one")
     if phases > num_classes:
@@ -171,8 +143,6 @@ def class_incremental(
 
 
 def _published(order: str, num_classes: int, seed: int | None) -> list[int]:
-    from mm_imagenet_r.orders import named_order  # here, as the package must be quick to import
-
     found = named_order(order)
     if len(found) != num_classes:
         raise UserError(
@@ -182,16 +152,6 @@ def _published(order: str, num_classes: int, seed: int | None) -> list[int]:
     if seed != 1993:
         raise UserError(f"order={order!r} and seed={seed} are two class orders: give one of them")
     return found
-
-
-def _require_whole(name: str, value: Any, *, or_none: bool = False) -> None:
-    """Raise UserError unless a value is a whole number; NumPy's are."""
-    if or_none and value is None:
-        return
-    if not isinstance(value, Integral) or isinstance(value, bool):
-        raise UserError(
-            f"{name}={value!r} is no whole number: give one{' or None' if or_none else ''}"
-        )
 
 
 def _labels(name: str, split: Any) -> Sequence[int]:

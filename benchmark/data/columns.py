@@ -8,7 +8,7 @@ from typing import Any
 
 from datasets import ClassLabel, Image, Value
 
-from benchmark.data import ColumnNames
+from benchmark.data.dataset import ColumnNames
 from mm_imagenet_r.errors import UserError, did_you_mean
 
 #: What a column may be called besides "image", "label", "caption", "file_name".

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.data import IntArray
+from benchmark.data.samples import IntArray
 from benchmark.data.sources import Source
 from mm_imagenet_r.errors import UserError, some
 from mm_imagenet_r.splits import CUTS, TEST_FRACTION, stratified_cut

@@ -6,7 +6,8 @@ import os
 import re
 from pathlib import Path
 
-from benchmark.data import Archive, ColumnNames, named, tables, trees
+from benchmark.data import named, tables, trees
+from benchmark.data.dataset import Archive, ColumnNames
 from benchmark.data.messages import waiting
 from benchmark.data.sources import Source
 from mm_imagenet_r.errors import UserError, did_you_mean

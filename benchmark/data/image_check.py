@@ -17,7 +17,7 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
-from benchmark.data import Rows
+from benchmark.data.samples import Rows
 from benchmark.wording import counted
 from mm_imagenet_r import images
 from mm_imagenet_r.errors import UserError

@@ -8,7 +8,8 @@ import warnings
 from typing import Any, Final
 
 from benchmark.config import dashed
-from benchmark.data import Archive, ColumnNames, tables
+from benchmark.data import tables
+from benchmark.data.dataset import Archive, ColumnNames
 from benchmark.data.messages import waiting
 from benchmark.data.sources import Source
 from mm_imagenet_r.builder import MMImageNetR

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.data import IntArray, Rows
 from benchmark.data.caption_files import match_captions
+from benchmark.data.samples import IntArray, Rows
 from mm_imagenet_r.captions.files import read_captions
 from mm_imagenet_r.errors import UserError, some
 

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from datasets import ClassLabel, Image, concatenate_datasets, load_dataset, load_from_disk
 
-from benchmark.data import ColumnNames, IntArray, Rows
 from benchmark.data import columns as find_columns
+from benchmark.data.dataset import ColumnNames
+from benchmark.data.samples import IntArray, Rows
 from benchmark.data.sources import NO_CAPTIONS, TEST_NAMES, TRAIN_NAMES, Source
 from mm_imagenet_r.errors import UserError, some
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from datasets import Dataset, Features, Image
 
-from benchmark.data import Rows
+from benchmark.data.samples import Rows
 from benchmark.data.sources import NO_CAPTIONS, TEST_NAMES, TRAIN_NAMES, Source
 from benchmark.wording import counted
 from mm_imagenet_r import images

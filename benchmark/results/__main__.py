@@ -2,7 +2,7 @@
 
 import sys
 
-from benchmark.results import main
+from benchmark.results.command import main
 
 if __name__ == "__main__":
     sys.exit(main())

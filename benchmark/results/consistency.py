@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from benchmark.budget import Budget, make_budget
-from benchmark.cells import as_text
+from benchmark.options import as_text
 from benchmark.class_order import class_order
 from benchmark.config import RECIPE, RunConfig
 from benchmark.method import Kind

@@ -21,7 +21,7 @@ from benchmark.results import records
 from benchmark.results.schema import BudgetInfo, PhaseResult, Result
 from mm_imagenet_r import imagenet_r, tar_index
 from mm_imagenet_r.hashes import json_sha256
-from mm_imagenet_r.phases import class_order
+from mm_imagenet_r.orders import class_order
 from mm_imagenet_r.splits import list_sha256
 
 UNIT = {"bytes": 3412.5, "samples": 1.0}

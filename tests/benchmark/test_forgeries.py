@@ -15,6 +15,7 @@ from benchmark import results
 from benchmark.config import RunConfig
 from benchmark.data.known import known
 from benchmark.results import records
+from benchmark.results.command import main as results_main
 from benchmark.results.verify import UNCHECKED, verify, verify_all
 
 MORE = {"name": "more", "items": 1000, "steps": 1}
@@ -111,7 +112,7 @@ def test_what_is_not_a_file_of_the_memory_is_named(run: Path) -> None:
 def test_a_doubled_key_is_refused(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = run / results.RESULT
     path.write_text(path.read_text().replace("{", '{"complete": false,', 1))
-    assert results.main([str(run), "--verify"]) == 1
+    assert results_main([str(run), "--verify"]) == 1
     assert "the key 'complete' stands twice" in capsys.readouterr().out
 
 
@@ -125,7 +126,7 @@ def test_numbers_that_are_none_are_refused(
     shutil.copytree(run, run.with_name("whole"))
     path = run / results.RESULT
     path.write_text(path.read_text().replace('"unit": 4154.4295', f'"unit": {unit}'))
-    assert results.main([str(run.parent), "--verify"]) == 1
+    assert results_main([str(run.parent), "--verify"]) == 1
     out = capsys.readouterr().out
     assert "is not valid JSON" in out
     assert "whole: verified" in out

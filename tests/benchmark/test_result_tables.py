@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from benchmark import results, table
+from benchmark import table
 from benchmark.results import tables as result_tables
+from benchmark.results.command import main as results_main
 from benchmark.results.schema import Result
 from benchmark.results.verify import verify
 from benchmark.table.columns import columns
@@ -246,7 +247,7 @@ def test_command_line_tables(
     for seed in (0, 1):
         synthetic_run(tmp_path / str(seed), **SMALL, seed=seed)
     synthetic_run(tmp_path / "rest", **SMALL, seed=3, complete=False)
-    for main in (table.main, results.main):  # the former command
+    for main in (table.main, results_main):  # the former command
         assert main([str(tmp_path), "--format", style]) == 0
         out, err = capsys.readouterr()
         assert all(word in out for word in words)

@@ -18,6 +18,7 @@ from running import Call, folders
 
 from benchmark import metrics, results
 from benchmark.results import records
+from benchmark.results.command import main as results_main
 from benchmark.results.prediction_check import matrix_of
 from benchmark.results.schema import Result
 from benchmark.results.verify import verify
@@ -383,7 +384,7 @@ def test_command_line_verifies(
     tmp_path: Path, synthetic_run: Make, capsys: pytest.CaptureFixture[str]
 ) -> None:
     synthetic_run(tmp_path / "a", **SMALL)
-    assert results.main([str(tmp_path), "--verify"]) == 0
+    assert results_main([str(tmp_path), "--verify"]) == 0
     assert "a: verified" in capsys.readouterr().out
     shutil.copytree(tmp_path / "a", tmp_path / "b")
     edit(
@@ -392,7 +393,7 @@ def test_command_line_verifies(
     )
     (tmp_path / "c").mkdir()
     (tmp_path / "c" / "result.json").write_text("[" * 100_000)
-    assert results.main([str(tmp_path), "--verify"]) == 1
+    assert results_main([str(tmp_path), "--verify"]) == 1
     out = capsys.readouterr().out
     assert "a: verified" in out
     absent = "without the files of memory, state and source, which are not checked"
@@ -403,7 +404,7 @@ def test_command_line_verifies(
 
 
 def test_command_line_errors_exit_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert results.main([str(tmp_path / "nowhere")]) == 2
+    assert results_main([str(tmp_path / "nowhere")]) == 2
     assert "does not exist" in capsys.readouterr().err
-    assert results.main([str(tmp_path)]) == 2
+    assert results_main([str(tmp_path)]) == 2
     assert "holds no result.json" in capsys.readouterr().err

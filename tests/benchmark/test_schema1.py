@@ -15,6 +15,7 @@ from benchmark.cells import cells, reference_run
 from benchmark.config import RunConfig
 from benchmark.find_method import find, make_settings
 from benchmark.older_runs import changed_settings, finished_elsewhere
+from benchmark.results.command import main as results_main
 from benchmark.results.tables import table
 from benchmark.results.verify import verify
 from mm_imagenet_r.errors import UserError
@@ -189,7 +190,7 @@ def test_what_they_say_twice_must_agree(
 
 
 def test_the_command_says_what_they_are_too_old_for(capsys: pytest.CaptureFixture[str]) -> None:
-    assert results.main([str(RUNS), "--verify"]) == 0
+    assert results_main([str(RUNS), "--verify"]) == 0
     out = capsys.readouterr().out
     assert out.count("verified") >= len(FINISHED)
     assert "schema 1, too old to check: hashes of predictions" in out
@@ -201,7 +202,7 @@ def test_a_new_metric_breaks_no_old_result(monkeypatch: pytest.MonkeyPatch, tmp_
     assert verify(FINISHED[0]) == []
     result = results.read(FINISHED[0])
     assert result["metrics"]["worst_phase"] == min(result["accuracy_matrix"][-1])
-    assert results.main([str(FINISHED[0]), "--format", "csv"]) == 0
+    assert results_main([str(FINISHED[0]), "--format", "csv"]) == 0
     page = report.write_report(FINISHED[0], tmp_path / "page.html").read_text()
     assert "worst_phase" in page
 

@@ -20,6 +20,7 @@ import pytest
 
 from benchmark import results
 from benchmark.config import RunConfig
+from benchmark.results.command import main as results_main
 from benchmark.results.verify import verify
 from benchmark.sweep import command
 from benchmark.sweep.command import parse
@@ -221,7 +222,7 @@ def test_a_method_in_one_short_file_is_run_swept_and_tabled(
     assert swept["files"] == run["files"]
     assert swept["accuracy_matrix"] == run["accuracy_matrix"]
     capsys.readouterr()
-    assert results.main([str(tmp_path / "runs"), "--format", "csv"]) == 0
+    assert results_main([str(tmp_path / "runs"), "--format", "csv"]) == 0
     _, row = capsys.readouterr().out.splitlines()
     assert "Mean" in row
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from mm_imagenet_r import class_incremental
 from mm_imagenet_r.errors import UserError
-from mm_imagenet_r.phases import class_order, phase_sizes
+from mm_imagenet_r.orders import class_order
+from mm_imagenet_r.phases import phase_sizes
 
 
 def labelled(labels: list[int], num_classes: int | None = None) -> Dataset:

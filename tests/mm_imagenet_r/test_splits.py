@@ -17,7 +17,7 @@ from mm_imagenet_r import hold_out, splits, tar_index
 from mm_imagenet_r.archive import Images
 from mm_imagenet_r.classes import classes, image_names
 from mm_imagenet_r.errors import UserError
-from mm_imagenet_r.phases import class_order
+from mm_imagenet_r.orders import class_order
 
 NUMBER = {cls.wnid: label for label, cls in enumerate(classes())}
 

@@ -1,0 +1,119 @@
+"""A data set cut in two, and how a user says where it lies."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from benchmark.data.samples import Samples
+
+if TYPE_CHECKING:
+    from benchmark.results.schema import DatasetInfo
+
+
+@dataclass(frozen=True)
+class ColumnNames:
+    """Columns of a table as the user names them; None means: find it."""
+
+    image: str | None = None
+    label: str | None = None
+    caption: str | None = None
+    file_name: str | None = None
+
+
+@dataclass(frozen=True)
+class Archive:
+    """Files of a published data set, as the user has them; see `benchmark.data.named`.
+
+    Attributes:
+        data_dir: Folder that holds them.
+        split_name: Which cut into training and test part; None: the default one.
+        partial: Images may be missing or broken, and captions missing.
+    """
+
+    data_dir: Path | None = None
+    split_name: str | None = None
+    partial: bool = False
+
+
+@dataclass(frozen=True)
+class Data:
+    """A data set, cut in two and with its classes in order.
+
+    Attributes:
+        name: As the user gave it.
+        class_names: Name of each class, at the position that is its label.
+        order: The data set's own number of each of these classes.
+        train: What is learned from.
+        test: What is evaluated on (the validation part where that was asked for).
+        captions: Name of the caption set.
+        captions_id: Its fingerprint and a hash of its texts; without one, the hash alone.
+        data_sha256: Identity of everything in the data set, whatever the class order.
+        split: Name of the rule by which it was cut.
+        split_sha256: Hash of the file names in `test`: `mm_imagenet_r.splits.list_sha256`.
+        notes: What a user should know about how the source was read.
+        left_out: File name of each image that cannot be used, and what is wrong with it.
+        absent: How many images of a published data set are not there at all.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    order: tuple[int, ...]
+    train: Samples
+    test: Samples
+    captions: str
+    captions_id: str
+    data_sha256: str
+    split: str
+    split_sha256: str
+    notes: tuple[str, ...] = ()
+    left_out: tuple[tuple[str, str], ...] = ()
+    absent: int = 0
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+        return len(self.class_names)
+
+    def info(self) -> DatasetInfo:
+        """What a result says about its data."""
+        return {
+            "name": self.name,
+            "num_classes": self.num_classes,
+            "train": len(self.train),
+            "test": len(self.test),
+            "left_out": len(self.left_out) + self.absent,
+            "data_sha256": self.data_sha256,
+            "split": self.split,
+            "split_sha256": self.split_sha256,
+            "captions": self.captions,
+            "captions_id": self.captions_id,
+        }
+
+    def in_order(self, order: Sequence[int]) -> Data:
+        """The same data with the classes in another order.
+
+        Args:
+            order: The data set's own number of the class at each position, as
+                `mm_imagenet_r.orders.class_order` gives it: label p then means class order[p].
+
+        Raises:
+            ValueError: `order` is no permutation of the classes.
+        """
+        if sorted(order) != list(range(self.num_classes)):
+            raise ValueError(f"order must be a permutation of 0..{self.num_classes - 1}")
+        position = np.argsort(np.asarray(order, dtype=np.int64))
+        new = position[np.asarray(self.order, dtype=np.int64)]  # old label -> new label
+        names = dict(zip(self.order, self.class_names, strict=True))
+        return dataclasses.replace(
+            self,
+            order=tuple(order),
+            class_names=tuple(names[number] for number in order),
+            train=self.train.relabelled(new),
+            test=self.test.relabelled(new),
+        )

@@ -1,0 +1,123 @@
+"""Opening a data set of any source: its images checked, cut where it brings no test part."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmark.data.dataset import Archive, ColumnNames, Data
+from benchmark.data.samples import Samples
+from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.splits import list_sha256
+
+#: Share of each class's training samples that `validation=True` holds out.
+VALIDATION_FRACTION = 0.2
+
+
+def open_data(
+    name: str,
+    *,
+    columns: ColumnNames | None = None,
+    captions: Path | None = None,
+    archive: Archive | None = None,
+    test_fraction: float = 0.2,
+    split_seed: int = 0,
+    validation: bool = False,
+    bad_images: str = "error",
+) -> Data:
+    """Open a data set, check its images and cut it where it brings no test part.
+
+    Args:
+        name: `mini`; `mm_imagenet_r:CAPTIONSET` or `upmc_food101`; a folder `<class>/*.jpg` or
+            `{train,test}/<class>/*.jpg`; a folder or file of Parquet; a Hub id `org/name`
+            (`:config` may follow the last two).
+        columns: Columns of a table that cannot be found by name and type.
+        captions: File (csv, tsv, jsonl, parquet) with the columns file_name and caption, used
+            instead of the captions the source has.
+        archive: Where the files of `mm_imagenet_r` or `upmc_food101` are, and which split of them.
+        test_fraction: Share of each class that becomes test data if the source has one part only.
+        split_seed: Seed of that cut and of the validation cut.
+        validation: Evaluate on a fifth of the training part; the test part is then never seen.
+        bad_images: "error" refuses a data set with images that do not decode, "skip" leaves
+            them out, as `archive.partial` does for its data sets.
+
+    Returns:
+        The data in its own class order; see `Data.in_order`.
+
+    Raises:
+        UserError: No such data, no such column, broken images, too few images, ...
+    """
+    from benchmark.data import cut, image_check
+    from benchmark.data.find import find
+    from benchmark.wording import counted
+
+    if bad_images not in ("error", "skip"):
+        raise UserError(f"--bad-images is error or skip, not {bad_images!r}")
+    if not 0 < test_fraction < 1:
+        raise UserError(f"--test-fraction lies between 0 and 1, not {test_fraction}")
+    archive = archive or Archive()
+    source = find(name, columns or ColumnNames(), captions, archive, bad_images)
+    cut.refuse_unused(source, test_fraction, split_seed, validation=validation)
+    rows, keys, notes = source.rows, source.rows.file_names, list(source.notes)
+    source.refuse_repeated_names()
+    digests = image_check.digests(rows)
+    good = np.ones(len(rows), dtype=bool)
+    left_out: list[tuple[str, str]] = []
+    if not source.drawn:
+        bad = image_check.find_bad(rows, digests)
+        good[list(bad)] = False
+        left_out = [*source.left_out.items(), *((keys[row], why) for row, why in bad.items())]
+        if bad and bad_images == "error" and not archive.partial:
+            raise UserError(image_check.complaint(name, left_out, source.leaves_out))
+        if left_out:
+            notes.append(image_check.left_out(len(rows) + len(source.left_out), left_out))
+
+    is_test = cut.held_out_for_test(source, good, test_fraction, split_seed)
+    lines = [
+        [key, digest, caption, int(label), "test" if test else "train"]
+        for key, digest, caption, label, test, usable in zip(
+            keys, digests, rows.captions, source.labels, is_test, good, strict=True
+        )
+        if usable
+    ]
+    evaluated, train, test = "test", np.flatnonzero(good & ~is_test), np.flatnonzero(good & is_test)
+    if validation:
+        evaluated = "validation"
+        train, test = cut.held_out_for_validation(source, train, VALIDATION_FRACTION, split_seed)
+    known = {digests[row] for row in train}
+    if again := sum(digests[row] in known for row in test):
+        are = "is" if again == 1 else "are"
+        notes.append(
+            f"{again} of {counted(len(test), f'{evaluated} image')} {are} in the training part "
+            "too, byte for byte: accuracy there says nothing about new images"
+        )
+    everything = Samples(rows, np.arange(len(rows)), source.labels)
+    parts = {"train": everything.select(train), evaluated: everything.select(test)}
+    return Data(
+        name=name,
+        class_names=tuple(source.class_names),
+        order=tuple(range(len(source.class_names))),
+        train=parts["train"],
+        test=parts[evaluated],
+        captions=source.captions,
+        captions_id=source.captions_id or _hash([line[0], line[2]] for line in lines),
+        data_sha256=_hash(lines),
+        split=cut.split_name(source, test_fraction, split_seed),
+        split_sha256=list_sha256(parts[evaluated].file_names),
+        notes=tuple(notes),
+        left_out=tuple(left_out),
+        absent=source.absent,
+    )
+
+
+def _hash(rows: Iterable[Any]) -> str:
+    """Hash of rows in whatever order."""
+    digest = hashlib.sha256()
+    for row in sorted(rows):
+        digest.update(json.dumps(row, ensure_ascii=False).encode() + b"\n")
+    return digest.hexdigest()
