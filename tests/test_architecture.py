@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import json
 import resource
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,45 @@ def test_import_reader_tells_when_an_import_happens() -> None:
 def test_imports_follow_the_arrows(path: Path) -> None:
     package = path.relative_to(ROOT).parts[0]
     assert not roots(path) & MAY_IMPORT.keys() - MAY_IMPORT[package]
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imported_modules(tree: ast.AST, known: Collection[str]) -> set[str]:
+    """Of the known modules those that are imported, wherever; not for a type checker alone."""
+    found: set[str] = set()
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names} & set(known)
+        elif isinstance(node, ast.ImportFrom):
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= names & set(known)
+            found |= {str(node.module)} & set(known) if names - set(known) else set()
+        elif not (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)):
+            found |= imported_modules(node, known)
+    return found
+
+
+def circle(graph: Mapping[str, Collection[str]]) -> list[str]:
+    """Modules that import each other in a circle; [] if none do."""
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Not even inside functions: who is above whom is seen from the imports alone."""
+    trees = {module_name(path): ast.parse(path.read_text(encoding="utf-8")) for path in MODULES}
+    graph = {name: imported_modules(tree, trees) - {name} for name, tree in trees.items()}
+    assert circle(graph) == []
+    assert sum(map(len, graph.values())) > 500
+    late = ast.parse("def f():\n    from a.b import c\n")
+    assert set(circle({"a.b": {"d"}, "d": imported_modules(late, {"a.b"})})) == {"a.b", "d"}
 
 
 @pytest.mark.parametrize(
