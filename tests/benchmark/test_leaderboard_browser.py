@@ -175,16 +175,6 @@ def test_a_sentence_says_which_row_is_best_and_by_how_much(board: Any) -> None:
     assert ", no interval)" in verdict.inner_text()  # one class order
 
 
-def test_scripts_and_layout_take_little_time(board: Any) -> None:
-    """Of the main thread; what a board of a thousand results takes is for `bench/`."""
-    session = board.context.new_cdp_session(board)
-    session.send("Performance.enable")
-    board.reload()
-    found = {m["name"]: m["value"] for m in session.send("Performance.getMetrics")["metrics"]}
-    parts = ("ScriptDuration", "LayoutDuration", "RecalcStyleDuration")
-    assert 0 < sum(found[part] for part in parts) < 1.0
-
-
 def test_headers_sort_with_mouse_and_keyboard(board: Any) -> None:
     falling = methods(board)
     header = board.locator("th.metric button")
