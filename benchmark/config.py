@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmark.class_order import DEFAULT_SEED, check_name
+from benchmark.class_order import DEFAULT_SEED
+from benchmark.config_check import check
+from benchmark.option_names import NAMED, amount, dashed, method_name, names_of
 from benchmark.paths import last_part, safe_name, same_path
 from benchmark.recipe import (
     DEFAULTS,
@@ -24,8 +25,7 @@ from benchmark.recipe import (
     Recipe,
     resolve_recipe,
 )
-from benchmark.registry import RENAMED, RENAMED_PRESETS
-from mm_imagenet_r.errors import UserError, did_you_mean
+from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.hashes import json_sha256
 from mm_imagenet_r.splits import canonical
 
@@ -33,11 +33,6 @@ __all__ = [
     "DEFAULTS", "DEFAULTS_VERSION", "LEARNING_RATES", "NAMED", "RECIPE", "Recipe", "RunConfig",
     "dashed", "method_name", "names_of", "resolve_recipe",
 ]  # fmt: skip
-#: Names that mean no folder, even where there is one: `./mini` is the folder.
-NAMED = {
-    "dataset": {"mini", "mini-1", "mm_imagenet_r", "upmc_food101"},
-    "backbone": {"tiny", "tiny-1"},
-}
 #: What short names stand for.
 _FULL = {"mm_imagenet_r": "mm_imagenet_r:instructblip"}
 _FILES = ("captions", "data_dir", "tuned_by")
@@ -211,73 +206,14 @@ class RunConfig:
     )
 
     def __post_init__(self) -> None:
-        """Write names and paths in one way; refuse what is seen to be wrong without any data."""
+        """Write names and paths in one way; refuse what is seen to be wrong without any data.
+
+        Raises:
+            UserError: See `benchmark.config_check`.
+        """
         for name, value in self._written().items():
             object.__setattr__(self, name, value)
-        for spec in dataclasses.fields(self):
-            choices = spec.metadata.get("choices")
-            value = getattr(self, spec.name)
-            if choices and value is not None and value not in choices:
-                raise UserError(
-                    f"--{dashed(spec.name)} {value}: {did_you_mean(str(value), choices)}"
-                )
-        for name in ("method", "seeds"):
-            values = getattr(self, name)
-            if not values:
-                raise UserError(f"--{name} needs at least one value")
-            if len(set(values)) < len(values):
-                raise UserError(f"--{name} {' '.join(map(str, values))}: give each one once")
-        least = dict.fromkeys(("phases", "stop_after", "batch_size", "micro_batches"), 1)
-        least["max_text_length"] = 2
-        not_negative = (
-            "epochs",
-            "steps",
-            "weight_decay",
-            "split_seed",
-            "workers",
-            "checkpoint_seconds",
-        )
-        for name, smallest in (least | dict.fromkeys(not_negative, 0)).items():
-            value = getattr(self, name)
-            if value is not None and not smallest <= value < math.inf:
-                raise UserError(f"--{dashed(name)} must be at least {smallest}, not {value}")
-        if self.stop_after is not None and self.stop_after > self.phases:
-            raise UserError(
-                f"--stop-after {self.stop_after}: there are {self.phases} phases; leave the option "
-                "out for all of them"
-            )
-        if self.steps is not None and self.epochs != RunConfig.epochs:
-            raise UserError(f"--epochs {self.epochs} and --steps {self.steps}: give one of them")
-        if min(self.seeds) < 0:
-            raise UserError(f"--seeds cannot be negative: {min(self.seeds)}")
-        if self.learning_rate is not None and not 0 < self.learning_rate < math.inf:
-            raise UserError(f"--learning-rate must be positive, not {self.learning_rate}")
-        if not 0 < self.test_fraction < 1:
-            raise UserError(f"--test-fraction lies between 0 and 1, not {self.test_fraction}")
-        if self.recipe is not None:
-            if safe_name(self.recipe) != self.recipe or self.recipe.startswith("."):
-                raise UserError(f"--recipe {self.recipe}: give a plain name, such as 'mine'")
-            if self.match_exemplars_of is not None:
-                raise UserError(
-                    f"--recipe {self.recipe} and --match-exemplars-of {self.match_exemplars_of}: "
-                    "one recipe would have to hold for two runs; give the settings themselves"
-                )
-        if self.class_order is not None:
-            check_name(self.class_order, self.class_order_seed, self.dataset)
-        first: dict[tuple[str, str], str] = {}
-        for (owner, key, _), item in zip(self._settings(), self.set, strict=True):
-            if other := first.get((owner, key)):
-                raise UserError(
-                    f"--set {other} {item}: a run has one value of each setting; for runs with "
-                    f'each of them, write set = [["{other}"], ["{item}"]] into the --config file '
-                    "of python -m benchmark.sweep"
-                )
-            first[owner, key] = item
-            if owner and owner not in names_of(*self.method, self.match_exemplars_of):
-                raise UserError(
-                    f"--set {owner}.{key}: {owner} is not among the methods that run: "
-                    + did_you_mean(owner, self.method)
-                )
+        check(self)
 
     def cells(self) -> list[RunConfig]:
         """One configuration per method and seed, seeds innermost; `set` holds what it needs."""
@@ -286,7 +222,7 @@ class RunConfig:
             own = [f"{key}={value}" for key, value in sorted(self.settings_of(method).items())]
             alike = [
                 f"{owner}.{key}={value}"
-                for owner, key, value in self._settings()
+                for owner, key, value in self.set_items()
                 if owner in names_of(self.match_exemplars_of) and owner not in names_of(method)
             ]
             for seed in self.seeds:
@@ -303,7 +239,7 @@ class RunConfig:
         >>> config.settings_of("replay")
         {'tau': '2'}
         """
-        items = sorted(self._settings(), key=lambda item: len(item[0]))
+        items = sorted(self.set_items(), key=lambda item: len(item[0]))
         return {key: value for owner, key, value in items if owner in ("", *names_of(method))}
 
     def phase_steps(self, new_samples: int) -> int:
@@ -323,7 +259,7 @@ class RunConfig:
         """
         name = self.match_exemplars_of
         assert name is not None
-        own = tuple(f"{k}={v}" for owner, k, v in self._settings() if owner in names_of(name))
+        own = tuple(f"{k}={v}" for owner, k, v in self.set_items() if owner in names_of(name))
         changed = dataclasses.replace(
             self, method=(name,), match_exemplars_of=None, set=own, tuned_by=None
         )
@@ -338,13 +274,13 @@ class RunConfig:
             "output": Path(self.output),
             "recipes": Path(self.recipes),
             "stop_after": None if self.stop_after == self.phases else self.stop_after,
-            "memory": _amount(str(self.memory)),
+            "memory": amount(str(self.memory)),
             "split_name": self.split_name and canonical(self.split_name),
             "dataset": same_path(_FULL.get(self.dataset, self.dataset), NAMED["dataset"]),
             "backbone": same_path(self.backbone, NAMED["backbone"]),
         }
 
-    def _settings(self) -> Iterator[tuple[str, str, str]]:
+    def set_items(self) -> Iterator[tuple[str, str, str]]:
         """Owner ("" if none is named), key and value of each `--set` item."""
         for item in self.set:
             name, equals, value = item.partition("=")
@@ -410,42 +346,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     return str(value) if isinstance(value, Path) else value
-
-
-def _amount(text: str) -> str:
-    """An amount of memory in one way of writing; what is none stays as it is, to be refused.
-
-    >>> _amount(".50"), _amount("5.0"), _amount("20.0MB"), _amount("much")
-    ('0.5', '5', '20MB', 'much')
-    """
-    match = re.fullmatch(r"(\d+(?:\.\d+)?|\.\d+)\s*([a-zA-Z]*)", text.strip())
-    if match is None:
-        return text
-    number = float(match[1])
-    return f"{int(number) if number.is_integer() else number}{match[2]}"
-
-
-def dashed(name: str) -> str:
-    """A field's name as an option, without the two dashes."""
-    return name.replace("_", "-")
-
-
-def method_name(name: str) -> str:
-    """A method's name today, the path of its file in one way of writing.
-
-    >>> method_name("ssf"), method_name("ssf@fast"), method_name("mine.py:Ssf")
-    ('replay', 'replay@fast', 'mine.py:Ssf')
-    >>> method_name("exemplar_masking@paper")
-    'exemplar_masking@figures'
-    """
-    file, mark, rest = name.partition(".py:")
-    if mark:
-        return f"{same_path(file + '.py')}:{rest}"
-    address, at, preset = name.partition("@")
-    today = RENAMED.get(address, address) + at + preset
-    return RENAMED_PRESETS.get(today, today)
-
-
-def names_of(*methods: str | None) -> set[str]:
-    """What may stand before the dot of `--set`: a method with or without its preset."""
-    return {name for method in methods if method for name in (method, method.partition("@")[0])}

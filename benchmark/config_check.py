@@ -1,0 +1,85 @@
+"""What of a configuration is wrong whatever the data are."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import TYPE_CHECKING
+
+from benchmark.class_order import check_name
+from benchmark.option_names import dashed, names_of
+from benchmark.paths import safe_name
+from mm_imagenet_r.errors import UserError, did_you_mean
+
+if TYPE_CHECKING:
+    from benchmark.config import RunConfig
+
+
+def check(config: RunConfig) -> None:
+    """Refuse values that no run can have, and options that contradict each other.
+
+    Raises:
+        UserError: There are some.
+    """
+    for spec in dataclasses.fields(config):
+        choices = spec.metadata.get("choices")
+        value = getattr(config, spec.name)
+        if choices and value is not None and value not in choices:
+            raise UserError(f"--{dashed(spec.name)} {value}: {did_you_mean(str(value), choices)}")
+    for name in ("method", "seeds"):
+        values = getattr(config, name)
+        if not values:
+            raise UserError(f"--{name} needs at least one value")
+        if len(set(values)) < len(values):
+            raise UserError(f"--{name} {' '.join(map(str, values))}: give each one once")
+    least = dict.fromkeys(("phases", "stop_after", "batch_size", "micro_batches"), 1)
+    least["max_text_length"] = 2
+    not_negative = (
+        "epochs",
+        "steps",
+        "weight_decay",
+        "split_seed",
+        "workers",
+        "checkpoint_seconds",
+    )
+    for name, smallest in (least | dict.fromkeys(not_negative, 0)).items():
+        value = getattr(config, name)
+        if value is not None and not smallest <= value < math.inf:
+            raise UserError(f"--{dashed(name)} must be at least {smallest}, not {value}")
+    if config.stop_after is not None and config.stop_after > config.phases:
+        raise UserError(
+            f"--stop-after {config.stop_after}: there are {config.phases} phases; leave the option "
+            "out for all of them"
+        )
+    if config.steps is not None and config.epochs != type(config).epochs:
+        raise UserError(f"--epochs {config.epochs} and --steps {config.steps}: give one of them")
+    if min(config.seeds) < 0:
+        raise UserError(f"--seeds cannot be negative: {min(config.seeds)}")
+    if config.learning_rate is not None and not 0 < config.learning_rate < math.inf:
+        raise UserError(f"--learning-rate must be positive, not {config.learning_rate}")
+    if not 0 < config.test_fraction < 1:
+        raise UserError(f"--test-fraction lies between 0 and 1, not {config.test_fraction}")
+    if config.recipe is not None:
+        if safe_name(config.recipe) != config.recipe or config.recipe.startswith("."):
+            raise UserError(f"--recipe {config.recipe}: give a plain name, such as 'mine'")
+        if config.match_exemplars_of is not None:
+            raise UserError(
+                f"--recipe {config.recipe} and --match-exemplars-of {config.match_exemplars_of}: "
+                "one recipe would have to hold for two runs; give the settings themselves"
+            )
+    if config.class_order is not None:
+        check_name(config.class_order, config.class_order_seed, config.dataset)
+    first: dict[tuple[str, str], str] = {}
+    for (owner, key, _), item in zip(config.set_items(), config.set, strict=True):
+        if other := first.get((owner, key)):
+            raise UserError(
+                f"--set {other} {item}: a run has one value of each setting; for runs with "
+                f'each of them, write set = [["{other}"], ["{item}"]] into the --config file '
+                "of python -m benchmark.sweep"
+            )
+        first[owner, key] = item
+        if owner and owner not in names_of(*config.method, config.match_exemplars_of):
+            raise UserError(
+                f"--set {owner}.{key}: {owner} is not among the methods that run: "
+                + did_you_mean(owner, config.method)
+            )
