@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 
-from mm_imagenet_r import download, imagenet_r, tar_index
-from mm_imagenet_r.download import fetch, main
+from mm_imagenet_r import fetch as fetching
+from mm_imagenet_r import imagenet_r, tar_index
+from mm_imagenet_r.download import main
 from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.fetch import fetch
 from tests.standin import image_files, write_tar
 
 DATA = bytes(range(256)) * 1000
@@ -139,7 +141,7 @@ def test_servers_that_have_nothing(server: Server, tmp_path: Path) -> None:
 def test_a_silent_server_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Server
 ) -> None:
-    monkeypatch.setattr(download, "TIMEOUT", 0.05)
+    monkeypatch.setattr(fetching, "TIMEOUT", 0.05)
     stop = threading.Event()
     monkeypatch.setattr(server, "answer", lambda request: stop.wait(20))
     with pytest.raises(UserError, match=r"no answer|timed out"):
