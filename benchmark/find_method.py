@@ -63,12 +63,17 @@ def about_of(method: type[Method]) -> dict[str, str]:
 
     So one that derives from such a method, and says nothing, goes by its own class name.
     """
-    registered = {entry.address for entry in REGISTRY.values()}
     for kind in method.__mro__:
         if "about" in vars(kind):
-            theirs = kind is not method and f"{kind.__module__}:{kind.__name__}" in registered
+            theirs = kind is not method and is_registered(kind)
             return {} if theirs else dict(vars(kind)["about"])
     return {}
+
+
+def is_registered(kind: type) -> bool:
+    """Whether a class is that of a registered method."""
+    address = f"{kind.__module__}:{kind.__name__}"
+    return any(entry.address == address for entry in REGISTRY.values())
 
 
 def _check_declarations(method: type[Method]) -> None:

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from benchmark import isolation
-from benchmark.registry import REGISTRY
 from benchmark.results.file_check import STATE
 from benchmark.results.schema import Result
 from mm_imagenet_r import command_line
@@ -95,12 +94,12 @@ def save(run: Path, folder: Path) -> None:
 
 def _refuse_own_predictions(method: type[Method]) -> None:
     """Refuse a class of somebody's own that tests by one thing and would be saved by another."""
+    from benchmark.find_method import is_registered
     from benchmark.method import Method
 
-    registered = {entry.address for entry in REGISTRY.values()}
     own: set[str] = set()
     for kind in method.__mro__:
-        if kind is Method or f"{kind.__module__}:{kind.__name__}" in registered:
+        if kind is Method or is_registered(kind):
             break
         if kind.__module__.partition(".")[0] != "baselines":
             own |= vars(kind).keys()

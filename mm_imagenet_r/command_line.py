@@ -87,12 +87,8 @@ def run(
     try:
         code = command(arguments)
         sys.stdout.flush()
-    except BrokenPipeError:
-        _silence_if_unread()
-        return 128 + 13  # SIGPIPE, which not every system names
     except OSError as error:
-        _refuse_if_unwritable(error)
-        return 2
+        return _end_unprinted(error)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -105,33 +101,23 @@ def run(
     return code or 0
 
 
-def _silence_if_unread() -> None:
-    """Print nothing more where nobody reads it, as before `| head`.
-
-    Raises:
-        BrokenPipeError: It was another pipe.
-    """
-    try:
-        print(flush=True)  # what could not be written has left the buffer
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    else:
-        raise
-
-
-def _refuse_if_unwritable(error: OSError) -> None:
-    """Tell that nothing can be printed, as where the disk that it goes to is full.
+def _end_unprinted(error: OSError) -> int:
+    """The exit code where nothing can be printed any more, which is not tried again.
 
     Raises:
         OSError: It was something else.
     """
     try:
-        print(flush=True)
-    except OSError:
+        print(flush=True)  # what could not be written has left the buffer
+    except BrokenPipeError:  # nobody reads it, as before `| head`
+        code = 128 + 13  # SIGPIPE, which not every system names
+    except OSError:  # as where the disk is full
         print(f"error: what is printed cannot be written ({error.strerror})", file=sys.stderr)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 2
     else:
         raise error
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return code
 
 
 def _prepare_output() -> None:

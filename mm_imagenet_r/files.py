@@ -76,13 +76,12 @@ def _temporary(path: Path) -> Iterator[Path]:
     """Give a name in the same folder, which is made, for what is to become a file."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except FileNotFoundError as error:  # as in /proc, where nothing can be made
-            raise UserError(f"{error.filename} cannot be made: choose another folder") from error
-        except OSError as error:
-            raise UserError(explain(error, path)) from error
         with explained(path):
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            except FileNotFoundError as error:  # as in /proc, where nothing can be made
+                words = f"{error.filename} cannot be made: choose another folder"
+                raise UserError(words) from error
             yield temporary
     finally:
         with contextlib.suppress(OSError):  # it is renamed, or could not be made
