@@ -11,7 +11,7 @@ import dataclasses
 from typing import Any
 
 from benchmark.config import RECIPE, RunConfig, dashed, resolve_recipe
-from benchmark.find_method import find, make_settings
+from benchmark.load_method import load_method, make_settings
 from benchmark.method import Method
 from benchmark.options import as_text
 from mm_imagenet_r.errors import UserError
@@ -43,7 +43,7 @@ def reference_run(cell: RunConfig) -> RunConfig:
         UserError: As `cells`.
     """
     reference = cell.reference_run()
-    unused = find(reference.method[0])[0].unused
+    unused = load_method(reference.method[0])[0].unused
     changes: dict[str, Any] = {
         spec.name: spec.default for spec in dataclasses.fields(RunConfig) if spec.name in unused
     }
@@ -54,7 +54,7 @@ def reference_run(cell: RunConfig) -> RunConfig:
 def _refuse_unused(cell: RunConfig) -> None:
     (name,) = cell.method
     for spec in dataclasses.fields(cell):
-        if spec.name in find(name)[0].unused and getattr(cell, spec.name) != spec.default:
+        if spec.name in load_method(name)[0].unused and getattr(cell, spec.name) != spec.default:
             raise UserError(
                 f"--{dashed(spec.name)} has no effect on {name}: leave it out, or run it in a "
                 "command of its own"
@@ -64,10 +64,10 @@ def _refuse_unused(cell: RunConfig) -> None:
 def _in_one_writing(cell: RunConfig) -> RunConfig:
     (name,), reference = cell.method, cell.match_exemplars_of
     changed = _changed(name, cell.settings_of(name))
-    methods = [find(name)[0]]
+    methods = [load_method(name)[0]]
     if reference is not None:
         # A recipe holds for both runs: what one of them would do by default, the other may not.
-        methods.append(find(reference)[0])
+        methods.append(load_method(reference)[0])
         given = dict(item.split("=", 1) for item in cell.reference_run().set)
         changed += [f"{reference}.{item}" for item in _changed(reference, given)]
     return _without_defaults(dataclasses.replace(cell, set=tuple(changed)), methods)
@@ -86,7 +86,7 @@ def _without_defaults(cell: RunConfig, methods: list[type[Method]]) -> RunConfig
 
 def _changed(name: str, given: dict[str, str]) -> list[str]:
     """The settings in which a method differs from what its name alone stands for."""
-    method, preset = find(name)
+    method, preset = load_method(name)
     chosen, default = (make_settings(method, preset, some, name) for some in (given, {}))
     return [
         f"{key}={as_text(getattr(chosen, key))}"

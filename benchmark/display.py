@@ -13,8 +13,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
+from benchmark.formatting import MISSING, bytes_words, seconds_words
 from benchmark.results.schema import MemoryLedger
-from benchmark.wording import MISSING, bytes_words, counted, seconds_words
+from mm_imagenet_r.errors import pluralize
 
 if TYPE_CHECKING:
     from benchmark.plan import Plan
@@ -49,7 +50,7 @@ class Display:
         """A run begins, or is resumed."""
         config, data = plan.config, plan.data
         self._plan, self._phases, self._accuracy = plan, plan.num_learnt, ""
-        phases = counted(len(plan.sizes), "phase")
+        phases = pluralize(len(plan.sizes), "phase")
         if config.stop_after is not None:
             phases += f" (the first {config.stop_after} of them are learnt)"
         if plan.method.sees_all_data:

@@ -11,10 +11,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from benchmark.devices import Place
+from benchmark.formatting import bytes_words
 from benchmark.plan import Plan, command
 from benchmark.randomness import seeded, stream
 from benchmark.run_folder import RunFolder
-from benchmark.wording import bytes_words
 
 
 def print_plans(plans: list[Plan], place: Place, console: Console) -> None:

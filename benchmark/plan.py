@@ -15,9 +15,10 @@ from benchmark.budget import Budget, make_budget
 from benchmark.cells import cells, reference_run
 from benchmark.class_order import class_order
 from benchmark.config import Recipe, RunConfig, dashed, resolve_recipe
-from benchmark.data import Archive, ColumnNames, Data, open_data
+from benchmark.data import ColumnNames, Data, DatasetOptions, open_data
 from benchmark.exemplar import StoredExemplar
-from benchmark.find_method import find, make_settings
+from benchmark.formatting import amount_words
+from benchmark.load_method import load_method, make_settings
 from benchmark.method import Method, MethodContext
 from benchmark.older_runs import finished_elsewhere
 from benchmark.options import from_mapping
@@ -26,7 +27,6 @@ from benchmark.results.schema import Result
 from benchmark.source_hash import harness_sha256, method_sources, sources_sha256
 from benchmark.tuned_recipe import TunedRecipe
 from benchmark.tuned_recipe import read as read_tuned
-from benchmark.wording import amount_words
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.hashes import json_sha256
 from mm_imagenet_r.phases import phase_sizes
@@ -96,7 +96,7 @@ def find_cell(config: RunConfig, sizes: tuple[int, ...], budget: Budget) -> Cell
         UserError: There is no such method or setting.
     """
     (name,) = config.method
-    method, preset = find(name)
+    method, preset = load_method(name)
     settings = make_settings(method, preset, config.settings_of(name))
     return Cell(config, method, preset, settings, resolve_recipe(config, method), sizes, budget)
 
@@ -180,7 +180,7 @@ def open_config_data(config: RunConfig) -> Data:
             image=config.image_column, label=config.label_column, caption=config.caption_column
         ),
         captions=config.captions,
-        archive=Archive(config.data_dir, config.split_name, config.partial),
+        archive=DatasetOptions(config.data_dir, config.split_name, config.partial),
         test_fraction=config.test_fraction,
         split_seed=config.split_seed,
         validation=config.evaluate_on == "validation",
@@ -217,7 +217,7 @@ def plans_for(config: RunConfig, data: Data) -> list[Plan]:
         mean_sample_bytes=sum(sizes_in_bytes) / len(sizes_in_bytes),
     )
     notes = data.notes
-    keeps = any(find(name)[0].kind == "replay" for name in config.method)
+    keeps = any(load_method(name)[0].kind == "replay" for name in config.method)
     if keeps and config.match_exemplars_of is None:
         notes += too_small(config.memory, budget, data, costs)
     plans = []

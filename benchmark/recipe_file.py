@@ -10,7 +10,7 @@ from typing import Any, TypedDict, cast
 from benchmark.results.schema import BackboneInfo, DatasetInfo
 from benchmark.results.shape import mismatches
 from benchmark.search import CLASSIFIER, best_of
-from mm_imagenet_r.errors import UserError, some
+from mm_imagenet_r.errors import UserError, summarize
 
 #: Of the file; goes up when its shape changes.
 FORMAT = 1
@@ -97,8 +97,8 @@ def parse(data: bytes, path: Path) -> RecipeFile:
         found = ["it is not JSON"]
     if found:
         raise UserError(
-            f"{path} is not a recipe file as python -m benchmark.tune writes it: {some(found, 2)}. "
-            "Was it edited? Put it back as it was, or choose anew"
+            f"{path} is not a recipe file as python -m benchmark.tune writes it: "
+            f"{summarize(found, 2)}. Was it edited? Put it back as it was, or choose anew"
         )
     return cast(RecipeFile, said)
 

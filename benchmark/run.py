@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark import isolation
 from benchmark.config import RunConfig, dashed
-from benchmark.find_method import describe, find
+from benchmark.load_method import describe, load_method
 from benchmark.options import parse
 from benchmark.registry import REGISTRY
 from mm_imagenet_r import command_line
@@ -78,7 +78,7 @@ def run(config: RunConfig, display: Display | None = None) -> list[Path]:
 
     with isolation.foreign_code():
         for name in (*config.method, *filter(None, [config.match_exemplars_of])):
-            find(name)
+            load_method(name)
     check(config)
 
     from benchmark import table

@@ -94,7 +94,7 @@ def save(run: Path, folder: Path) -> None:
 
 def _refuse_own_predictions(method: type[Method]) -> None:
     """Refuse a class of somebody's own that tests by one thing and would be saved by another."""
-    from benchmark.find_method import is_registered
+    from benchmark.load_method import is_registered
     from benchmark.method import Method
 
     own: set[str] = set()
@@ -160,9 +160,9 @@ def card(result: Result, dataset_id: str | None = None) -> str:
         result: Of the run that the model is from.
         dataset_id: The data set on the Hub; the name in the result if None.
     """
+    from benchmark.formatting import memory_words, order_words, result_phases_words
     from benchmark.report import command
     from benchmark.results.derive import given_config
-    from benchmark.wording import memory_words, order_words, result_phases_words
     from mm_imagenet_r.export.sections import escape
 
     data, backbone = result["dataset"], result["backbone"]
@@ -228,7 +228,7 @@ Trained on nothing but the data above; not checked for any other use.
 
 
 def _name(result: Result) -> str:
-    from benchmark.wording import method_title
+    from benchmark.formatting import method_title
 
     return method_title(result) + (f"@{result['preset']}" if result["preset"] else "")
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmark.config import RunConfig, resolve_recipe
-from benchmark.find_method import find, make_settings, setting_name
+from benchmark.load_method import load_method, make_settings, setting_name
 from benchmark.options import as_text
 from mm_imagenet_r.errors import UserError
 
@@ -82,10 +82,10 @@ def space_of(cell: RunConfig) -> Space:
         cell: Of one method, with what is fixed.
 
     Raises:
-        UserError: As `benchmark.find_method.find`.
+        UserError: As `benchmark.load_method.load_method`.
     """
     (name,) = cell.method
-    method, preset = find(name)
+    method, preset = load_method(name)
     given = cell.settings_of(name)
     fixed = {setting_name(method, key) for key in given}
     default = make_settings(method, preset, given, name)
@@ -143,7 +143,7 @@ def best_of(accuracies: Sequence[Mapping[str, float]]) -> tuple[int, str] | None
 def is_legal(cell: RunConfig, point: Mapping[str, Any]) -> bool:
     """Whether the method has these settings and takes these values of them together."""
     (name,) = cell.method
-    method, preset = find(name)
+    method, preset = load_method(name)
     try:
         make_settings(method, preset, with_point(cell, point).settings_of(name), name)
     except UserError:

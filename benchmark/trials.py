@@ -13,7 +13,8 @@ from rich.table import Table
 from benchmark import results
 from benchmark.cells import cells
 from benchmark.config import RunConfig
-from benchmark.find_method import find
+from benchmark.formatting import MISSING, seconds_words
+from benchmark.load_method import load_method
 from benchmark.options import as_text
 from benchmark.paths import last_part
 from benchmark.recipe_file import FORMAT, RecipeFile, TrialFile, choose, write_text
@@ -25,8 +26,7 @@ from benchmark.source_hash import harness_sha256, method_sha256
 from benchmark.sweep.ledger import Failure
 from benchmark.sweep.progress import seconds
 from benchmark.tuned_recipe import file_name, memory_of, read
-from benchmark.wording import MISSING, counted, seconds_words
-from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.errors import UserError, pluralize
 from mm_imagenet_r.files import write_atomic
 
 #: What a file says of the outcome; the rest is what was asked.
@@ -69,7 +69,7 @@ class Search:
             "format": FORMAT,
             "recipe": config.recipe,
             "method": last_part(name),
-            "method_sha256": method_sha256(find(name)[0]),
+            "method_sha256": method_sha256(load_method(name)[0]),
             "harness_sha256": harness_sha256(),
             "phases": cell.phases,
             "memory": memory_of(self.cell),
@@ -82,7 +82,7 @@ class Search:
 
     def words(self) -> str:
         """What is searched."""
-        count = f"{counted(len(self.points), 'trial')} of {counted(self.space.size, 'point')}"
+        count = f"{pluralize(len(self.points), 'trial')} of {pluralize(self.space.size, 'point')}"
         lines = [f"{self.cell.method[0]}: {count}"]
         for name, values in self.space.trials.items():
             lines.append(f"  {name}: {', '.join(map(as_text, values))}")

@@ -122,14 +122,14 @@ def tune(
         UserError: An option that makes no sense here, or no trial of a method could be finished.
     """
     from benchmark.display import make_console
-    from benchmark.find_method import find
+    from benchmark.load_method import load_method
     from benchmark.plan import open_config_data
     from benchmark.trials import Search
 
     found = _cells(config)
     with isolation.foreign_code():
         for name in config.method:
-            find(name)
+            load_method(name)
     searches = [Search(config, cell, trials, search_seed) for cell in found]
     console = make_console()
     for search in searches:

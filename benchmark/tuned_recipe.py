@@ -18,15 +18,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.config import RunConfig, dashed, resolve_recipe
-from benchmark.find_method import find, make_settings, setting_name
+from benchmark.load_method import load_method, make_settings, setting_name
 from benchmark.options import as_text, convert
 from benchmark.paths import last_part, safe_name
 from benchmark.recipe_file import MemoryFile, RecipeFile, parse
 from benchmark.results.schema import TuningInfo
 from benchmark.search import RATE
 from benchmark.source_hash import method_sha256
-from benchmark.wording import counted
-from mm_imagenet_r.errors import UserError, did_you_mean, some
+from mm_imagenet_r.errors import UserError, did_you_mean, pluralize, summarize
 
 if TYPE_CHECKING:
     from benchmark.plan import Plan
@@ -97,7 +96,7 @@ class TunedRecipe:
         name = f"recipe {said['recipe']}, {said['method']}"
         if said["phases"] != config.phases:
             found.append(
-                f"{name}: chosen for {counted(said['phases'], 'phase')}, used for {config.phases}"
+                f"{name}: chosen for {pluralize(said['phases'], 'phase')}, used for {config.phases}"
             )
         if said["method_sha256"] != sha256:
             found.append(f"{name}: the method's code has changed since its settings were chosen")
@@ -110,7 +109,7 @@ class TunedRecipe:
                     f"{as_text(now)}"
                 )
         (called,) = config.method
-        method, preset = find(called)
+        method, preset = load_method(called)
         settings = make_settings(method, preset, config.settings_of(called), called)
         given = self._overridden(settings, resolve_recipe(config, method).learning_rate)
         for option, value in given.items():
@@ -140,7 +139,7 @@ class TunedRecipe:
 
 def memory_of(config: RunConfig) -> MemoryFile | None:
     """The budget of a configuration of one method; None if that has no memory."""
-    if find(config.method[0])[0].kind != "replay":
+    if load_method(config.method[0])[0].kind != "replay":
         return None
     return {"memory": config.memory, "currency": config.currency, "growth": config.growth}
 
@@ -172,7 +171,7 @@ def filled_in(cell: RunConfig) -> RunConfig:
     """
     tuned = read(_find(cell))
     (name,) = cell.method
-    method, preset = find(name)
+    method, preset = load_method(name)
     given = {setting_name(method, key) for key in cell.settings_of(name)}
     chosen = dict(tuned.said["chosen"]["settings"])
     rate = chosen.pop(RATE, None)
@@ -219,7 +218,7 @@ def notes_on(configs: Iterable[RunConfig]) -> list[str]:
     found = []
     for config in configs:
         if config.tuned_by is not None:
-            method, _ = find(config.method[0])
+            method, _ = load_method(config.method[0])
             found += read(config.tuned_by).notes(config, method_sha256(method))
     return list(dict.fromkeys(found))
 
@@ -263,11 +262,11 @@ def _what_there_is(folder: Path, cell: RunConfig) -> str:
         methods.add(said["method"])
         if said["method"] == last_part(cell.method[0]):
             memory = said["memory"] and _memory_words(said["memory"])
-            phases = counted(said["phases"], "phase")
+            phases = pluralize(said["phases"], "phase")
             found.append(f"{said['dataset']['name']} in {phases} with {memory or 'no memory'}")
     if found:
-        return f"those it has were chosen on {some(found)}"
-    return f"it has those of {some(sorted(methods)) or 'no method'}"
+        return f"those it has were chosen on {summarize(found)}"
+    return f"it has those of {summarize(sorted(methods)) or 'no method'}"
 
 
 def _around_phases(config: RunConfig) -> tuple[str, str]:

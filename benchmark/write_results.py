@@ -11,7 +11,7 @@ from typing import Any
 from benchmark import results
 from benchmark.cells import reference_run
 from benchmark.config import RECIPE
-from benchmark.find_method import about_of
+from benchmark.load_method import about_of
 from benchmark.paths import last_part
 from benchmark.plan import Plan
 from benchmark.results import records

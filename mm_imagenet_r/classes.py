@@ -88,10 +88,10 @@ def style(name: str) -> str:
     return name.rpartition("/")[2].rpartition("_")[0]
 
 
-def strangers(names: Iterable[str]) -> list[str]:
+def unknown_names(names: Iterable[str]) -> list[str]:
     """Say which of the names are not ImageNet-R's, a sentence each.
 
-    >>> strangers(["n01443537/art_0.jpg", "n01443537/art_13.jpg", "cats/art_0.jpg"])
+    >>> unknown_names(["n01443537/art_0.jpg", "n01443537/art_13.jpg", "cats/art_0.jpg"])
     ['n01443537/art_13.jpg is no image of ImageNet-R', 'cats is no class of ImageNet-R']
     """
     known = {cls.wnid for cls in classes()}

@@ -52,20 +52,20 @@ def few(value: object) -> str:
     return one_line(str(value), 60)
 
 
-def some(names: Sequence[str], most: int = 5) -> str:
+def summarize(names: Sequence[str], most: int = 5) -> str:
     """A few names, and how many more there are.
 
-    >>> some(["a", "b", "c"], most=2)
+    >>> summarize(["a", "b", "c"], most=2)
     'a, b and 1 more'
     """
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
 
 
-def counted(number: int, noun: str) -> str:
+def pluralize(number: int, noun: str) -> str:
     """Return a number with its noun.
 
-    >>> counted(1200, "image"), counted(1, "image")
+    >>> pluralize(1200, "image"), pluralize(1, "image")
     ('1,200 images', '1 image')
     """
     return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -22,10 +22,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from mm_imagenet_r import faults
+from mm_imagenet_r import bad_files
 from mm_imagenet_r.archive import Images
-from mm_imagenet_r.classes import classes, image_names, missing, strangers, style
-from mm_imagenet_r.errors import UserError, did_you_mean, some
+from mm_imagenet_r.classes import classes, image_names, missing, style, unknown_names
+from mm_imagenet_r.errors import UserError, did_you_mean, summarize
 from mm_imagenet_r.images import check_header
 from mm_imagenet_r.open_images import open_images
 from mm_imagenet_r.splits import Split, split
@@ -112,7 +112,7 @@ class ImageNetR:
             data = self.images.read(name)
             if (wrong := check_header(data)) is not None:
                 if not self.partial:
-                    raise faults.refusal(self.images.path, self.unusable())
+                    raise bad_files.refusal(self.images.path, self.unusable())
                 left_out[name] = wrong
                 continue
             yield {
@@ -125,14 +125,14 @@ class ImageNetR:
                 "imagenet_index": indices[wnid],
                 "style": style(name),
             }
-        faults.tell_left_out(self.images.path, left_out)
+        bad_files.tell_left_out(self.images.path, left_out)
 
     def unusable(self, used: Collection[str] = ()) -> dict[str, str]:  # noqa: D102 - of Source
         names = self.images.as_stored(set(self.images.names).difference(used))
-        return faults.find((name, self.images.read(name)) for name in names)
+        return bad_files.find_bad_files((name, self.images.read(name)) for name in names)
 
 
-def find(
+def find_imagenet_r(
     name: str, data_dir: str | None = None, split_name: str | None = None, *, partial: bool = False
 ) -> ImageNetR:
     """Join the images of a data folder with one of its caption sets.
@@ -234,15 +234,15 @@ def require_imagenet_r(images: Images, *, partial: bool = False) -> None:
     Raises:
         UserError: They are not.
     """
-    if wrong := strangers(images.names):
+    if wrong := unknown_names(images.names):
         raise UserError(
-            f"{images.path} is not ImageNet-R: {some(wrong)}. Give the folder that holds its 200 "
-            "class folders, or remove what does not belong there"
+            f"{images.path} is not ImageNet-R: {summarize(wrong)}. Give the folder that holds its "
+            "200 class folders, or remove what does not belong there"
         )
     if not partial and (lacking := missing(images.names)):
         raise UserError(
             f"{images.path} has {len(images):,} of ImageNet-R's 30,000 images; missing: "
-            f"{some(lacking)}{' classes' if len(lacking) > 5 else ''}. Add them, download the "
+            f"{summarize(lacking)}{' classes' if len(lacking) > 5 else ''}. Add them, download the "
             "archive (python -m mm_imagenet_r.download), or go on with what is there "
             "(partial=True, --partial)"
         )
@@ -261,8 +261,8 @@ def _captions(
     if lacking:
         raise UserError(
             f"caption set {path} has no caption for {len(lacking):,} of {len(images):,} images: "
-            f"{some(lacking)}. Its column file_name must hold names like these; finish the set "
-            "with the command that began it, or add the rows"
+            f"{summarize(lacking)}. Its column file_name must hold names like these; finish the "
+            "set with the command that began it, or add the rows"
         )
     captions = {key: texts[key] for key in images.names}
     empty = [key for key in images.names if not captions[key]]

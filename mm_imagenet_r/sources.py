@@ -95,7 +95,7 @@ def find_source(
     if name not in (*SOURCES, "upmc_food101"):
         from mm_imagenet_r import imagenet_r
 
-        return imagenet_r.find(name, data_dir, split_name, partial=partial)
+        return imagenet_r.find_imagenet_r(name, data_dir, split_name, partial=partial)
     options: dict[str, object] = {"split_name": split_name}
     if name in SOURCES:
         options |= {"data_dir": data_dir, "partial": partial}

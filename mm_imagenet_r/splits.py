@@ -22,8 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from mm_imagenet_r.classes import image_names, strangers
-from mm_imagenet_r.errors import UserError, did_you_mean, some
+from mm_imagenet_r.classes import image_names, unknown_names
+from mm_imagenet_r.errors import UserError, did_you_mean, summarize
 
 if TYPE_CHECKING:
     from mm_imagenet_r.archive import Images
@@ -144,15 +144,16 @@ def published_test(name: str) -> set[str] | None:
 
 
 def _require_published(images: Images, rule: str, partial: bool) -> None:
-    if wrong := strangers(images.names):
+    if wrong := unknown_names(images.names):
         raise UserError(
-            f"split {rule!r} cuts ImageNet-R, and {images.path} holds other images: {some(wrong)}. "
-            "Remove what does not belong there"
+            f"split {rule!r} cuts ImageNet-R, and {images.path} holds other images: "
+            f"{summarize(wrong)}. Remove what does not belong there"
         )
     if not partial and (absent := sorted(set(image_names()).difference(images.names))):
         raise UserError(
             f"split {rule!r} names {len(absent):,} images that {images.path} lacks: "
-            f"{some(absent)}. Complete the images, or do without them (partial=True, --partial)"
+            f"{summarize(absent)}. Complete the images, or do without them (partial=True, "
+            "--partial)"
         )
 
 

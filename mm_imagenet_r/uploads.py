@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from mm_imagenet_r.errors import UserError, counted, one_line, some
+from mm_imagenet_r.errors import UserError, one_line, pluralize, summarize
 
 Kind = Literal["dataset", "model", "space"]
 _NAME: Final = "mm_imagenet_r"
@@ -80,7 +80,7 @@ def send(upload: Upload, hub: Any = None, *, private: bool = False) -> str:
         gone = [path for path in there if path not in upload.files and _matches(path, upload.ours)]
         others = sorted(set(there) - _EVERYBODY)
         if others and not set(upload.marks) <= set(there):
-            held = some([_plain(path) for path in others], 2)
+            held = summarize([_plain(path) for path in others], 2)
             raise UserError(
                 f"{name} holds something else ({held}): name a repository that is for this alone; "
                 "it is made if it is not there"
@@ -103,7 +103,7 @@ def send(upload: Upload, hub: Any = None, *, private: bool = False) -> str:
     if not operations:
         return f"{address}: nothing to send, all is there"
     removed = f", {len(gone)} removed" if gone else ""
-    return f"{address}: {counted(len(changed), 'file')} sent{removed}"
+    return f"{address}: {pluralize(len(changed), 'file')} sent{removed}"
 
 
 class DryRun:

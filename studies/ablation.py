@@ -17,9 +17,9 @@ from typing import Any
 from benchmark import results
 from benchmark.cells import cells
 from benchmark.config import RunConfig
+from benchmark.formatting import spread_words
 from benchmark.metrics import mean_std
 from benchmark.sweep.command import How, sweep
-from benchmark.wording import spread_words
 from mm_imagenet_r import command_line
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.files import replace_section

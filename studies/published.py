@@ -14,13 +14,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+from benchmark.formatting import MISSING
 from benchmark.leaderboard.build import build
 from benchmark.registry import REGISTRY
 from benchmark.results.tables import Row
 from benchmark.table import tables, write_curve
 from benchmark.table.compare import Table
 from benchmark.table.differences import Difference
-from benchmark.wording import MISSING
 from mm_imagenet_r import command_line
 from mm_imagenet_r.files import replace_section
 

@@ -13,7 +13,7 @@ from teaching import memory_for, ready, scores
 
 from benchmark.config import RunConfig
 from benchmark.data import Samples, open_data
-from benchmark.find_method import find
+from benchmark.load_method import load_method
 from benchmark.method import MethodContext, PhaseData
 from benchmark.recipe import resolve_recipe
 from benchmark.registry import REGISTRY
@@ -38,7 +38,7 @@ def settings(kind: Any) -> Any:
 
 def taught(name: str, accelerator: Accelerator, backbone: str, samples: Samples) -> dict[str, Any]:
     """Tensors, scores and exemplars of a method after two phases of three classes."""
-    kind = find(name)[0]
+    kind = load_method(name)[0]
     recipe = resolve_recipe(CONFIG, kind)
     context = MethodContext(
         num_classes=6, phase_sizes=(3, 3), backbone=backbone, tuning=recipe.tuning,

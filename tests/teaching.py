@@ -11,7 +11,7 @@ from memories import ListMemory
 
 from benchmark.data import Samples
 from benchmark.exemplar import Exemplar
-from benchmark.find_method import find
+from benchmark.load_method import load_method
 from benchmark.method import PhaseData, Progress, Stage
 
 #: Makes a fresh object of a method.
@@ -21,7 +21,7 @@ NONE = ListMemory(0)
 
 def memory_for(name: str, amount: float = 6000) -> ListMemory:
     """Room for two to four samples a class; none for a method that keeps none."""
-    kind = find(name)[0]
+    kind = load_method(name)[0]
     each = amount if kind.kind == "replay" else 0.0
     return ListMemory(each * (6 if kind.shares_allowance else 1), shared=kind.shares_allowance)
 

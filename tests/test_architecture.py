@@ -26,7 +26,7 @@ MODULES = sorted(path for package in MAY_IMPORT for path in (ROOT / package).rgl
 LIGHT = [
     ROOT / "benchmark" / f"{name}.py"
     for name in (
-        "__init__", "run", "config", "options", "method", "find_method",
+        "__init__", "run", "config", "options", "method", "load_method",
         "sweep/__init__", "sweep/__main__", "sweep/command",
     )
 ]  # fmt: skip

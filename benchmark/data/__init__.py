@@ -6,11 +6,18 @@ say exactly which data that was. How the sources are read lies in `named.py`, `t
 `tables.py`; importing this package is cheap.
 """
 
-from benchmark.data.dataset import Archive, ColumnNames, Data
+from benchmark.data.dataset import ColumnNames, Data, DatasetOptions
 from benchmark.data.open_data import VALIDATION_FRACTION, open_data
 from benchmark.data.samples import IntArray, Rows, Sample, Samples
 
 __all__ = [
-    "VALIDATION_FRACTION", "Archive", "ColumnNames", "Data", "IntArray", "Rows", "Sample",
-    "Samples", "open_data",
+    "VALIDATION_FRACTION",
+    "ColumnNames",
+    "Data",
+    "DatasetOptions",
+    "IntArray",
+    "Rows",
+    "Sample",
+    "Samples",
+    "open_data",
 ]  # fmt: skip

@@ -27,7 +27,7 @@ class ColumnNames:
 
 
 @dataclass(frozen=True)
-class Archive:
+class DatasetOptions:
     """Files of a published data set, as the user has them; see `benchmark.data.named`.
 
     Attributes:

@@ -18,9 +18,8 @@ from rich.console import Console
 from rich.progress import track
 
 from benchmark.data.samples import Rows
-from benchmark.wording import counted
 from mm_imagenet_r import images
-from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.errors import UserError, pluralize
 from mm_imagenet_r.files import write_atomic
 
 #: From this many images on, waiting is shown.
@@ -89,7 +88,7 @@ def complaint(name: str, bad: Sequence[tuple[str, str]], option: str, most: int 
     it = "it" if len(bad) == 1 else "them"
     return "\n".join(
         [
-            f"{counted(len(bad), 'image')} of {name} cannot be used:",
+            f"{pluralize(len(bad), 'image')} of {name} cannot be used:",
             *_reasons(bad, most),
             f"Repair or remove {it}, or leave {it} out with {option}",
         ]
@@ -104,7 +103,7 @@ def left_out(total: int, bad: Sequence[tuple[str, str]], most: int = 5) -> str:
       cat/1.jpg is empty (0 bytes)
     """
     are = "is" if len(bad) == 1 else "are"
-    first = f"{len(bad)} of {counted(total, 'image')} cannot be used and {are} left out:"
+    first = f"{len(bad)} of {pluralize(total, 'image')} cannot be used and {are} left out:"
     return "\n".join([first, *_reasons(bad, most)])
 
 

@@ -9,9 +9,9 @@ from typing import Any, Final
 
 from benchmark.config import dashed
 from benchmark.data import tables
-from benchmark.data.dataset import Archive, ColumnNames
+from benchmark.data.dataset import ColumnNames, DatasetOptions
 from benchmark.data.messages import waiting
-from benchmark.data.sources import Source
+from benchmark.data.raw_dataset import RawDataset
 from mm_imagenet_r.builder import MMImageNetR
 from mm_imagenet_r.classes import image_names
 from mm_imagenet_r.errors import UserError
@@ -22,7 +22,7 @@ from mm_imagenet_r.sources import SOURCES
 IMAGENET_R: Final = "mm_imagenet_r"
 FOOD101: Final = "upmc_food101"
 
-#: Fields of `Archive` that mean something, by the name of the data set.
+#: Fields of `DatasetOptions` that mean something, by the name of the data set.
 _OPTIONS: Final = {
     **dict.fromkeys(SOURCES, ()),
     IMAGENET_R: ("data_dir", "split_name", "partial"),
@@ -42,7 +42,7 @@ def is_name(text: str) -> bool:
     return text in NAMES or text.startswith(f"{IMAGENET_R}:")
 
 
-def refuse_unused(name: str, archive: Archive, bad_images: str) -> None:
+def refuse_unused(name: str, archive: DatasetOptions, bad_images: str) -> None:
     """Raise UserError if an option is given that means nothing for a data set of any kind."""
     kind, colon, _ = name.partition(":")
     if colon and kind in NAMES and kind != IMAGENET_R:
@@ -60,7 +60,7 @@ def refuse_unused(name: str, archive: Archive, bad_images: str) -> None:
             )
 
 
-def read(name: str, archive: Archive, *, captions_given: bool) -> Source:
+def read(name: str, archive: DatasetOptions, *, captions_given: bool) -> RawDataset:
     """Prepare a data set, if it is not in the cache of `datasets`, and read it from there.
 
     Args:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmark.data.dataset import Archive, ColumnNames, Data
+from benchmark.data.dataset import ColumnNames, Data, DatasetOptions
 from benchmark.data.samples import Samples
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.splits import list_sha256
@@ -24,7 +24,7 @@ def open_data(
     *,
     columns: ColumnNames | None = None,
     captions: Path | None = None,
-    archive: Archive | None = None,
+    archive: DatasetOptions | None = None,
     test_fraction: float = 0.2,
     split_seed: int = 0,
     validation: bool = False,
@@ -52,17 +52,17 @@ def open_data(
     Raises:
         UserError: No such data, no such column, broken images, too few images, ...
     """
-    from benchmark.data import cut, image_check
-    from benchmark.data.find import find
-    from benchmark.wording import counted
+    from benchmark.data import image_check, splitting
+    from benchmark.data.find_dataset import find_dataset
+    from mm_imagenet_r.errors import pluralize
 
     if bad_images not in ("error", "skip"):
         raise UserError(f"--bad-images is error or skip, not {bad_images!r}")
     if not 0 < test_fraction < 1:
         raise UserError(f"--test-fraction lies between 0 and 1, not {test_fraction}")
-    archive = archive or Archive()
-    source = find(name, columns or ColumnNames(), captions, archive, bad_images)
-    cut.refuse_unused(source, test_fraction, split_seed, validation=validation)
+    archive = archive or DatasetOptions()
+    source = find_dataset(name, columns or ColumnNames(), captions, archive, bad_images)
+    splitting.refuse_unused(source, test_fraction, split_seed, validation=validation)
     rows, keys, notes = source.rows, source.rows.file_names, list(source.notes)
     source.refuse_repeated_names()
     digests = image_check.digests(rows)
@@ -77,7 +77,7 @@ def open_data(
         if left_out:
             notes.append(image_check.left_out(len(rows) + len(source.left_out), left_out))
 
-    is_test = cut.held_out_for_test(source, good, test_fraction, split_seed)
+    is_test = splitting.held_out_for_test(source, good, test_fraction, split_seed)
     lines = [
         [key, digest, caption, int(label), "test" if test else "train"]
         for key, digest, caption, label, test, usable in zip(
@@ -88,12 +88,14 @@ def open_data(
     evaluated, train, test = "test", np.flatnonzero(good & ~is_test), np.flatnonzero(good & is_test)
     if validation:
         evaluated = "validation"
-        train, test = cut.held_out_for_validation(source, train, VALIDATION_FRACTION, split_seed)
+        train, test = splitting.held_out_for_validation(
+            source, train, VALIDATION_FRACTION, split_seed
+        )
     known = {digests[row] for row in train}
     if again := sum(digests[row] in known for row in test):
         are = "is" if again == 1 else "are"
         notes.append(
-            f"{again} of {counted(len(test), f'{evaluated} image')} {are} in the training part "
+            f"{again} of {pluralize(len(test), f'{evaluated} image')} {are} in the training part "
             "too, byte for byte: accuracy there says nothing about new images"
         )
     everything = Samples(rows, np.arange(len(rows)), source.labels)
@@ -107,7 +109,7 @@ def open_data(
         captions=source.captions,
         captions_id=source.captions_id or _hash([line[0], line[2]] for line in lines),
         data_sha256=_hash(lines),
-        split=cut.split_name(source, test_fraction, split_seed),
+        split=splitting.split_name(source, test_fraction, split_seed),
         split_sha256=list_sha256(parts[evaluated].file_names),
         notes=tuple(notes),
         left_out=tuple(left_out),

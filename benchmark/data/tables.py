@@ -12,9 +12,9 @@ from datasets import ClassLabel, Image, concatenate_datasets, load_dataset, load
 
 from benchmark.data import columns as find_columns
 from benchmark.data.dataset import ColumnNames
+from benchmark.data.raw_dataset import NO_CAPTIONS, TEST_NAMES, TRAIN_NAMES, RawDataset
 from benchmark.data.samples import IntArray, Rows
-from benchmark.data.sources import NO_CAPTIONS, TEST_NAMES, TRAIN_NAMES, Source
-from mm_imagenet_r.errors import UserError, some
+from mm_imagenet_r.errors import UserError, summarize
 
 _SAVED = ("dataset_dict.json", "state.json")
 _HUB_SECONDS = 5.0
@@ -60,7 +60,7 @@ def load(name: str, path: Path, *, hub: bool) -> Any | None:
     )
 
 
-def read(name: str, loaded: Any, wanted: ColumnNames, *, captions_given: bool) -> Source:
+def read(name: str, loaded: Any, wanted: ColumnNames, *, captions_given: bool) -> RawDataset:
     """Find the parts and the columns of a loaded data set.
 
     Args:
@@ -105,7 +105,7 @@ def read(name: str, loaded: Any, wanted: ColumnNames, *, captions_given: bool) -
         )
     numbers, class_names = _classes(name, labels, features[columns.label])
     sizes = [len(table) for table in parts.values()]
-    return Source(
+    return RawDataset(
         name=name,
         rows=Rows(concatenate_datasets(images), captions, keys),
         labels=numbers,
@@ -186,12 +186,12 @@ def _choose_parts(name: str, loaded: Any) -> tuple[dict[str, Any], list[str]]:
     test = next((part for part in TEST_NAMES if part in given), None)
     if train is None and len(given) > 1:
         raise UserError(
-            f"{name} has the parts {some(list(given))}, but none of them is called train: "
+            f"{name} has the parts {summarize(list(given))}, but none of them is called train: "
             "rename one"
         )
     chosen = list(given) if len(given) == 1 else [p for p in (train, test) if p is not None]
     unused = [part for part in given if part not in chosen]
-    notes = [f"not used: {some(unused)}"] if unused else []
+    notes = [f"not used: {summarize(unused)}"] if unused else []
     return {part: given[part] for part in chosen}, notes
 
 

@@ -7,12 +7,11 @@ from pathlib import Path
 import numpy as np
 from datasets import Dataset, Features, Image
 
+from benchmark.data.raw_dataset import NO_CAPTIONS, TEST_NAMES, TRAIN_NAMES, RawDataset
 from benchmark.data.samples import Rows
-from benchmark.data.sources import NO_CAPTIONS, TEST_NAMES, TRAIN_NAMES, Source
-from benchmark.wording import counted
 from mm_imagenet_r import images
 from mm_imagenet_r.captions.files import SUFFIXES, read_captions
-from mm_imagenet_r.errors import UserError, some
+from mm_imagenet_r.errors import UserError, pluralize, summarize
 
 _LAYOUTS = (
     "Images are expected in one folder per class: <class>/*.jpg or {train,test}/<class>/*.jpg; "
@@ -21,7 +20,7 @@ _LAYOUTS = (
 _NO_CLASSES = {"__MACOSX"}
 
 
-def read(root: Path, name: str, *, captions_given: bool) -> Source:
+def read(root: Path, name: str, *, captions_given: bool) -> RawDataset:
     """Read `root/<class>/*.jpg`, or `root/{train,test}/<class>/*.jpg`.
 
     Images in folders further down belong to the class too, as in torchvision's ImageFolder, but
@@ -59,12 +58,12 @@ def read(root: Path, name: str, *, captions_given: bool) -> Source:
         raise UserError(_nothing_in(root, name))
     if empty:
         raise UserError(
-            f"{name}: no image lies directly in {some(empty)}. Each folder is one class: remove "
-            f"these, or move images ({', '.join(sorted(images.SUFFIXES))}) there"
+            f"{name}: no image lies directly in {summarize(empty)}. Each folder is one class: "
+            f"remove these, or move images ({', '.join(sorted(images.SUFFIXES))}) there"
         )
     if deeper:
-        places = some([path.relative_to(root).as_posix() for path in deeper], 2)
-        count = counted(len(deeper), "image")
+        places = summarize([path.relative_to(root).as_posix() for path in deeper], 2)
+        count = pluralize(len(deeper), "image")
         notes.append(f"{count} in folders within a class folder taken for that class: {places}")
     keys = [path.relative_to(root).as_posix() for path in paths]
     for key in keys:
@@ -76,7 +75,7 @@ def read(root: Path, name: str, *, captions_given: bool) -> Source:
         {"image": [{"bytes": None, "path": str(path.absolute())} for path in paths]},
         features=Features({"image": Image(decode=False)}),
     )
-    source = Source(
+    source = RawDataset(
         name=name,
         rows=Rows(table, [""] * len(paths), keys),
         labels=np.array([number[class_name] for class_name in classes], dtype=np.int64),
@@ -99,11 +98,11 @@ def _parts(root: Path) -> tuple[list[Path], list[str]]:
     train = next((root / name for name in TRAIN_NAMES if holds_classes(root / name)), None)
     if train is None:  # a class may be called "train": then images lie in it
         astray = [path.name for path in _image_files(root)]
-        return [root], [f"not used, as in no class folder: {some(astray)}"] if astray else []
+        return [root], [f"not used, as in no class folder: {summarize(astray)}"] if astray else []
     tests = [root / name for name in TEST_NAMES if holds_classes(root / name)]
     parts = [train, *tests[:1]]
     unused = [folder.name for folder in _folders(root) if folder not in parts]
-    return parts, [f"not used: {some(unused)}"] if unused else []
+    return parts, [f"not used: {summarize(unused)}"] if unused else []
 
 
 def _folders(folder: Path) -> list[Path]:
@@ -142,12 +141,12 @@ def _nothing_in(root: Path, name: str) -> str:
     return f"the folder {name} holds no images and no Parquet. {_LAYOUTS}"
 
 
-def _take_captions_beside(root: Path, source: Source) -> None:
+def _take_captions_beside(root: Path, source: RawDataset) -> None:
     """Use the captions file in the folder of images, if there is one."""
     own = [path for suffix in SUFFIXES if (path := root / f"captions{suffix}").is_file()]
     if len(own) > 1:
         raise UserError(
-            f"{source.name} holds {some([path.name for path in own])}: "
+            f"{source.name} holds {summarize([path.name for path in own])}: "
             "say with --captions which one counts"
         )
     for path in (root / "metadata.csv", root / "metadata.jsonl"):

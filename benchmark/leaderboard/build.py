@@ -21,9 +21,8 @@ from benchmark.leaderboard.site.text import slugs
 from benchmark.results.tables import Row
 from benchmark.table.compare import Table
 from benchmark.table.formats import csv_text
-from benchmark.wording import counted
 from mm_imagenet_r.command_line import Parser, path_of
-from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.errors import UserError, pluralize
 from mm_imagenet_r.files import check_writable, write_atomic
 from mm_imagenet_r.markup import Html, el
 
@@ -66,7 +65,7 @@ def main(arguments: Sequence[str]) -> int:
     found = build(given.results, given.out)
     for name, why in found.left_out:
         print(f"left out: {safe(name)}: {why}")
-    print(f"{given.out / INDEX}: {counted(len(found.shown), 'result')}")
+    print(f"{given.out / INDEX}: {pluralize(len(found.shown), 'result')}")
     return 0
 
 
@@ -170,9 +169,9 @@ def _checked(root: Path) -> Collection:
 
 def _lead(found: Collection, ranked: Ranked) -> Html:
     """What there is, in two sentences."""
-    methods = counted(len({one.result["method"] for one in found.shown}), "method")
-    results = counted(len(found.shown), "result")
-    tables = counted(len(ranked["own"]), "table")
+    methods = pluralize(len({one.result["method"] for one in found.shown}), "method")
+    results = pluralize(len(found.shown), "result")
+    tables = pluralize(len(ranked["own"]), "table")
     return el(
         "p",
         "Multimodal class-incremental learning under a memory budget: ",

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from benchmark.leaderboard.levels import Level
 from benchmark.leaderboard.site.collect import Shown
-from mm_imagenet_r.errors import counted
+from mm_imagenet_r.errors import pluralize
 from mm_imagenet_r.export.sections import escape
 
 RUNS: Final = "runs.parquet"
@@ -92,7 +92,7 @@ def dataset_card(repository: str, shown: Sequence[Shown]) -> str:
     return f"""{front_matter(fields)}
 # Results of the {_TITLE}
 
-{_TASK}: {counted(len(shown), "run")} of {counted(len(methods), "method")}
+{_TASK}: {pluralize(len(shown), "run")} of {pluralize(len(methods), "method")}
 ({", ".join(map(escape, methods))}).
 
 ```python

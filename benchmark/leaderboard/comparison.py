@@ -12,8 +12,7 @@ from benchmark.leaderboard.site.collect import Shown, collect
 from benchmark.leaderboard.site.document import index
 from benchmark.results.io import read
 from benchmark.results.tables import copies
-from benchmark.wording import counted
-from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.errors import UserError, pluralize
 from mm_imagenet_r.files import write_atomic
 from mm_imagenet_r.markup import el
 
@@ -38,13 +37,13 @@ def write_comparison(folders: Sequence[Path], path: Path) -> Path:
     if not found.shown:
         raise UserError("none of these runs is finished: give their commands again to resume them")
     results = [one.result for one in found.shown]
-    runs = counted(len(results) - copies(results), "run")
-    methods = counted(len({result["method"] for result in results}), "method")
+    runs = pluralize(len(results) - copies(results), "run")
+    methods = pluralize(len({result["method"] for result in results}), "method")
     data = describe(found, rank(found), {})
     lead = el(
         "p",
         el("b", runs),
-        f" of {methods} in {counted(len(data['boards']), 'table')}. Only what may be compared "
+        f" of {methods} in {pluralize(len(data['boards']), 'table')}. Only what may be compared "
         "stands in one table: the same data, captions, split, phases, training steps, backbone, "
         "memory and currency.",
         class_="lead",

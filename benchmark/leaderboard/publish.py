@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from benchmark.formatting import bytes_words
 from benchmark.leaderboard import cards, tasks
 from benchmark.leaderboard.build import CSV, INDEX, JSON, METHODS, build
 from benchmark.leaderboard.check import check
@@ -18,9 +19,8 @@ from benchmark.leaderboard.site.collect import Collection, Shown
 from benchmark.report.gallery import GALLERY
 from benchmark.results.io import RESULT, is_there, read, result_file
 from benchmark.results.small_form import files_beside
-from benchmark.wording import bytes_words
 from mm_imagenet_r.command_line import Parser, path_of
-from mm_imagenet_r.errors import UserError, counted
+from mm_imagenet_r.errors import UserError, pluralize
 from mm_imagenet_r.uploads import DryRun, Upload, check_name, send
 
 _CARD: Final = "README.md"
@@ -135,7 +135,7 @@ def _heading(upload: Upload) -> str:
         len(data) if isinstance(data, bytes) else data.stat().st_size
         for data in upload.files.values()
     ]
-    words = f"{upload.kind} {upload.repository}: {counted(len(sizes), 'file')}"
+    words = f"{upload.kind} {upload.repository}: {pluralize(len(sizes), 'file')}"
     removed = f"; removes what else matches {', '.join(upload.ours)}" if upload.ours else ""
     return f"{words}, {bytes_words(sum(sizes))}; sends what differs{removed}"
 

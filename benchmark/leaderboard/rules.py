@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from benchmark.config import NAMED
 from benchmark.data.known import MM_IMAGENET_R, backbone_named, known, namesake
+from benchmark.formatting import method_title
 from benchmark.leaderboard.declared import declared, file_of
 from benchmark.paths import last_part
 from benchmark.registry import REGISTRY
@@ -20,8 +21,7 @@ from benchmark.results import schema1
 from benchmark.results.file_check import SOURCE, TUNING, recipe_file
 from benchmark.results.known_check import config_captions
 from benchmark.results.schema import Result
-from benchmark.wording import method_title
-from mm_imagenet_r.errors import some
+from mm_imagenet_r.errors import summarize
 
 #: Fixed, so that nobody shows the best of many.
 SEEDS: Final = range(10)
@@ -150,7 +150,7 @@ def _method(folder: Path, result: Result) -> Iterator[str]:
     if at and preset not in own.presets:
         yield f"{address} has no preset {preset!r}"
     if strange := sorted(set(result["method_settings"]) - own.settings):
-        yield f"{address} has no setting {some(strange)}"
+        yield f"{address} has no setting {summarize(strange)}"
     if result["kind"] != (kind := REGISTRY[address].kind):
         yield f"kind {result['kind']!r}, but {address} is {kind}: it was made by another method"
     file = file_of(address)

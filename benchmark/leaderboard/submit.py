@@ -23,7 +23,7 @@ from benchmark.results.io import is_there, read, result_file
 from benchmark.results.schema import Result
 from benchmark.results.small_form import copy_small, files_beside
 from mm_imagenet_r.command_line import Parser, path_of
-from mm_imagenet_r.errors import UserError, counted, some
+from mm_imagenet_r.errors import UserError, pluralize, summarize
 from mm_imagenet_r.files import check_writable, open_atomic
 
 RESULTS: Final = "results"
@@ -107,7 +107,7 @@ def _placed(verdicts: Sequence[Verdict]) -> dict[Path, Path]:
         print("\n  - ".join(lines), file=sys.stderr)
     if refused:
         raise UserError(
-            f"{len(refused)} of {counted(len(verdicts), 'result')} cannot stand on a board, so "
+            f"{len(refused)} of {pluralize(len(verdicts), 'result')} cannot stand on a board, so "
             "nothing was packed: mend them, or name the others alone"
         )
     places: dict[Path, Path] = {}
@@ -143,8 +143,8 @@ def _pack_whole(places: Mapping[Path, Path], path: Path) -> None:
     lacking = [str(run) for run in places.values() if not (run / STATE).is_dir()]
     if lacking:
         raise UserError(
-            f"{some(lacking)}: there is no {STATE}/, so --with-state has nothing to pack: name the "
-            "folders of the runs themselves"
+            f"{summarize(lacking)}: there is no {STATE}/, so --with-state has nothing to pack: "
+            "name the folders of the runs themselves"
         )
     with open_atomic(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for place, run in sorted(places.items()):
@@ -170,7 +170,7 @@ def _whole(run: Path) -> list[str]:
 def _next_steps(places: Iterable[Path], out: Path, with_state: bool) -> str:
     """What to do for a pull request, as a shell takes it."""
     methods = sorted({place.parts[1] for place in places})
-    title = f"Results of {some(methods)}"
+    title = f"Results of {summarize(methods)}"
     lines = ["", "Next, in your clone of a fork of the project:", "  git switch -c my-results"]
     if not (out / ".git").exists():
         lines.append(f"  cp -R {shlex.quote(str((out / RESULTS).resolve()))} .")
@@ -183,6 +183,6 @@ def _next_steps(places: Iterable[Path], out: Path, with_state: bool) -> str:
     if with_state:
         lines.append(
             f"Attach {out / WHOLE}, or link to it, so that a maintainer can predict again. It "
-            f"holds the {counted(len(list(places)), 'run')} of this command."
+            f"holds the {pluralize(len(list(places)), 'run')} of this command."
         )
     return "\n".join(lines)

@@ -14,11 +14,11 @@ from typing import Any, Final
 
 from benchmark.config import RunConfig
 from benchmark.data.known import MM_IMAGENET_R
+from benchmark.formatting import memory_words, method_title, order_words, result_phases_words
 from benchmark.leaderboard.rules import is_named
 from benchmark.options import from_mapping
 from benchmark.results.derive import given_config
 from benchmark.results.schema import Result
-from benchmark.wording import memory_words, method_title, order_words, result_phases_words
 from mm_imagenet_r.errors import UserError
 
 #: Has to be made known to the Hub by its own people (docs/publish.md).

@@ -28,7 +28,7 @@ from benchmark.leaderboard.levels import (
     write_record,
 )
 from benchmark.leaderboard.tree import folder_faults, results_below
-from mm_imagenet_r.errors import UserError, counted, did_you_mean
+from mm_imagenet_r.errors import UserError, did_you_mean, pluralize
 
 _MINUTES: Final = 60.0
 _DEVICES: Final = ("auto", "cpu", "cuda", "mps")
@@ -289,7 +289,7 @@ def _tell(verdict: Verdict, given: argparse.Namespace) -> None:
 def _summary(verdicts: Sequence[Verdict], given: argparse.Namespace) -> None:
     counts = {level: sum(v.level is level for v in verdicts) for level in Level}
     words = ", ".join(f"{count} {level.word}" for level, count in counts.items() if count)
-    print(f"{counted(len(verdicts), 'result')}: {words}", file=sys.stderr if given.json else None)
+    print(f"{pluralize(len(verdicts), 'result')}: {words}", file=sys.stderr if given.json else None)
 
 
 def _plain(verdict: Verdict) -> dict[str, Any]:

@@ -14,23 +14,22 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.config import RunConfig
-from benchmark.options import from_mapping
-from benchmark.report import ledger_sections, sections, training_sections
-from benchmark.report.gallery import gallery, read_gallery
-from benchmark.report.page import page
-from benchmark.results import RESULT, find, read
-from benchmark.results.derive import given_config
-from benchmark.results.records import PREDICTIONS, read_predictions
-from benchmark.results.schema import Result
-from benchmark.wording import (
+from benchmark.formatting import (
     MISSING,
     budget_sentence,
-    counted,
     method_title,
     order_words,
     result_phases_words,
 )
-from mm_imagenet_r.errors import UserError
+from benchmark.options import from_mapping
+from benchmark.report import ledger_sections, sections, training_sections
+from benchmark.report.gallery import gallery, read_gallery
+from benchmark.report.page import page
+from benchmark.results import RESULT, find_runs, read
+from benchmark.results.derive import given_config
+from benchmark.results.records import PREDICTIONS, read_predictions
+from benchmark.results.schema import Result
+from mm_imagenet_r.errors import UserError, pluralize
 from mm_imagenet_r.files import write_atomic
 from mm_imagenet_r.markup import Child, Html, el, join
 
@@ -120,7 +119,7 @@ def _header(result: Result) -> Html:
         if result["complete"]
         else el(
             "p",
-            f"Not finished: {counted(len(sizes), 'phase')} so far. The same command resumes it.",
+            f"Not finished: {pluralize(len(sizes), 'phase')} so far. The same command resumes it.",
             class_="warning",
         ),
     )
@@ -212,7 +211,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     given = parser.parse_args(arguments)
     try:
-        folders = find(given.runs)
+        folders = find_runs(given.runs)
         if len(folders) == 1:
             print(write_report(folders[0], given.output))
         else:

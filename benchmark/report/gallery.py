@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypedDict, cast
 
+from benchmark.formatting import bytes_words
 from benchmark.results import strict_json
 from benchmark.results.shape import mismatches
-from benchmark.wording import bytes_words
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.markup import Html, el, join
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import cast
 
+from benchmark.formatting import MISSING, amount_words, bytes_words, class_share, seconds_words
 from benchmark.report.charts import COLOURS, column_chart
 from benchmark.report.sections import plain_table, section
 from benchmark.results.schema import ClassLedger, LoadedPhase, Result
-from benchmark.wording import MISSING, amount_words, bytes_words, class_share, seconds_words
 from mm_imagenet_r.markup import Child, Html, el
 
 

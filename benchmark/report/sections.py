@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Sequence
 
+from benchmark.formatting import MISSING, amount_words, bytes_words, exemplars_per_class
 from benchmark.metrics import METRICS, sample_weighted_accuracy
 from benchmark.report.charts import Line, line_chart
 from benchmark.results.records import Prediction
 from benchmark.results.schema import Result
-from benchmark.wording import MISSING, amount_words, bytes_words, exemplars_per_class
 from mm_imagenet_r.markup import Child, Html, el, join
 
 _SHOWN = 8  # hardest classes, and confused pairs

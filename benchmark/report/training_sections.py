@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from benchmark.config import RECIPE
+from benchmark.formatting import MISSING
 from benchmark.report.charts import Line, line_chart
 from benchmark.report.sections import plain_table, section
 from benchmark.results.derive import as_classifier
 from benchmark.results.derive import classifiers as names_of
 from benchmark.results.schema import Result
-from benchmark.wording import MISSING
 from mm_imagenet_r.markup import Child, Html, el
 
 _WORDS = {"ssf": "scales and shifts", "full": "all weights", "head": "the head only"}

@@ -6,10 +6,10 @@ files; `verify` recomputes the one from the other.
 """
 
 from benchmark.results.build import build
-from benchmark.results.io import PACKED, RESULT, find, is_there, pack, read, unpack, write
+from benchmark.results.io import PACKED, RESULT, find_runs, is_there, pack, read, unpack, write
 from benchmark.results.provenance import hardware, versions
 
 __all__ = [
-    "PACKED", "RESULT", "build", "find", "hardware", "is_there", "pack", "read", "unpack",
+    "PACKED", "RESULT", "build", "find_runs", "hardware", "is_there", "pack", "read", "unpack",
     "versions", "write",
 ]  # fmt: skip

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmark.results.io import find
+from benchmark.results.io import find_runs
 from mm_imagenet_r import command_line
 
 
@@ -31,7 +31,7 @@ def _main(arguments: Sequence[str] | None) -> int:
     )
     parser.add_argument("runs", nargs="+", type=Path, help="folders of runs, or result.json files")
     parser.add_argument("--verify", action="store_true", help="check instead of making tables")
-    return _verify(find(parser.parse_args(given).runs))
+    return _verify(find_runs(parser.parse_args(given).runs))
 
 
 def _verify(folders: Sequence[Path]) -> int:

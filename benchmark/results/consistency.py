@@ -19,7 +19,7 @@ from benchmark.results.derive import given_config
 from benchmark.results.file_check import TUNING
 from benchmark.results.schema import LoadedPhase, Result
 from benchmark.search import RATE
-from benchmark.wording import order_words
+from benchmark.formatting import order_words
 from mm_imagenet_r.errors import UserError, few
 from mm_imagenet_r.hashes import json_sha256
 from mm_imagenet_r.phases import phase_sizes

@@ -109,7 +109,7 @@ def load(value: Any, path: Path) -> Result:
     )
 
 
-def find(paths: Iterable[Path]) -> list[Path]:
+def find_runs(paths: Iterable[Path]) -> list[Path]:
     """Return the folders of all runs at or below `paths`, sorted, each once.
 
     Raises:

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 from benchmark.config import RunConfig
 from benchmark.results.derive import classifiers
 from benchmark.results.schema import BudgetInfo, Result
-from benchmark.wording import counted, method_title, order_words, result_phases_words
+from benchmark.formatting import method_title, order_words, result_phases_words
+from mm_imagenet_r.errors import pluralize
 from mm_imagenet_r.hashes import json_sha256
 
 # Fields of a configuration that other keys of a result say better (with hashes), or that name a
@@ -70,14 +71,14 @@ def heading(result: Result, orders: Sequence[str]) -> str:
     data = result["dataset"]
     words = f"{data['name']}, {result_phases_words(result)}"
     one = f"class order {orders[0]}"
-    words += f", {one if len(orders) == 1 else counted(len(orders), 'class order')}"
+    words += f", {one if len(orders) == 1 else pluralize(len(orders), 'class order')}"
     words += f", {length_words(result)}, backbone {result['backbone']['name']}"
     if data["captions"] not in ("", *data["name"].split(":")):
         words += f", captions {data['captions']}"
     if data["split"] not in ("as given", data["name"]):
         words += f", split {data['split']}"
     if data["left_out"]:
-        words += f", {counted(data['left_out'], 'image')} left out"
+        words += f", {pluralize(data['left_out'], 'image')} left out"
     evaluated = evaluated_on(result)
     return words if evaluated == "test" else f"{words}, evaluated on {evaluated}"
 
@@ -88,7 +89,7 @@ def length_words(result: Result) -> str:
     if not length:
         return "steps as each method takes"
     (name, number), (_, batch) = length.items()
-    words = f"{counted(number, name.removesuffix('s'))} a phase"
+    words = f"{pluralize(number, name.removesuffix('s'))} a phase"
     return words + (f" in batches of {batch}" if batch != _DEFAULTS["batch_size"] else "")
 
 

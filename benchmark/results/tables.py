@@ -14,7 +14,7 @@ from benchmark.results.derive import as_classifier, classifiers
 from benchmark.results.labels import Key
 from benchmark.results.records import PREDICTIONS
 from benchmark.results.schema import BudgetInfo, Result
-from benchmark.wording import exemplars_per_class, memory_words
+from benchmark.formatting import exemplars_per_class, memory_words
 from mm_imagenet_r.errors import UserError
 
 

@@ -28,7 +28,7 @@ from benchmark.results.records import (
 )
 from benchmark.results.schema import SCHEMA_VERSION, Result, ResultFile
 from benchmark.results.shape import unknown_keys
-from benchmark.wording import result_phases_words
+from benchmark.formatting import result_phases_words
 from mm_imagenet_r.errors import UserError
 
 #: What a folder cannot show, for whoever reads that it is verified.

@@ -9,14 +9,14 @@ from typing import Any
 
 from benchmark.config import RunConfig
 from benchmark.devices import find_place
-from benchmark.find_method import find
+from benchmark.load_method import load_method
 from benchmark.plan import divide, open_config_data
 from benchmark.plan_check import check as check_alone
 from benchmark.plan_check import refuse_itself
 from benchmark.results.schema import Result
 from benchmark.sweep.grid import reference_of
 from benchmark.tuned_recipe import read as read_tuned
-from mm_imagenet_r.errors import UserError, counted
+from mm_imagenet_r.errors import UserError, pluralize
 
 #: Options that say which data are opened.
 _OF_THE_DATA = (
@@ -53,7 +53,7 @@ def check(
              for fault, names in faults.items()]  # fmt: skip
     count = sum(map(len, faults.values()))
     raise UserError(
-        f"{counted(count, 'cell')} of {len(cells)} cannot be run, so nothing was started:\n  "
+        f"{pluralize(count, 'cell')} of {len(cells)} cannot be run, so nothing was started:\n  "
         + "\n  ".join(lines)
         + "\n  Leave these values out, or give them in a grid of their own"
     )
@@ -106,5 +106,5 @@ def _check_alone(cell: RunConfig, found: Mapping[Path, Result | None]) -> None:
 
 def imports(cells: Sequence[RunConfig]) -> list[str]:
     """Modules that the methods of some cells are going to import."""
-    methods = {find(name)[0] for cell in cells for name in cell.method}
+    methods = {load_method(name)[0] for cell in cells for name in cell.method}
     return sorted({module for method in methods for module in method.imports})

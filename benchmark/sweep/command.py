@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark import isolation
 from benchmark.options import add_options, read_values, unknown_words
 from mm_imagenet_r import command_line
-from mm_imagenet_r.errors import UserError, counted
+from mm_imagenet_r.errors import UserError, pluralize
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -222,9 +222,9 @@ def _say_how_many(
     left: float | None,
     how: How,
 ) -> None:
-    from benchmark.wording import seconds_words
+    from benchmark.formatting import seconds_words
 
-    words = f"{counted(len(cells), 'cell')}, {len(cells) - len(missing)} done"
+    words = f"{pluralize(len(cells), 'cell')}, {len(cells) - len(missing)} done"
     if missing:
         words += f", {len(missing)} missing"
         if left is None and how.engine == "local":
@@ -266,7 +266,7 @@ def _say_how_it_ended(
 def _failure_lines(failures: Sequence[Failure]) -> Iterator[str]:
     from benchmark.sweep.ledger import log_file
 
-    yield f"\n{counted(len(failures), 'cell')} failed; the same command tries again:"
+    yield f"\n{pluralize(len(failures), 'cell')} failed; the same command tries again:"
     for failure in failures:
         yield f"\n{failure.command}"
         yield f"exit code {failure.code}, all it wrote is in {log_file(failure.cell)}:"

@@ -26,8 +26,8 @@ from typing import Any
 
 from benchmark.cells import cells, reference_run
 from benchmark.config import RunConfig, dashed
-from benchmark.find_method import find
 from benchmark.legacy import RENAMED_FIELDS
+from benchmark.load_method import load_method
 from benchmark.options import convert
 from mm_imagenet_r.errors import UserError, did_you_mean
 
@@ -142,7 +142,7 @@ def without_effect(name: str) -> frozenset[str]:
     Raises:
         UserError: There is no such method.
     """
-    method, _ = find(name)
+    method, _ = load_method(name)
     return method.unused | (OF_THE_MEMORY if method.kind != "replay" else frozenset())
 
 

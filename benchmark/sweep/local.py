@@ -24,7 +24,7 @@ from mm_imagenet_r.files import explained
 
 _PATIENCE = 15.0  # seconds in which a cell that is told to stop writes down what it has
 #: The last one is what an optimizer imports at its first step, in the process of every phase.
-_PRELOADED = ("benchmark.experiment", "benchmark.data.find", "torch._dynamo")
+_PRELOADED = ("benchmark.experiment", "benchmark.data.find_dataset", "torch._dynamo")
 
 
 def environment(threads: int) -> dict[str, str]:

@@ -10,10 +10,11 @@ from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 
 from benchmark.config import RunConfig
+from benchmark.formatting import MISSING, seconds_words
 from benchmark.results.schema import Result
 from benchmark.sweep.grid import Names
 from benchmark.sweep.ledger import Failure, Ledger
-from benchmark.wording import MISSING, counted, seconds_words
+from mm_imagenet_r.errors import pluralize
 
 
 class Estimate:
@@ -143,7 +144,7 @@ class Progress:
         self._remaining = self.left(under_way, waiting)
         ended = self._all - self._left
         if not under_way and waiting:
-            note = f"waiting: another process runs {counted(len(waiting), 'cell')}"
+            note = f"waiting: another process runs {pluralize(len(waiting), 'cell')}"
             if not self._waits:
                 self._console.print(note)
             self._waits = True

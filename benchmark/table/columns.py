@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from benchmark.formatting import MISSING, bytes_words, seconds_words, spread_words
 from benchmark.metrics import Spread
 from benchmark.results.tables import Row
 from benchmark.table.compare import Standing, Table
 from benchmark.table.differences import Difference
-from benchmark.wording import MISSING, bytes_words, counted, seconds_words, spread_words
-from mm_imagenet_r.errors import some
+from mm_imagenet_r.errors import pluralize, summarize
 
 LEVEL = "≈"
 _HEADS = {"average": "Average acc.", "last": "Last acc."}
@@ -109,7 +109,7 @@ def remarks(table: Table, *, wide: bool = True) -> list[str]:
         for row, difference in zip(table.rows, standing.differences, strict=True):
             if difference is not None and difference.why:
                 why.setdefault(difference.why, {})[row.label] = None
-    said = [f"No interval, {reason}: {some(list(of), most=8)}." for reason, of in why.items()]
+    said = [f"No interval, {reason}: {summarize(list(of), most=8)}." for reason, of in why.items()]
     if not why and any(standing.baseline is None for standing in table.standings):
         said.append("Nothing to compare with.")
     steps = {round(row.steps) for row in table.rows}
@@ -152,7 +152,7 @@ def paired_words(difference: Difference | None, row: Row, base: Row) -> str:
     words = difference_words(difference)
     orders = {len(row.orders), len(base.orders)}
     if difference is not None and difference.orders and {difference.orders} != orders:
-        words += f" ({counted(difference.orders, 'order')})"
+        words += f" ({pluralize(difference.orders, 'order')})"
     return words
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.figures import check_path
-from benchmark.results.io import find, read
+from benchmark.results.io import find_runs, read
 from benchmark.results.schema import Result
 from benchmark.results.tables import copies, table
 from benchmark.table.compare import ACCURACIES, DEFAULT, READINGS, Reading, Table, compare
@@ -46,7 +46,7 @@ def tables(
         UserError: There is no result, one cannot be read, two are the same run with other figures,
             or an argument is unknown.
     """
-    folders = find(map(Path, paths))
+    folders = find_runs(map(Path, paths))
     rows = table([read(folder) for folder in folders], folders)
     return compare(rows, metrics=metrics, baseline=baseline, reading=reading)
 
@@ -69,7 +69,7 @@ def _main(arguments: Sequence[str] | None) -> None:
     for path in given.curve:
         check_path(path)
     folders, results, broken = [], [], []
-    for folder in find(given.runs):
+    for folder in find_runs(given.runs):
         try:
             results.append(read(folder))
             folders.append(folder)

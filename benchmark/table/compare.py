@@ -10,7 +10,7 @@ from benchmark.config import method_name
 from benchmark.metrics import Spread
 from benchmark.results.tables import Row, by_budget
 from benchmark.table.differences import Comparer, Difference
-from mm_imagenet_r.errors import UserError, did_you_mean, some
+from mm_imagenet_r.errors import UserError, did_you_mean, summarize
 
 Reading: TypeAlias = Literal["own", "linear", "all"]
 READINGS: tuple[Reading, ...] = ("all", "own", "linear")
@@ -176,7 +176,7 @@ def _baseline(rows: Sequence[Row], name: str) -> int | None:
             break
     if len(found) > 1:
         labels = [f"'{rows[i].label}'" for i in found]
-        raise UserError(f"--baseline {name} is several rows: name one of {some(labels)}")
+        raise UserError(f"--baseline {name} is several rows: name one of {summarize(labels)}")
     return found[0] if found else None
 
 

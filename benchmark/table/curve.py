@@ -18,8 +18,7 @@ from benchmark.metrics import Spread
 from benchmark.results.tables import Row
 from benchmark.table.columns import head_of
 from benchmark.table.compare import ACCURACIES, Table
-from benchmark.wording import counted
-from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.errors import UserError, pluralize
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -132,7 +131,9 @@ def _lines(axes: Axes, panel: Panel, names: Sequence[str], metric: str) -> None:
         )  # fmt: skip
     counts = {row.average.n for rows in panel.lines.values() for row in rows.values()}
     runs = (
-        counted(counts.pop(), "run") if len(counts) == 1 else f"{min(counts)} to {max(counts)} runs"
+        pluralize(counts.pop(), "run")
+        if len(counts) == 1
+        else f"{min(counts)} to {max(counts)} runs"
     )
     title = f"{panel.heading}; mean and standard deviation of {runs}"
     axes.set_title("\n".join(textwrap.wrap(title, 72)), fontsize=8, loc="left")

@@ -8,11 +8,11 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from benchmark.formatting import MISSING
 from benchmark.metrics import METRICS
 from benchmark.results.tables import Row
 from benchmark.table.columns import Column, columns, legend, plain_spread, remarks
 from benchmark.table.compare import Table
-from benchmark.wording import MISSING
 
 if TYPE_CHECKING:
     from rich.console import Console

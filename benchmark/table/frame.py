@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.results.derive import as_classifier, classifiers
-from benchmark.results.io import find, read
+from benchmark.results.io import find_runs, read
 from benchmark.results.labels import order_name, tuned_words
 from benchmark.results.schema import Result
 from benchmark.results.tables import outside_bytes, stored_rate, total_seconds
@@ -51,7 +51,7 @@ def frame(paths: Iterable[Path | str], *, per: str = "phase") -> pd.DataFrame:
     if per not in _PER:
         raise UserError(f"per={per!r}: {did_you_mean(per, _PER)}")
     rows: list[dict[str, Any]] = []
-    for folder in find(map(Path, paths)):
+    for folder in find_runs(map(Path, paths)):
         result = read(folder)
         if result["complete"]:
             for name in classifiers(result):

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 from mm_imagenet_r.captions.captioner import Caption, Captioner, Request
-from mm_imagenet_r.errors import UserError, did_you_mean, some
+from mm_imagenet_r.errors import UserError, did_you_mean, summarize
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -33,7 +33,7 @@ _OURS: Final = f"{__name__.partition('.')[0]}."
 _IDENTITY: Final = ("model", "revision", "prompt", "decoding")
 
 
-def find(name: str) -> type[Captioner]:
+def find_captioner(name: str) -> type[Captioner]:
     """Import a back end by its name, or as `package.module:Class` or `file.py:Class`.
 
     Raises:
@@ -56,7 +56,9 @@ def find(name: str) -> type[Captioner]:
             f"--backend {name} is no Captioner: {did_you_mean(class_name, own) if own else derive}"
         )
     if absent := sorted(found.__abstractmethods__):
-        raise UserError(f"--backend {name} has no {some(absent)}: define what Captioner asks for")
+        raise UserError(
+            f"--backend {name} has no {summarize(absent)}: define what Captioner asks for"
+        )
     return found
 
 
@@ -77,8 +79,9 @@ def identify(backend: type[Captioner], request: Request) -> dict[str, Any]:
     absent = [name for name in _IDENTITY if name not in identity]
     if absent:
         raise UserError(
-            f"{name_of(backend)}: identify returns no {some(absent)}; return all that decides the "
-            f"captions, {', '.join(_IDENTITY)} at least: sets that differ must not share a folder"
+            f"{name_of(backend)}: identify returns no {summarize(absent)}; return all that decides "
+            f"the captions, {', '.join(_IDENTITY)} at least: sets that differ must not "
+            "share a folder"
         )
     hashes = [hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in files]
     source = hashlib.sha256("".join(hashes).encode()).hexdigest()[:16]

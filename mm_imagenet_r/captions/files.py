@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TextIO
 
-from mm_imagenet_r.errors import UserError, some
+from mm_imagenet_r.errors import UserError, summarize
 
 #: Formats that are read.
 SUFFIXES: Final = (".csv", ".tsv", ".jsonl", ".parquet")
@@ -96,14 +96,14 @@ def read_captions(path: Path) -> Captions:
     nameless = [str(number) for number, row in enumerate(rows, 1) if not row.get(key)]
     if nameless:
         raise UserError(
-            f"captions file {path} has no {key} in row {some(nameless, 3)}: name the image of each "
-            "caption, or remove the row"
+            f"captions file {path} has no {key} in row {summarize(nameless, 3)}: name the image of "
+            "each caption, or remove the row"
         )
     names = [row[key].replace("\\", "/").removeprefix("./") for row in rows]
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
         raise UserError(
-            f"captions file {path} has more than one row for {some(repeated, 3)}: "
+            f"captions file {path} has more than one row for {summarize(repeated, 3)}: "
             "keep one caption for each image"
         )
     texts = dict(zip(names, (row.get(text) or "" for row in rows), strict=True))

@@ -23,7 +23,7 @@ from mm_imagenet_r.captions.options import AT_SERVER, ON_DEVICE, UNIT_SIZE, Opti
 from mm_imagenet_r.captions.progress import Progress, make_console, show
 from mm_imagenet_r.captions.store import Failed, Store
 from mm_imagenet_r.captions.work import caption_units
-from mm_imagenet_r.errors import UserError, some
+from mm_imagenet_r.errors import UserError, summarize
 from mm_imagenet_r.open_images import open_images
 
 _PACKAGES = ("mm-imagenet-r", "torch", "transformers", "tokenizers", "pillow", "openai")
@@ -107,7 +107,7 @@ def choose_backend(options: Options) -> tuple[str, type[Captioner]]:
 
         config = config_of(options.request.model, options.request.revision)
         name = "instructblip" if config.model_type == "instructblip" else "transformers"
-    backend = backends.find(name)
+    backend = backends.find_captioner(name)
     for field in AT_SERVER if backend.on_device else ON_DEVICE:
         if field in options.given:
             raise UserError(
@@ -142,7 +142,8 @@ def freeze(store: Store, images: Images, options: Options, console: Any) -> None
     if gone:
         raise UserError(
             f"{images.path} lacks {len(gone):,} of the images of the caption set {store.folder} "
-            f"({some(gone, 3)}): give --images with all of them, or another --output for others"
+            f"({summarize(gone, 3)}): give --images with all of them, or another "
+            "--output for others"
         )
     if options.limit is not None:
         if len(store.manifest.hashes) >= options.limit:

@@ -22,8 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from mm_imagenet_r import faults
-from mm_imagenet_r.errors import UserError, counted, some
+from mm_imagenet_r import bad_files
+from mm_imagenet_r.errors import UserError, pluralize, summarize
 from mm_imagenet_r.food101.titles import Title, read_titles
 from mm_imagenet_r.hashes import file_state, json_sha256
 from mm_imagenet_r.images import check_header
@@ -74,7 +74,7 @@ class Food101:
     partial: bool
 
     def description(self) -> str:  # noqa: D102 - that of Source
-        left_out = [f"Absent or empty: {some(self.absent)}."] if self.absent else []
+        left_out = [f"Absent or empty: {summarize(self.absent)}."] if self.absent else []
         return " ".join(["UPMC Food-101: images with titles of web pages.", *self.notes, *left_out])
 
     def provenance(self) -> dict[str, str]:  # noqa: D102 - that of Source
@@ -104,7 +104,7 @@ class Food101:
             data = self._read(split, title)
             if (wrong := check_header(data)) is not None:
                 if not self.partial:
-                    raise faults.refusal(self.folder, self.unusable())
+                    raise bad_files.refusal(self.folder, self.unusable())
                 left_out[f"{title.cls}/{title.file}"] = wrong
                 continue
             yield {
@@ -117,10 +117,10 @@ class Food101:
                 "imagenet_index": None,
                 "style": "",
             }
-        faults.tell_left_out(self.folder, left_out)
+        bad_files.tell_left_out(self.folder, left_out)
 
     def unusable(self, used: Collection[str] = ()) -> dict[str, str]:  # noqa: D102 - of Source
-        return faults.find(
+        return bad_files.find_bad_files(
             (name, self._read(split, title))
             for split, found in self.titles.items()
             for title in found
@@ -180,8 +180,8 @@ def source(data_dir: str | Path, *, partial: bool = False) -> Food101:
     if paths:
         if not partial:
             raise UserError(
-                f"{folder} lacks {counted(len(paths), 'image')} that its tables name (absent or "
-                f"empty): {some(paths)}. Unpack it again, or leave them out "
+                f"{folder} lacks {pluralize(len(paths), 'image')} that its tables name (absent or "
+                f"empty): {summarize(paths)}. Unpack it again, or leave them out "
                 "(partial=True, --partial)"
             )
         titles = {
@@ -242,8 +242,8 @@ def _differences(path: Path, titles: Mapping[str, Sequence[Title]]) -> list[str]
         untitled, unlisted = sorted(lists[split] - names), sorted(names - lists[split])
         for images, lacking in ((untitled, "title"), (unlisted, "entry in split.json")):
             if images:
-                few = counted(len(images), f"{split} image")
-                notes.append(f"{few} without {lacking}: {some(images)}.")
+                few = pluralize(len(images), f"{split} image")
+                notes.append(f"{few} without {lacking}: {summarize(images)}.")
     return notes
 
 

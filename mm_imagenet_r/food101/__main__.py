@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mm_imagenet_r.command_line import Parser, run
-from mm_imagenet_r.errors import UserError, counted
+from mm_imagenet_r.errors import UserError, pluralize
 from mm_imagenet_r.food101 import source
 
 
@@ -45,7 +45,7 @@ def _check(arguments: Sequence[str] | None) -> None:
                 print(f"{name} {wrong}")
                 bad += 1
     if bad or data.absent:
-        images = counted(bad + len(data.absent), "image")
+        images = pluralize(bad + len(data.absent), "image")
         raise UserError(f"{images} cannot be used: fetch them again, or leave them out (--partial)")
 
 

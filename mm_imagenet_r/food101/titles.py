@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from mm_imagenet_r.errors import UserError, some
+from mm_imagenet_r.errors import UserError, summarize
 
 _NAME: Final = re.compile(
     r"(?P<stem>(?P<cls>[^/]+)_\d+)(?P<suffix>\.(?:jpe?g|png|txt))", re.IGNORECASE
@@ -82,16 +82,16 @@ def read_titles(path: Path, numbers: Mapping[str, int]) -> tuple[list[Title], li
     texts_for_images = [row.file for row in rows if row.named_text]
     if wrong:
         raise UserError(
-            f"{path} names no image of a known class in {some(wrong)}: write "
+            f"{path} names no image of a known class in {summarize(wrong)}: write "
             "<class>_<number>.jpg,<title>,<class> there, or remove the line"
         )
     if repeated:
-        raise UserError(f"{path} has two titles for {some(repeated)}: keep one of them")
+        raise UserError(f"{path} has two titles for {summarize(repeated)}: keep one of them")
     if not titles:
         raise UserError(f"{path} names no image: unpack UPMC Food-101 again")
     mended = []
     if texts_for_images:
-        mended.append(f"{len(texts_for_images)} named .txt for .jpg: {some(texts_for_images)}")
+        mended.append(f"{len(texts_for_images)} named .txt for .jpg: {summarize(texts_for_images)}")
     return list(titles.values()), mended
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from benchmark.data import Samples, open_data
-from benchmark.find_method import make_settings
+from benchmark.load_method import make_settings
 from benchmark.method import Method, MethodContext, PhaseData
 
 

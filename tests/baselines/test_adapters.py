@@ -18,7 +18,7 @@ from baselines.learner import Labelled
 from baselines.ranpac import RIDGES, RanPAC, choose_ridge, ridge
 from baselines.views import collate
 from benchmark.data import Samples
-from benchmark.find_method import make_settings
+from benchmark.load_method import make_settings
 from benchmark.method import PhaseData
 from mm_imagenet_r.errors import UserError
 

@@ -22,7 +22,7 @@ from baselines.cim import CIM
 from baselines.pixels import to_pixels
 from benchmark import results
 from benchmark.config import RunConfig
-from benchmark.find_method import make_settings
+from benchmark.load_method import make_settings
 from benchmark.method import PhaseData, Progress
 from benchmark.results.records import EXEMPLARS, PREDICTIONS
 from benchmark.results.verify import verify

@@ -19,7 +19,7 @@ from baselines.coda_prompt import (
     orthogonal_to,
     weights,
 )
-from benchmark.find_method import make_settings
+from benchmark.load_method import make_settings
 from benchmark.method import PhaseData
 from mm_imagenet_r.errors import UserError
 

@@ -14,7 +14,7 @@ import torch
 from teaching import begun, learn, memory_for, ready, scores, steps
 
 from benchmark.data import Samples
-from benchmark.find_method import find
+from benchmark.load_method import load_method
 from benchmark.method import PhaseData
 from benchmark.registry import REGISTRY
 
@@ -26,7 +26,7 @@ every_method = pytest.mark.parametrize("name", REGISTRY)
 
 
 def make(build: Build, name: str, **changes: Any) -> Any:
-    kind = find(name)[0]
+    kind = load_method(name)[0]
     known = {key: value for key, value in FAST.items() if hasattr(kind.Settings(), key)}
     return build(kind, **known, **changes)
 
@@ -52,7 +52,7 @@ def test_state_and_memory_are_all_there_is(
     kept = first.state()
     assert kept.keys() == state.keys()
     assert all(torch.equal(kept[key], value) for key, value in state.items())
-    if find(name)[0].kind == "replay":
+    if load_method(name)[0].kind == "replay":
         assert memory.exemplars()
         assert memory.total() <= memory.each * (1 if memory.shared else 6)
     else:
@@ -105,7 +105,7 @@ def test_no_memory_and_a_single_phase(
 
 @every_method
 def test_what_a_method_says_of_itself(name: str) -> None:
-    kind = find(name)[0]
+    kind = load_method(name)[0]
     assert kind.kind in ("replay", "memory-free", "bound")
     assert kind.unused <= {"tuning", "epochs", "steps", "learning_rate", "weight_decay"}
     assert ("epochs" in kind.unused) == ("steps" in kind.unused)  # one is the other's measure

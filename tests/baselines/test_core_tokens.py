@@ -14,7 +14,7 @@ from baselines import selection
 from baselines.core_tokens import CoreTokens, highest
 from baselines.evidence import attention_and_gradients, relevance
 from baselines.views import collate
-from benchmark.find_method import make_settings
+from benchmark.load_method import make_settings
 from benchmark.method import PhaseData
 from mm_imagenet_r.errors import UserError
 

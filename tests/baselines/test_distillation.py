@@ -18,7 +18,7 @@ from baselines.joint import Joint
 from baselines.learner import ViltLearner, setting
 from baselines.replay import Replay
 from benchmark.data import Samples
-from benchmark.find_method import make_settings
+from benchmark.load_method import make_settings
 from benchmark.method import NoSettings, PhaseData
 from mm_imagenet_r.errors import UserError
 

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from teaching import begun, taught, train
 
 from baselines.dualprompt import DualPrompt, gather, nearest, split_layers
-from benchmark.find_method import make_settings
+from benchmark.load_method import make_settings
 from benchmark.method import PhaseData
 from mm_imagenet_r.errors import UserError
 

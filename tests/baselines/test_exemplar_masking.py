@@ -18,7 +18,7 @@ from baselines.random_patches import RandomPatches
 from baselines.views import View, collate
 from benchmark.data import Samples
 from benchmark.exemplar import Exemplar, StoredExemplar
-from benchmark.find_method import make_settings
+from benchmark.load_method import make_settings
 from benchmark.method import PhaseData
 from mm_imagenet_r.errors import UserError
 

@@ -13,7 +13,7 @@ from memories import ListMemory
 from baselines import selection
 from baselines.icarl import ICaRL, ICaRLSettings, icarl_bce
 from benchmark.data import Samples
-from benchmark.find_method import make_settings
+from benchmark.load_method import make_settings
 from benchmark.method import PhaseData
 from mm_imagenet_r.errors import UserError
 

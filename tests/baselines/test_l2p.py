@@ -13,7 +13,7 @@ from memories import ListMemory
 
 from baselines.l2p import L2P, choose
 from baselines.prompts import phase_cross_entropy
-from benchmark.find_method import make_settings
+from benchmark.load_method import make_settings
 from benchmark.method import PhaseData
 from mm_imagenet_r.errors import UserError
 

@@ -24,7 +24,7 @@ from benchmark.config import RunConfig
 from benchmark.data import Sample
 from benchmark.devices import find_place, join
 from benchmark.exemplar import read_records
-from benchmark.find_method import find
+from benchmark.load_method import load_method
 from benchmark.method import Method
 from benchmark.phase import TestJob, restore
 from benchmark.plan import Plan, make_plans
@@ -53,7 +53,7 @@ def configure(
     output = tmp_path_factory.mktemp("runs")
 
     def configuration(name: str, **changes: object) -> RunConfig:
-        fields = {field.name for field in dataclasses.fields(find(name)[0].Settings)}
+        fields = {field.name for field in dataclasses.fields(load_method(name)[0].Settings)}
         config = RunConfig(
             method=(name,), dataset=str(coloured), backbone=str(vilt_folder), output=output,
             device="cpu", phases=3, epochs=1, batch_size=8, memory="1",
@@ -72,7 +72,7 @@ def configure(
         for currency in ("bytes", "samples")
         for growth in ("per-class", "total")
         # Where nothing can be kept, the budget is all the same.
-        if find(name)[0].kind == "replay" or (currency, growth) == ("bytes", "per-class")
+        if load_method(name)[0].kind == "replay" or (currency, growth) == ("bytes", "per-class")
     ],
 )
 def test_the_budget_is_kept_and_the_files_agree(
@@ -85,7 +85,7 @@ def test_the_budget_is_kept_and_the_files_agree(
     for phase in result["phases"]:
         assert phase["memory"]["cost"] <= (phase["memory"]["budget"] or 0)
         for entry in phase["memory"]["per_class"].values():
-            assert (entry["budget"] is None) == find(name)[0].shares_allowance
+            assert (entry["budget"] is None) == load_method(name)[0].shares_allowance
             assert entry["budget"] is None or entry["cost"] <= entry["budget"]
     ledger = result["phases"][-1]["memory"]
     sizes = {}
@@ -233,9 +233,9 @@ def test_phases_of_one_class_that_are_small_or_leave_nothing(
     assert [int((plan.data.train.labels == label).sum()) for label in (small, large)] == [1, 1]
     kept = result["phases"][-1]["memory"]["per_class"]
     counts = {label: kept.get(str(label), {"exemplars": 0})["exemplars"] for label in range(6)}
-    if find(name)[0].kind != "replay":
+    if load_method(name)[0].kind != "replay":
         assert not any(counts.values())
-    elif not find(name)[0].shares_allowance:
+    elif not load_method(name)[0].shares_allowance:
         assert counts[small] == 1
         assert counts[large] <= 1
         assert all(counts[label] for label in range(6) if label != large)
@@ -252,8 +252,8 @@ def test_what_is_carried_on_beside_the_memory_is_counted(configure: Configure, n
     assert outside is not None
     assert outside["bytes"] == sum(outside["what"].values()) == file.stat().st_size
     assert (result["kind"], result["sees_all_data"]) == (
-        find(name)[0].kind,
-        find(name)[0].sees_all_data,
+        load_method(name)[0].kind,
+        load_method(name)[0].sees_all_data,
     )
     assert len(result["backbone"]["sha256"]) == 64
     assert all(phase["invariance"]["differing"] == 0 for phase in result["phases"])  # type: ignore[index]

@@ -18,13 +18,13 @@ from baselines.replay import Replay
 from baselines.replay_learner import ReplayLearner
 from benchmark.data import Samples
 from benchmark.exemplar import StoredExemplar
-from benchmark.find_method import find, make_settings
+from benchmark.load_method import load_method, make_settings
 from benchmark.method import Method, PhaseData, Stage
 from benchmark.registry import REGISTRY
 from mm_imagenet_r.errors import UserError
 
 Build = Callable[..., Any]
-OF_REPLAY = [name for name in REGISTRY if issubclass(find(name)[0], ReplayLearner)]
+OF_REPLAY = [name for name in REGISTRY if issubclass(load_method(name)[0], ReplayLearner)]
 
 
 def learnt(build: Build, phases: list[PhaseData], memory: ListMemory, **settings: object) -> Any:
@@ -133,7 +133,7 @@ def test_after_the_first_phase_there_is_nothing_to_align(
 
 @pytest.mark.parametrize("name", OF_REPLAY)
 def test_every_replay_method_has_the_same_choice(name: str) -> None:
-    kind = find(name)[0]
+    kind = load_method(name)[0]
     for reading in (*READINGS, "all"):
         assert make_settings(kind, "", {"classifier": reading}).classifier == reading
     with pytest.raises(UserError, match="classifier=best: choose one of linear, balanced, nme"):
@@ -149,7 +149,7 @@ def test_every_replay_method_has_the_same_choice(name: str) -> None:
 def test_the_share_of_replay_is_that_of_its_stage(
     build: Build, phases: list[PhaseData], name: str
 ) -> None:
-    kind: type[Method] = find(name)[0]
+    kind: type[Method] = load_method(name)[0]
     for share in (0.0, 0.25):
         method = build(kind, replay_share=share)
         stages = list(method.stages(phases[1], ListMemory()))
@@ -157,7 +157,7 @@ def test_the_share_of_replay_is_that_of_its_stage(
 
 
 def test_who_replays_in_the_registry() -> None:
-    replaying = {name for name in REGISTRY if find(name)[0].kind == "replay"}
+    replaying = {name for name in REGISTRY if load_method(name)[0].kind == "replay"}
     assert replaying == set(OF_REPLAY), "a replay method without the common choices"
 
 

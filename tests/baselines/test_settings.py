@@ -17,7 +17,7 @@ from memories import ListMemory
 from teaching import learn, memory_for, ready, scores
 
 from benchmark.data import Samples, open_data
-from benchmark.find_method import find
+from benchmark.load_method import load_method
 from benchmark.method import PhaseData
 from benchmark.registry import REGISTRY
 
@@ -47,13 +47,13 @@ UNSEEN: dict[str, str] = {}
 
 def settings() -> Iterator[tuple[str, str]]:
     for name in REGISTRY:
-        for spec in dataclasses.fields(find(name)[0].Settings):
+        for spec in dataclasses.fields(load_method(name)[0].Settings):
             yield name, spec.name
 
 
 def others(name: str, key: str, **together: Any) -> Iterator[dict[str, Any]]:
     """The settings of a method with other values of one of them, as far as they are legal."""
-    kind = find(name)[0]
+    kind = load_method(name)[0]
     spec = next(spec for spec in dataclasses.fields(kind.Settings) if spec.name == key)
     now = together.get(key, spec.default)
     values = list(spec.metadata["search"])
@@ -108,7 +108,7 @@ def outcome(build: Build, captioned: Samples) -> Callable[..., str]:
     @functools.cache
     def found(name: str, changes: tuple[tuple[str, Any], ...]) -> str:
         memory: ListMemory = memory_for(name)
-        fresh = partial(build, find(name)[0], **dict(changes))
+        fresh = partial(build, load_method(name)[0], **dict(changes))
         state = learn(fresh, phases, memory)
         digest = hashlib.sha256()
         for key, rows in scores(ready(fresh, state, 6, memory), captioned).items():
@@ -125,7 +125,7 @@ def test_no_setting_is_ignored(outcome: Callable[..., str], name: str, key: str)
     own = f"{name}.{key}"
     if own in UNSEEN:
         pytest.skip(UNSEEN[own])
-    known = {spec.name for spec in dataclasses.fields(find(name)[0].Settings)}
+    known = {spec.name for spec in dataclasses.fields(load_method(name)[0].Settings)}
     plain = {k: v for k, v in FAST.items() if k in known}
     if own in FIXED:
         assert not list(others(name, key, **plain))
@@ -139,7 +139,7 @@ def test_no_setting_is_ignored(outcome: Callable[..., str], name: str, key: str)
 
 @pytest.mark.parametrize(("name", "key"), list(settings()))
 def test_what_is_searched_is_legal(name: str, key: str) -> None:
-    kind = find(name)[0]
+    kind = load_method(name)[0]
     spec = next(spec for spec in dataclasses.fields(kind.Settings) if spec.name == key)
     for value in spec.metadata["search"]:
         assert type(value) is type(spec.default)

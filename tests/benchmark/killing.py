@@ -17,7 +17,7 @@ CONTEXT: ForkServerContext = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(
     [
         "benchmark.experiment",
-        "benchmark.data.find",
+        "benchmark.data.find_dataset",
         "baselines.exemplar_masking",
         "transformers.models.auto.tokenization_auto",
         "transformers.models.vilt.modeling_vilt",

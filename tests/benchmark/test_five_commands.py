@@ -53,8 +53,8 @@ def test_from_make_run_to_a_submitted_result(
     assert "git commit -m 'Results of exemplar_masking'" in submitted
     assert built == "site/index.html: 1 result\n"
     assert published.endswith("dry run: nothing was sent\n")
-    (there,) = results.find([tmp_path / "submission" / "results"])
-    (ran,) = results.find([tmp_path / "runs"])
+    (there,) = results.find_runs([tmp_path / "submission" / "results"])
+    (ran,) = results.find_runs([tmp_path / "runs"])
     assert there.relative_to(tmp_path / "submission" / "results") == ran.relative_to(
         tmp_path / "runs"
     )

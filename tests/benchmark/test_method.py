@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark.find_method import about_of, describe_settings, find, make_settings
 from benchmark.leaderboard.declared import declared
+from benchmark.load_method import about_of, describe_settings, load_method, make_settings
 from benchmark.method import Method, MethodContext, NoSettings
 from benchmark.registry import REGISTRY
 from benchmark.source_hash import method_sha256
@@ -40,7 +40,7 @@ class Adjustable(Method):
 
 @pytest.mark.parametrize("name", REGISTRY)
 def test_registered_methods_are_found_and_described(name: str) -> None:
-    method, preset = find(name)
+    method, preset = load_method(name)
     assert issubclass(method, Method)
     assert preset == ""
     assert method.__doc__
@@ -52,12 +52,12 @@ def test_registered_methods_are_found_and_described(name: str) -> None:
     assert dataclasses.is_dataclass(make_settings(method, "", {}))
     assert all(setting.text for setting in describe_settings(method))
     for key in method.presets:
-        assert find(f"{name}@{key}") == (method, key)
+        assert load_method(f"{name}@{key}") == (method, key)
         make_settings(method, key, {})
 
 
 def test_a_derived_class_does_not_bear_the_name_of_a_registered_one() -> None:
-    base, _ = find("replay")
+    base, _ = load_method("replay")
     derived = type("Derived", (base,), {})
     entitled = type("Entitled", (derived,), {"about": {"name": "Mine"}})
     assert about_of(base)["name"] == "Replay (SSF)"
@@ -69,12 +69,12 @@ def test_a_derived_class_does_not_bear_the_name_of_a_registered_one() -> None:
 def test_a_class_of_a_file_or_a_module(
     tmp_path: Path, mean_colour: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    by_file, _ = find(f"{mean_colour}:MeanColour")
-    assert find(f"{mean_colour}:MeanColour")[0] is by_file
+    by_file, _ = load_method(f"{mean_colour}:MeanColour")
+    assert load_method(f"{mean_colour}:MeanColour")[0] is by_file
     (tmp_path / "my_package").mkdir()
     (tmp_path / "my_package" / "own.py").write_text(mean_colour.read_text())
     monkeypatch.syspath_prepend(tmp_path)
-    by_module, preset = find("my_package.own:MeanColour")
+    by_module, preset = load_method("my_package.own:MeanColour")
     assert (by_module.__name__, preset) == ("MeanColour", "")
     assert by_module is not by_file
     assert method_sha256(by_module) == method_sha256(by_file)
@@ -87,7 +87,7 @@ def test_a_file_may_be_called_like_a_module(tmp_path: Path) -> None:
     )
     import json
 
-    method, _ = find(f"{tmp_path / 'json.py'}:M")
+    method, _ = load_method(f"{tmp_path / 'json.py'}:M")
     assert sys.modules["json"] is json
     assert make_settings(method, "", {"a": "4"}).a == 4
 
@@ -129,7 +129,7 @@ def test_what_is_not_found_says_what_to_do(
         (tmp_path / file).write_text(text)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=message):
-        find(name)
+        load_method(name)
     assert not [m for m in sys.modules if m.endswith(("_syntax", "_needs"))]
 
 
@@ -139,7 +139,7 @@ def test_a_module_that_lacks_a_package_is_told_from_one_that_is_not_there(
     (tmp_path / "lacking_one.py").write_text("import lacking\n")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(UserError, match="lacking_one needs lacking: install it"):
-        find("lacking_one:M")
+        load_method("lacking_one:M")
 
 
 def test_settings_are_defaults_then_preset_then_what_is_given() -> None:
@@ -245,7 +245,7 @@ def test_the_hash_of_a_method_covers_what_it_imports(
         "class Mine(Method):\n    factor = FACTOR\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    method, _ = find("some_methods.mine:Mine")
+    method, _ = load_method("some_methods.mine:Mine")
     before = method_sha256(method)
     (package / "unrelated.py").write_text("# changed\n")
     assert method_sha256(method) == before

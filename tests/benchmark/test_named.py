@@ -11,7 +11,7 @@ import pytest
 from running import Call, folders
 
 from benchmark import results
-from benchmark.data import Archive, open_data
+from benchmark.data import DatasetOptions, open_data
 from benchmark.results.tables import by_budget, table
 from benchmark.results.verify import verify
 from mm_imagenet_r import imagenet_r, splits
@@ -62,7 +62,7 @@ def food(place: Path) -> Path:
 def test_images_are_untouched_and_everything_has_a_name(
     folder: Path, files: dict[str, bytes]
 ) -> None:
-    data = open_data("mm_imagenet_r:short", archive=Archive(folder, partial=True))
+    data = open_data("mm_imagenet_r:short", archive=DatasetOptions(folder, partial=True))
     assert data.class_names == ("great white shark", "hammerhead", "stingray", "hen")
     samples = [*data.train, *data.test]
     assert {sample.file_name: sample.image for sample in samples} == files
@@ -73,14 +73,14 @@ def test_images_are_untouched_and_everything_has_a_name(
     info = data.info()
     assert (info["split"], info["split_sha256"]) == ("seed42", split.sha256)
     assert info["left_out"] == 30_000 - len(NAMES)
-    source = imagenet_r.find("short", str(folder), partial=True)
+    source = imagenet_r.find_imagenet_r("short", str(folder), partial=True)
     assert (info["captions"], info["captions_id"]) == ("short", source.caption_facts["caption_set"])
     assert data.notes[0] == source.description()
 
 
 def test_each_split_and_caption_set_is_another_experiment(folder: Path) -> None:
     def infos(name: str, split: str | None) -> tuple[str, str, str]:
-        info = open_data(name, archive=Archive(folder, split, partial=True)).info()
+        info = open_data(name, archive=DatasetOptions(folder, split, partial=True)).info()
         return info["split"], info["split_sha256"], info["captions_id"]
 
     one, other = infos("mm_imagenet_r:short", None), infos("mm_imagenet_r:short", "seeded:3")
@@ -136,15 +136,15 @@ def test_a_run_from_the_archive(
 def test_food101_with_an_image_missing(tmp_path: Path, folder: Path) -> None:
     place = food(tmp_path)
     with pytest.raises(UserError, match="lacks 1 image that its tables name"):
-        open_data("upmc_food101", archive=Archive(place))
-    data = open_data("upmc_food101", archive=Archive(place, partial=True))
+        open_data("upmc_food101", archive=DatasetOptions(place))
+    data = open_data("upmc_food101", archive=DatasetOptions(place, partial=True))
     assert data.class_names == ("tacos", "apple pie")
     info = data.info()
     assert (info["train"], info["test"], info["left_out"]) == (7, 4, 1)
     assert (info["captions"], info["split"]) == ("titles of web pages", "published")
     captions = tmp_path / "mine.csv"
     captions.write_text("file_name,caption\ntacos/tacos_1.jpg,crisp\n")
-    mine = open_data("upmc_food101", archive=Archive(place, partial=True), captions=captions)
+    mine = open_data("upmc_food101", archive=DatasetOptions(place, partial=True), captions=captions)
     assert mine.info()["captions"] == "mine.csv"
     assert mine.info()["captions_id"] != info["captions_id"]
 
@@ -171,7 +171,7 @@ def test_images_that_cannot_be_used_are_left_out_and_named(
     assert results.read(result)["dataset"]["left_out"] == 30_000 - 46
     assert (result / "left_out.txt").read_text().startswith(f"{page} is not an image")
     write_folder(folder, files.items())
-    mended = open_data("mm_imagenet_r:short", archive=Archive(folder, partial=True))
+    mended = open_data("mm_imagenet_r:short", archive=DatasetOptions(folder, partial=True))
     assert (len(mended.train), mended.left_out) == (len(train), ())
 
 
@@ -185,7 +185,7 @@ def test_truncated_images_are_refused_with_the_option_that_leaves_them_out(
     with pytest.raises(
         UserError, match=rf"{cut} does not decode(.|\n)*leave it out with --partial$"
     ):
-        open_data("mm_imagenet_r:short", archive=Archive(folder))
+        open_data("mm_imagenet_r:short", archive=DatasetOptions(folder))
 
 
 def test_a_class_without_a_test_image_is_told_how_to_get_one(
@@ -198,7 +198,7 @@ def test_a_class_without_a_test_image_is_told_how_to_get_one(
     with pytest.raises(
         UserError, match=r"at least one test image.*seed42 cuts the 30,000.*--dataset"
     ):
-        open_data("mm_imagenet_r:short", archive=Archive(folder, partial=True))
+        open_data("mm_imagenet_r:short", archive=DatasetOptions(folder, partial=True))
     captions = (folder / "captions").rename(folder.parent / "captions") / "short.csv"
     assert open_data(str(folder), captions=captions).num_classes == 4
 

@@ -81,7 +81,7 @@ def board(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for method in ("replay", "simplecil"):
         for run in sorted((COMMITTED / method).iterdir())[:2]:
             shutil.copytree(run, root / COMMITTED.name / method / run.name)
-    first = results.find([root])[0]
+    first = results.find_runs([root])[0]
     place = first.relative_to(root).as_posix()
     write_record(root, {files_of(first): Record(Level.REPREDICTED, "by hand", place)})
     return root
@@ -145,7 +145,7 @@ def test_what_was_promised_is_there_and_a_second_time_changes_nothing(
     }
     assert set(data) == {"README.md", cards.RUNS, ".gitattributes"}
     runs = pd.read_parquet(io.BytesIO(data[cards.RUNS]))
-    assert set(runs.folder) == {f.relative_to(board).as_posix() for f in results.find([board])}
+    assert set(runs.folder) == {f.relative_to(board).as_posix() for f in results.find_runs([board])}
     assert sorted(runs.groupby("folder")["level"].first()) == ["consistent"] * 3 + ["re-predicted"]
     assert "| re-predicted | 1 |" in data["README.md"].decode()
     assert "4 runs of 2 methods\n(replay, simplecil)" in data["README.md"].decode()
@@ -157,7 +157,7 @@ def test_what_was_promised_is_there_and_a_second_time_changes_nothing(
     ]
     assert hub.files["me/mm_imagenet_r"] == {"README.md": b"theirs", "data/a.parquet": b"rows"}
     hub.files["me/mm_imagenet_r"]["eval.yaml"] = tasks.eval_yaml(
-        [tasks.setting_of(results.read(results.find([board])[0]))]
+        [tasks.setting_of(results.read(results.find_runs([board])[0]))]
     )
 
     before = {name: dict(files) for name, files in hub.files.items()}

@@ -11,7 +11,7 @@ import pytest
 
 from benchmark.cells import cells, reference_run
 from benchmark.config import DEFAULTS_VERSION, Recipe, RunConfig, resolve_recipe
-from benchmark.find_method import describe, find, make_settings
+from benchmark.load_method import describe, load_method, make_settings
 from benchmark.method import Method
 from benchmark.options import parse
 from mm_imagenet_r.errors import UserError
@@ -56,7 +56,7 @@ def cell(line: str) -> RunConfig:
 
 def recipe(line: str) -> Recipe:
     one = cell(line)
-    return resolve_recipe(one, find(one.method[0])[0])
+    return resolve_recipe(one, load_method(one.method[0])[0])
 
 
 @pytest.mark.usefixtures("own")
@@ -124,7 +124,7 @@ def test_former_names_of_settings_are_understood() -> None:
         cell("--method own.py:Slow --set power=2 strength=3")
     masked = cell("--method exemplar_masking --set swap=0.25 masked_training=0")
     assert masked.set == ("mask_prob=0", "text_swap_prob=0.25")
-    method, _ = find("exemplar_masking")
+    method, _ = load_method("exemplar_masking")
     assert make_settings(method, "", {"swap": "0.25"}).text_swap_prob == 0.25
 
 
@@ -134,7 +134,7 @@ def test_former_names_of_methods_are_understood() -> None:
     one, other = cells(parse(shlex.split(line))[0])
     assert (one.method, one.set, other.set) == (("replay",), ("selection=random",), ())
     assert cell("--match-exemplars-of ssf").match_exemplars_of == "replay"
-    assert find("ssf") == find("replay")
+    assert load_method("ssf") == load_method("replay")
 
 
 @pytest.mark.usefixtures("own")

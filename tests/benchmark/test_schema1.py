@@ -13,7 +13,7 @@ import pytest
 from benchmark import metrics, report, results
 from benchmark.cells import cells, reference_run
 from benchmark.config import RunConfig
-from benchmark.find_method import find, make_settings
+from benchmark.load_method import load_method, make_settings
 from benchmark.older_runs import changed_settings, finished_elsewhere
 from benchmark.results.command import main as results_main
 from benchmark.results.tables import table
@@ -149,7 +149,7 @@ def test_a_run_that_took_more_steps_for_its_exemplars_does_not_answer() -> None:
 
 
 def test_defaults_that_changed_are_named() -> None:
-    method, _ = find("exemplar_masking")
+    method, _ = load_method("exemplar_masking")
     stored = results.read(MASKED)["method_settings"]
     given = {"text_swap_prob": "0.25", "mask_prob": "0.5", "min_psnr": "30"}
     assert changed_settings(stored, make_settings(method, "", given)) == []

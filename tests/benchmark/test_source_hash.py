@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.find_method import find
+from benchmark.load_method import load_method
 from benchmark.source_hash import (
     HARNESS,
     code_sha256,
@@ -89,7 +89,7 @@ def test_every_way_to_import_is_followed(
     monkeypatch.syspath_prepend(tmp_path)
     for name in [name for name in sys.modules if name.startswith("own_methods")]:
         monkeypatch.delitem(sys.modules, name)
-    method, _ = find("own_methods.mine:Mine")
+    method, _ = load_method("own_methods.mine:Mine")
     names = {"mine.py", "helper.py", "further.py", "__init__.py"}
     assert {Path(name).name for name in method_sources(method)} == names
     before = method_sha256(method)
@@ -109,7 +109,7 @@ def test_files_beside_a_method_given_by_its_path_count(
         words = f"import json\nimport beside_{folder}\nfrom baselines import selection"
         (tmp_path / folder / "mine.py").write_text(METHOD.format(words))
         monkeypatch.syspath_prepend(tmp_path / folder)
-    (one, _), (other, _) = (find(f"{tmp_path}/{folder}/mine.py:Mine") for folder in "ab")
+    (one, _), (other, _) = (load_method(f"{tmp_path}/{folder}/mine.py:Mine") for folder in "ab")
     assert one is not other
     own = {"baselines/__init__.py", "baselines/selection.py", "mine.py", "beside_a.py"}
     assert set(method_sources(one)) == own
@@ -117,7 +117,7 @@ def test_files_beside_a_method_given_by_its_path_count(
 
 
 def test_methods_of_baselines_have_all_they_are_made_of() -> None:
-    method, _ = find("exemplar_masking")
+    method, _ = load_method("exemplar_masking")
     names = set(method_sources(method))
     assert {"baselines/exemplar_masking.py", "baselines/learner.py", "baselines/vilt.py"} <= names
     assert not any(name.startswith(("benchmark", "mm_imagenet_r")) for name in names)
@@ -133,12 +133,12 @@ import json, sys
 from pathlib import Path
 from benchmark import results
 from benchmark.config import RunConfig
-from benchmark.find_method import find
+from benchmark.load_method import load_method
 from benchmark.source_hash import harness_sha256, method_sha256
 from benchmark.results.tables import table
 from benchmark.results.verify import verify
 run = Path(sys.argv[1])
-method, _ = find("replay")
+method, _ = load_method("replay")
 print(json.dumps([
     harness_sha256(), method_sha256(method),
     RunConfig(epochs=3).fingerprint(), RunConfig(method=("joint",)).folder().name,

@@ -79,7 +79,7 @@ def test_what_is_submitted_lies_as_committed_results_do(
 
 
 def test_places_are_those_of_the_committed_results() -> None:
-    places = [folder.relative_to(RESULTS) for folder in results.find([RESULTS])]
+    places = [folder.relative_to(RESULTS) for folder in results.find_runs([RESULTS])]
     assert places
     assert [place_of(results.read(RESULTS / place)) for place in places] == places
 
@@ -187,7 +187,7 @@ def test_the_source_of_a_method_goes_along_if_nobody_has_it(
 def test_settings_are_those_of_a_recipe_that_is_there(
     tmp_path: Path, changes: dict[str, Any], words: str
 ) -> None:
-    small = next(f for f in results.find([RESULTS]) if "tuning" in results.read(f))
+    small = next(f for f in results.find_runs([RESULTS]) if "tuning" in results.read(f))
     run = tmp_path / "run"
     restore(small, run)
     assert check([run])[0].level is Level.CONSISTENT
@@ -200,7 +200,7 @@ def test_settings_are_those_of_a_recipe_that_is_there(
 
 def test_the_trials_behind_settings_go_along_there_and_back(tmp_path: Path) -> None:
     run = next(
-        folder for folder in results.find([RESULTS]) if "tuning" in results.read(folder)
+        folder for folder in results.find_runs([RESULTS]) if "tuning" in results.read(folder)
     )  # committed before small forms had it, and readable all the same
     assert check([run])[0].level is Level.CONSISTENT  # by the project's own file of that recipe
     whole = shutil.copytree(run, tmp_path / "run")

@@ -216,7 +216,7 @@ def test_a_method_in_one_short_file_is_run_swept_and_tabled(
     assert sweep("--seeds", 0, 1)[0] == 0
     assert "done: " in call("--epochs", 1, "--phases", 2)[1]  # a cell is what run makes of it
     (run,), (swept, _) = (
-        [results.read(folder) for folder in results.find([tmp_path / name])]
+        [results.read(folder) for folder in results.find_runs([tmp_path / name])]
         for name in ("other", "runs")
     )
     assert swept["files"] == run["files"]
@@ -231,7 +231,7 @@ def test_results_that_are_kept_need_no_runs(tmp_path: Path, sweep: Sweep) -> Non
     kept = tmp_path / "results"
     assert sweep()[0] == 0  # done before there was a place for them
     assert sweep("--seeds", 0, 1, "--results", kept)[0] == 0
-    folders = results.find([kept])
+    folders = results.find_runs([kept])
     assert len(folders) == 2
     for folder in folders:
         assert {path.name for path in folder.iterdir()} == {
@@ -255,7 +255,7 @@ def test_the_gallery_of_one_run_of_a_method_is_kept(
     kept = tmp_path / "results"
     assert sweep("--seeds", 0, 1, "--results", kept)[0] == 0
     assert not list(kept.rglob("gallery.json"))  # this method's are empty
-    for folder in results.find([tmp_path / "runs"]):
+    for folder in results.find_runs([tmp_path / "runs"]):
         (folder / "gallery.json").write_text(json.dumps([gallery_item()]))
     for _ in range(2):
         assert sweep("--seeds", 0, 1, "--results", kept)[0] == 0
@@ -308,7 +308,7 @@ def test_cells_wait_for_the_run_they_match(
             path.unlink()
     code, _, err = sweep("--config", file, "--results", kept, "--output", tmp_path / "fresh")
     assert code == 0, err
-    assert len(results.find([kept])) == 2
+    assert len(results.find_runs([kept])) == 2
 
 
 def test_an_impossible_cell_is_refused_before_anything_runs(tmp_path: Path, sweep: Sweep) -> None:
@@ -438,12 +438,12 @@ def test_a_sweep_that_is_stopped_goes_on(
     for name, written in first.items():
         assert Path(name).stat().st_mtime_ns == written, "a finished phase was learnt again"
     if number != signal.SIGKILL:  # then the cells ended when they had something to tell
-        for folder in results.find([output]):
+        for folder in results.find_runs([output]):
             assert [phase["resumed"] for phase in results.read(folder)["phases"]] == [0, 1, 0]
     if number != signal.SIGKILL:
         return
     assert sweep("--output", tmp_path / "undisturbed", *options)[0] == 0
-    for folder in results.find([output]):
+    for folder in results.find_runs([output]):
         other = tmp_path / "undisturbed" / folder.relative_to(output)
         for name in ("predictions.parquet", "exemplars.parquet"):
             assert (folder / name).read_bytes() == (other / name).read_bytes()
@@ -502,7 +502,7 @@ def test_ctrl_c_while_the_fork_server_imports_is_clean(tmp_path: Path, grid: lis
 def test_a_cell_of_another_process_is_left_to_it(tmp_path: Path, sweep: Sweep) -> None:
     """Wait where another process works, and take over what it leaves."""
     assert sweep("--seeds", 0)[0] == 0
-    (folder,) = results.find([tmp_path / "runs"])
+    (folder,) = results.find_runs([tmp_path / "runs"])
     (folder / "result.json").rename(folder / "later.json")
     lock = (folder / ".lock").open("w")
     fcntl.flock(lock, fcntl.LOCK_EX)
@@ -529,7 +529,7 @@ def test_unfinished_cells_of_another_version_begin_anew_when_told(
     tmp_path: Path, sweep: Sweep
 ) -> None:
     assert sweep("--seeds", 0)[0] == 0
-    (folder,) = results.find([tmp_path / "runs"])
+    (folder,) = results.find_runs([tmp_path / "runs"])
     (folder / "result.json").unlink()
     known = json.loads((folder / "run.json").read_text())
     (folder / "run.json").write_text(json.dumps({**known, "harness": "0" * 64}))

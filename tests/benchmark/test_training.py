@@ -22,7 +22,7 @@ from benchmark.devices import find_place, join
 from benchmark.errors import ContractError
 from benchmark.evaluation import evaluate
 from benchmark.exemplar import Exemplar, StoredExemplar
-from benchmark.find_method import find
+from benchmark.load_method import load_method
 from benchmark.memory import Memory, MemoryStore
 from benchmark.method import (
     Method,
@@ -61,7 +61,7 @@ def phase(samples: Samples) -> PhaseData:
 @pytest.fixture
 def make_method(mean_colour: Path) -> Callable[[], Method]:
     """A method that draws from all global generators, wherever it may."""
-    base: Any = find(f"{mean_colour}:MeanColour")[0]
+    base: Any = load_method(f"{mean_colour}:MeanColour")[0]
 
     class Careless(base):  # type: ignore[misc]
         def collate(self, items: Sequence[Sample | Exemplar], rng: Any = None) -> Any:
@@ -475,7 +475,7 @@ def test_a_method_of_two_stages_that_was_stopped_resumes_in_either(
 ) -> None:
     """Ten steps in the first stage, two in the second; the code between them runs again."""
     codes: list[str] = []
-    kind = staged(find(f"{mean_colour}:MeanColour")[0], codes)
+    kind = staged(load_method(f"{mean_colour}:MeanColour")[0], codes)
 
     def make() -> Method:
         torch.manual_seed(5)
@@ -533,7 +533,7 @@ def test_what_runs_between_stages_sees_the_tensors_of_then(
     tmp_path: Path, phase: PhaseData, accelerator: Accelerator, mean_colour: Path
 ) -> None:
     """A state that is not copied, and that the second stage writes over, is copied all the same."""
-    base: Any = find(f"{mean_colour}:MeanColour")[0]
+    base: Any = load_method(f"{mean_colour}:MeanColour")[0]
     anchors: list[float] = []
 
     class Anchored(base):  # type: ignore[misc]

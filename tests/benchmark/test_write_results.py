@@ -17,7 +17,7 @@ from benchmark.budget import Budget
 from benchmark.cells import cells
 from benchmark.config import RunConfig, resolve_recipe
 from benchmark.data import open_data
-from benchmark.find_method import find, make_settings
+from benchmark.load_method import load_method, make_settings
 from benchmark.results import records
 from benchmark.results.derive import classifiers, given_config
 from benchmark.results.schema import PhaseRecord
@@ -33,7 +33,7 @@ def hand_over(folder: Path, data_folder: Path, method: str, names: tuple[str, ..
     """Two phases of three classes, nothing kept, guesses at random."""
     config = RunConfig(method=(method,), dataset=str(data_folder), phases=2, memory="0", epochs=2)
     (cell,) = cells(config)
-    found, preset = find(method)
+    found, preset = load_method(method)
     data, state = open_data(cell.dataset), save({"model": np.zeros(1, np.float32)})
     random, done = np.random.default_rng(0), []
     for index, start in enumerate((0, 3)):

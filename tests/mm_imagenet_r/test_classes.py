@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mm_imagenet_r.classes import classes, image_names, missing, strangers, style
+from mm_imagenet_r.classes import classes, image_names, missing, style, unknown_names
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def names(shared_data: Callable[[str], Path]) -> list[str]:
 def test_the_true_names_are_complete(names: list[str]) -> None:
     assert list(image_names()) == names
     assert missing(names) == []
-    assert strangers(names) == []
+    assert unknown_names(names) == []
     counts = Counter(name.partition("/")[0] for name in names)
     assert [counts[cls.wnid] for cls in classes()] == [cls.images for cls in classes()]
     assert len({style(name) for name in names}) == 15
@@ -54,7 +54,7 @@ def test_what_is_missing_is_named(names: list[str], lost: list[str], said: list[
 
 def test_strangers_are_named() -> None:
     wrong = ["n01443537/art_13.jpg", "n01443537/cat.jpg", "cats/art_0.jpg", "n01443537/art_00.jpg"]
-    assert strangers([*image_names(), *wrong]) == [
+    assert unknown_names([*image_names(), *wrong]) == [
         "n01443537/art_13.jpg is no image of ImageNet-R",
         "n01443537/cat.jpg is no image of ImageNet-R",
         "cats is no class of ImageNet-R",

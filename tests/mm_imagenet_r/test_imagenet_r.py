@@ -472,5 +472,5 @@ def test_folders_that_are_something_else(
 def test_splits_are_found_beside_the_images(made: tuple[Path, dict[str, bytes]]) -> None:
     assert os.environ["HF_HUB_OFFLINE"] == "1"  # or this could be the network's doing
     names = open_images(made[0]).names
-    split = imagenet_r.find("short", str(made[0]), "coda", partial=True).split
+    split = imagenet_r.find_imagenet_r("short", str(made[0]), "coda", partial=True).split
     assert sorted((*split.train, *split.test)) == names

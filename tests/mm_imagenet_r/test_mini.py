@@ -52,19 +52,19 @@ def all_classes(edition: Edition) -> list[mini.MiniClass]:
     return [*mini.classes(edition), *mini.base_classes(edition)]
 
 
-def some(edition: Edition) -> Drawings:
+def summarize(edition: Edition) -> Drawings:
     """A few pictures of many classes."""
     return [(cls, mini.draw(cls, "train", k)) for cls in all_classes(edition)[:200] for k in (0, 1)]
 
 
 @pytest.fixture(scope="module")
 def drawn() -> Drawings:
-    return some(SECOND)
+    return summarize(SECOND)
 
 
 @pytest.fixture(scope="module")
 def drawn_first() -> Drawings:
-    return some(FIRST)
+    return summarize(FIRST)
 
 
 @each_edition

@@ -12,6 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
+from benchmark.formatting import memory_words, result_phases_words
 from benchmark.leaderboard.levels import Level
 from benchmark.leaderboard.site.collect import Collection, Shown
 from benchmark.leaderboard.site.text import clean
@@ -22,7 +23,6 @@ from benchmark.results.tables import Row, table
 from benchmark.table.columns import difference_words, remarks
 from benchmark.table.compare import ACCURACIES, DEFAULT, READINGS, Reading, Standing, Table, compare
 from benchmark.table.differences import Comparer, Difference
-from benchmark.wording import memory_words, result_phases_words
 from mm_imagenet_r.hashes import json_sha256
 
 #: A JSON object; what stands in it is said by the function that makes it.

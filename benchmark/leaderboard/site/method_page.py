@@ -12,6 +12,7 @@ from typing import NamedTuple, cast
 
 import numpy as np
 
+from benchmark.formatting import MISSING, memory_words, method_title, spread_words
 from benchmark.leaderboard.levels import Level
 from benchmark.leaderboard.site.collect import Shown
 from benchmark.leaderboard.site.text import clean
@@ -25,8 +26,7 @@ from benchmark.results.schema import Result
 from benchmark.results.tables import Row
 from benchmark.table.columns import paired_words
 from benchmark.table.compare import Table, contenders
-from benchmark.wording import MISSING, counted, memory_words, method_title, spread_words
-from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.errors import UserError, pluralize
 from mm_imagenet_r.markup import Child, Html, el, join
 
 #: A page shows no more matrices, and no more exemplars of each variant, than somebody looks at.
@@ -219,7 +219,12 @@ def _matrices(standings: Sequence[Standing]) -> Html:
         curves = [[p["accuracy"]["sample_weighted"] for p in run["phases"]] for run in row.runs]
         words = f"{clean(row.label)}, {_phases(row)}, {memory_words(row.budget)}"
         parts += [
-            el("h3", words, el("small", f" mean over {counted(len(curves), 'run')}"), class_="sub"),
+            el(
+                "h3",
+                words,
+                el("small", f" mean over {pluralize(len(curves), 'run')}"),
+                class_="sub",
+            ),
             matrix_table(mean, np.mean(curves, axis=0).tolist()),
         ]
     more = len(main) - len(largest)
@@ -230,7 +235,7 @@ def _matrices(standings: Sequence[Standing]) -> Html:
 
 
 def _phases(row: Row) -> str:
-    return counted(len(row.runs[0]["phases"]), "phase")
+    return pluralize(len(row.runs[0]["phases"]), "phase")
 
 
 def _gallery(standings: Sequence[Standing], own: Sequence[Shown]) -> Html | None:
@@ -300,7 +305,7 @@ def _again(own: Sequence[Shown]) -> Html:
         ),
         el(
             "details",
-            el("summary", counted(len(own), "result")),
+            el("summary", pluralize(len(own), "result")),
             plain_table(("Files", "Class order", "Seed", "Level"), rows, numbers={2}),
         ),
     )

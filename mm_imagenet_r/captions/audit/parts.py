@@ -7,8 +7,8 @@ from pathlib import Path
 
 from mm_imagenet_r.archive import Images
 from mm_imagenet_r.captions.files import Captions
-from mm_imagenet_r.classes import strangers
-from mm_imagenet_r.errors import UserError, some
+from mm_imagenet_r.classes import unknown_names
+from mm_imagenet_r.errors import UserError, summarize
 from mm_imagenet_r.splits import Split, split
 
 
@@ -30,12 +30,12 @@ def split_of(
         UserError: There is no such split.
     """
     names = sorted({*captions.by_name, *captions.failed})
-    if not names or (wrong := strangers(names)):
+    if not names or (wrong := unknown_names(names)):
         if name is None:
             return None
         raise UserError(
             f"--split-name {name} cuts ImageNet-R, and these captions are of other images "
-            f"({some(wrong) if names else 'none'}): leave it out"
+            f"({summarize(wrong) if names else 'none'}): leave it out"
         )
     places = [] if images is None else [images.path, images.path.parent]
     lists = [folder for place in places for folder in (place, place / "splits")]

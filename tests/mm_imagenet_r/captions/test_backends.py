@@ -150,11 +150,11 @@ def test_back_ends_that_are_none(
     Path("own").mkdir()
     Path("own/json.py").write_text("")
     with pytest.raises(UserError, match=re.escape(message)):
-        backends.find(name)
+        backends.find_captioner(name)
 
 
 def test_errors_of_back_ends_of_ours_keep_their_traces(monkeypatch: pytest.MonkeyPatch) -> None:
-    backend = backends.find("served")
+    backend = backends.find_captioner("served")
     monkeypatch.setattr(backend, "identify", classmethod(lambda cls, request: 1 // 0))
     with pytest.raises(ZeroDivisionError):
         backends.identify(backend, Request("http://x", "p"))

@@ -68,7 +68,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def load(folder: Path, **decoding: Any) -> Captioner:
     name = "instructblip" if folder.name.startswith("instructblip") else "transformers"
-    backend = backends.find(name)
+    backend = backends.find_captioner(name)
     request = Request(str(folder), PROMPT, decoding={"max_new_tokens": 6, **decoding})
     return backend(request, backend.identify(request), "cpu")
 
@@ -283,7 +283,7 @@ def test_the_place_of_a_model_and_the_machine_are_described_and_decide_nothing(
 
 def test_the_fingerprint_follows_what_decides_the_captions(model: Any) -> None:
     folder = model("instructblip-opt")
-    identify = backends.find("instructblip").identify
+    identify = backends.find_captioner("instructblip").identify
     base = identify(Request(str(folder), PROMPT))
     assert base == identify(Request(str(folder), PROMPT, batch_size=3, device="cpu"))
     assert base != identify(Request(str(folder), "Another."))

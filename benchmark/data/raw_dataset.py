@@ -12,18 +12,18 @@ from numpy.typing import NDArray
 from benchmark.data.caption_files import match_captions
 from benchmark.data.samples import IntArray, Rows
 from mm_imagenet_r.captions.files import read_captions
-from mm_imagenet_r.errors import UserError, some
+from mm_imagenet_r.errors import UserError, summarize
 
 #: Names of folders or splits, in the order of preference.
 TRAIN_NAMES = ("train", "training")
 TEST_NAMES = ("test", "testing", "val", "validation", "valid", "dev")
 
-#: `Source.captions` where there are none.
+#: `RawDataset.captions` where there are none.
 NO_CAPTIONS = "none"
 
 
 @dataclass
-class Source:
+class RawDataset:
     """A data set as it was found, before its images are checked and before it is cut.
 
     Attributes:
@@ -63,7 +63,7 @@ class Source:
         if repeated:
             raise UserError(
                 f"{self.name}: a file name must stand for one image, but these occur more than "
-                f"once: {some(repeated)}. Remove the repeated rows, or make the names unique, "
+                f"once: {summarize(repeated)}. Remove the repeated rows, or make the names unique, "
                 "for example by putting the class in front"
             )
 
@@ -80,8 +80,9 @@ class Source:
         if all(caption is None for caption in found):
             raise UserError(
                 f"captions file {path} names none of the images of {self.name}: it has "
-                f"{some(list(captions), 2) or 'no rows'}, the images are {some(keys, 2)}. "
-                "Write paths relative to the folder, or bare names where these are unique"
+                f"{summarize(list(captions), 2) or 'no rows'}, the images are "
+                f"{summarize(keys, 2)}. Write paths relative to the folder, or "
+                "bare names where these are unique"
             )
         self.rows = Rows(self.rows.images, [caption or "" for caption in found], keys)
         self.captions, self.captions_id = path.name, given.identity

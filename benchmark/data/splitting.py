@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.data.raw_dataset import RawDataset
 from benchmark.data.samples import IntArray
-from benchmark.data.sources import Source
-from mm_imagenet_r.errors import UserError, some
+from mm_imagenet_r.errors import UserError, summarize
 from mm_imagenet_r.splits import CUTS, TEST_FRACTION, stratified_cut
 
 
 def held_out_for_test(
-    source: Source, good: NDArray[np.bool_], fraction: float, seed: int
+    source: RawDataset, good: NDArray[np.bool_], fraction: float, seed: int
 ) -> NDArray[np.bool_]:
     """Find the test samples: the source's own test part, or a cut.
 
@@ -44,7 +44,7 @@ def held_out_for_test(
     return is_test
 
 
-def split_name(source: Source, fraction: float, seed: int) -> str:
+def split_name(source: RawDataset, fraction: float, seed: int) -> str:
     """What the division into training and test part is called, as in `mm_imagenet_r.splits`."""
     if source.split:
         return source.split
@@ -54,7 +54,7 @@ def split_name(source: Source, fraction: float, seed: int) -> str:
     return f"seeded:{seed}{share}"
 
 
-def refuse_unused(source: Source, fraction: float, seed: int, *, validation: bool) -> None:
+def refuse_unused(source: RawDataset, fraction: float, seed: int, *, validation: bool) -> None:
     """Raise UserError if options of a cut are given and nothing is cut."""
     if source.is_test is None:
         return
@@ -70,7 +70,7 @@ def refuse_unused(source: Source, fraction: float, seed: int, *, validation: boo
 
 
 def held_out_for_validation(
-    source: Source, train: IntArray, fraction: float, seed: int
+    source: RawDataset, train: IntArray, fraction: float, seed: int
 ) -> tuple[IntArray, IntArray]:
     """Cut training rows in two: what is still learned from, and what is evaluated on.
 
@@ -82,13 +82,13 @@ def held_out_for_validation(
     return train[~held_out], train[held_out]
 
 
-def _cut(source: Source, rows: IntArray, fraction: float, seed: int) -> NDArray[np.bool_]:
+def _cut(source: RawDataset, rows: IntArray, fraction: float, seed: int) -> NDArray[np.bool_]:
     """(n,) True where one of n rows is held out."""
     keys = [source.rows.file_names[row] for row in rows.tolist()]
     return np.array(stratified_cut(source.labels[rows].tolist(), keys, fraction, seed), dtype=bool)
 
 
-def _require(source: Source, rows: IntArray, least: int, what: str) -> None:
+def _require(source: RawDataset, rows: IntArray, least: int, what: str) -> None:
     counts = np.bincount(source.labels[rows], minlength=len(source.class_names))
     poor = [name for name, n in zip(source.class_names, counts, strict=True) if n < least]
     if poor:
@@ -100,5 +100,5 @@ def _require(source: Source, rows: IntArray, least: int, what: str) -> None:
             )
         raise UserError(
             f"{source.name}: every class needs at least {what}; that is not so for "
-            f"{some(poor)}. Add images to these classes or remove the classes{anew}"
+            f"{summarize(poor)}. Add images to these classes or remove the classes{anew}"
         )

@@ -7,17 +7,17 @@ import re
 from pathlib import Path
 
 from benchmark.data import named, tables, trees
-from benchmark.data.dataset import Archive, ColumnNames
+from benchmark.data.dataset import ColumnNames, DatasetOptions
 from benchmark.data.messages import waiting
-from benchmark.data.sources import Source
+from benchmark.data.raw_dataset import RawDataset
 from mm_imagenet_r.errors import UserError, did_you_mean
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(:[\w.@-]+)?")
 
 
-def find(
-    name: str, columns: ColumnNames, captions: Path | None, archive: Archive, bad_images: str
-) -> Source:
+def find_dataset(
+    name: str, columns: ColumnNames, captions: Path | None, archive: DatasetOptions, bad_images: str
+) -> RawDataset:
     """Read the data set that `name` means; see `benchmark.data.open_data`.
 
     A named configuration comes before a folder of the same name (which `./name` reaches), a folder
@@ -36,13 +36,15 @@ def find(
         ) from error
 
 
-def _find(name: str, columns: ColumnNames, captions: Path | None, archive: Archive) -> Source:
+def _find(
+    name: str, columns: ColumnNames, captions: Path | None, archive: DatasetOptions
+) -> RawDataset:
     path = Path(name).expanduser()
     is_tree = bool(name) and path.is_dir() and not tables.is_table(path)
     if columns != ColumnNames() and (is_tree or named.is_name(name)):
         raise UserError(f"--dataset {name} is no table: leave out the --...-column options")
     given = captions is not None
-    source: Source | None
+    source: RawDataset | None
     if named.is_name(name):
         source = named.read(name, archive, captions_given=given)
     elif is_tree:

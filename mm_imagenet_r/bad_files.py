@@ -6,11 +6,11 @@ import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from mm_imagenet_r.errors import UserError, counted, some
+from mm_imagenet_r.errors import UserError, pluralize, summarize
 from mm_imagenet_r.images import check_header
 
 
-def find(files: Iterable[tuple[str, bytes]]) -> dict[str, str]:
+def find_bad_files(files: Iterable[tuple[str, bytes]]) -> dict[str, str]:
     """Say what is wrong with those files that are no images, by their names.
 
     >>> find([("a.jpg", b"<html>"), ("b.jpg", b"")])
@@ -23,7 +23,7 @@ def find(files: Iterable[tuple[str, bytes]]) -> dict[str, str]:
 def refusal(place: Path, faults: Mapping[str, str]) -> UserError:
     """What a user is told who did not ask to leave such files out."""
     return UserError(
-        f"{counted(len(faults), 'file')} of {place} cannot be used: {_listed(faults)}. Put the "
+        f"{pluralize(len(faults), 'file')} of {place} cannot be used: {_listed(faults)}. Put the "
         "published ones there, or leave out what cannot be used (partial=True, --partial)"
     )
 
@@ -32,9 +32,10 @@ def tell_left_out(place: Path, faults: Mapping[str, str]) -> None:
     """Warn of files that were left out, if there are any."""
     if faults:
         warnings.warn(
-            f"left out: {counted(len(faults), 'file')} of {place}: {_listed(faults)}", stacklevel=2
+            f"left out: {pluralize(len(faults), 'file')} of {place}: {_listed(faults)}",
+            stacklevel=2,
         )
 
 
 def _listed(faults: Mapping[str, str]) -> str:
-    return some([f"{name} {wrong}" for name, wrong in faults.items()], most=10)
+    return summarize([f"{name} {wrong}" for name, wrong in faults.items()], most=10)

@@ -23,7 +23,7 @@ from mm_imagenet_r.errors import UserError, did_you_mean
 _DERIVE = "write a class in it that derives from benchmark.method.Method"
 
 
-def find(name: str) -> tuple[type[Method], str]:
+def load_method(name: str) -> tuple[type[Method], str]:
     """Import a method by registry name, `package.module:Class` or `file.py:Class`.
 
     Returns:
@@ -175,7 +175,7 @@ def describe(name: str) -> Description:
     Raises:
         UserError: As `find`.
     """
-    method, preset = find(name)
+    method, preset = load_method(name)
     chosen = method.presets.get(preset, {})
     return Description(
         summary=(method.__doc__ or "a method without a docstring").strip().splitlines()[0],

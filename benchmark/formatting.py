@@ -10,15 +10,6 @@ from benchmark.results.schema import BudgetInfo, ClassLedger, ClassOrder, Result
 MISSING = "–"  # noqa: RUF001 (an en dash stands for "no value" in tables)
 
 
-def counted(count: int, noun: str) -> str:
-    """A number of things.
-
-    >>> counted(1, "image"), counted(1200, "image")
-    ('1 image', '1200 images')
-    """
-    return f"{count} {noun}{'' if count == 1 else 's'}"
-
-
 def bytes_words(count: float) -> str:
     """Bytes in decimal units with three figures.
 
