@@ -13,7 +13,7 @@ from mm_imagenet_r.images import check_header
 def find_bad_files(files: Iterable[tuple[str, bytes]]) -> dict[str, str]:
     """Say what is wrong with those files that are no images, by their names.
 
-    >>> find([("a.jpg", b"<html>"), ("b.jpg", b"")])
+    >>> find_bad_files([("a.jpg", b"<html>"), ("b.jpg", b"")])
     {'a.jpg': 'is not an image that Pillow can read', 'b.jpg': 'is empty (0 bytes)'}
     """
     looked = ((name, check_header(data)) for name, data in files)

@@ -29,7 +29,7 @@ Item = Callable[..., dict[str, Any]]
 SMALL: dict[str, Any] = {"sizes": (3, 2, 2), "test": 4}
 EVIL = "<script>alert('x')</script>\"&</script><!--"
 SITE = Path(boards.__file__).parent
-COMMITTED = Path(__file__).parents[2] / "results"
+COMMITTED = Path(__file__).parents[3] / "results"
 
 
 def described(root: Path) -> dict[str, Any]:

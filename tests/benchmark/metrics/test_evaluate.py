@@ -17,7 +17,7 @@ from benchmark.metrics import METRICS
 if importlib.util.find_spec("evaluate") is None:
     pytest.skip("needs the extra `evaluate`", allow_module_level=True)
 
-FOLDER = Path(__file__).parents[2] / "benchmark" / "metrics"
+FOLDER = Path(__file__).parents[3] / "benchmark" / "metrics"
 NAMES = sorted(path.name for path in FOLDER.iterdir() if (path / f"{path.name}.py").is_file())
 #: Of the golden matrix, with 100, 50 and 50 test samples.
 MATRIX = [[60], [80, 70], [50, 76, 90]]

@@ -55,7 +55,7 @@ def test_a_worker_ends_with_its_parent(tmp_path: Path) -> None:
     )
     environment = {
         **os.environ,
-        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path]),
+        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *sys.path]),
     }
     parent = subprocess.Popen([sys.executable, "-c", code], env=environment)
     until = time.monotonic() + 60

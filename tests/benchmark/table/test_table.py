@@ -26,7 +26,7 @@ Make = Callable[..., Result]
 Runs = Callable[..., None]
 SIZES: dict[str, Any] = {"sizes": (3, 2, 2), "test": 15}
 ORDERS = (1993, 1, 2)
-SCHEMA1 = Path(__file__).parent.parent / "fixtures" / "schema1"
+SCHEMA1 = Path(__file__).parents[2] / "fixtures" / "schema1"
 
 
 @pytest.fixture

@@ -128,7 +128,7 @@ def test_a_run_from_the_archive(
     assert "great white shark" in result["class_order"]["names"]
     assert "great white shark" in (run / "report.html").read_text()
     ((heading, _),) = by_budget(table([result]))
-    assert "split seed42, 29952 images left out;" in heading
+    assert "split seed42, 29,952 images left out;" in heading
     again = call(*options, "--method", "replay", "--dataset", "mm_imagenet_r:instructblip")
     assert (again[0], folders(tmp_path)) == (0, [run])
 

@@ -23,7 +23,7 @@ from benchmark.results import PACKED, strict_json
 from benchmark.results.file_check import TUNING
 from benchmark.results.small_form import copy_small, restore
 
-RESULTS = Path(__file__).resolve().parents[2] / "results"
+RESULTS = Path(__file__).resolve().parents[3] / "results"
 
 
 def contents(folder: Path) -> dict[str, bytes]:

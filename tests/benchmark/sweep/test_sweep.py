@@ -129,7 +129,7 @@ def test_a_file_holds_several_grids_and_options_stand_over_it(tmp_path: Path) ->
 
 
 def test_the_grids_of_the_docs_are_as_many_as_they_say(tmp_path: Path) -> None:
-    page = Path(__file__).parents[2] / "docs" / "grids.md"
+    page = Path(__file__).parents[3] / "docs" / "grids.md"
     text = page.read_text().partition("# grids.toml\n")[2]
     file = tmp_path / "grids.toml"
     file.write_text(text.partition("```")[0])

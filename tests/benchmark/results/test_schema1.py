@@ -20,7 +20,7 @@ from benchmark.results.tables import table
 from benchmark.results.verify import verify
 from mm_imagenet_r.errors import UserError
 
-RUNS = Path(__file__).parent.parent / "fixtures" / "schema1"
+RUNS = Path(__file__).parents[2] / "fixtures" / "schema1"
 FOLDERS = sorted(path.parent for path in RUNS.rglob("run.json"))
 FINISHED = [folder for folder in FOLDERS if (folder / "result.json").exists()]
 SMALL = {

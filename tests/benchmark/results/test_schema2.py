@@ -18,7 +18,7 @@ from benchmark.options import parse
 from benchmark.results.tables import table
 from benchmark.results.verify import verify, verify_all
 
-RUNS = Path(__file__).parent.parent / "fixtures" / "schema2"
+RUNS = Path(__file__).parents[2] / "fixtures" / "schema2"
 FOLDERS = {path.parent.parent.name: path.parent for path in RUNS.rglob("result.json")}
 
 

@@ -21,7 +21,7 @@ from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.export import card, export
 from mm_imagenet_r.mini import SECOND
 
-TEMPLATE = Path(__file__).resolve().parents[2] / "dataset_card.md"
+TEMPLATE = Path(__file__).resolve().parents[3] / "dataset_card.md"
 RESOURCES = Path(datasets.__file__).parent / "utils" / "resources"
 
 

@@ -30,7 +30,7 @@ from benchmark.results.io import PACKED, RESULT, unpack
 from benchmark.source_hash import sources_sha256
 from mm_imagenet_r.errors import UserError
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 COMMITTED = ROOT / "results" / "mini-10phases-5-bytes"
 TOKEN = "hf_thisIsASecret0123"
 TARGETS = (

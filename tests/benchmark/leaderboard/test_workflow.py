@@ -14,7 +14,7 @@ import yaml
 from benchmark.leaderboard.command import COMMANDS
 from benchmark.leaderboard.levels import RECORD
 
-FILE = Path(__file__).parents[2] / ".github" / "workflows" / "leaderboard.yml"
+FILE = Path(__file__).parents[3] / ".github" / "workflows" / "leaderboard.yml"
 
 
 @pytest.fixture(scope="module")
