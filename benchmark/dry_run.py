@@ -12,7 +12,7 @@ from rich.table import Table
 
 from benchmark.devices import Place
 from benchmark.formatting import bytes_words
-from benchmark.plan import Plan, command
+from benchmark.plan import Plan
 from benchmark.randomness import seeded, stream
 from benchmark.run_folder import RunFolder
 
@@ -38,7 +38,7 @@ def print_plans(plans: list[Plan], place: Place, console: Console) -> None:
             console.print(_model_words(plan), markup=False)
         console.print(phase_table(plan))
         console.print(_memory_words(plan), markup=False)
-        console.print(f"run it: {command(config)}", soft_wrap=True, markup=False)
+        console.print(f"run it: {config.command(place=True)}", soft_wrap=True, markup=False)
 
 
 def phase_table(plan: Plan) -> Table:

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmark.config import RunConfig, method_name
+from benchmark.config import RunConfig
 from benchmark.legacy import RENAMED_SETTINGS
 from benchmark.method import Kind, Method
+from benchmark.option_names import method_name
 from benchmark.options import convert
 from benchmark.registry import REGISTRY
 from mm_imagenet_r.errors import UserError, did_you_mean

@@ -14,8 +14,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmark.config import RunConfig, dashed
+from benchmark.config import RunConfig
 from benchmark.legacy import RENAMED_FIELDS
+from benchmark.option_names import dashed
 from mm_imagenet_r.command_line import Parser
 from mm_imagenet_r.errors import UserError, did_you_mean
 

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark import isolation
-from benchmark.config import RunConfig, dashed
+from benchmark.config import RunConfig
 from benchmark.load_method import describe, load_method
+from benchmark.option_names import dashed
 from benchmark.options import parse
 from benchmark.registry import REGISTRY
 from mm_imagenet_r import command_line

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from benchmark.cells import cells, reference_run
-from benchmark.config import DEFAULTS_VERSION, Recipe, RunConfig, resolve_recipe
+from benchmark.config import RunConfig
 from benchmark.load_method import describe, load_method, make_settings
 from benchmark.method import Method
 from benchmark.options import parse
+from benchmark.recipe import DEFAULTS_VERSION, Recipe, resolve_recipe
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.hashes import json_sha256
 
