@@ -21,7 +21,7 @@ _POINTS = 20  # of the loss curve of a stage
 
 @dataclass
 class Training:
-    """What is told of the training of a phase.
+    """What results say of the training of a phase.
 
     Attributes:
         stages: Name, items and steps of each finished stage.
@@ -62,7 +62,7 @@ def curve(losses: list[float], before: int) -> list[list[float]]:
 
 
 class Checkpoint:
-    """The tensors at the end of each finished stage, and all that changes amid the one under way.
+    """The tensors at the end of each finished stage, and all that changes within the current one.
 
     A method's code between two stages is not recorded but run again, from the same tensors.
 
@@ -70,7 +70,7 @@ class Checkpoint:
         path: Its file.
         finished: What the method was at the end of each finished stage.
         step: Steps done of the stage under way.
-        training: What is told of all steps so far.
+        training: What results say of all steps so far.
     """
 
     def __init__(self, path: Path, method: Method) -> None:

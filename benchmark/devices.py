@@ -23,7 +23,7 @@ from benchmark.config import RunConfig
 from benchmark.threads import choose
 from mm_imagenet_r.errors import UserError
 
-#: Told of figures to plot, and of the training step they belong to.
+#: Called with figures to plot, and the training step they belong to.
 Log = Callable[[dict[str, Any], int], None]
 
 
@@ -96,10 +96,10 @@ def join(config: RunConfig, place: Place, meeting: str) -> Accelerator:
     Args:
         config: Of one cell.
         place: From `find_place`.
-        meeting: The same on all processes, another one for each phase that is computed.
+        meeting: The same on all processes, a different one for each phase that is computed.
 
     Raises:
-        UserError: The precision is not to be had here.
+        UserError: The precision is not available here.
     """
     if place.threads is not None:
         torch.set_num_threads(place.threads)

@@ -31,7 +31,7 @@ from benchmark.method import Method, PhaseData, Progress, Stage
 from benchmark.randomness import seeded, stream
 from benchmark.recipe import Recipe
 
-#: Told after each step: name of the stage, steps done, steps in all, loss.
+#: Called after each step: name of the stage, steps done, steps in all, loss.
 Report = Callable[[str, int, int, float], None]
 
 

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from benchmark.budget import Budget
 from benchmark.errors import ContractError
 from benchmark.exemplar import Exemplar, RawSize, StoredExemplar, read_records
-from benchmark.memory import BudgetError, Memory, MemoryStore
+from benchmark.memory import Memory
+from benchmark.memory_store import BudgetError, MemoryStore
 from mm_imagenet_r.errors import UserError
 
 exemplars = st.builds(

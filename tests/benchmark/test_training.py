@@ -23,7 +23,8 @@ from benchmark.errors import ContractError
 from benchmark.evaluation import evaluate
 from benchmark.exemplar import Exemplar, StoredExemplar
 from benchmark.load_method import load_method
-from benchmark.memory import Memory, MemoryStore
+from benchmark.memory import Memory
+from benchmark.memory_store import MemoryStore
 from benchmark.method import (
     Method,
     MethodContext,
