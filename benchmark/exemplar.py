@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 CODECS = frozenset(
     {"native", "raw", "png", "jpeg", "jpeg444", "webp", "webp_lossless", "avif", "avif444", "jxl"}
 )
-_ENDS = "the data end within a record of the memory"
+_ENDS = "a record of the memory is cut off"
 _SLACK = 256  # bytes for headers, masks and markers of a payload
 _HEAD = struct.Struct("<HH")  # label; kept share of the pixels in 1/65535
 

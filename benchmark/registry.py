@@ -16,7 +16,8 @@ class Entry(NamedTuple):
 
 #: By name.
 REGISTRY: dict[str, Entry] = {
-    "exemplar_masking": Entry("baselines.exemplar_masking:ExemplarMasking", "replay", "Lee et al. 2024",
+    "exemplar_masking": Entry(
+        "baselines.exemplar_masking:ExemplarMasking", "replay", "Lee et al. 2024",
         "keep attended patches (and words), so that more exemplars fit (arXiv 2412.09549)"),
     "replay": Entry("baselines.replay:Replay", "replay", "Lian et al. 2022",
         "replay of whole samples in their native bytes, herding: the paper's SSF row"),
