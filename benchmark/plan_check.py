@@ -57,10 +57,10 @@ def refuse_itself(cell: RunConfig) -> None:
 
 def _check_backbone(name: str) -> None:
     """Raise UserError for a folder that is not there: not a name, nor what may be a Hub id."""
-    if re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) and not name.startswith("."):
+    if re.fullmatch(r"[\w.-]+(/[\w.-]+)?(@[\w./-]+)?", name) and not name.startswith("."):
         return
     if not Path(name).expanduser().exists():
         raise UserError(
             f"--backbone {name}: there is no folder {name}: name a folder with a ViLT checkpoint, "
-            "a Hub id such as dandelin/vilt-b32-mlm, or 'tiny'"
+            "a Hub id such as dandelin/vilt-b32-mlm (or ID@REVISION), or 'tiny'"
         )

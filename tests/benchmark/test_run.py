@@ -245,7 +245,8 @@ def test_an_oracle_is_bound_to_the_run_it_is_like(
     code, _, err = call("--match-exemplars-of", model)
     assert code == 2
     assert (
-        "begun with other numbers of exemplars of the run that is matched: give --overwrite" in err
+        "started with other numbers of exemplars in the run that is matched: give --overwrite"
+        in err
     )
 
 
@@ -391,7 +392,7 @@ def test_a_tracker_that_is_not_installed_is_named(
     for tracker in ("tensorboard", "trackio", "wandb"):
         code, _, err = call("--tracker", tracker)
         assert code == 2
-        assert f"pip install -e '.[{tracker}]'" in err
+        assert f"pip install 'mm-imagenet-r[{tracker}]'" in err
 
 
 @pytest.mark.parametrize(("schema", "method"), [("schema1", "ssf"), ("schema2", "finetune")])
