@@ -1,8 +1,9 @@
 """Finding a ViLT checkpoint and reading its parts, with errors that say what to do.
 
 A backbone is named by a folder in the layout of transformers (`config.json`, weights, tokenizer,
-image processor), by a Hub id such as `dandelin/vilt-b32-mlm` or `ID@REVISION`, or as one of the small ones that lie
-inside this package: `tiny` for the data set `mini`, `tiny-1` for its first edition, `mini-1`.
+image processor), by a Hub id such as `dandelin/vilt-b32-mlm` or `ID@REVISION`, or as one of the
+small ones that lie inside this package: `tiny` for the data set `mini`, `tiny-1` for its first
+edition, `mini-1`.
 """
 
 from __future__ import annotations
