@@ -21,19 +21,14 @@ _POINTS = 20  # of the loss curve of a stage
 
 @dataclass
 class Training:
-    """What results say of the training of a phase.
+    """What results say of the training of a phase."""
 
-    Attributes:
-        stages: Name, items and steps of each finished stage.
-        loss: Points of their loss curves: step of the phase, mean loss since the point before.
-        losses: Loss of each step of the stage under way.
-        parameters: Most that were trained in a stage.
-    """
-
+    #: Name, items and steps of each finished stage
     stages: list[StageResult] = field(default_factory=list)
+    #: Points of their loss curves: step of the phase, mean loss since the point before
     loss: list[list[float]] = field(default_factory=list)
-    losses: list[float] = field(default_factory=list)
-    parameters: int = 0
+    losses: list[float] = field(default_factory=list)  # loss of each step of the stage under way
+    parameters: int = 0  # most that were trained in a stage
 
     @property
     def steps(self) -> int:

@@ -29,20 +29,13 @@ Log = Callable[[dict[str, Any], int], None]
 
 @dataclass(frozen=True)
 class Place:
-    """Where this process computes.
+    """Where this process computes."""
 
-    Attributes:
-        device: `cpu`, `cuda` or `mps`.
-        rank, world: Its number among the processes, and theirs.
-        threads: On the CPU; None leaves the number to torch.
-        notes: What the user should know about it.
-    """
-
-    device: str
-    rank: int = 0
+    device: str  # `cpu`, `cuda` or `mps`
+    rank: int = 0  # its number among the processes, and theirs
     world: int = 1
-    threads: int | None = None
-    notes: tuple[str, ...] = ()
+    threads: int | None = None  # on the CPU; None leaves the number to torch
+    notes: tuple[str, ...] = ()  # what the user should know about it
 
     @property
     def main(self) -> bool:

@@ -70,21 +70,13 @@ def print_plans(plans: list[Plan], place: Place, console: Console) -> None:
 
 @dataclass(frozen=True)
 class Trial:
-    """How long a method takes here.
+    """How long a method takes here."""
 
-    Attributes:
-        model: Name and size of its backbone.
-        process: Seconds until a process is ready, and ends.
-        step: Seconds of a training step.
-        sample: Seconds for each new sample, before and after training.
-        predicted: Seconds for each predicted sample.
-    """
-
-    model: dict[str, Any]
-    process: float
-    step: float
-    sample: float
-    predicted: float
+    model: dict[str, Any]  # name and size of its backbone
+    process: float  # seconds until a process is ready, and ends
+    step: float  # seconds of a training step
+    sample: float  # seconds for each new sample, before and after training
+    predicted: float  # seconds for each predicted sample
 
     def estimate(self, plan: Plan, finished: int = 0) -> float:
         """Seconds of the phases of a plan that are not finished."""

@@ -35,14 +35,10 @@ Scores = dict[str, NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Predictions of N samples.
+    """Predictions of N samples."""
 
-    Attributes:
-        predictions: By classifier, the method's own one first: (N,) labels.
-        invariance: How many samples were predicted again among others, and how many differed.
-    """
-
-    predictions: dict[str, list[int]]
+    predictions: dict[str, list[int]]  # by classifier, the method's own one first: (N,) labels
+    #: How many samples were predicted again among others, and how many differed
     invariance: Invariance
 
 

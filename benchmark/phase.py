@@ -38,70 +38,43 @@ from mm_imagenet_r.errors import UserError
 
 @dataclass(frozen=True)
 class Job:
-    """What every process of a phase is handed.
+    """What every process of a phase is handed."""
 
-    Attributes:
-        cell: Method, settings, phases, budget.
-        place: Where.
-        folder: The run's.
-        index: Of the phase.
-    """
-
-    cell: Cell
-    place: Place
-    folder: Path
-    index: int
+    cell: Cell  # method, settings, phases, budget
+    place: Place  # where
+    folder: Path  # the run's
+    index: int  # of the phase
 
 
 @dataclass(frozen=True)
 class LearnJob(Job):
-    """What the process that learns a phase is handed.
+    """What the process that learns a phase is handed."""
 
-    Attributes:
-        new: Labels of its classes.
-        samples: Its training samples and no others.
-        before: The phase before as it was finished; None for the first.
-        resumed: How often this one was interrupted.
-        steps: Training steps it has.
-    """
-
-    new: range
-    samples: Samples
-    before: PhaseRecord | None
-    resumed: int
-    steps: int
+    new: range  # labels of its classes
+    samples: Samples  # its training samples and no others
+    before: PhaseRecord | None  # the phase before as it was finished; None for the first
+    resumed: int  # how often this one was interrupted
+    steps: int  # training steps it has
 
 
 @dataclass(frozen=True)
 class TestJob(Job):
-    """What the process that tests a phase is handed.
-
-    Attributes:
-        num_seen: Classes seen.
-        samples: Test samples of these, in an order of their own and without labels.
-        memory: Manifest of the memory.
-        state: Hash and length of the file of the method's tensors.
-    """
+    """What the process that tests a phase is handed."""
 
     __test__ = False  # not a test of pytest
 
-    num_seen: int
-    samples: Sequence[Sample]
-    memory: Mapping[str, Any]
-    state: StateInfo
+    num_seen: int  # classes seen
+    samples: Sequence[Sample]  # test samples of these, in an order of their own and without labels
+    memory: Mapping[str, Any]  # manifest of the memory
+    state: StateInfo  # hash and length of the file of the method's tensors
 
 
 @dataclass(frozen=True)
 class SaveJob(TestJob):
-    """What the process that saves a model is handed.
+    """What the process that saves a model is handed."""
 
-    Attributes:
-        target: Folder to write to.
-        class_names: Of the classes seen, by label.
-    """
-
-    target: Path
-    class_names: tuple[str, ...]
+    target: Path  # folder to write to
+    class_names: tuple[str, ...]  # of the classes seen, by label
 
 
 def meet(where: tuple[RunConfig, Place], tell: Report) -> None:

@@ -38,25 +38,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell of a grid without its data: what the process of a phase is handed.
+    """One cell of a grid without its data: what the process of a phase is handed."""
 
-    Attributes:
-        config: Of one method and one seed.
-        method: Its class.
-        preset: Name of the preset, "" if none.
-        settings: An instance of `method.Settings`.
-        recipe: How it is trained where stages do not say otherwise.
-        sizes: Number of new classes of each phase.
-        budget: What the memory may hold.
-    """
-
-    config: RunConfig
-    method: type[Method]
-    preset: str
-    settings: Any
-    recipe: Recipe
-    sizes: tuple[int, ...]
-    budget: Budget
+    config: RunConfig  # of one method and one seed
+    method: type[Method]  # its class
+    preset: str  # name of the preset, "" if none
+    settings: Any  # an instance of `method.Settings`
+    recipe: Recipe  # how it is trained where stages do not say otherwise
+    sizes: tuple[int, ...]  # number of new classes of each phase
+    budget: Budget  # what the memory may hold
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Hand over names: the process that reads this finds the class of a file again."""
@@ -118,21 +108,15 @@ def find_cell_of(result: Result) -> Cell:
 
 @dataclass(frozen=True)
 class Plan(Cell):
-    """One cell of a grid with its data.
+    """One cell of a grid with its data."""
 
-    Attributes:
-        data: Labels are positions in the class order.
-        sources: The files that the method is written in, as they were when it was imported.
-        reference: The result whose numbers of exemplars are matched, None without.
-        notes: What a user should know before it runs.
-        tuned: The recipe file that its settings are from, None without.
-    """
-
-    data: Data
+    data: Data  # labels are positions in the class order
+    #: The files that the method is written in, as they were when it was imported
     sources: Mapping[str, bytes]
+    #: The result whose numbers of exemplars are matched, None without
     reference: Result | None = None
-    notes: tuple[str, ...] = ()
-    tuned: TunedRecipe | None = None
+    notes: tuple[str, ...] = ()  # what a user should know before it runs
+    tuned: TunedRecipe | None = None  # the recipe file that its settings are from, None without
 
     def steps(self, phase: int) -> int:
         """Training steps of a phase; a bound that starts again in each has those of all so far."""

@@ -45,35 +45,20 @@ _PATIENCE = 3.0  # seconds in which a process that was killed leaves its lock
 
 
 class Learnt(TypedDict):
-    """What learning a phase left, besides tensors and exemplars; it is not tested yet.
+    """What learning a phase left, besides tensors and exemplars; it is not tested yet."""
 
-    Attributes:
-        stages: The trainings.
-        loss: Points of their loss curves.
-        seconds: By activity.
-        resumed: How often the phase was interrupted.
-        ledger: What the memory holds, of `MemoryStore.ledger`.
-        memory: Which files hold it.
-        stored: One row for each exemplar that was selected.
-        outside_memory: What is carried on beside it.
-        trainable_parameters: Their number.
-        gallery: Pictures for the report.
-        state: Hash and length of the file of the method's tensors.
-        hardware: What it was learned on.
-    """
-
-    stages: list[StageResult]
-    loss: list[list[float]]
-    seconds: dict[str, float]
-    resumed: int
-    ledger: dict[str, Any]
-    memory: dict[str, Any]
-    stored: list[dict[str, Any]]
-    outside_memory: OutsideMemory
-    trainable_parameters: int
-    gallery: list[dict[str, Any]]
-    state: StateInfo
-    hardware: dict[str, Any]
+    stages: list[StageResult]  # the trainings
+    loss: list[list[float]]  # points of their loss curves
+    seconds: dict[str, float]  # by activity
+    resumed: int  # how often the phase was interrupted
+    ledger: dict[str, Any]  # what the memory holds, of `MemoryStore.ledger`
+    memory: dict[str, Any]  # which files hold it
+    stored: list[dict[str, Any]]  # one row for each exemplar that was selected
+    outside_memory: OutsideMemory  # what is carried on beside it
+    trainable_parameters: int  # their number
+    gallery: list[dict[str, Any]]  # pictures for the report
+    state: StateInfo  # hash and length of the file of the method's tensors
+    hardware: dict[str, Any]  # what it was learned on
 
 
 class RunFolder:

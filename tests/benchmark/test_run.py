@@ -157,14 +157,16 @@ def test_a_dry_run_gives_the_command_with_all_that_was_asked_for(
 
 
 def test_a_dry_run_says_what_is_done_already(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "already" not in call("--dry-run")[1]
+    assert "resumes" not in call("--dry-run")[1]
     with monkeypatch.context() as patch:
         fail_in_phase(patch, 1, KeyboardInterrupt())
         call()
     assert "started: resumes in phase 2 of 3" in call("--dry-run")[1]
     assert call()[0] == 0
-    assert "finished: nothing is left to do" in call("--dry-run")[1]
-    assert "is thrown away" in call("--dry-run", "--overwrite")[1]
+    out = call("--dry-run")[1]
+    assert "finished: nothing is left to do" in out
+    assert "estimated time: about 0.0 s" in out
+    assert "is discarded" in call("--dry-run", "--overwrite")[1]
     assert "done: " in call()[1]
 
 
@@ -178,7 +180,7 @@ def test_a_memory_too_small_for_a_sample_is_told(call: Call, memory: str, fits: 
         note = f"note: with --memory {memory} a class may keep "
         assert (note not in out) == fits
     if not fits:
-        enough = out.partition("none of these; --memory ")[2].split()[0]
+        enough = out.partition("none of them; --memory ")[2].split()[0]
         assert "a class may keep" not in call("--memory", enough)[1]
 
 
@@ -187,7 +189,7 @@ def test_upper_bound_says_so(tmp_path: Path, call: Call, vilt_folder: Path) -> N
     assert "memory: none" in call(*options, "--dry-run")[1]
     code, out, _ = call(*options)
     assert code == 0
-    assert "no memory but all data" in out
+    assert "all data at once" in out
     (folder,) = folders(tmp_path)
     assert results.read(folder)["sees_all_data"] is True
     assert "an upper bound" in (folder / "report.html").read_text()

@@ -134,7 +134,7 @@ def batches(
         item.file_name if isinstance(item, Sample) else item.image.decode() for item in items
     ]
     one: Any = SimpleNamespace(process_index=0, num_processes=1)
-    found = StageSteps(method, 1, 0, items, stage, steps, CONFIG, one)
+    found = StageSteps(method, (1, 0), items, stage.replay_share, steps, CONFIG, one)
     parts = [found[step] for step in range(len(found))]
     for of_step in parts:
         assert [part.share for part in of_step] == [len(part.batch) / 8 for part in of_step]
@@ -238,7 +238,7 @@ def test_processes_share_the_micro_batches_of_one(
         place: Any = SimpleNamespace(process_index=rank, num_processes=world)
         stage = Stage(replay_share=share)
         items = [*phase.train, *(Exemplar(s.label, s.image, b"") for s in phase.train[:9])]
-        return StageSteps(make_method(), 1, 0, items, stage, 15, CONFIG, place)[step]
+        return StageSteps(make_method(), (1, 0), items, stage.replay_share, 15, CONFIG, place)[step]
 
     for step in (0, 4, 14):  # in one of them a pass ends
         alone = parts(0, 1, step)
