@@ -54,7 +54,7 @@ def backbone_path(name: str | Path) -> str:
     return name
 
 
-def located(path: str) -> dict[str, str]:
+def located(path: str) -> dict[str, Any]:
     """Return the arguments of `from_pretrained` for what `backbone_path` returned.
 
     >>> located("dandelin/vilt-b32-mlm@v1")

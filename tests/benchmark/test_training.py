@@ -345,7 +345,7 @@ def test_the_stages_of_a_phase_divide_its_steps_without_a_rest(
 def test_stages_that_want_more_than_the_phase_has_are_refused(
     tmp_path: Path, phase: PhaseData, make_method: Callable[[], Method], accelerator: Accelerator
 ) -> None:
-    message = r"the stages up to 'stage 1' ask for 1.1 of the phase's steps: their shares together"
+    message = r"the stages up to 'stage 1' ask for 1.1 of the phase's steps: together they may"
     with pytest.raises(ContractError, match=message):
         train(of_shares(make_method, (0.6, 0.5)), phase, accelerator, tmp_path / "a.pt")
     for wrong in ({"share": 1.5}, {"share": -0.1}, {"replay_share": 2.0}):
