@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 import benchmark
 from benchmark.config import RunConfig
+from benchmark.options import from_mapping
 from mm_imagenet_r.errors import UserError
 from tests.running import outcome
 
@@ -115,3 +118,25 @@ def test_a_run_that_fails_beside_others_is_named_and_they_are_finished(
             output=tmp_path / "runs", device="cpu", quiet=True,
         )  # fmt: skip
     assert str(told.value).count(".log") == 2
+
+
+def test_the_librarys_page_is_true(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "library.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    (calls,) = (block for block in blocks if "folders = benchmark.run(" in block)
+    (objects,) = (block for block in blocks if "benchmark.RunConfig(" in block)
+    asked: list[dict[str, Any]] = []
+
+    def run(**options: Any) -> list[Path]:
+        asked.append(from_mapping(options, source="page"))
+        return []
+
+    monkeypatch.setitem(benchmark.__dict__, "run", run)
+    monkeypatch.setitem(benchmark.__dict__, "frame", lambda folders, per: pd.DataFrame(
+        {"method": ["er", "er"], "last_accuracy": [1.0, 2.0]}
+    ))  # fmt: skip
+    exec(calls, {})
+    assert asked == [{"method": ("exemplar_masking", "replay"), "memory": "1", "seeds": (0, 1, 2)}]
+    exec(objects, {"benchmark": benchmark})
+    names = set(re.findall(r"benchmark\.([A-Za-z_]+)\b", page)) - {"save"}
+    assert names == set(benchmark.__all__)

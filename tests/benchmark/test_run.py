@@ -207,7 +207,7 @@ def test_as_many_exemplars_as_another_run(tmp_path: Path, call: Call, mean_colou
     model, like = f"{tmp_path / 'model.py'}:MeanColour", ("--memory", "3", "--growth", "total")
     code, _, err = call("--match-exemplars-of", model, *like, "--seeds", 0, 1)
     assert code == 2
-    assert f"--match-exemplars-of {model}: its result" in err
+    assert f"--match-exemplars-of {model}: there is no" in err
     command = err.partition("Run it first: ")[2]
     assert f"--method {model}" in command
     assert "--memory 3" in command
@@ -419,4 +419,4 @@ def test_a_run_that_took_other_steps_is_no_reference(
     words = f"--method ssf --match-exemplars-of exemplar_masking --phases 2 --output {output}"
     words += " --epochs 1 --memory 0.5 --dataset mini-1 --backbone tiny-1"
     assert run.main(words.split()) == 2
-    assert "is not there. Run it first" in capsys.readouterr().err
+    assert "yet. Run it first" in capsys.readouterr().err
