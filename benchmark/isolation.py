@@ -1,8 +1,8 @@
 """A function run in a process of its own, so that nothing it leaves in Python reaches the next.
 
-Class attributes, caches of modules and global variables die with the process; what is to be handed
-on has to be written to disk or returned. That is no wall against intent: the process may read any
-file, and a forked one inherits the memory of its parent.
+Class attributes, caches of modules and global variables die with the process; what the next one
+needs must be written to disk or returned. This does not stop intent: the process may read any file,
+and a forked one inherits the memory of its parent.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 T = TypeVar("T")
-#: Told of what goes on: the name of a method of `benchmark.display.Display` and its arguments.
+#: Called with the name of a method of `benchmark.display.Display` and its arguments.
 Report = Callable[..., None]
 
 _PATIENCE = 5.0  # seconds in which a process that has answered may end by itself
@@ -106,7 +106,8 @@ def isolated(
     here, there = context.Pipe(duplex=False)
     # Not a daemon: it may have to start workers that load data.
     process = context.Process(target=_child, args=(there, work, job))
-    _flush()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()  # else a forked process would write it once more
     with without_main():
         process.start()
     there.close()
@@ -124,11 +125,11 @@ def isolated(
     except EOFError:
         process.join()
         raise RuntimeError(
-            f"a process of the run ended without an answer (exit code {process.exitcode}): was it "
-            "killed, or is memory short? The same command resumes"
+            f"a process of the run ended without an answer (exit code {process.exitcode}): it was "
+            "killed, or memory ran out. The same command resumes"
         ) from None
     except BaseException:
-        process.kill()  # Ctrl-C, or its own fault that it has told
+        process.kill()  # Ctrl-C, or an exception that it has reported
         raise
     finally:
         here.close()
@@ -140,7 +141,7 @@ def isolated(
 
 def _child(connection: Connection, work: Callable[[Any, Report], T], job: Any) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the parent's handler is not for this process
-    threading.Thread(target=_follow_parent, daemon=True).start()
+    follow_parent()
     try:
         result = work(job, lambda *told: connection.send((_REPORT, told)))
         connection.send((_DONE, result))
@@ -162,12 +163,16 @@ def _sendable(error: BaseException) -> BaseException:
     return error
 
 
-def _follow_parent() -> None:
-    """End this process when its parent ends, however that does."""
+def follow_parent() -> None:
+    """End this process when its parent ends, however that does, and amid whatever goes on here."""
     parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os._exit(1)
+
+    def follow() -> None:
+        if parent is not None:
+            wait([parent.sentinel])
+            os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
 
 
 @contextlib.contextmanager
@@ -179,9 +184,3 @@ def without_main() -> Iterator[None]:
         yield
     finally:
         sys.modules["__main__"] = program
-
-
-def _flush() -> None:
-    """What stands in buffers would be written twice, here and by a forked process."""
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()

@@ -8,6 +8,10 @@ from typing import Final
 from benchmark.paths import same_path
 from benchmark.registry import RENAMED, RENAMED_PRESETS
 
+#: Seed of the class order that most papers use: that of PILOT.
+DEFAULT_SEED: Final = 1993
+#: What short names of data sets stand for.
+FULL_NAMES: Final = {"mm_imagenet_r": "mm_imagenet_r:instructblip"}
 #: Names that mean no folder, even where there is one: `./mini` is the folder.
 NAMED: Final = {
     "dataset": {"mini", "mini-1", "mm_imagenet_r", "upmc_food101"},
@@ -42,7 +46,7 @@ def names_of(*methods: str | None) -> set[str]:
 
 
 def amount(text: str) -> str:
-    """An amount of memory in one way of writing; what is none stays as it is, to be refused.
+    """An amount of memory in one way of writing; anything else stays as it is, to be refused.
 
     >>> amount(".50"), amount("5.0"), amount("20.0MB"), amount("much")
     ('0.5', '5', '20MB', 'much')

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from benchmark.config import method_name
+from benchmark.option_names import method_name
 from benchmark.legacy import RENAMED_VALUES
 from benchmark.registry import RENAMED_PRESETS
 

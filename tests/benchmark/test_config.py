@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from benchmark.cells import cells, reference_run
-from benchmark.config import NAMED, RunConfig
+from benchmark.config import RunConfig
 from benchmark.data import named
+from benchmark.option_names import NAMED
 from benchmark.options import from_mapping, parse, parser, read_file
 from benchmark.results.schema import SCHEMA_VERSION, Result
 from mm_imagenet_r import imagenet_r
@@ -31,7 +32,8 @@ def test_defaults_are_those_of_the_fields() -> None:
 
 def test_every_field_is_an_option_with_help() -> None:
     options = {a.dest: a for a in parser()._actions if not isinstance(a, argparse._HelpAction)}
-    assert options.keys() == {f.name for f in dataclasses.fields(RunConfig)} | {"list", "config"}
+    own = {"list", "config", "version"}
+    assert options.keys() == {f.name for f in dataclasses.fields(RunConfig)} | own
     assert all(action.help for action in options.values())
 
 

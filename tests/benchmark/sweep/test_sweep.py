@@ -22,6 +22,7 @@ from benchmark import results
 from benchmark.config import RunConfig
 from benchmark.results.command import main as results_main
 from benchmark.results.verify import verify
+from benchmark.run import run_alone
 from benchmark.sweep import command
 from benchmark.sweep.command import parse
 from benchmark.sweep.grid import Names, expand, read_axes
@@ -466,7 +467,7 @@ def test_ctrl_c_while_the_fork_server_starts_is_not_lost(
         started.append(True)
 
     monkeypatch.setattr(forkserver, "ensure_running", interrupted)
-    engine = Local(jobs=1, threads=1)
+    engine = Local(1, 1, run_alone)
     with pytest.raises(KeyboardInterrupt):
         engine._start_server()
     done.set()
