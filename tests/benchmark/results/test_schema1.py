@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from benchmark import metrics, report, results
+from benchmark import report, results
 from benchmark.cells import cells, reference_run
 from benchmark.config import RunConfig
 from benchmark.load_method import load_method, make_settings
@@ -194,17 +194,6 @@ def test_the_command_says_what_they_are_too_old_for(capsys: pytest.CaptureFixtur
     out = capsys.readouterr().out
     assert out.count("verified") >= len(FINISHED)
     assert "schema 1, too old to check: hashes of predictions" in out
-
-
-def test_a_new_metric_breaks_no_old_result(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    worst = metrics.Metric(lambda matrix, _: min(matrix[-1]), "lowest accuracy of a phase")
-    monkeypatch.setitem(metrics.METRICS, "worst_phase", worst)
-    assert verify(FINISHED[0]) == []
-    result = results.read(FINISHED[0])
-    assert result["metrics"]["worst_phase"] == min(result["accuracy_matrix"][-1])
-    assert results_main([str(FINISHED[0]), "--format", "csv"]) == 0
-    page = report.write_report(FINISHED[0], tmp_path / "page.html").read_text()
-    assert "worst_phase" in page
 
 
 def test_broken_old_results_are_refused(tmp_path: Path) -> None:
