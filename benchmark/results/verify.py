@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmark.results import schema1, strict_json
+from benchmark.results import old_schemas, strict_json
 from benchmark.results.consistency import contradictions
 from benchmark.results.file_check import hash_faults, missing_files, source_faults
 from benchmark.results.io import load, result_file
@@ -27,7 +27,7 @@ from benchmark.results.records import (
     read_predictions,
 )
 from benchmark.results.schema import SCHEMA_VERSION, Result, ResultFile
-from benchmark.results.shape import unknown_keys
+from benchmark.results.shape import mismatches
 from benchmark.formatting import result_phases_words
 from mm_imagenet_r.errors import UserError
 
@@ -116,10 +116,9 @@ def examine(folder: Path) -> Verdict:
     result = load(raw, path)
     verdict = Verdict(folder, result=result, notes=_notes(folder, result))
     if result["schema_version"] == 1:
-        verdict.found += schema1.repetitions(raw, result)
+        verdict.found += old_schemas.repetitions(raw, result)
     if result["schema_version"] == SCHEMA_VERSION:
-        unknown = unknown_keys(raw, ResultFile)
-        verdict.found += [f"{key} is no key of a result: remove it" for key in unknown]
+        verdict.found += mismatches(raw, ResultFile, closed=True)
     verdict.found += contradictions(result)
     verdict.found += hash_faults(folder, result)
     verdict.found += source_faults(folder, result)
@@ -164,7 +163,7 @@ def _notes(folder: Path, result: Result) -> list[str]:
         words = f"{', '.join(others)} and {last}" if others else last
         notes.append(f"without the files of {words}, which are not checked")
     if result["schema_version"] == 1:
-        notes.append(f"schema 1, too old to check: {schema1.TOO_OLD}")
+        notes.append(f"schema 1, too old to check: {old_schemas.TOO_OLD}")
     return notes
 
 
