@@ -1,4 +1,7 @@
-"""How much may be kept, in which currency, and what of a ranking fits."""
+"""How much may be kept, in which currency, and what of a ranking fits.
+
+A currency and a growth are each one entry of a table, with their wording: a new one is one edit.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from mm_imagenet_r.errors import UserError
 
@@ -20,14 +23,95 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
+class Currency:
+    """What is charged for an exemplar, in code and in words.
+
+    Attributes:
+        cost: From an exemplar and the mean bytes of an untouched sample to what it is charged.
+        noun: What amounts count; "" where they are sizes in bytes.
+        unit: What the unit of a budget is.
+        rule: How an exemplar is charged, the beginning of a sentence.
+        option: What `--currency` says of it; "" if it cannot be chosen there.
+    """
+
+    cost: Callable[[Exemplar, float], float]
+    noun: str
+    unit: str
+    rule: str
+    option: str = ""
+
+
+def _share_of_sample(exemplar: Exemplar, sample_bytes: float) -> float:
+    # A caption goes with its picture; alone it is as much of a payload as anything else.
+    beside = len(exemplar.extra) + (0 if exemplar.image else len(exemplar.text))
+    return exemplar.pixel_fraction + (beside / sample_bytes if beside else 0.0)
+
+
+CURRENCIES: Final = {
+    "bytes": Currency(
+        cost=lambda exemplar, _: exemplar.nbytes,
+        noun="",
+        unit="mean bytes of an untouched training sample",
+        rule="Every byte kept of a sample is charged",
+        option="the real bytes of all that is kept",
+    ),
+    "samples": Currency(
+        cost=_share_of_sample,
+        noun="sample",
+        unit="one untouched sample",
+        rule="An exemplar is charged the share of its image that is kept",
+        option="the share of each image's pixels",
+    ),
+    "exemplars": Currency(  # of --match-exemplars-of
+        cost=lambda exemplar, _: 1.0,
+        noun="exemplar",
+        unit="one exemplar, whatever it costs",
+        rule="Only the number of exemplars counts, whatever their size",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Growth:
+    """How a memory grows with the classes.
+
+    Attributes:
+        per_class: Whether an amount is that of each class; else that of all together.
+        words: Where an amount holds.
+        rule: How it grows, the end of a sentence.
+        option: What `--growth` says of it.
+    """
+
+    per_class: bool
+    words: str
+    rule: str
+    option: str
+
+
+GROWTHS: Final = {
+    "per-class": Growth(
+        per_class=True,
+        words="per class",
+        rule="the memory grows with the classes",
+        option="the memory grows with the classes",
+    ),
+    "total": Growth(
+        per_class=False,
+        words="in total",
+        rule="the total is fixed however many classes there are",
+        option="it is fixed and divided among them",
+    ),
+}
+
+
+@dataclass(frozen=True)
 class Budget:
     """How much may be kept of each class.
 
     Attributes:
-        amount: In `unit`s: a class (growth `per-class`) or all classes together (`total`).
-        currency: `bytes` (length of the records), `samples` (share of pixels kept), or `exemplars`
-            (their number, given per phase and class in `counts`).
-        growth: `per-class` grows with the classes; `total` is divided among those seen.
+        amount: In `unit`s, of each class or of all classes together, as `growth` says.
+        currency: One of `CURRENCIES`; `exemplars` are numbers given by phase and class in `counts`.
+        growth: One of `GROWTHS`.
         unit: Cost of one untouched sample: its mean bytes, or 1.
         sample_bytes: Mean bytes of an untouched sample, whatever the currency: by these `extra`
             payloads are charged where samples are counted.
@@ -49,13 +133,7 @@ class Budget:
         >>> Budget(5, "samples", "per-class", 1.0, sample_bytes=4000).cost(logits)
         1.2
         """
-        if self.currency == "bytes":
-            return exemplar.nbytes
-        if self.currency == "exemplars":
-            return 1.0
-        # A caption goes with its picture; alone it is as much of a payload as anything else.
-        beside = len(exemplar.extra) + (0 if exemplar.image else len(exemplar.text))
-        return exemplar.pixel_fraction + (beside / self.sample_bytes if beside else 0.0)
+        return CURRENCIES[self.currency].cost(exemplar, self.sample_bytes)
 
     def allowance(self, label: int, phase: int, seen: int) -> float:
         """What class `label` may cost after `phase`, when `seen` classes share.
@@ -67,10 +145,10 @@ class Budget:
         >>> Budget(5, "bytes", "per-class", 1000.5).allowance(label=0, phase=0, seen=4)
         5002.5
         """
-        if self.currency == "exemplars":
+        if self.counts:
             return float(self.counts[phase].get(label, 0))
         whole = self.amount * self.unit
-        return whole if self.growth == "per-class" else whole / seen
+        return whole if GROWTHS[self.growth].per_class else whole / seen
 
     def total(self, phase: int, seen: int) -> float:
         """What all classes together may cost after `phase`.
@@ -78,16 +156,16 @@ class Budget:
         >>> Budget(5, "samples", "per-class", 1.0).total(phase=3, seen=40)
         200.0
         """
-        if self.currency == "exemplars":
+        if self.counts:
             return float(sum(self.counts[phase].values()))
         whole = self.amount * self.unit
-        return whole * seen if self.growth == "per-class" else whole
+        return whole * seen if GROWTHS[self.growth].per_class else whole
 
 
 def make_budget(
     memory: str, *, currency: str, growth: str, num_classes: int, mean_sample_bytes: float
 ) -> Budget:
-    """Read `--memory`: a plain number counts untouched samples a class, `20MB` is a total.
+    """Read `--memory`: a plain number counts untouched samples per class, `20MB` is a total.
 
     Raises:
         UserError: Neither of the two, or a size in bytes where samples are counted.
@@ -98,24 +176,25 @@ def make_budget(
     >>> make_budget("1.6MB", currency="bytes", growth="per-class", **options).amount
     10.0
     """
-    unit = mean_sample_bytes if currency == "bytes" else 1.0
+    in_bytes, per_class = not CURRENCIES[currency].noun, GROWTHS[growth].per_class
+    unit = mean_sample_bytes if in_bytes else 1.0
     match = re.fullmatch(r"(\d+(?:\.\d+)?|\.\d+)\s*([a-zA-Z]*)", memory.strip())
     if match is None or (match[2] and match[2].upper() not in _UNITS):
         raise UserError(
-            f"--memory {memory}: write a number of untouched samples a class (5, 0.5) "
-            f"or a size in total ({', '.join(('20MB', '500kB', '1GiB'))})"
+            f"--memory {memory}: write a number of untouched samples per class (5, 0.5) "
+            "or a total size (20MB, 500kB, 1GiB)"
         )
     number = float(match[1])
     if not match[2]:
-        amount = number * (num_classes if growth == "total" else 1)
+        amount = number * (1 if per_class else num_classes)
         return Budget(amount, currency, growth, unit, mean_sample_bytes)
-    if currency != "bytes":
+    if not in_bytes:
         raise UserError(
             f"--memory {memory} is a size in bytes, but --currency {currency} counts fractions of "
             "samples: give a plain number, or --currency bytes"
         )
     total = number * _UNITS[match[2].upper()] / unit
-    amount = total / (num_classes if growth == "per-class" else 1)
+    amount = total / (num_classes if per_class else 1)
     return Budget(amount, currency, growth, unit, mean_sample_bytes)
 
 

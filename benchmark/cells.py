@@ -10,10 +10,12 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from benchmark.config import RECIPE, RunConfig, dashed, resolve_recipe
+from benchmark.config import RunConfig
 from benchmark.load_method import load_method, make_settings
 from benchmark.method import Method
+from benchmark.option_names import dashed
 from benchmark.options import as_text
+from benchmark.recipe import RECIPE, resolve_recipe
 from mm_imagenet_r.errors import UserError
 
 

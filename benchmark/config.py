@@ -9,201 +9,28 @@ import dataclasses
 import math
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmark.class_order import DEFAULT_SEED
 from benchmark.config_check import check
-from benchmark.option_names import NAMED, amount, dashed, method_name, names_of
+from benchmark.config_fields import Fields
+from benchmark.option_names import FULL_NAMES, NAMED, amount, dashed, method_name, names_of
 from benchmark.paths import last_part, safe_name, same_path
-from benchmark.recipe import (
-    DEFAULTS,
-    DEFAULTS_VERSION,
-    LEARNING_RATES,
-    RECIPE,
-    Recipe,
-    resolve_recipe,
-)
+from benchmark.recipe import DEFAULTS_VERSION
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.hashes import json_sha256
+from mm_imagenet_r.orders import class_order, named_order
 from mm_imagenet_r.splits import canonical
-
-__all__ = [
-    "DEFAULTS", "DEFAULTS_VERSION", "LEARNING_RATES", "NAMED", "RECIPE", "Recipe", "RunConfig",
-    "dashed", "method_name", "names_of", "resolve_recipe",
-]  # fmt: skip
-#: What short names stand for.
-_FULL = {"mm_imagenet_r": "mm_imagenet_r:instructblip"}
-_FILES = ("captions", "data_dir", "tuned_by")
-
-
-def _option(default: Any, text: str, **extra: Any) -> Any:
-    """A field with its help text; `affects_result=False` marks what cannot change any result."""
-    return field(default=default, metadata={"help": text, **extra})
 
 
 @dataclass(frozen=True)
-class RunConfig:
+class RunConfig(Fields):
     """Everything a run depends on. With one method and one seed it is a cell of a grid.
 
     A field's name with dashes is its command-line option; a TOML or JSON file uses the names as
-    they stand here.
+    they stand in `benchmark.config_fields`.
     """
-
-    method: tuple[str, ...] = _option(
-        ("exemplar_masking",),
-        "names of methods (--list shows them), or file.py:Class, or package.module:Class; "
-        "NAME@PRESET takes a preset of one",
-    )
-    set: tuple[str, ...] = _option(
-        (),
-        "the method's own settings as key=value (--list METHOD shows them); METHOD.key=value "
-        "where several methods run, or for the one of --match-exemplars-of",
-    )
-    seeds: tuple[int, ...] = _option(
-        (0,), "one run of each method per seed (of initial weights, data order, masks)"
-    )
-
-    dataset: str = _option(
-        "mini",
-        "mini, mm_imagenet_r:CAPTIONSET, upmc_food101, a folder <class>/*.jpg or "
-        "{train,test}/<class>/*.jpg, Parquet, or a Hub id",
-    )
-    data_dir: Path | None = _option(
-        None,
-        "folder of mm_imagenet_r (default: that in MM_IMAGENET_R_DATA_DIR) or upmc_food101",
-    )
-    split_name: str | None = _option(
-        None, "split of mm_imagenet_r: seed42, coda, seeded:N, folder (default: as it lies, seed42)"
-    )
-    partial: bool = _option(
-        False,
-        "continue where images or captions of mm_imagenet_r or upmc_food101 are absent or broken",
-    )
-    captions: Path | None = _option(
-        None, "csv, tsv, jsonl or Parquet with the columns file_name and caption"
-    )
-    image_column: str | None = _option(
-        None, "image column of a table, if it is not found by itself"
-    )
-    caption_column: str | None = _option(None, "its caption column")
-    label_column: str | None = _option(None, "its label column")
-    bad_images: str = _option(
-        "error",
-        "your own images that do not decode: error names them and stops, skip leaves them out",
-        choices=("error", "skip"),
-    )
-    test_fraction: float = _option(
-        0.2, "share of each class cut off for testing if the data has no test part"
-    )
-    split_seed: int = _option(0, "seed of that cut, and of the validation cut")
-    evaluate_on: str = _option(
-        "test",
-        "validation: hold out a fifth of the training data instead, for choosing settings",
-        choices=("test", "validation"),
-    )
-
-    phases: int = _option(10, "number of phases the classes are divided into")
-    base_classes: int | None = _option(None, "classes of the first phase (default: equal phases)")
-    stop_after: int | None = _option(
-        None,
-        "learn only this many of the phases (default: all); tables compare such a run only with "
-        "runs that learn as many",
-    )
-    class_order_seed: int | None = _option(
-        DEFAULT_SEED, "seed of the class order; 'none' keeps it natural"
-    )
-    class_order: str | None = _option(
-        None, "in its place a published order of mm_imagenet_r: coda, coda:N, mammoth, mammoth:N"
-    )
-
-    memory: str = _option(
-        "5", "what may be kept: 5 = as much as five untouched samples a class; 20MB = in total"
-    )
-    growth: str = _option(
-        "per-class",
-        "per-class: the memory grows with the classes; total: it is fixed and divided among them",
-        choices=("per-class", "total"),
-    )
-    currency: str = _option(
-        "bytes",
-        "what is counted: real bytes of all that is kept, or the share of each image's pixels",
-        choices=("bytes", "samples"),
-    )
-    match_exemplars_of: str | None = _option(
-        None,
-        "keep as many exemplars as this method did under the same options (run it first)",
-    )
-
-    backbone: str = _option(
-        "tiny", "pretrained ViLT: tiny, a folder, or a Hub id such as dandelin/vilt-b32-mlm"
-    )
-    tuning: str | None = _option(
-        None,
-        "what is trained beside the head: scales and shifts, everything, or nothing (default: the "
-        "method's recipe, else ssf)",
-        choices=("ssf", "full", "head"),
-    )
-    max_text_length: int | None = _option(
-        None, "longest text in tokens, the rest is cut off (default: the backbone's own)"
-    )
-    epochs: int = _option(
-        1,
-        "training steps of a phase, as passes over its new samples; the same number of steps for "
-        "every method, whatever its memory holds",
-    )
-    steps: int | None = _option(None, "in its place the number of training steps a phase")
-    batch_size: int = _option(32, "global batch, over all processes")
-    micro_batches: int = _option(
-        2,
-        "parts a batch is computed in; any number of processes gives the same, but for rounding",
-    )
-    learning_rate: float | None = _option(
-        None,
-        "peak learning rate (default: the method's recipe, else 1e-2 if tuning is ssf or head, "
-        "1e-3 if full)",
-    )
-    weight_decay: float | None = _option(
-        None,
-        "of matrices; scales, shifts and biases have none (default: the method's recipe, else "
-        "0.01)",
-    )
-    recipe: str | None = _option(
-        None,
-        "fill in what python -m benchmark.tune chose under this name for each method, where you "
-        "give nothing",
-        affects_result=False,  # the settings do, and they are written out
-    )
-    precision: str = _option(
-        "no", "mixed precision; fp16 needs a GPU", choices=("no", "bf16", "fp16")
-    )
-
-    device: str = _option("auto", "where to compute: auto, cpu, cuda or mps", affects_result=False)
-    workers: int = _option(0, "further processes that prepare batches", affects_result=False)
-    checkpoint_seconds: float = _option(
-        60.0, "least seconds between two checkpoints", affects_result=False
-    )
-    output: Path = _option(Path("runs"), "folder of all results", affects_result=False)
-    recipes: Path = _option(Path("recipes"), "folder of all recipes", affects_result=False)
-    tuned_by: Path | None = _option(
-        None,
-        "recipe file that the settings given are from, to be kept with the result (--recipe gives "
-        "it itself)",
-        affects_result=False,
-    )
-    overwrite: bool = _option(
-        False, "throw away an earlier run of the same kind", affects_result=False
-    )
-    dry_run: bool = _option(
-        False, "print the plan and its cost, train nothing", affects_result=False
-    )
-    tracker: str = _option(
-        "none",
-        "where curves of loss and accuracy are sent too",
-        choices=("none", "tensorboard", "trackio", "wandb"),
-        affects_result=False,
-    )
 
     def __post_init__(self) -> None:
         """Write names and paths in one way; refuse what is seen to be wrong without any data.
@@ -211,6 +38,10 @@ class RunConfig:
         Raises:
             UserError: See `benchmark.config_check`.
         """
+        for name in ("method", "set", "seeds"):
+            value = getattr(self, name)
+            values = (value,) if isinstance(value, (str, int)) else tuple(value)
+            object.__setattr__(self, name, values)
         for name, value in self._written().items():
             object.__setattr__(self, name, value)
         check(self)
@@ -225,10 +56,8 @@ class RunConfig:
                 for owner, key, value in self.set_items()
                 if owner in names_of(self.match_exemplars_of) and owner not in names_of(method)
             ]
-            for seed in self.seeds:
-                cells.append(
-                    dataclasses.replace(self, method=(method,), seeds=(seed,), set=(*own, *alike))
-                )
+            only: dict[str, Any] = {"method": (method,), "set": (*own, *alike)}
+            cells += [dataclasses.replace(self, seeds=(seed,), **only) for seed in self.seeds]
         return cells
 
     def settings_of(self, method: str) -> dict[str, str]:
@@ -252,6 +81,25 @@ class RunConfig:
             return self.steps if new_samples else 0
         return self.epochs * math.ceil(new_samples / self.batch_size)
 
+    def label_order(self, num_classes: int) -> list[int]:
+        """The data set's own number of the class at each position of the class order.
+
+        Raises:
+            UserError: There is no such order, or it is one of other classes.
+
+        >>> RunConfig().label_order(4), RunConfig(class_order_seed=None).label_order(4)
+        ([0, 2, 3, 1], [0, 1, 2, 3])
+        """
+        if self.class_order is None:
+            return class_order(num_classes, self.class_order_seed)
+        order = named_order(self.class_order)
+        if len(order) != num_classes:
+            raise UserError(
+                f"--class-order {self.class_order} orders {len(order)} classes, the data set has "
+                f"{num_classes}: give --class-order-seed instead"
+            )
+        return order
+
     def reference_run(self) -> RunConfig:
         """The run whose numbers of exemplars `match_exemplars_of` asks for, as it is written.
 
@@ -270,13 +118,16 @@ class RunConfig:
         return {
             "method": tuple(map(method_name, self.method)),
             "match_exemplars_of": self.match_exemplars_of and method_name(self.match_exemplars_of),
-            **{k: (p := getattr(self, k)) and Path(same_path(str(p))) for k in _FILES},
+            **{
+                k: (p := getattr(self, k)) and Path(same_path(str(p)))
+                for k in ("captions", "data_dir", "tuned_by")
+            },
             "output": Path(self.output),
             "recipes": Path(self.recipes),
             "stop_after": None if self.stop_after == self.phases else self.stop_after,
             "memory": amount(str(self.memory)),
             "split_name": self.split_name and canonical(self.split_name),
-            "dataset": same_path(_FULL.get(self.dataset, self.dataset), NAMED["dataset"]),
+            "dataset": same_path(FULL_NAMES.get(self.dataset, self.dataset), NAMED["dataset"]),
             "backbone": same_path(self.backbone, NAMED["backbone"]),
         }
 
@@ -327,12 +178,16 @@ class RunConfig:
         """All fields as plain types; `from_mapping` reads them back."""
         return {spec.name: _plain(getattr(self, spec.name)) for spec in dataclasses.fields(self)}
 
-    def command(self) -> str:
-        """The shortest command that gives this configuration again."""
+    def command(self, *, place: bool = False) -> str:
+        """The shortest command that gives this configuration again.
+
+        Args:
+            place: Also where it runs and writes, if that is not the default.
+        """
         words = ["python -m benchmark.run"]
         for spec in dataclasses.fields(self):
-            value = getattr(self, spec.name)
-            if value == spec.default or not spec.metadata.get("affects_result", True):
+            value, affects = getattr(self, spec.name), spec.metadata.get("affects_result", True)
+            if value == spec.default or not (affects or (place and spec.name != "dry_run")):
                 continue
             if isinstance(value, bool):
                 words.append(f"--{'' if value else 'no-'}{dashed(spec.name)}")

@@ -6,13 +6,20 @@ import dataclasses
 import math
 from typing import TYPE_CHECKING
 
-from benchmark.class_order import check_name
-from benchmark.option_names import dashed, names_of
+from benchmark.option_names import DEFAULT_SEED, dashed, names_of
 from benchmark.paths import safe_name
 from mm_imagenet_r.errors import UserError, did_you_mean
+from mm_imagenet_r.orders import named_order
 
 if TYPE_CHECKING:
     from benchmark.config import RunConfig
+
+_LEAST = {
+    **dict.fromkeys(("phases", "stop_after", "batch_size", "micro_batches", "jobs", "threads"), 1),
+    **dict.fromkeys(("epochs", "steps", "weight_decay", "split_seed", "workers"), 0),
+    "checkpoint_seconds": 0,
+    "max_text_length": 2,
+}
 
 
 def check(config: RunConfig) -> None:
@@ -32,17 +39,7 @@ def check(config: RunConfig) -> None:
             raise UserError(f"--{name} needs at least one value")
         if len(set(values)) < len(values):
             raise UserError(f"--{name} {' '.join(map(str, values))}: give each one once")
-    least = dict.fromkeys(("phases", "stop_after", "batch_size", "micro_batches"), 1)
-    least["max_text_length"] = 2
-    not_negative = (
-        "epochs",
-        "steps",
-        "weight_decay",
-        "split_seed",
-        "workers",
-        "checkpoint_seconds",
-    )
-    for name, smallest in (least | dict.fromkeys(not_negative, 0)).items():
+    for name, smallest in _LEAST.items():
         value = getattr(config, name)
         if value is not None and not smallest <= value < math.inf:
             raise UserError(f"--{dashed(name)} must be at least {smallest}, not {value}")
@@ -68,7 +65,7 @@ def check(config: RunConfig) -> None:
                 "one recipe would have to hold for two runs; give the settings themselves"
             )
     if config.class_order is not None:
-        check_name(config.class_order, config.class_order_seed, config.dataset)
+        _check_order(config.class_order, config.class_order_seed, config.dataset)
     first: dict[tuple[str, str], str] = {}
     for (owner, key, _), item in zip(config.set_items(), config.set, strict=True):
         if other := first.get((owner, key)):
@@ -83,3 +80,20 @@ def check(config: RunConfig) -> None:
                 f"--set {owner}.{key}: {owner} is not among the methods that run: "
                 + did_you_mean(owner, config.method)
             )
+
+
+def _check_order(name: str, seed: int | None, dataset: str) -> None:
+    """Refuse a published order that is meant for other data, or given in two ways."""
+    rule, _, number = name.partition(":")
+    if rule in ("pilot", "natural"):
+        same = "none" if rule == "natural" else number or DEFAULT_SEED
+        raise UserError(f"--class-order {name} is --class-order-seed {same}: give that")
+    if not dataset.startswith("mm_imagenet_r:"):
+        raise UserError(
+            f"--class-order {name} is for --dataset mm_imagenet_r only: give --class-order-seed"
+        )
+    if seed != DEFAULT_SEED:
+        raise UserError(
+            f"--class-order {name} and --class-order-seed {seed} are two orders: give one of them"
+        )
+    named_order(name)

@@ -1,4 +1,4 @@
-"""Where a run computes and where its curves go: device, processes, precision, trackers.
+"""Where a run computes and where its curves go: device, processes, threads, precision, trackers.
 
 The process of the command line plans and waits; it joins no group and computes nothing. Each phase
 is computed in a process of its own, which becomes one of those that torchrun or accelerate started.
@@ -20,6 +20,7 @@ from accelerate.utils import GradientAccumulationPlugin, clear_environment
 from torch._C._distributed_c10d import PrefixStore, TCPStore
 
 from benchmark.config import RunConfig
+from benchmark.threads import choose
 from mm_imagenet_r.errors import UserError
 
 #: Told of figures to plot, and of the training step they belong to.
@@ -33,11 +34,15 @@ class Place:
     Attributes:
         device: `cpu`, `cuda` or `mps`.
         rank, world: Its number among the processes, and theirs.
+        threads: On the CPU; None leaves the number to torch.
+        notes: What the user should know about it.
     """
 
     device: str
     rank: int = 0
     world: int = 1
+    threads: int | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def main(self) -> bool:
@@ -62,15 +67,27 @@ def find_place(config: RunConfig) -> Place:
     if config.tracker != "none" and importlib.util.find_spec(config.tracker) is None:
         raise UserError(
             f"--tracker {config.tracker} is not installed: "
-            f"pip install -e '.[{config.tracker}]' in the folder of this project"
+            f"pip install 'mm-imagenet-r[{config.tracker}]'"
         )
-    place = Place(device, int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1)))
-    if config.micro_batches % place.world:
+    launched = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")  # the launcher's own default
+    if launched not in ("no", config.precision):
         raise UserError(
-            f"{place.world} processes cannot share {config.micro_batches} micro-batches: "
-            f"give --micro-batches {place.world} or a multiple of it"
+            f"the launcher was given --mixed_precision {launched}, the run --precision "
+            f"{config.precision}: give both the same"
         )
-    return place
+    rank, world = (int(os.environ.get(name, n)) for name, n in (("RANK", 0), ("WORLD_SIZE", 1)))
+    if config.micro_batches % world:
+        raise UserError(
+            f"{world} processes cannot share {config.micro_batches} micro-batches: "
+            f"give --micro-batches {world} or a multiple of it"
+        )
+    if config.jobs > 1 and world > 1:
+        raise UserError(
+            f"--jobs {config.jobs}: a launcher has started {world} processes for one run at a "
+            "time; leave out the one or the other"
+        )
+    threads, note = choose(config, device, world)
+    return Place(device, rank, world, threads, (note,) if note else ())
 
 
 def join(config: RunConfig, place: Place, meeting: str) -> Accelerator:
@@ -84,6 +101,8 @@ def join(config: RunConfig, place: Place, meeting: str) -> Accelerator:
     Raises:
         UserError: The precision is not to be had here.
     """
+    if place.threads is not None:
+        torch.set_num_threads(place.threads)
     AcceleratorState._reset_state(reset_partial_state=True)
     if place.world > 1 and not torch.distributed.is_initialized():
         # torchrun keeps the store for all phases and restarts: each needs names of its own in it.

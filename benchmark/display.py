@@ -1,4 +1,8 @@
-"""What a run shows: a progress bar with accuracy so far and time left, and a line per phase."""
+"""What a run shows: a line per phase, and how far it is meanwhile.
+
+On a terminal that is a progress bar with the accuracy so far and the time left; elsewhere, as in a
+log file, a line at least every minute.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
+from benchmark.budget import CURRENCIES
 from benchmark.formatting import MISSING, bytes_words, seconds_words
 from benchmark.results.schema import MemoryLedger
 from mm_imagenet_r.errors import pluralize
@@ -22,6 +27,7 @@ if TYPE_CHECKING:
     from benchmark.results.schema import PhaseRecord
 
 _REFRESH = 0.1  # seconds between two states of the progress bar
+_LINE = 45.0  # seconds between two lines of a log, so that a step later it is within a minute
 
 
 def make_console(*, silent: bool = False) -> Console:
@@ -33,13 +39,18 @@ def make_console(*, silent: bool = False) -> Console:
 class Display:
     """Writes to a console; silent on all processes but the first."""
 
-    def __init__(self, *, silent: bool = False) -> None:
+    def __init__(
+        self, *, silent: bool = False, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Show nothing yet; `clock` counts seconds."""
         self.console = make_console(silent=silent)
+        self._clock = clock
         self._plan: Plan
         self._progress: Progress | None = None
         self._phases = 0
         self._accuracy = ""
-        self._shown = 0.0
+        self._shown = self._begun = 0.0
+        self._done = self._done_before = 0.0  # phases
 
     def notes(self, notes: Iterable[str]) -> None:
         """What a user should know about how the data were read."""
@@ -52,9 +63,9 @@ class Display:
         self._plan, self._phases, self._accuracy = plan, plan.num_learnt, ""
         phases = pluralize(len(plan.sizes), "phase")
         if config.stop_after is not None:
-            phases += f" (the first {config.stop_after} of them are learnt)"
+            phases += f" (the run stops after {config.stop_after})"
         if plan.method.sees_all_data:
-            memory = "no memory but all data"
+            memory = "all data at once"
         elif config.match_exemplars_of:
             memory = f"as many exemplars as {config.match_exemplars_of}"
         else:
@@ -88,26 +99,29 @@ class Display:
             "", total=self._phases, completed=finished, phase=f"{finished + 1}/{self._phases}",
             note="",
         )  # fmt: skip
+        self._begun = self._shown = self._clock()
+        self._done = self._done_before = finished
         if finished < self._phases:
             self._progress.start()
 
     def stage(self, index: int, what: str) -> None:
         """Something other than training goes on."""
-        self._show(index, what, None)
+        self._show(index, what)
 
     def step(self, index: int, stage: str, step: int, steps: int, loss: float) -> None:
         """A training step is done."""
         # Work per phase grows with the memory; within a phase, training is nine tenths of it.
+        self._done = index + 0.9 * step / steps
         note = f"loss {loss:.2f}" if stage == "train" else f"{stage}: loss {loss:.2f}"
-        self._show(index, note, index + 0.9 * step / steps)
+        self._show(index, note, f"step {step} of {steps}, ")
 
     def report(self, event: str, *what: Any) -> None:
-        """What the process of a phase tells: `stage` or `step`."""
+        """What the process of a phase reports: `stage` or `step`."""
         events: dict[str, Callable[..., None]] = {"stage": self.stage, "step": self.step}
         events[event](*what)
 
     def phase_done(self, index: int, record: PhaseRecord, accuracy: float) -> None:
-        """One line per phase: classes seen, accuracy, exemplars a class, what they cost, time."""
+        """One line per phase: classes seen, accuracy, exemplars per class, their cost, time."""
         result = record["result"]
         seen = result["classes"][-1] + 1
         self._accuracy = f"accuracy {accuracy:.1f}  "
@@ -118,7 +132,8 @@ class Display:
             f"phase {index + 1:>2}/{self._phases:<3}{seen:>7}  [bold]{accuracy:>8.1f}[/]"
             f"{count:>17}  {memory:<22}[dim]{seconds_words(sum(result['seconds'].values())):>9}[/]"
         )
-        self._show(index + 1, "", index + 1)
+        self._done, self._shown = index + 1, self._clock()
+        self._show(index + 1, "")
         if self._progress and index + 1 == self._phases:
             self._progress.stop()
 
@@ -138,20 +153,33 @@ class Display:
 
     def _kept(self, memory: MemoryLedger) -> str:
         currency, size = self._plan.budget.currency, bytes_words(memory["bytes"])
-        if currency == "bytes":
-            return f"{size} of {bytes_words(memory['budget'] or 0)}"
-        if currency == "samples":
+        if self._plan.reference is not None:
+            return size
+        if CURRENCIES[currency].noun:
             return f"{memory['cost']:.1f} of {memory['budget']:g} ({size})"
-        return size
+        return f"{size} of {bytes_words(memory['budget'] or 0)}"
 
-    def _show(self, index: int, note: str, completed: float | None) -> None:
-        if self._progress:
-            self._progress.update(
-                self._task,
-                phase=f"{min(index + 1, self._phases)}/{self._phases}",
-                note=self._accuracy + note,
-                completed=completed,
-            )
-            if time.monotonic() - self._shown > _REFRESH:
-                self._progress.refresh()
-                self._shown = time.monotonic()
+    def _show(self, index: int, note: str, step: str = "") -> None:
+        """Bring the bar, or the log, up to date."""
+        if self._progress is None:
+            return
+        phase, now = f"{min(index + 1, self._phases)}/{self._phases}", self._clock()
+        if not self.console.is_terminal:
+            if now - self._shown >= _LINE:
+                words = f"phase {phase}: {step}{note}{self._time_left(now)}"
+                self.console.print(words, markup=False)
+                self._shown = now
+            return
+        self._progress.update(
+            self._task, phase=phase, note=self._accuracy + note, completed=self._done
+        )
+        if now - self._shown > _REFRESH:
+            self._progress.refresh()
+            self._shown = now
+
+    def _time_left(self, now: float) -> str:
+        done = self._done - self._done_before
+        if done <= 0:
+            return ""
+        left = (now - self._begun) / done * (self._phases - self._done)
+        return f", about {seconds_words(left)} left"

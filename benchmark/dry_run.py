@@ -3,42 +3,146 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-import torch
+import numpy as np
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from benchmark.data import Samples
 from benchmark.devices import Place
-from benchmark.formatting import bytes_words
-from benchmark.plan import Plan, command
-from benchmark.randomness import seeded, stream
+from benchmark.formatting import amount_words, bytes_words, seconds_words
+from benchmark.isolation import isolated
+from benchmark.phase import LearnJob, TestJob, learn, test
+from benchmark.plan import Plan
 from benchmark.run_folder import RunFolder
+
+_STEPS = 4  # of the trial
+_SAMPLES = 64  # of the trial, about
+#: By these a process knows that a launcher started several; the trial is of one.
+_LAUNCHED = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
 
 
 def print_plans(plans: list[Plan], place: Place, console: Console) -> None:
-    """Print phases, samples, room for exemplars and training steps of every cell.
+    """Print phases, samples, room for exemplars, training steps and time of every cell.
 
     Raises:
         UserError: What the run itself would stop at: the backbone cannot be read, a folder holds
-            a run that was begun with something else.
+            a run that was started with something else, the method breaks its contract.
     """
-    tried: set[tuple[str, ...]] = set()
-    for plan in plans:
+    trials: dict[tuple[str, ...], Trial] = {}
+    total = 0.0
+    for plan in plans if place.main else ():
         config = plan.config
         name = f"\n[bold]{escape(config.method[0])}[/], seed {config.seeds[0]}"
         console.print(f"{name} -> {escape(str(config.folder()))}", soft_wrap=True)
-        if state := _state(plan, place):
+        state, finished = _state(plan, place)
+        if state:
             console.print(state)
         if plan.settings != type(plan.settings)():
             console.print(f"settings: {escape(_changed(plan.settings))}")
-        if config.method not in tried:  # one of them is as good as all seeds
-            tried.add(config.method)
-            console.print(_model_words(plan), markup=False)
+        if config.method not in trials:  # one of them is as good as all seeds
+            trials[config.method] = trial = try_out(plan, place)
+            model = trial.model
+            console.print(
+                f"model: {model['parameters']:,} parameters, backbone {model['name']}", markup=False
+            )
         console.print(phase_table(plan))
         console.print(_memory_words(plan), markup=False)
-        console.print(f"run it: {command(config)}", soft_wrap=True, markup=False)
+        seconds = trials[config.method].estimate(plan, finished) / place.world
+        total += seconds
+        console.print(
+            f"estimated time: about {seconds_words(seconds)} on this machine ({_STEPS} training "
+            "steps and some samples were timed)"
+        )
+        console.print(f"run it: {config.command(place=True)}", soft_wrap=True, markup=False)
+    if len(plans) > 1:
+        jobs = min(plans[0].config.jobs, len(plans))
+        how = f"{jobs} at once" if jobs > 1 else "one after another"
+        console.print(f"\nestimated time of all runs, {how}: about {seconds_words(total / jobs)}")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """How long a method takes here.
+
+    Attributes:
+        model: Name and size of its backbone.
+        process: Seconds until a process is ready, and ends.
+        step: Seconds of a training step.
+        sample: Seconds for each new sample, before and after training.
+        predicted: Seconds for each predicted sample.
+    """
+
+    model: dict[str, Any]
+    process: float
+    step: float
+    sample: float
+    predicted: float
+
+    def estimate(self, plan: Plan, finished: int = 0) -> float:
+        """Seconds of the phases of a plan that are not finished."""
+        seconds, data = 0.0, plan.data
+        for index in range(finished, plan.num_learnt):
+            new = plan.classes(index)
+            trained = range(new.stop) if plan.method.sees_all_data else new
+            test = len(data.test.of_classes(range(new.stop)))
+            seconds += 2 * self.process + self.step * plan.steps(index)
+            seconds += self.sample * len(data.train.of_classes(trained)) + self.predicted * test
+        return seconds
+
+
+def try_out(plan: Plan, place: Place) -> Trial:
+    """Learn and test a few samples of the first phase, as the run would but in a folder of its own.
+
+    Raises:
+        UserError: As the run.
+    """
+    new, place = plan.classes(0), Place(place.device, threads=place.threads)
+    train = _some(plan.data.train.of_classes(new), len(new))
+    tested = _some(plan.data.test.of_classes(new), len(new))
+    told: list[float] = []
+
+    def report(event: str, *what: Any) -> None:
+        if event == "step":
+            told.append(time.perf_counter())
+
+    launched = {name: os.environ.pop(name) for name in _LAUNCHED if name in os.environ}
+    try:
+        with tempfile.TemporaryDirectory() as name:
+            folder, cell, imports = Path(name), plan.cell, plan.method.imports
+            job = LearnJob(cell, place, folder, 0, new, train.apart(), None, 0, _STEPS)
+            start = time.perf_counter()
+            learnt = isolated(learn, job, report, imports)
+            middle = time.perf_counter()
+            parts = (tested.apart(anonymous=True), learnt["memory"], learnt["state"])
+            isolated(test, TestJob(cell, place, folder, 0, new.stop, *parts), report, imports)
+            end = time.perf_counter()
+            model = RunFolder(folder, writes=False).identity("backbone")
+    finally:
+        os.environ.update(launched)
+    laps = learnt["seconds"]
+    process = max(0.0, middle - start - sum(laps.values()))
+    return Trial(
+        model=model,
+        process=process,
+        step=(told[-1] - told[0]) / (len(told) - 1) if len(told) > 1 else 0.0,
+        sample=(laps["prepare"] + laps["select"]) / len(train),
+        predicted=max(0.0, end - middle - process) / (2 * len(tested)),  # each one is twice
+    )
+
+
+def _some(samples: Samples, num_classes: int) -> Samples:
+    """A few samples of each class."""
+    labels, few = samples.labels, max(2, _SAMPLES // num_classes)
+    chosen = [np.flatnonzero(labels == label)[:few] for label in np.unique(labels)]
+    return samples.select(np.concatenate(chosen))
 
 
 def phase_table(plan: Plan) -> Table:
@@ -77,32 +181,18 @@ def _whole(plan: Plan, label: int, phase: int, seen: int) -> int:
     return min(fitting, len(plan.data.train.of_classes([label])))
 
 
-def _state(plan: Plan, place: Place) -> str:
-    """What an earlier run of the cell left, and what becomes of it."""
+def _state(plan: Plan, place: Place) -> tuple[str, int]:
+    """What an earlier run of the cell left, and how many phases of it count."""
     folder = RunFolder(plan.config.folder(), writes=False)
     if not (folder.path / "run.json").exists():
-        return ""
+        return "", 0
     if plan.config.overwrite:
-        return "an earlier run of it is thrown away (--overwrite)"
+        return "an earlier run of it is discarded (--overwrite)", 0
     folder.check_identity(**plan.facts(place))
     if folder.is_complete():
-        return "done already: nothing is left to do (--overwrite runs it again)"
-    folder.reload()
-    return f"begun already: resumes in phase {len(folder.done) + 1} of {plan.num_learnt}"
-
-
-def _model_words(plan: Plan) -> str:
-    """Make the method once, as the run would: a backbone may be absent, damaged or another model's.
-
-    Raises:
-        UserError: It is.
-    """
-    context = plan.context(torch.device("cpu"))
-    with seeded(stream(context.seed, "harness/make")):
-        model = plan.method(context, plan.settings).provenance()
-    if plan.tuned is not None:
-        plan.tuned.refuse_other_backbone(model)
-    return f"model: {model['parameters']:,} parameters, backbone {model['name']}"
+        return "finished: nothing is left to do (--overwrite runs it again)", plan.num_learnt
+    done = len(folder.read_done())
+    return f"started: resumes in phase {done + 1} of {plan.num_learnt}", done
 
 
 def _memory_words(plan: Plan) -> str:
@@ -116,12 +206,13 @@ def _memory_words(plan: Plan) -> str:
     if config.match_exemplars_of is not None:
         count = sum(budget.counts[-1].values())
         return f"memory at the end: {count} exemplars, as {config.match_exemplars_of} keeps"
-    if budget.currency == "bytes":
-        return (
-            f"memory at the end: {bytes_words(room * classes)} ({bytes_words(room)} a class; an "
-            f"untouched sample is {bytes_words(budget.unit)} in the mean)"
+    words = f"memory at the end: {amount_words(room, budget.currency)} per class"
+    if budget.currency != "samples":
+        words += (
+            f", {amount_words(room * classes, budget.currency)} in total; an untouched sample has "
+            f"{bytes_words(budget.sample_bytes)} on average"
         )
-    return f"memory at the end: {room:g} {budget.currency} a class"
+    return words
 
 
 def _changed(settings: Any) -> str:

@@ -1,8 +1,16 @@
 """One run: a method learns the phases one after another under a memory budget.
 
-Every phase is learnt in a process of its own and tested in another one, each from what lies on
+Every phase is learned in a process of its own and tested in another one, each from what lies on
 disk, and ends with one atomic file. So resuming after a kill is not a special case, and only the
 memory and a method's declared state can pass from one phase to the next.
+
+The main loop from top to bottom:
+
+    run.run                     every method and seed
+      experiment.run_cell       its phases; when all are done, result.json
+        phase.learn             in a process: load state and memory, train, select, save
+          training.train_phase  stages and steps; these call the hooks of method.Method
+        phase.test              in a second process: load, predict
 """
 
 from __future__ import annotations
@@ -11,7 +19,7 @@ import time
 from pathlib import Path
 from typing import Any, cast
 
-from benchmark import metrics, report
+from benchmark import metrics
 from benchmark.devices import Log, Place, tracking
 from benchmark.display import Display
 from benchmark.isolation import isolated
@@ -23,7 +31,6 @@ from benchmark.results.schema import MemoryLedger, PhaseRecord
 from benchmark.run_folder import Learnt, RunFolder
 from benchmark.write_results import write_results
 from mm_imagenet_r.errors import UserError
-from mm_imagenet_r.files import remove_temporaries
 
 _LOGGED = 10  # steps from one loss that a tracker is told to the next
 
@@ -56,9 +63,6 @@ def run_cell(plan: Plan, place: Place, display: Display) -> Path:
                 experiment.learn(index)
             if place.main:
                 write_results(plan, folder)
-        if place.main and not (folder.path / report.REPORT).exists():
-            remove_temporaries(folder.path, report.REPORT)
-            display.wrote("report", report.write_report(folder.path))
     return folder.path
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from benchmark.budget import CURRENCIES, GROWTHS
 from benchmark.metrics import Spread
 from benchmark.results.schema import BudgetInfo, ClassLedger, ClassOrder, Result
 
@@ -45,9 +46,9 @@ def amount_words(amount: float, currency: str) -> str:
     >>> amount_words(17062.5, "bytes"), amount_words(5, "samples"), amount_words(1, "exemplars")
     ('17.1 kB', '5 samples', '1 exemplar')
     """
-    if currency == "bytes":
-        return bytes_words(amount)
-    return f"{amount:.4g} {currency.removesuffix('s') if amount == 1 else currency}"
+    if noun := CURRENCIES[currency].noun:
+        return f"{amount:.4g} {noun}{'' if amount == 1 else 's'}"
+    return bytes_words(amount)
 
 
 def memory_words(budget: BudgetInfo) -> str:
@@ -57,11 +58,11 @@ def memory_words(budget: BudgetInfo) -> str:
     ...                     unit_meaning="mean bytes of an untouched training sample", amount=5,
     ...                     sample_bytes=3412.5)
     >>> memory_words(budget)
-    '5 samples a class = 17.1 kB, in bytes'
+    '5 samples per class = 17.1 kB, in bytes'
     >>> memory_words({**budget, "growth": "total", "memory": "20MB", "amount": 5860.8})
     '20 MB in total, in bytes'
     >>> memory_words({**budget, "currency": "samples", "unit": 1})
-    '5 samples a class, in samples'
+    '5 samples per class, in samples'
     >>> memory_words({**budget, "memory": "0", "amount": 0})
     'no memory'
     >>> copied = {"memory": "as replay with memory 5 in bytes", "currency": "exemplars"}
@@ -73,11 +74,13 @@ def memory_words(budget: BudgetInfo) -> str:
         return f"{budget['memory']}, in {currency}"
     if amount == 0:
         return "no memory"
-    samples = amount_words(amount, "samples")
-    size = bytes_words(amount * (budget["unit"] or 1))
-    if budget["growth"] != "per-class":
-        return f"{size if currency == 'bytes' else samples} in total, in {currency}"
-    return f"{samples} a class{f' = {size}' if currency == 'bytes' else ''}, in {currency}"
+    growth, words = GROWTHS[budget["growth"]], amount_words(amount, "samples")
+    if not CURRENCIES[currency].noun:
+        size = bytes_words(amount * (budget["unit"] or 1))
+        words = f"{words} {growth.words} = {size}" if growth.per_class else f"{size} {growth.words}"
+    else:
+        words += f" {growth.words}"
+    return f"{words}, in {currency}"
 
 
 def budget_sentence(budget: BudgetInfo, *, sees_all_data: bool = False) -> str:
@@ -91,7 +94,7 @@ def budget_sentence(budget: BudgetInfo, *, sees_all_data: bool = False) -> str:
     >>> copied = {"memory": "as replay with memory 5 in bytes", "currency": "exemplars"}
     >>> budget_sentence({**budget, **copied, "amount": None})
     'The memory holds as many exemplars of each class as replay keeps with memory 5 in
-    bytes, whatever they weigh.'
+    bytes, whatever their size.'
     >>> budget_sentence(budget, sees_all_data=True)
     'Every phase trains again from the backbone on the data of all phases so far: an upper
     bound.'
@@ -105,21 +108,13 @@ def budget_sentence(budget: BudgetInfo, *, sees_all_data: bool = False) -> str:
         model, _, setting = budget["memory"].removeprefix("as ").partition(" with ")
         return (
             f"The memory holds as many exemplars of each class as {model} keeps with "
-            f"{setting}, whatever they weigh."
+            f"{setting}, whatever their size."
         )
     words = memory_words(budget)
     if words == "no memory":
         return "No sample is kept from one phase to the next."
-    how = {
-        "bytes": "Every byte kept of a sample is charged",
-        "samples": "An exemplar is charged the share of its image that is kept",
-        "exemplars": "Only the number of exemplars counts, whatever they weigh",
-    }.get(budget["currency"], f"It is counted in {budget['currency']}")
-    growth = {
-        "per-class": "the memory grows with the classes",
-        "total": "the total is fixed however many classes there are",
-    }.get(budget["growth"], f"growth is {budget['growth']}")
-    return f"The memory may hold {words}. {how}, and {growth}."
+    rules = (CURRENCIES[budget["currency"]].rule, GROWTHS[budget["growth"]].rule)
+    return f"The memory may hold {words}. {', and '.join(rules)}."
 
 
 def spread_words(spread: Spread | None, digits: int = 1, plus_minus: str = "±") -> str:
@@ -195,7 +190,7 @@ def order_words(order: ClassOrder) -> str:
 
 
 def exemplars_per_class(result: Result) -> float:
-    """Mean number of exemplars a class in the final memory, over all classes seen."""
+    """Mean number of exemplars per class in the final memory, over all classes seen."""
     seen = sum(len(phase["classes"]) for phase in result["phases"])
     return result["phases"][-1]["memory"]["exemplars"] / seen
 

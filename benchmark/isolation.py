@@ -106,7 +106,8 @@ def isolated(
     here, there = context.Pipe(duplex=False)
     # Not a daemon: it may have to start workers that load data.
     process = context.Process(target=_child, args=(there, work, job))
-    _flush()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()  # else a forked process would write it once more
     with without_main():
         process.start()
     there.close()
@@ -140,7 +141,7 @@ def isolated(
 
 def _child(connection: Connection, work: Callable[[Any, Report], T], job: Any) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the parent's handler is not for this process
-    threading.Thread(target=_follow_parent, daemon=True).start()
+    follow_parent()
     try:
         result = work(job, lambda *told: connection.send((_REPORT, told)))
         connection.send((_DONE, result))
@@ -162,12 +163,16 @@ def _sendable(error: BaseException) -> BaseException:
     return error
 
 
-def _follow_parent() -> None:
-    """End this process when its parent ends, however that does."""
+def follow_parent() -> None:
+    """End this process when its parent ends, however that does, and amid whatever goes on here."""
     parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os._exit(1)
+
+    def follow() -> None:
+        if parent is not None:
+            wait([parent.sentinel])
+            os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
 
 
 @contextlib.contextmanager
@@ -179,9 +184,3 @@ def without_main() -> Iterator[None]:
         yield
     finally:
         sys.modules["__main__"] = program
-
-
-def _flush() -> None:
-    """What stands in buffers would be written twice, here and by a forked process."""
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import importlib
 import importlib.util
 import sys
 import typing
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from benchmark.config import RunConfig, method_name
+from benchmark.config import RunConfig
 from benchmark.legacy import RENAMED_SETTINGS
 from benchmark.method import Kind, Method
+from benchmark.option_names import method_name
 from benchmark.options import convert
 from benchmark.registry import REGISTRY
 from mm_imagenet_r.errors import UserError, did_you_mean
+from mm_imagenet_r.plugins import find_module, needed
 
 _DERIVE = "write a class in it that derives from benchmark.method.Method"
 
@@ -40,7 +40,9 @@ def load_method(name: str) -> tuple[type[Method], str]:
             raise UserError(f"unknown method {address!r}: {did_you_mean(address, REGISTRY)}")
         address = REGISTRY[address].address
     module_name, _, class_name = address.rpartition(":")
-    module = _load_file(Path(module_name)) if module_name.endswith(".py") else _load(module_name)
+    module = (
+        _load_file(Path(module_name)) if module_name.endswith(".py") else find_module(module_name)
+    )
     found = getattr(module, class_name, None)
     if found is None:
         raise UserError(
@@ -130,67 +132,6 @@ def setting_name(method: type[Method], key: str) -> str:
     return today if key not in hints and today in hints else key
 
 
-class SettingText(NamedTuple):
-    """A setting in words: its name, default, help text, and what tuning chooses from."""
-
-    name: str
-    default: str
-    text: str
-    search: str
-
-
-def describe_settings(method: type[Method]) -> Iterator[SettingText]:
-    """Each setting in words."""
-    for spec in dataclasses.fields(method.Settings):
-        search = ", ".join(map(str, spec.metadata.get("search", ())))
-        yield SettingText(spec.name, str(spec.default), spec.metadata.get("help", ""), search)
-
-
-@dataclass(frozen=True)
-class Description:
-    """What `--list METHOD` shows.
-
-    Attributes:
-        summary: First line of the docstring.
-        kind: See `benchmark.method.Kind`.
-        recipe: Its own defaults of tuning, epochs, learning rate and weight decay.
-        unused: Options without effect on it.
-        about: Paper, authors, link, licence, as far as they are given.
-        settings: Each in words; a preset's values are the defaults.
-        presets: Settings by name of the preset.
-    """
-
-    summary: str
-    kind: str
-    recipe: Mapping[str, Any]
-    unused: tuple[str, ...]
-    about: Mapping[str, str]
-    settings: tuple[SettingText, ...]
-    presets: Mapping[str, Mapping[str, Any]]
-
-
-def describe(name: str) -> Description:
-    """Describe a method.
-
-    Raises:
-        UserError: As `find`.
-    """
-    method, preset = load_method(name)
-    chosen = method.presets.get(preset, {})
-    return Description(
-        summary=(method.__doc__ or "a method without a docstring").strip().splitlines()[0],
-        kind=method.kind,
-        recipe=dict(method.recipe),
-        unused=tuple(sorted(method.unused)),
-        about=about_of(method),
-        settings=tuple(
-            one._replace(default=str(chosen.get(one.name, one.default)))
-            for one in describe_settings(method)
-        ),
-        presets=method.presets,
-    )
-
-
 def _own_methods(module: Any) -> list[str]:
     """Methods that a module defines; those it imports to derive from are not meant."""
     return [
@@ -200,19 +141,6 @@ def _own_methods(module: Any) -> list[str]:
         and issubclass(value, Method)
         and value.__module__ == module.__name__
     ]
-
-
-def _load(name: str) -> Any:
-    if not all(part.isidentifier() for part in name.split(".")):
-        raise UserError(f"{name!r} is not a module: write package.module:Class or file.py:Class")
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
-            raise UserError(f"{name} needs {error.name}: install it") from error
-        raise UserError(
-            f"there is no module {name!r}: check the spelling and that it is installed"
-        ) from None
 
 
 def _load_file(path: Path) -> Any:
@@ -236,6 +164,6 @@ def _load_file(path: Path) -> Any:
         if isinstance(error, SyntaxError):
             raise UserError(f"{path} line {error.lineno}: {error.msg}. Fix it") from None
         if isinstance(error, ModuleNotFoundError):
-            raise UserError(f"{path} needs {error.name}: install it") from error
+            raise UserError(needed(path, error)) from error
         raise
     return module

@@ -8,6 +8,10 @@ from typing import Final
 from benchmark.paths import same_path
 from benchmark.registry import RENAMED, RENAMED_PRESETS
 
+#: Seed of the class order that most papers use: that of PILOT.
+DEFAULT_SEED: Final = 1993
+#: What short names of data sets stand for.
+FULL_NAMES: Final = {"mm_imagenet_r": "mm_imagenet_r:instructblip"}
 #: Names that mean no folder, even where there is one: `./mini` is the folder.
 NAMED: Final = {
     "dataset": {"mini", "mini-1", "mm_imagenet_r", "upmc_food101"},

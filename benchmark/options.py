@@ -10,12 +10,15 @@ import math
 import tomllib
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
-from benchmark.config import RunConfig, dashed
+from benchmark.config import RunConfig
 from benchmark.legacy import RENAMED_FIELDS
+from benchmark.option_names import dashed
+from mm_imagenet_r import __version__
 from mm_imagenet_r.command_line import Parser
 from mm_imagenet_r.errors import UserError, did_you_mean
 
@@ -100,6 +103,7 @@ def parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--list", nargs="?", const="", metavar="METHOD",
                          help="list methods, or the settings of one or all, and stop")  # fmt: skip
+    command.add_argument("--version", action="version", version=__version__)
     command.add_argument(
         "--config", type=Path, help="TOML or JSON file (or a result.json); options override it"
     )
@@ -122,6 +126,8 @@ def add_options(
     for spec in dataclasses.fields(RunConfig):
         if spec.name in _GROUPS:
             group = command.add_argument_group(_GROUPS[spec.name])
+        if f"--{dashed(spec.name)}" in command._option_string_actions:
+            continue  # the command has one of its own by that name
         text = (texts or {}).get(spec.name, spec.metadata["help"]).replace("%", "%%")
         listed = typing.get_origin(hints[spec.name]) is tuple
         many = listed or (axes and spec.metadata.get("affects_result", True))
@@ -193,9 +199,13 @@ def convert(value: Any, hint: Any, where: str) -> Any:
     (0.001, None)
     >>> convert("yes", bool, "flag"), convert(["a"], tuple[str, ...], "names")
     (True, ('a',))
+    >>> convert(range(2), tuple[int, ...], "seeds"), convert({"tau": 2}, tuple[str, ...], "set")
+    ((0, 1), ('tau=2',))
     """
     if typing.get_origin(hint) is tuple:
-        items = value if isinstance(value, (list, tuple)) else [value]
+        if isinstance(value, Mapping):
+            value = [f"{key}={as_text(one)}" for key, one in value.items()]
+        items = value if isinstance(value, Iterable) and not isinstance(value, str) else [value]
         return tuple(convert(item, typing.get_args(hint)[0], where) for item in items)
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         if value is None or (isinstance(value, str) and value.lower() == "none"):
@@ -204,6 +214,8 @@ def convert(value: Any, hint: Any, where: str) -> Any:
     try:
         if hint is bool:
             return value if isinstance(value, bool) else _WORDS[value.lower()]
+        if isinstance(value, Integral) and not isinstance(value, bool):
+            value = int(value)  # also one of NumPy
         if isinstance(value, bool) or not isinstance(value, (str, int, float, Path)):
             raise TypeError
         if hint is int and isinstance(value, float):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark import results
 from benchmark.budget import Budget, make_budget
 from benchmark.cells import cells, reference_run
-from benchmark.class_order import class_order
-from benchmark.config import Recipe, RunConfig, dashed, resolve_recipe
+from benchmark.config import RunConfig
 from benchmark.data import ColumnNames, Data, DatasetOptions, open_data
 from benchmark.exemplar import StoredExemplar
 from benchmark.formatting import amount_words
@@ -22,6 +20,7 @@ from benchmark.load_method import load_method, make_settings
 from benchmark.method import Method, MethodContext
 from benchmark.older_runs import finished_elsewhere
 from benchmark.options import from_mapping
+from benchmark.recipe import Recipe, resolve_recipe
 from benchmark.results.derive import given_config
 from benchmark.results.schema import Result
 from benchmark.source_hash import harness_sha256, method_sources, sources_sha256
@@ -195,7 +194,7 @@ def divide(config: RunConfig, num_classes: int) -> tuple[tuple[int, ...], list[i
         UserError: So many classes cannot be divided or ordered so.
     """
     sizes = tuple(phase_sizes(num_classes, config.phases, config.base_classes))
-    return sizes, class_order(num_classes, config.class_order_seed, config.class_order)
+    return sizes, config.label_order(num_classes)
 
 
 def plans_for(config: RunConfig, data: Data) -> list[Plan]:
@@ -271,18 +270,6 @@ def too_small(memory: str, budget: Budget, data: Data, costs: Sequence[int]) -> 
     )
 
 
-def command(config: RunConfig) -> str:
-    """`RunConfig.command` and where it runs and writes, if that is not the default either."""
-    words = [config.command()]
-    for spec in dataclasses.fields(config):
-        value = getattr(config, spec.name)
-        hidden = spec.metadata.get("affects_result", True) or spec.name == "dry_run"
-        if not hidden and value != spec.default:
-            text = "" if value is True else f" {shlex.quote(str(value))}"
-            words.append(f"--{dashed(spec.name)}{text}")
-    return " ".join(words)
-
-
 def read_reference(config: RunConfig) -> Result:
     """The result of the run whose numbers of exemplars are to be matched.
 
@@ -297,7 +284,7 @@ def read_reference(config: RunConfig) -> Result:
             raise UserError(
                 f"--match-exemplars-of {config.match_exemplars_of}: its result "
                 f"{folder / results.RESULT} is not there. Run it first: "
-                + command(dataclasses.replace(reference, overwrite=False))
+                + dataclasses.replace(reference, overwrite=False).command(place=True)
             )
         folder = older
     return results.read(folder)

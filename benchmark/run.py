@@ -1,4 +1,4 @@
-"""`python -m benchmark.run`: parse, plan, run, report.
+"""`python -m benchmark.run` and, from Python, `benchmark.run(...)`: parse, plan, run, report.
 
 python -m benchmark.run --method exemplar_masking
 python -m benchmark.run --list
@@ -6,27 +6,27 @@ python -m benchmark.run --list
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import types
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark import isolation
-from benchmark.config import RunConfig, dashed
-from benchmark.load_method import describe, load_method
-from benchmark.options import parse
-from benchmark.registry import REGISTRY
+from benchmark.config import RunConfig
+from benchmark.load_method import load_method
+from benchmark.options import from_mapping, parse
 from mm_imagenet_r import command_line
+from mm_imagenet_r.errors import UserError, pluralize
 from mm_imagenet_r.files import remove_temporaries, write_atomic
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from benchmark.data import Data
     from benchmark.display import Display
+    from benchmark.plan import Plan
 
-_ALL = "all"  # of --list
 _COMPARISON = "comparison.html"
 
 
@@ -41,7 +41,7 @@ def guarded(
 ) -> int:
     """Run something that runs cells and return the exit code, as `mm_imagenet_r.command_line.run`.
 
-    An exception of a method is told by its own traceback; the code is 1.
+    An exception of a method is shown by its own traceback; the code is 1.
     """
     again = "the same command, without --overwrite, resumes from here"
     try:
@@ -55,24 +55,49 @@ def guarded(
         return 1
 
 
+def run_alone(cell: RunConfig, display: Display) -> int:
+    """Run one cell in this process, which is its own, and return the exit code."""
+    return guarded(lambda _: (run(cell, display=display), None)[1], None)
+
+
 def _main(arguments: Sequence[str] | None) -> None:
     config, given = parse(arguments)
     if "list" in given:
-        _list(given.list)
+        from benchmark.list_methods import list_methods
+
+        list_methods(given.list)
     else:
         run(config)
 
 
-def run(config: RunConfig, display: Display | None = None) -> list[Path]:
+def run(
+    config: RunConfig | None = None,
+    *,
+    display: Display | None = None,
+    quiet: bool = False,
+    **options: Any,
+) -> list[Path]:
     """Run every cell of a configuration that is not done yet and write its report.
 
     Args:
-        config: What to run.
-        display: Where it is told; by default the standard output.
+        config: What to run; the defaults if not given.
+        display: Where it is shown; the standard output if not given.
+        quiet: Show nothing.
+        options: Fields of `RunConfig` that take the place of those of `config`; texts, numbers,
+            paths, lists, and for `set` a dictionary, as in a configuration file.
 
     Returns:
-        The cells' folders.
+        The cells' folders, methods outermost; none of a dry run. `benchmark.read_result` reads
+        one, `benchmark.frame` all of them.
+
+    Raises:
+        UserError: There is no such option, or the configuration cannot be run.
     """
+    config = config or RunConfig()
+    if options:
+        changes = from_mapping(options, source="benchmark.run")
+        config = dataclasses.replace(config, **changes)
+
     from benchmark.plan import make_plans
     from benchmark.plan_check import check
 
@@ -88,18 +113,26 @@ def run(config: RunConfig, display: Display | None = None) -> list[Path]:
     from benchmark.leaderboard.comparison import write_comparison
 
     place = find_place(config)
-    display = display or Display(silent=not place.main)
+    display = display or Display(silent=quiet or not place.main)
     plans = make_plans(config)
-    for module in sorted({name for plan in plans for name in plan.method.imports}):
+    imports = sorted({name for plan in plans for name in plan.method.imports})
+    for module in imports:
         importlib.import_module(module)  # once, and not in the process of every phase
-    display.notes(dict.fromkeys(note for plan in plans for note in plan.notes))
+    notes = [note for plan in plans for note in plan.notes]
+    display.notes(dict.fromkeys([*notes, *place.notes]))
     if config.dry_run:
         from benchmark.dry_run import print_plans
 
         print_plans(plans, place, display.console)
         return []
+    if config.jobs > 1 and len(plans) > 1:
+        plans = _run_side_by_side(plans, imports, display)
+    folders = []
     try:
-        folders = [run_cell(plan, place, display) for plan in plans]
+        for plan in plans:
+            folders.append(run_cell(plan, place, display))
+            if place.main:
+                _write_report(plan, folders[-1], display)
     finally:
         display.stop()
     if place.main:
@@ -112,6 +145,53 @@ def run(config: RunConfig, display: Display | None = None) -> list[Path]:
     return folders
 
 
+def _run_side_by_side(plans: list[Plan], imports: list[str], display: Display) -> list[Plan]:
+    """Run the cells that are not done in processes, and return their plans, now all done.
+
+    Raises:
+        UserError: Some failed.
+    """
+    from benchmark.run_folder import RunFolder
+    from benchmark.sweep.ledger import Ledger, log_file
+    from benchmark.sweep.local import Local
+    from benchmark.sweep.progress import Progress
+    from benchmark.sweep.schedule import run_all
+
+    config, ledger = plans[0].config, Ledger()
+    for plan in plans if config.overwrite else ():
+        folder = RunFolder(plan.config.folder())
+        with folder.locked():
+            folder.clear()
+    kept = [dataclasses.replace(p, config=_without_overwrite(p.config)) for p in plans]
+    cells = [plan.config for plan in kept]
+    missing = [cell for cell in cells if ledger.result(cell) is None]
+    slots = min(config.jobs, len(missing))
+    if missing:
+        with Progress(cells, missing, slots, display.console) as progress:
+            engine = Local(slots, config.threads or 1, run_alone, imports)
+            failures = run_all(missing, engine, ledger, progress)
+        if failures:
+            lines = (f"{one.reason}, see {log_file(one.cell)}" for one in failures)
+            raise UserError(
+                f"{pluralize(len(failures), 'run')} of {len(plans)} failed, the same command "
+                "tries again:\n  " + "\n  ".join(lines)
+            )
+    return kept
+
+
+def _without_overwrite(cell: RunConfig) -> RunConfig:
+    return dataclasses.replace(cell, overwrite=False)
+
+
+def _write_report(plan: Plan, folder: Path, display: Display) -> None:
+    """Write the page of a run, unless it is there or an older version made the run."""
+    from benchmark import report
+
+    if folder == plan.config.folder() and not (folder / report.REPORT).exists():
+        remove_temporaries(folder, report.REPORT)
+        display.wrote("report", report.write_report(folder))
+
+
 def _write_left_out(data: Data, folders: Sequence[Path]) -> None:
     """Name the images that took no part beside the results."""
     if data.left_out:
@@ -120,51 +200,17 @@ def _write_left_out(data: Data, folders: Sequence[Path]) -> None:
             write_atomic(folder / "left_out.txt", text.encode())
 
 
-def _list(name: str) -> None:
-    from rich.table import Table
+class _Callable(types.ModuleType):
+    """`benchmark.run(...)` beside `python -m benchmark.run`: the module itself can be called."""
 
-    from benchmark.display import make_console
-
-    console = make_console()
-    if name:
-        for number, one in enumerate(REGISTRY if name == _ALL else (name,)):
-            if number:
-                console.print()
-            _settings_table(one, console)
-        return
-    table = Table("method", "kind", "paper", "what it does", box=None, pad_edge=False)
-    for method, entry in REGISTRY.items():
-        table.add_row(f"[bold]{method}[/]", entry.kind, entry.paper, entry.summary)
-    console.print(table)
-    console.print(
-        f"[dim]--list METHOD shows a method's settings and presets, --list {_ALL} those of each[/]"
-    )
+    def __call__(self, config: RunConfig | None = None, **options: Any) -> list[Path]:
+        """See `run`."""
+        return run(config, **options)
 
 
-def _settings_table(name: str, console: Console) -> None:
-    from rich.markup import escape
-    from rich.table import Table
-
-    found = describe(name)
-    table = Table("--set", "default", "tuned over", "meaning", box=None, pad_edge=False)
-    for setting in found.settings:
-        table.add_row(setting.name, setting.default, setting.search, escape(setting.text))
-    console.print(f"[bold]{escape(name)}[/] ({found.kind}): {escape(found.summary)}")
-    if source := ", ".join(v for k, v in found.about.items() if k != "name"):
-        console.print(escape(source))
-    if found.recipe:
-        console.print("its own defaults: " + escape(_listed(found.recipe)))
-    if found.unused:
-        console.print("without effect on it: " + ", ".join(f"--{dashed(n)}" for n in found.unused))
-    console.print(table if table.rows else "It has no settings.")
-    for key, values in found.presets.items():
-        preset = f"{escape(name.partition('@')[0])}@{key}"
-        console.print(f"preset [bold]{preset}[/]: {_listed(values)}")
-
-
-def _listed(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{key}={value}" for key, value in values.items())
-
+sys.modules[__name__].__class__ = _Callable
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from benchmark.run import main as main_of_the_module  # that processes find again by its name
+
+    sys.exit(main_of_the_module())

@@ -14,9 +14,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmark.config import RunConfig, resolve_recipe
+from benchmark.config import RunConfig
 from benchmark.load_method import load_method, make_settings, setting_name
 from benchmark.options import as_text
+from benchmark.recipe import resolve_recipe
 from mm_imagenet_r.errors import UserError
 
 #: Candidates of the learning rate, relative to the method's own.

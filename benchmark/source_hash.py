@@ -17,7 +17,7 @@ from benchmark.method import Method
 #: What decides predictions and memory of every method, as paths below `benchmark/`; those of them
 #: there are. Metrics follow from predictions whenever a result is read, so they are not among them.
 HARNESS: Final = (
-    "budget.py", "checkpoint.py", "class_order.py", "devices.py", "evaluation.py", "exemplar.py",
+    "budget.py", "checkpoint.py", "devices.py", "evaluation.py", "exemplar.py",
     "experiment.py", "isolation.py", "memory.py", "method.py", "phase.py", "processes.py",
     "randomness.py", "state_file.py", "training.py", "data/samples.py",
 )  # fmt: skip

@@ -22,13 +22,14 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from benchmark.checkpoint import Checkpoint, Training
-from benchmark.config import Recipe, RunConfig
+from benchmark.config import RunConfig
 from benchmark.data import Sample, Samples
 from benchmark.errors import ContractError
 from benchmark.exemplar import Exemplar
 from benchmark.memory import Memory
 from benchmark.method import Method, PhaseData, Progress, Stage
 from benchmark.randomness import seeded, stream
+from benchmark.recipe import Recipe
 
 #: Told after each step: name of the stage, steps done, steps in all, loss.
 Report = Callable[[str, int, int, float], None]

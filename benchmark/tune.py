@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmark import isolation
-from benchmark.config import RunConfig, dashed
+from benchmark.config import RunConfig
+from benchmark.option_names import dashed
 from benchmark.options import add_options, convert, read_file, unknown_words
 from benchmark.sweep.command import How, sweep
 from mm_imagenet_r import command_line

@@ -17,10 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.config import RunConfig, dashed, resolve_recipe
+from benchmark.config import RunConfig
 from benchmark.load_method import load_method, make_settings, setting_name
+from benchmark.option_names import dashed
 from benchmark.options import as_text, convert
 from benchmark.paths import last_part, safe_name
+from benchmark.recipe import resolve_recipe
 from benchmark.recipe_file import MemoryFile, RecipeFile, parse
 from benchmark.results.schema import TuningInfo
 from benchmark.search import RATE

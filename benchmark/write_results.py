@@ -9,23 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from benchmark import results
+from benchmark.budget import CURRENCIES
 from benchmark.cells import reference_run
-from benchmark.config import RECIPE
 from benchmark.load_method import about_of
 from benchmark.paths import last_part
 from benchmark.plan import Plan
+from benchmark.recipe import RECIPE
 from benchmark.results import records
 from benchmark.results.file_check import SOURCE, STATE, TUNING
 from benchmark.results.schema import BackboneInfo, BudgetInfo, PhaseRecord, ReferenceRun, ResultFile
 from benchmark.run_folder import RunFolder
 from mm_imagenet_r.files import write_atomic
 from mm_imagenet_r.hashes import json_sha256
-
-_UNITS = {
-    "bytes": "mean bytes of an untouched training sample",
-    "samples": "one untouched sample",
-    "exemplars": "one exemplar, whatever it costs",
-}
 
 
 def write_results(plan: Plan, folder: RunFolder) -> None:
@@ -128,7 +123,7 @@ def _budget(plan: Plan) -> BudgetInfo:
         "growth": config.growth,
         "memory": asked,
         "unit": budget.unit,
-        "unit_meaning": _UNITS[budget.currency],
+        "unit_meaning": CURRENCIES[budget.currency].unit,
         "amount": budget.amount if config.match_exemplars_of is None else None,
         "sample_bytes": budget.sample_bytes or None,
     }

@@ -7,11 +7,11 @@ import os
 import warnings
 from typing import Any, Final
 
-from benchmark.config import dashed
 from benchmark.data import tables
 from benchmark.data.dataset import ColumnNames, DatasetOptions
 from benchmark.data.messages import waiting
 from benchmark.data.raw_dataset import RawDataset
+from benchmark.option_names import dashed
 from mm_imagenet_r.builder import MMImageNetR
 from mm_imagenet_r.classes import image_names
 from mm_imagenet_r.errors import UserError

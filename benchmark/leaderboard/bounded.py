@@ -9,18 +9,16 @@ from __future__ import annotations
 import contextlib
 import gc
 import multiprocessing
-import os
 import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from benchmark.isolation import computes_nothing, start_method, without_main
+from benchmark.isolation import computes_nothing, follow_parent, start_method, without_main
 from mm_imagenet_r.errors import UserError, one_line
 
 J = TypeVar("J")
@@ -125,7 +123,7 @@ def _loop(pipe: Connection, other_end: Connection, work: Callable[[Any], Any], m
         other_end.close()  # where it was forked: else the end of the parent would not be seen
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent says when it is over
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    threading.Thread(target=_follow_parent, daemon=True).start()  # amid a job it would not see
+    follow_parent()
     computes_nothing()
     gc.freeze()
     gc.set_threshold(200_000, 20, 20)  # rows of a table are many, and in no circle: a fifth faster
@@ -137,14 +135,6 @@ def _loop(pipe: Connection, other_end: Connection, work: Callable[[Any], Any], m
         except (EOFError, OSError):
             return
         pipe.send(_answer(work, job))
-
-
-def _follow_parent() -> None:
-    """End this process when its parent ends, however that does."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os._exit(1)
 
 
 def _answer(work: Callable[[Any], Any], job: Any) -> tuple[str, Any]:

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from benchmark.config import NAMED, RunConfig
+from benchmark.config import RunConfig
 from benchmark.leaderboard.rules import is_named
+from benchmark.option_names import NAMED
 from benchmark.options import from_mapping
 from benchmark.registry import REGISTRY
 from benchmark.results.derive import given_config

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from benchmark.config import NAMED
 from benchmark.data.known import MM_IMAGENET_R, backbone_named, known, namesake
 from benchmark.formatting import method_title
 from benchmark.leaderboard.declared import declared, file_of
+from benchmark.option_names import NAMED
 from benchmark.paths import last_part
 from benchmark.registry import REGISTRY
 from benchmark.results.file_check import SOURCE, TUNING, recipe_file

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benchmark.config import RECIPE
 from benchmark.formatting import MISSING
+from benchmark.recipe import RECIPE
 from benchmark.report.charts import Line, line_chart
 from benchmark.report.sections import plain_table, section
 from benchmark.results.derive import as_classifier

@@ -10,8 +10,8 @@ from typing import Any
 
 from benchmark.budget import Budget, make_budget
 from benchmark.options import as_text
-from benchmark.class_order import class_order
-from benchmark.config import RECIPE, RunConfig
+from benchmark.config import RunConfig
+from benchmark.recipe import RECIPE
 from benchmark.method import Kind
 from benchmark.options import from_mapping
 from benchmark.paths import last_part
@@ -162,7 +162,7 @@ def _phases(result: Result, config: RunConfig) -> Iterator[str]:
     seed = config.class_order_seed if config.class_order is None else None
     yield from _differ("class_order.seed", order["seed"], seed)
     yield from _differ("class_order.name", order["name"], config.class_order)
-    if order["order"] != class_order(count, seed, config.class_order):
+    if order["order"] != config.label_order(count):
         yield f"class_order.order is not that of {order_words(order)}"
     sizes = phase_sizes(count, config.phases, config.base_classes)
     wanted = len(sizes) if config.stop_after is None else config.stop_after

@@ -6,8 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from benchmark import metrics
+from benchmark.budget import CURRENCIES, GROWTHS
 from benchmark.paths import last_part
 from benchmark.results.schema import Accuracy, LoadedPhase, Result, ResultBase
+from mm_imagenet_r.errors import did_you_mean, few
 
 
 def derive(stored: Mapping[str, Any]) -> Result:
@@ -79,6 +81,9 @@ def faults(stored: Mapping[str, Any]) -> Iterator[str]:
         value = config.get(name)
         if not (isinstance(value, list) and len(value) == 1 and type(value[0]) is kind):
             yield f"config.{name} is not a list of one {kind.__name__}"
+    for name, known in (("currency", CURRENCIES), ("growth", GROWTHS)):
+        if (value := stored["budget"][name]) not in known:
+            yield f"budget.{name} {few(value)!r}: {did_you_mean(str(value), known)}"
     if not phases:
         yield "phases is empty"
     classes = len(order["order"])

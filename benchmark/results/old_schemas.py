@@ -11,9 +11,9 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from benchmark.config import method_name
 from benchmark.legacy import RATES, RECIPE, RENAMED_FIELDS, RENAMED_SETTINGS, RENAMED_VALUES
 from benchmark.metrics import METRICS
+from benchmark.option_names import method_name
 from benchmark.results.schema import OutsideMemory, PhaseBase, Result, ResultBase, RowAccuracy
 from mm_imagenet_r.hashes import json_sha256
 

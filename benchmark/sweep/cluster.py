@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.config import RunConfig
-from benchmark.plan import command
 from benchmark.sweep.ledger import log_file
 from benchmark.sweep.local import environment
 from benchmark.sweep.schedule import Ended
@@ -69,7 +68,7 @@ class Cluster:
         log = log_file(cell)
         with explained(log):
             log.parent.mkdir(parents=True, exist_ok=True)
-        words = shlex.split(command(cell))[1:]
+        words = shlex.split(cell.command(place=True))[1:]
         task = self._task.remote(words, str(Path.cwd()), str(log.absolute()), self._environment)
         self._running[task] = cell
 

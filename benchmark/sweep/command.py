@@ -194,7 +194,7 @@ def sweep(
 
 
 def _slots(how: How, device: str) -> int:
-    from benchmark.sweep.local import cores
+    from benchmark.threads import cores
 
     if how.jobs or how.engine == "ray":
         return how.jobs or sys.maxsize
@@ -210,9 +210,10 @@ def _engine(how: How, slots: int, missing: Sequence[RunConfig], modules: Sequenc
         from benchmark.sweep.cluster import Cluster
 
         return Cluster(how.jobs, how.threads, missing[0].device)
+    from benchmark.run import run_alone
     from benchmark.sweep.local import Local
 
-    return Local(min(slots, len(missing)), how.threads, modules)
+    return Local(min(slots, len(missing)), how.threads, run_alone, modules)
 
 
 def _say_how_many(

@@ -25,9 +25,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from benchmark.cells import cells, reference_run
-from benchmark.config import RunConfig, dashed
+from benchmark.config import RunConfig
 from benchmark.legacy import RENAMED_FIELDS
 from benchmark.load_method import load_method
+from benchmark.option_names import dashed
 from benchmark.options import convert
 from mm_imagenet_r.errors import UserError, did_you_mean
 

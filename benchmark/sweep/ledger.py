@@ -20,7 +20,6 @@ from typing import Any
 
 from benchmark import results
 from benchmark.config import RunConfig
-from benchmark.plan import command
 from benchmark.results.schema import Result
 from benchmark.results.small_form import copy_small, restore
 from benchmark.run_folder import RunFolder
@@ -60,7 +59,7 @@ class Failure:
     @property
     def command(self) -> str:
         """What runs the cell alone."""
-        return command(dataclasses.replace(self.cell, overwrite=False))
+        return dataclasses.replace(self.cell, overwrite=False).command(place=True)
 
 
 class Ledger:

@@ -9,18 +9,21 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmark.config import RunConfig
-from benchmark.isolation import without_main
+from benchmark.isolation import computes_nothing, without_main
 from benchmark.sweep.ledger import log_file
 from benchmark.sweep.schedule import Ended
 from mm_imagenet_r.files import explained
+
+if TYPE_CHECKING:
+    from benchmark.display import Display
 
 _PATIENCE = 15.0  # seconds in which a cell that is told to stop writes down what it has
 #: The last one is what an optimizer imports at its first step, in the process of every phase.
@@ -39,13 +42,6 @@ def environment(threads: int) -> dict[str, str]:
     }
 
 
-def cores() -> int:
-    """How many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 @dataclass
 class _Running:
     cell: RunConfig
@@ -58,14 +54,22 @@ class _Running:
 class Local:
     """Runs each cell in a process of its own, some of them side by side."""
 
-    def __init__(self, jobs: int, threads: int, imports: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        jobs: int,
+        threads: int,
+        work: Callable[[RunConfig, Display], int],
+        imports: Sequence[str] = (),
+    ) -> None:
         """Prepare; nothing is started yet.
 
         Args:
             jobs: How many cells run at once.
             threads: Of each.
+            work: `benchmark.run.run_alone`, which is above this module.
             imports: Modules that cells need, imported once for all.
         """
+        self._work = work
         self.slots = jobs
         self._environment = environment(threads)
         # Fork servers are safe where fork is: see `benchmark.isolation.start_method`.
@@ -88,7 +92,7 @@ class Local:
         told, tell = self._context.Pipe(duplex=False)
         # Not a daemon: it starts a process for each phase.
         process = self._context.Process(
-            target=_run, args=(cell, log.absolute(), Path.cwd(), slot, self._warm, tell)
+            target=_run, args=(self._work, cell, log.absolute(), Path.cwd(), slot, self._warm, tell)
         )
         with _environment(self._environment), without_main():
             self._start_server()
@@ -169,20 +173,26 @@ def _environment(values: Mapping[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _run(cell: RunConfig, log: Path, folder: Path, slot: int, warm: bool, tell: Connection) -> None:
+def _run(
+    work: Callable[[RunConfig, Display], int],
+    cell: RunConfig,
+    log: Path,
+    folder: Path,
+    slot: int,
+    warm: bool,
+    tell: Connection,
+) -> None:
     """What the process of a cell does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the sweep, which sends SIGTERM
     os.chdir(folder)
     with log.open("wb") as file:
         for stream in (1, 2):
             os.dup2(file.fileno(), stream)
-    from benchmark import isolation
-    from benchmark.run import guarded, run
     from benchmark.sweep.telling import Telling
 
-    isolation.computes_nothing(imported=warm)
+    computes_nothing(imported=warm)
     _choose_gpu(slot)
-    sys.exit(guarded(lambda _: (run(cell, Telling(tell)), None)[1], None))
+    sys.exit(work(cell, Telling(tell)))
 
 
 def _choose_gpu(slot: int) -> None:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from benchmark.config import method_name
 from benchmark.metrics import Spread
+from benchmark.option_names import method_name
 from benchmark.results.tables import Row, by_budget
 from benchmark.table.differences import Comparer, Difference
 from mm_imagenet_r.errors import UserError, did_you_mean, summarize

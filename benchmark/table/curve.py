@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from benchmark.budget import GROWTHS
 from benchmark.figures import COLOURS, MARKERS, check_path, new_figure, save
 from benchmark.metrics import Spread
 from benchmark.results.tables import Row
@@ -229,5 +230,5 @@ def _height(rows: dict[float, Row]) -> float:
 
 
 def _axis(row: Row) -> str:
-    per = "per class" if row.budget["growth"] == "per-class" else "in total"
-    return f"memory: untouched samples {per}, counted in {row.budget['currency']}"
+    per, currency = GROWTHS[row.budget["growth"]].words, row.budget["currency"]
+    return f"memory: untouched samples {per}, counted in {currency}"

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from benchmark.cells import cells, reference_run
-from benchmark.config import NAMED, RunConfig
+from benchmark.config import RunConfig
 from benchmark.data import named
+from benchmark.option_names import NAMED
 from benchmark.options import from_mapping, parse, parser, read_file
 from benchmark.results.schema import SCHEMA_VERSION, Result
 from mm_imagenet_r import imagenet_r

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import shlex
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,12 @@ from typing import Any
 import pytest
 
 from benchmark.cells import cells, reference_run
-from benchmark.config import DEFAULTS_VERSION, Recipe, RunConfig, resolve_recipe
-from benchmark.load_method import describe, load_method, make_settings
+from benchmark.config import RunConfig
+from benchmark.list_methods import list_methods
+from benchmark.load_method import load_method, make_settings
 from benchmark.method import Method
 from benchmark.options import parse
+from benchmark.recipe import DEFAULTS_VERSION, Recipe, resolve_recipe
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.hashes import json_sha256
 
@@ -138,15 +141,19 @@ def test_former_names_of_methods_are_understood() -> None:
 
 
 @pytest.mark.usefixtures("own")
-def test_a_method_is_described() -> None:
-    slow = describe("own.py:Slow")
-    assert (slow.summary, slow.kind, slow.unused) == ("Learns slowly.", "replay", ())
-    assert slow.recipe == {"weight_decay": 0.1, "tuning": "full"}
-    assert slow.about["licence"] == "MIT"
-    assert [(s.name, s.default) for s in slow.settings] == [("strength", "1.0")]
-    assert describe("own.py:Frozen").unused == ("epochs", "learning_rate", "precision", "steps")
-    paper = describe("exemplar_masking@figures")
-    assert ("mask_text", "True") in [one[:2] for one in paper.settings]
+def test_a_method_is_described(capsys: pytest.CaptureFixture[str]) -> None:
+    list_methods("own.py:Slow")
+    slow = capsys.readouterr().out
+    assert slow.startswith("own.py:Slow (replay): Learns slowly.\n")
+    assert "its own defaults: weight_decay=0.1, tuning=full" in slow
+    assert "MIT" in slow
+    assert re.search(r"^strength +1\.0", slow, re.M)
+    assert "without effect" not in slow
+    list_methods("own.py:Frozen")
+    unused = "without effect on it: --epochs, --learning-rate, --precision, --steps"
+    assert unused in capsys.readouterr().out
+    list_methods("exemplar_masking@figures")
+    assert re.search(r"^mask_text +True", capsys.readouterr().out, re.M)
 
 
 def test_only_what_differs_from_the_defaults_makes_the_fingerprint() -> None:

@@ -161,9 +161,9 @@ def test_a_dry_run_says_what_is_done_already(call: Call, monkeypatch: pytest.Mon
     with monkeypatch.context() as patch:
         fail_in_phase(patch, 1, KeyboardInterrupt())
         call()
-    assert "begun already: resumes in phase 2 of 3" in call("--dry-run")[1]
+    assert "started: resumes in phase 2 of 3" in call("--dry-run")[1]
     assert call()[0] == 0
-    assert "done already" in call("--dry-run")[1]
+    assert "finished: nothing is left to do" in call("--dry-run")[1]
     assert "is thrown away" in call("--dry-run", "--overwrite")[1]
     assert "done: " in call()[1]
 

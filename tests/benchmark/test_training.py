@@ -16,7 +16,7 @@ import torch
 from accelerate import Accelerator
 
 from benchmark.budget import Budget
-from benchmark.config import Recipe, RunConfig
+from benchmark.config import RunConfig
 from benchmark.data import Sample, Samples, open_data
 from benchmark.devices import find_place, join
 from benchmark.errors import ContractError
@@ -32,6 +32,7 @@ from benchmark.method import (
     Stage,
     learning_rate_factor,
 )
+from benchmark.recipe import Recipe
 from benchmark.training import StageSteps, reduce_gradients, train_phase
 from mm_imagenet_r.errors import UserError
 

@@ -351,9 +351,7 @@ def test_neither_test_data_nor_later_classes_are_seen(
 
 
 def open_order(coloured: Path) -> list[int]:
-    from benchmark.class_order import DEFAULT_SEED, class_order
-
-    return class_order(open_data(str(coloured)).num_classes, DEFAULT_SEED)
+    return RunConfig().label_order(open_data(str(coloured)).num_classes)
 
 
 def _outcome(said: dict[str, Any]) -> Any:

@@ -15,9 +15,10 @@ from safetensors.numpy import save
 from benchmark import metrics, results
 from benchmark.budget import Budget
 from benchmark.cells import cells
-from benchmark.config import RunConfig, resolve_recipe
+from benchmark.config import RunConfig
 from benchmark.data import open_data
 from benchmark.load_method import load_method, make_settings
+from benchmark.recipe import resolve_recipe
 from benchmark.results import records
 from benchmark.results.derive import classifiers, given_config
 from benchmark.results.schema import PhaseRecord
