@@ -20,11 +20,11 @@ from benchmark.paths import last_part
 from benchmark.recipe_file import FORMAT, RecipeFile, TrialFile, choose, write_text
 from benchmark.results.derive import as_classifier, classifiers
 from benchmark.results.schema import Result
+from benchmark.results.tables import total_seconds
 from benchmark.run_folder import RunFolder
 from benchmark.search import ALL, CLASSIFIER, Point, is_legal, space_of, trial_points, with_point
 from benchmark.source_hash import harness_sha256, method_sha256
 from benchmark.sweep.ledger import Failure
-from benchmark.sweep.progress import seconds
 from benchmark.tuned_recipe import file_name, memory_of, read
 from mm_imagenet_r.errors import UserError, pluralize
 from mm_imagenet_r.files import write_atomic
@@ -145,7 +145,7 @@ class Search:
                 result = results.read(run.folder())
                 finished.append(result)
                 trial["accuracy"] = self._accuracies(result)
-                trial["seconds"] = round(seconds(result), 1)
+                trial["seconds"] = round(total_seconds(result), 1)
             trials.append(trial)
         if not finished:
             raise UserError(

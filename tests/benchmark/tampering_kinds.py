@@ -283,7 +283,7 @@ TAMPERED: dict[str, tuple[Forge, str]] = {
         edited(lambda v: v["phases"][-1]["accuracy"].update({"0": 99.0})),
         "phases[1].accuracy.0 is not a key of this file"),
     "levels in the result": (
-        edited(lambda v: v.update(level="reproduced", verified=True)), "level is not a key of this file"),
+        edited(lambda v: v.update(level="reproduced", verified=True)), "level is not a key"),
     "a method of another kind": (
         edited(lambda v: v["config"].update(method=["finetune"])), "it was made by another"),
     "a key that is new": (edited(lambda v: v["config"].update(bonus=5)), "unknown option 'bonus'"),

@@ -231,9 +231,9 @@ def test_tables_escape_what_data_brings(tmp_path: Path, synthetic_run: Make) -> 
 @pytest.mark.parametrize(
     ("style", "words"),
     [
-        ("terminal", ["Exemplar", "±", "5 samples a class = 17.1 kB, in bytes"]),
-        ("markdown", ["| Exemplar masking | 2 |", "5 samples a class = 17.1 kB, in bytes"]),
-        ("latex", [r"\toprule", r"$\pm$", "5 samples a class = 17.1 kB, in bytes"]),
+        ("terminal", ["Exemplar", "±", "5 samples per class = 17.1 kB, in bytes"]),
+        ("markdown", ["| Exemplar masking | 2 |", "5 samples per class = 17.1 kB, in bytes"]),
+        ("latex", [r"\toprule", r"$\pm$", "5 samples per class = 17.1 kB, in bytes"]),
         ("csv", ["exemplar_masking", "bytes,per-class,5,5,3412.5"]),
     ],
 )
