@@ -151,7 +151,7 @@ TAMPERED: dict[str, tuple[Forge, str]] = {
             f, lambda r: r._replace(bytes=r.bytes * 9, cost=r.bytes * 9.0))), "exceeds the budget"),
     "stranger": (stranger, "was not kept before"),
     "a word that is data": (
-        lambda f: change_exemplars(f, lambda r: r._replace(codec="aGVsbG8=")), "is none"),
+        lambda f: change_exemplars(f, lambda r: r._replace(codec="aGVsbG8=")), "is unknown"),
     "a test image": (
         lambda f: change_exemplars(f, lambda r: r._replace(file_name=records.read_predictions(
             f / records.PREDICTIONS)[0].file_name)), "an exemplar and a test sample"),

@@ -274,7 +274,7 @@ def test_a_kept_result_that_is_damaged_is_told(tmp_path: Path, sweep: Sweep) -> 
         path.write_bytes(data)
         code, _, err = sweep("--results", kept, "--output", tmp_path / "empty")
         assert code == 2
-        assert "result.json.gz is not what gzip wrote" in err
+        assert "result.json.gz is not a valid gzip file" in err
         assert "Traceback" not in err
 
 
