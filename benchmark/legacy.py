@@ -7,7 +7,6 @@ from typing import Any, Final
 
 #: Names of fields, methods and settings in version 724ec82 (result files of schema 1).
 RENAMED_FIELDS: Final = {"like": "match_exemplars_of"}
-RENAMED_METHODS: Final = {"ssf": "replay"}
 RENAMED_SETTINGS: Final = {"swap": "text_swap_prob", "masked_training": "mask_prob"}
 #: What a field said up to schema 2 -> what it is called today.
 RENAMED_VALUES: Final[Mapping[str, Mapping[str, str]]] = {

@@ -9,7 +9,7 @@ from typing import Any, TypedDict, cast
 
 from benchmark.results.schema import BackboneInfo, DatasetInfo
 from benchmark.results.shape import mismatches
-from benchmark.search import CLASSIFIER, best_of
+from benchmark.search import CLASSIFIER
 from mm_imagenet_r.errors import UserError, summarize
 
 #: Of the file; goes up when its shape changes.
@@ -90,15 +90,15 @@ def parse(data: bytes, path: Path) -> RecipeFile:
             raise UserError(
                 f"{path} has format {n}; this program knows up to {FORMAT}: install a newer one"
             )
-        found = list(mismatches(said, RecipeFile, ""))
+        found = list(mismatches(said, RecipeFile))
         if not found and said["chosen"] != choose(said["searched"], said["trials"]):
-            found = ["what it has chosen does not follow from its trials"]
+            found = ["its choice does not follow from its trials"]
     except (ValueError, RecursionError):
         found = ["it is not JSON"]
     if found:
         raise UserError(
             f"{path} is not a recipe file as python -m benchmark.tune writes it: "
-            f"{summarize(found, 2)}. Was it edited? Put it back as it was, or choose anew"
+            f"{summarize(found, 2)}. Was it edited? Restore it, or choose again"
         )
     return cast(RecipeFile, said)
 
@@ -114,10 +114,14 @@ def choose(searched: Mapping[str, Any], trials: list[TrialFile]) -> ChosenFile:
     Raises:
         ValueError: No trial has an accuracy.
     """
-    best = best_of([trial["accuracy"] for trial in trials])
-    if best is None:
+    found = [
+        (accuracy, number, name)
+        for number, trial in enumerate(trials)
+        for name, accuracy in trial["accuracy"].items()
+    ]
+    if not found:
         raise ValueError("no trial has an accuracy")
-    number, classifier = best
+    _, number, classifier = max(found, key=lambda entry: entry[0])  # of equals, max takes the first
     settings = dict(trials[number]["settings"])
     if CLASSIFIER in searched and CLASSIFIER not in settings:
         settings[CLASSIFIER] = classifier

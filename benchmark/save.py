@@ -1,18 +1,15 @@
 """`python -m benchmark.save RUN FOLDER`: the trained model of a run, as transformers reads it.
 
-The model is made from what the run carried on, its state and its memory, by the same hooks that
-made it for the test; so what is saved is what was tested.
+The model is rebuilt from the run's state and memory by the same hooks that built it for the test,
+so what is saved is what was tested.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
-import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -31,7 +28,7 @@ CLASSIFIER: Final = "classifier.safetensors"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Save the model of a run; 0, or 2 for a mistake of the user."""
+    """Save the model of a run and return the exit code: 0, or 2 for a user's mistake."""
     isolation.computes_nothing()
     return command_line.run(_main, arguments, has_processes=True)
 
@@ -44,7 +41,7 @@ def _main(arguments: Sequence[str] | None) -> None:
         epilog="example: python -m benchmark.save runs/.../seed0-1a2b3c4d my-model",
     )
     parser.add_argument("run", type=Path, help="folder of a finished run")
-    parser.add_argument("folder", type=Path, help="where to write; must not hold anything yet")
+    parser.add_argument("folder", type=Path, help="where to write; absent or empty")
     given = parser.parse_args(arguments)
     save(given.run, given.folder)
     print(f"saved: {given.folder}")
@@ -59,8 +56,8 @@ def save(run: Path, folder: Path) -> None:
 
     Raises:
         UserError: The run is unfinished, of an older version, or lacks its state; its method is
-            more than a ViLT with a linear classifier, or predicts by something else; the folder is
-            not empty.
+            more than a ViLT with a linear classifier, or predicts otherwise; the folder is not
+            empty.
     """
     from benchmark import results
     from benchmark.plan import find_cell_of
@@ -69,31 +66,35 @@ def save(run: Path, folder: Path) -> None:
     result = results.read(run)
     if result["schema_version"] == 1 or not result["complete"]:
         raise UserError(
-            f"{run} was not finished by this version of the program, so its model cannot be made "
-            "again: run the same command with --overwrite first"
+            f"{run} was not finished by this version of the program, so its model cannot be "
+            "rebuilt: run the same command with --overwrite first"
         )
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError(f"{folder} is there already and not empty: name another folder")
+        raise UserError(f"{folder} already exists and is not empty: name another folder")
     check_writable(folder, "FOLDER")
     cell = find_cell_of(result)
     if method_sha256(cell.method) != result["method_sha256"]:
         raise UserError(
-            f"{run} was made by another version of the method's code (a copy is in its source/): "
-            "what it would save now is not what was tested. Use that version, or run it again"
+            f"{run} was made by another version of the method's code (a copy is in its source/), "
+            "so the model saved now would not be the one tested. Use that version, or run it again"
         )
     if not (run / STATE).is_dir():
         raise UserError(
-            f"{run} is without its {STATE}/, of which the model is made: name the folder of the "
-            "run itself"
+            f"{run} has no {STATE}/, from which the model is built: name the folder of the run "
+            "itself"
         )
     _refuse_own_predictions(cell.method)
-    with _new_folder(folder) as target:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as name:
+        target = Path(name, folder.name)
+        target.mkdir()
         _save(run, result, cell, target)
         write_atomic(target / "README.md", card(result).encode())
+        target.replace(folder)  # only now, when all is in it
 
 
 def _refuse_own_predictions(method: type[Method]) -> None:
-    """Refuse a class of somebody's own that tests by one thing and would be saved by another."""
+    """Refuse a user's class that predicts by one thing and would be saved as another."""
     from benchmark.load_method import is_registered
     from benchmark.method import Method
 
@@ -105,8 +106,8 @@ def _refuse_own_predictions(method: type[Method]) -> None:
             own |= vars(kind).keys()
     if "predict" in own and not own & {"save_pretrained", "linear_head"}:
         raise UserError(
-            f"{method.__name__} predicts in its own way, and the linear head that would be saved "
-            "is not what was tested: give it a linear_head or a save_pretrained that is"
+            f"{method.__name__} predicts in its own way, so the linear head that would be saved is "
+            "not what was tested: give it a linear_head or a save_pretrained that matches"
         )
 
 
@@ -134,27 +135,8 @@ def _save(run: Path, result: Result, cell: Cell, target: Path) -> None:
     isolated(save_phase, job, lambda *_: None, cell.method.imports)
 
 
-@contextlib.contextmanager
-def _new_folder(folder: Path) -> Iterator[Path]:
-    """Give a folder that appears under its name when all is in it."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.absolute().parent))
-    try:
-        yield temporary
-        temporary.chmod(0o777 & ~_umask())
-        temporary.replace(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
 def card(result: Result, dataset_id: str | None = None) -> str:
-    """The model card: what was learnt from what, how well, and how to use it.
+    """The model card: what the model learned from what, how well, and how to use it.
 
     Args:
         result: Of the run that the model is from.
@@ -180,7 +162,7 @@ def card(result: Result, dataset_id: str | None = None) -> str:
 
 # {escape(f"{_name(result)} on {data['name']}")}
 
-A ViLT that learnt {sum(sizes)} classes of captioned images in {result_phases_words(result)}
+A ViLT that learned {sum(sizes)} classes of captioned images in {result_phases_words(result)}
 (class order: {escape(order_words(result["class_order"]))}), saved after the last phase by the
 benchmark of MM-ImageNet-R.
 
@@ -223,7 +205,7 @@ with torch.no_grad():
 print(model.config.id2label[int(logits.argmax())])
 ```
 
-Trained on nothing but the data above; not checked for any other use.
+Trained only on the data above; not evaluated for any other use.
 """
 
 
@@ -234,7 +216,7 @@ def _name(result: Result) -> str:
 
 
 def _header(result: Result, dataset_id: str | None) -> str:
-    """What the Hub reads of a model: its library, the network it began with, its figures."""
+    """The card's metadata for the Hub: library, pretrained network, figures."""
     import yaml
     from huggingface_hub import EvalResult, ModelCardData
 
@@ -271,7 +253,7 @@ def _header(result: Result, dataset_id: str | None) -> str:
 
 
 def _on_the_hub(backbone: str) -> str | None:
-    """A backbone that has a repository, which is none that was shipped and no folder here."""
+    """The backbone's id if it is one on the Hub, not an embedded one or a folder."""
     is_id = re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", backbone, re.ASCII)
     return backbone if is_id and not Path(backbone).exists() else None
 

@@ -1,7 +1,8 @@
 """What `python -m benchmark.tune` may try of a method, and in which order.
 
-The candidates of a setting stand beside it (metadata `search` of its field), those of the learning
-rate follow from the method's own. Every method is searched in the same way, with as many trials.
+The candidates of a setting stand beside it (metadata `search` of its field); those of the learning
+rate follow from the method's own. Every method is searched in the same way, with equally many
+trials.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import dataclasses
 import itertools
 import math
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,8 +38,8 @@ class Space:
 
     Attributes:
         trials: Candidates of what a run is made with, by name, the default first.
-        reads_all: A trial is read by every classifier the method has, and the best one is chosen
-            with the best trial; else the method's own is the only one.
+        reads_all: Whether a trial is evaluated with every classifier the method has, and the best
+            one is chosen with the best trial; else with the method's own one only.
     """
 
     trials: Mapping[str, tuple[Any, ...]]
@@ -79,9 +80,6 @@ class Space:
 def space_of(cell: RunConfig) -> Space:
     """What is searched of the method of a cell: all that the user has not fixed.
 
-    Args:
-        cell: Of one method, with what is fixed.
-
     Raises:
         UserError: As `benchmark.load_method.load_method`.
     """
@@ -116,29 +114,6 @@ def with_point(cell: RunConfig, point: Mapping[str, Any]) -> RunConfig:
     items = [f"{name}={as_text(value)}" for name, value in point.items() if name != RATE]
     rate = point.get(RATE, cell.learning_rate)
     return dataclasses.replace(cell, learning_rate=rate, set=(*cell.set, *items))
-
-
-def best_of(accuracies: Sequence[Mapping[str, float]]) -> tuple[int, str] | None:
-    """The trial and the classifier with the highest accuracy; of equal ones the first.
-
-    Args:
-        accuracies: Of each trial, accuracy by classifier, in the order in which ties are decided.
-
-    Returns:
-        None if there is no accuracy at all.
-
-    >>> best_of([{"linear": 60.0, "nme": 65.0}, {}, {"linear": 65.0, "nme": 64.0}])
-    (0, 'nme')
-    """
-    found = [
-        (accuracy, trial, name)
-        for trial, of in enumerate(accuracies)
-        for name, accuracy in of.items()
-    ]
-    if not found:
-        return None
-    _, trial, name = max(found, key=lambda entry: entry[0])  # max takes the first of equal ones
-    return trial, name
 
 
 def is_legal(cell: RunConfig, point: Mapping[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""The search for the settings of one method: its trials, which are runs, and what they tell."""
+"""The search for the settings of one method: its trials, which are runs, and their outcome."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from benchmark.paths import last_part
 from benchmark.recipe_file import FORMAT, RecipeFile, TrialFile, choose, write_text
 from benchmark.results.derive import as_classifier, classifiers
 from benchmark.results.schema import Result
+from benchmark.results.tables import total_seconds
 from benchmark.run_folder import RunFolder
 from benchmark.search import ALL, CLASSIFIER, Point, is_legal, space_of, trial_points, with_point
 from benchmark.source_hash import harness_sha256, method_sha256
 from benchmark.sweep.ledger import Failure
-from benchmark.sweep.progress import seconds
 from benchmark.tuned_recipe import file_name, memory_of, read
 from mm_imagenet_r.errors import UserError, pluralize
 from mm_imagenet_r.files import write_atomic
@@ -45,16 +45,16 @@ class Search:
     """
 
     def __init__(self, config: RunConfig, cell: RunConfig, trials: int, seed: int) -> None:
-        """Draw the trials; nothing is run.
+        """Draw so many trials by a seed; nothing is run.
 
         Args:
             config: Names the recipe and its folder.
             cell: Of one method, with what is fixed.
             trials: How many.
-            seed: By which they are drawn.
+            seed: Of the draw.
 
         Raises:
-            UserError: An unknown method or setting.
+            UserError: The method or a setting is unknown.
         """
         self.cell = _without_memory(cell)
         self.space = space_of(self.cell)
@@ -91,24 +91,24 @@ class Search:
         return "\n".join(lines)
 
     def is_done(self, data_sha256: str) -> bool:
-        """Whether the file is there, answers what is asked of these data, and no trial failed."""
+        """Whether the file is there, of the same search on these data, and no trial failed."""
         if not self.path.exists():
             return False
         try:
             said = read(self.path).said
         except UserError:
-            return False  # damaged: the trials tell it again
+            return False  # damaged: it is written again from the trials
         former: dict[str, Any] = {key: value for key, value in said.items() if key not in _OUTCOME}
         if self.space.reads_all and CLASSIFIER in said["searched"]:
-            former["searched"] = {**said["searched"], CLASSIFIER: []}  # known when trials are run
+            former["searched"] = {**said["searched"], CLASSIFIER: []}  # known only afterwards
         same = former == self.asked and said["dataset"]["data_sha256"] == data_sha256
         return same and not any(trial["failed"] for trial in said["trials"])
 
     def clear_stale(self, *, all_of_them: bool = False) -> None:
-        """Throw away what other code left of a trial, for trials are compared with each other.
+        """Delete what other code left of a trial, since trials are compared with each other.
 
         Raises:
-            UserError: A file cannot be removed, or another process is working at it.
+            UserError: A file cannot be removed, or another process is using it.
         """
         now = {"method": self.asked["method_sha256"], "harness": self.asked["harness_sha256"]}
         for run in self.runs:
@@ -120,10 +120,7 @@ class Search:
                     folder.clear()
 
     def choose(self, failures: Mapping[Path, Failure]) -> None:
-        """Write what the trials tell.
-
-        Args:
-            failures: Runs that failed, by their folder.
+        """Write the recipe file, given the runs that failed by their folders.
 
         Raises:
             UserError: A trial was killed, or none could be finished.
@@ -138,18 +135,18 @@ class Search:
                 trial["failed"] = failure.reason
                 if failure.code not in _OF_A_SETTING:
                     raise UserError(
-                        f"{name}: a trial was ended from outside (exit code {failure.code}), so "
-                        "nothing is chosen yet: the same command goes on"
+                        f"{name}: a trial was killed (exit code {failure.code}), so nothing is "
+                        "chosen yet: the same command resumes"
                     )
             else:
                 result = results.read(run.folder())
                 finished.append(result)
                 trial["accuracy"] = self._accuracies(result)
-                trial["seconds"] = round(seconds(result), 1)
+                trial["seconds"] = round(total_seconds(result), 1)
             trials.append(trial)
         if not finished:
             raise UserError(
-                f"{name}: no trial could be finished, the first since: {trials[0]['failed']}"
+                f"{name}: no trial could be finished; the first failed: {trials[0]['failed']}"
             )
         searched = self.asked["searched"]
         if self.space.reads_all:
@@ -160,8 +157,10 @@ class Search:
             "searched": searched,
             "trials": trials,
             "chosen": choose(searched, trials),
-            **{k: cast(Any, finished[0])[k] for k in ("dataset", "backbone", "hardware")},
-            "versions": finished[0]["versions"],
+            **{
+                key: cast(Any, finished[0])[key]
+                for key in ("dataset", "backbone", "hardware", "versions")
+            },
         }
         write_atomic(self.path, write_text(cast(RecipeFile, said)))
 
@@ -202,7 +201,7 @@ class Search:
 
 
 def _without_memory(cell: RunConfig) -> RunConfig:
-    """Leave the budget at its default where a method has no memory: all budgets are one search."""
+    """Leave the budget at its default if the method has no memory: all budgets are one search."""
     if memory_of(cell) is not None:
         return cell
     default = RunConfig()

@@ -1,11 +1,11 @@
-"""`python -m benchmark.tune`: choose settings on validation data, alike for every method.
+"""`python -m benchmark.tune`: choose settings on validation data, in the same way for all methods.
 
 python -m benchmark.tune --recipe mine --method replay exemplar_masking --trials 8
 python -m benchmark.run --recipe mine --method replay exemplar_masking
 
-A trial is a run that learns the first phases alone and is evaluated on a fifth of their training
-data: test data and later classes are not seen. (What it knows of these is their number, and the
-mean length of a training sample, in which budgets are counted.)
+A trial is a run of the first phases only, evaluated on a fifth of their training data: test data
+and later classes are not seen (except for their number and the mean length of a training sample, in
+which budgets are counted).
 """
 
 from __future__ import annotations
@@ -30,30 +30,29 @@ from mm_imagenet_r.files import check_writable
 #: How many phases a trial learns, where the user says nothing.
 PHASES = 3
 _DEFAULTS: Mapping[str, Any] = {"output": Path("trials"), "evaluate_on": "validation"}
-#: Help texts of options that mean something else than for a run.
+#: Help texts of options whose meaning differs from that for a run.
 _TEXTS = {
     "method": "names of methods, or file.py:Class, or package.module:Class; NAME@PRESET starts "
     "from a preset of one",
     "seeds": "seed of the trials",
     "evaluate_on": "validation, always: a fifth of the training data",
-    "stop_after": f"how many phases a trial learns (default: {PHASES}, or all where these are "
-    "fewer)",
+    "stop_after": f"how many phases a trial learns (default: {PHASES}, or all if there are fewer)",
     "recipe": "name by which runs find what is chosen",
     "output": "folder of the trials, which are runs (default: trials)",
-    "overwrite": "throw away earlier trials and choose again",
+    "overwrite": "delete earlier trials and choose again",
     "dry_run": "print what would be searched, train nothing",
 }
 _SEARCH = {
-    "trials": "trials of each method, the first with its defaults (default: 8); all there are "
-    "where these are fewer",
-    "search_seed": "seed by which the other trials are drawn (default: 0)",
+    "trials": "trials of each method, the first with its defaults (default: 8, or all there are if "
+    "these are fewer)",
+    "search_seed": "seed that draws the other trials (default: 0)",
     "jobs": "trials at once (default: cores / threads, with GPUs their number)",
     "threads": "of each trial (default: 1)",
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Tune as the command line says and return the exit code: 0, or 2 for a user's mistake."""
+    """Run the command line and return the exit code: 0, or 2 for a user's mistake."""
     isolation.computes_nothing()
     return command_line.run(_main, arguments, has_processes=True)
 
@@ -111,16 +110,16 @@ def tune(
     """Choose the settings of each method of a configuration and write its recipe files.
 
     Args:
-        config: What holds for all trials; `recipe` names the outcome.
+        config: Common to all trials; `recipe` names the outcome.
         trials: How many of each method.
-        search_seed: By which they are drawn.
+        search_seed: Draws them.
         how: How many run at once.
 
     Returns:
         The files; none for a dry run.
 
     Raises:
-        UserError: An option that makes no sense here, or no trial of a method could be finished.
+        UserError: An option makes no sense here, or no trial of a method could be finished.
     """
     from benchmark.display import make_console
     from benchmark.load_method import load_method
@@ -158,19 +157,21 @@ def tune(
 
 
 def _cells(config: RunConfig) -> list[RunConfig]:
-    """What is fixed of each method, as a run that stops early and sees no test data.
-
-    Raises:
-        UserError: An option that makes no sense here.
-    """
-    if config.recipe is None:
-        raise UserError("give what is chosen a name by which runs find it: --recipe mine")
-    if config.evaluate_on != "validation":
-        raise UserError("settings are chosen on validation data: leave --evaluate-on test out")
-    if config.match_exemplars_of is not None or config.tuned_by is not None:
-        raise UserError("--match-exemplars-of and --tuned-by are not for choosing settings")
-    if len(config.seeds) > 1:
-        raise UserError("a trial is one run: give one of the --seeds")
+    """What is fixed of each method, as a run that stops early and sees no test data."""
+    for refused, why in (
+        (config.recipe is None, "name the recipe, so that runs can find it: --recipe mine"),
+        (
+            config.evaluate_on != "validation",
+            "settings are chosen on validation data: leave --evaluate-on test out",
+        ),
+        (
+            config.match_exemplars_of is not None or config.tuned_by is not None,
+            "--match-exemplars-of and --tuned-by cannot be used while choosing settings",
+        ),
+        (len(config.seeds) > 1, "a trial is one run: give one of the --seeds"),
+    ):
+        if refused:
+            raise UserError(why)
     stop = min(PHASES, config.phases) if config.stop_after is None else config.stop_after
     changed = dataclasses.replace(
         config, stop_after=stop, recipe=None, overwrite=False, dry_run=False

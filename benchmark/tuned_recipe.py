@@ -7,6 +7,7 @@ result's configuration needs no recipe file; a copy is kept beside the result.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import math
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from benchmark.plan import Plan
 
 _RATE_TYPE = typing.get_type_hints(RunConfig)["learning_rate"]
-#: Options that should be as they were when the settings were chosen; a difference is told.
+#: Options that should be as they were when the settings were chosen; a difference is noted.
 _ALIKE = (
     "base_classes", "tuning", "max_text_length", "epochs", "steps", "batch_size", "weight_decay",
     "precision",
@@ -42,39 +43,31 @@ _ALIKE = (
 
 @dataclass(frozen=True)
 class TunedRecipe:
-    """A recipe file that was read.
-
-    Attributes:
-        path: Where it lies.
-        data: Its bytes.
-        said: What it says.
-    """
+    """A recipe file: its path, its bytes and its content."""
 
     path: Path
     data: bytes
     said: RecipeFile
 
     def refuse_other(self, config: RunConfig) -> None:
-        """Raise UserError if it is one of another method or another memory."""
+        """Raise UserError if it is for another method or another memory."""
         said, (name,) = self.said, config.method
         if said["method"] != last_part(name):
             raise UserError(f"{self.path} holds settings of {said['method']}, not of {name}")
         if said["memory"] != memory_of(config):
-            words = [said["memory"] and _memory_words(said["memory"]), _memory_words(config)]
             raise UserError(
-                f"{self.path} was chosen with {words[0] or 'no memory'}, not with {words[1]}: "
-                f"{_again(config, said['recipe'])}"
+                f"{self.path} was chosen with {_memory_words(said['memory'])}, not with "
+                f"{_memory_words(memory_of(config))}: {_again(config, said['recipe'])}"
             )
 
     def refuse_other_data(self, config: RunConfig, data_sha256: str) -> None:
         """Raise UserError if it was chosen on other data."""
-        said = self.said["dataset"]
+        said, recipe = self.said["dataset"], self.said["recipe"]
         if said["data_sha256"] != data_sha256:
             raise UserError(
-                f"recipe {self.said['recipe']} was chosen on other data than "
-                f"{last_part(config.dataset)} is now ({self.path}: {said['name']}, hash "
-                f"{said['data_sha256'][:8]}, not {data_sha256[:8]}): "
-                f"{_again(config, self.said['recipe'])}"
+                f"recipe {recipe} was chosen on other data than {last_part(config.dataset)} is now "
+                f"({self.path}: {said['name']}, hash {said['data_sha256'][:8]}, not "
+                f"{data_sha256[:8]}): {_again(config, recipe)}"
             )
 
     def refuse_other_backbone(self, backbone: Mapping[str, Any]) -> None:
@@ -84,32 +77,28 @@ class TunedRecipe:
             raise UserError(
                 f"recipe {self.said['recipe']} was chosen with another backbone ({said['name']}, "
                 f"hash {said['sha256'][:8] or 'none'}) than {last_part(backbone['name'])}: choose "
-                "settings with that one by python -m benchmark.tune, or leave --recipe out"
+                "settings with this one by python -m benchmark.tune, or leave --recipe out"
             )
 
     def notes(self, config: RunConfig, sha256: str) -> list[str]:
-        """What is other than when the settings were chosen, or given otherwise than chosen.
+        """What differs from when the settings were chosen, and which of them are overridden.
 
         Args:
             config: Of the cell that uses it.
             sha256: Hash of the method's code today.
         """
         said, found = self.said, []
-        name = f"recipe {said['recipe']}, {said['method']}"
         if said["phases"] != config.phases:
-            found.append(
-                f"{name}: chosen for {pluralize(said['phases'], 'phase')}, used for {config.phases}"
-            )
+            chosen_for = pluralize(said["phases"], "phase")
+            found.append(f"chosen for {chosen_for}, used for {config.phases}")
         if said["method_sha256"] != sha256:
-            found.append(f"{name}: the method's code has changed since its settings were chosen")
+            found.append("the method's code has changed since its settings were chosen")
         changed, default = config.changed(), RunConfig().identity()
         for option in _ALIKE:
             then, now = (of.get(option, default[option]) for of in (said["options"], changed))
             if then != now:
-                found.append(
-                    f"{name}: chosen with --{dashed(option)} {as_text(then)}, used with "
-                    f"{as_text(now)}"
-                )
+                words = f"--{dashed(option)} {as_text(then)}"
+                found.append(f"chosen with {words}, used with {as_text(now)}")
         (called,) = config.method
         method, preset = load_method(called)
         settings = make_settings(method, preset, config.settings_of(called), called)
@@ -117,8 +106,8 @@ class TunedRecipe:
         for option, value in given.items():
             words = "--learning-rate " if option == RATE else f"--set {option}="
             then = as_text(said["chosen"]["settings"][option])
-            found.append(f"{name}: {words}{as_text(value)} overrides the chosen {then}")
-        return found
+            found.append(f"{words}{as_text(value)} overrides the chosen {then}")
+        return [f"recipe {said['recipe']}, {said['method']}: {words}" for words in found]
 
     def _overridden(self, settings: Any, learning_rate: float) -> dict[str, Any]:
         """The values used in place of chosen ones, by name."""
@@ -184,7 +173,7 @@ def filled_in(cell: RunConfig) -> RunConfig:
     except UserError as error:
         raise UserError(
             f"recipe file {tuned.path}: {str(error).removeprefix('--set ')}. Was it edited, or the "
-            "method changed? Put the file back as it was, or choose anew"
+            "method changed? Restore the file, or choose again"
         ) from None
     return dataclasses.replace(
         cell,
@@ -205,14 +194,14 @@ def read(path: Path) -> TunedRecipe:
         data = path.read_bytes()
     except OSError as error:
         raise UserError(
-            f"recipe file {path} cannot be read ({error.strerror}): put it back, or give the "
+            f"recipe file {path} cannot be read ({error.strerror}): restore it, or give the "
             "settings themselves"
         ) from error
     return TunedRecipe(path, data, parse(data, path))
 
 
 def notes_on(configs: Iterable[RunConfig]) -> list[str]:
-    """Each note once that is to be told of the recipes of some cells.
+    """The notes on the recipes of some cells, each once.
 
     Raises:
         UserError: A file cannot be read.
@@ -226,7 +215,7 @@ def notes_on(configs: Iterable[RunConfig]) -> list[str]:
 
 
 def _find(cell: RunConfig) -> Path:
-    """The file for this number of phases, else that for the nearest one."""
+    """The file for this number of phases, else the one for the nearest number."""
     assert cell.recipe is not None
     folder = cell.recipes / cell.recipe
     if not folder.is_dir():
@@ -236,53 +225,44 @@ def _find(cell: RunConfig) -> Path:
             f"--recipe {cell.recipe}: no such recipe in {cell.recipes}, {known}. "
             "python -m benchmark.tune makes them"
         )
-    if (exact := folder / file_name(cell)).exists():
-        return exact
-    before, after = map(re.escape, _around_phases(cell))
-    others = {
-        int(match[1]): path
-        for path in folder.glob("*.json")
-        if (match := re.fullmatch(f"{before}([1-9][0-9]*){after}", path.name))
-    }
-    if others:
-        return others[min(others, key=lambda n: (abs(math.log(n / cell.phases)), n))]
+    pattern = "([1-9][0-9]*)".join(map(re.escape, _around_phases(cell)))
+    matches = [(path, re.fullmatch(pattern, path.name)) for path in folder.glob("*.json")]
+    found = {int(match[1]): path for path, match in matches if match}
+    if found:
+        return found[min(found, key=lambda n: (abs(math.log(n / cell.phases)), n))]
     raise UserError(
         f"--recipe {cell.recipe} has no settings of {last_part(cell.method[0])} on "
-        f"{last_part(cell.dataset)} with {_memory_words(cell)}; {_what_there_is(folder, cell)}: "
-        f"{_again(cell, cell.recipe)}"
+        f"{last_part(cell.dataset)} with {_memory_words(memory_of(cell))}; "
+        f"{_what_there_is(folder, cell)}: {_again(cell, cell.recipe)}"
     )
 
 
 def _what_there_is(folder: Path, cell: RunConfig) -> str:
-    """For which data, phases and memory a recipe holds settings of the method, or of which ones."""
+    """For which data, phases and memory there are settings of the method, or of which methods."""
     found, methods = [], set()
     for path in sorted(folder.glob("*.json")):
-        try:
+        with contextlib.suppress(UserError):  # a damaged one is of no use
             said = read(path).said
-        except UserError:
-            continue  # it serves nobody
-        methods.add(said["method"])
-        if said["method"] == last_part(cell.method[0]):
-            memory = said["memory"] and _memory_words(said["memory"])
-            phases = pluralize(said["phases"], "phase")
-            found.append(f"{said['dataset']['name']} in {phases} with {memory or 'no memory'}")
+            methods.add(said["method"])
+            if said["method"] == last_part(cell.method[0]):
+                words = f"{pluralize(said['phases'], 'phase')} with {_memory_words(said['memory'])}"
+                found.append(f"{said['dataset']['name']} in {words}")
     if found:
         return f"those it has were chosen on {summarize(found)}"
     return f"it has those of {summarize(sorted(methods)) or 'no method'}"
 
 
 def _around_phases(config: RunConfig) -> tuple[str, str]:
+    """What stands before and after the number of phases in a file's name."""
     method = safe_name(last_part(config.method[0]).replace(".py:", "-").replace(":", "-"))
-    memory = memory_of(config)
     budget = ""
-    if memory is not None:
+    if memory := memory_of(config):
         total = "-total" if memory["growth"] == "total" else ""
         budget = f"-{safe_name(memory['memory'])}-{memory['currency']}{total}"
     return f"{method}-{safe_name(last_part(config.dataset))}-", f"phases{budget}.json"
 
 
-def _memory_words(of: RunConfig | MemoryFile) -> str:
-    said = memory_of(of) if isinstance(of, RunConfig) else of
+def _memory_words(said: MemoryFile | None) -> str:
     if said is None:
         return "no memory"
     total = " in total" if said["growth"] == "total" else ""
@@ -290,10 +270,6 @@ def _memory_words(of: RunConfig | MemoryFile) -> str:
 
 
 def _again(config: RunConfig, recipe: str) -> str:
-    tune = RunConfig.command(
-        dataclasses.replace(config, set=(), seeds=(0,), learning_rate=None, recipe=None)
-    )
-    return (
-        f"choose them by {tune.replace('benchmark.run', 'benchmark.tune', 1)} --recipe {recipe}, "
-        "or give settings yourself"
-    )
+    tune = dataclasses.replace(config, set=(), seeds=(0,), learning_rate=None, recipe=None)
+    command = tune.command().replace("benchmark.run", "benchmark.tune", 1)
+    return f"choose them by {command} --recipe {recipe}, or give settings yourself"

@@ -106,7 +106,7 @@ def _result(plan: Plan, folder: RunFolder, files: dict[str, str]) -> ResultFile:
         backbone={**backbone, "name": _shown(backbone["name"])},
         hardware=folder.done[-1]["hardware"],
         complete=len(folder.done) == plan.num_learnt,
-        tuning=None if plan.tuned is None else plan.tuned.record(plan),
+        **({} if plan.tuned is None else {"tuning": plan.tuned.record(plan)}),
     )
 
 

@@ -17,9 +17,9 @@ from benchmark.leaderboard.declared import declared, file_of
 from benchmark.option_names import NAMED
 from benchmark.paths import last_part
 from benchmark.registry import REGISTRY
-from benchmark.results import schema1
 from benchmark.results.file_check import SOURCE, TUNING, recipe_file
 from benchmark.results.known_check import config_captions
+from benchmark.results.old_schemas import TOO_OLD
 from benchmark.results.schema import Result
 from mm_imagenet_r.errors import summarize
 
@@ -46,7 +46,7 @@ def faults(folder: Path, result: Result) -> Iterator[str]:
         yield strange
         return
     if result["schema_version"] == 1:
-        yield f"schema 1, too old for a board: {schema1.TOO_OLD}. Run it again"
+        yield f"schema 1, too old for a board: {TOO_OLD}. Run it again"
     yield from _unfinished(result)
     yield from _own_choice(result)
     yield from _under_another_name(result)

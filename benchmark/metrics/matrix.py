@@ -1,20 +1,8 @@
-"""Accuracy, forgetting and transfer as pure functions of the accuracy matrix.
-
-`R[t][i]` is the accuracy in percent on the test data of phase `i` after training phase `t`, the
-prediction being the argmax over all classes seen by then. The matrix is lower-triangular: row `t`
-holds `t + 1` numbers. `sizes[i]` is the number of test samples of phase `i`.
-
-Literature uses one word for several numbers, so every number here says whose it is. The primary
-ones are those of PILOT and PyCIL (Sun et al. 2023, Zhou et al. 2021). With one phase nothing can be
-forgotten: forgetting and transfer are then NaN. Forward transfer is left out
-on purpose: a head without outputs for classes to come has none.
-"""
+"""The accuracy matrix of predictions, and averages of its rows."""
 
 from __future__ import annotations
 
-import itertools
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -22,6 +10,62 @@ import numpy.typing as npt
 
 Row: TypeAlias = Sequence[float]
 Matrix: TypeAlias = Sequence[Row]
+
+
+def accuracy_matrix(
+    predictions: npt.ArrayLike,
+    references: npt.ArrayLike,
+    steps: npt.ArrayLike,
+    phase_of_class: Sequence[int],
+) -> tuple[list[list[float]], list[int]]:
+    """The accuracy matrix and the number of test samples of each phase.
+
+    Args:
+        predictions: (N,) classes, as positions in the class order.
+        references: (N,) likewise.
+        steps: (N,) phase after which each prediction was made, from 0.
+        phase_of_class: For each class the phase that introduced it.
+
+    Returns:
+        T rows, row t with t + 1 percentages, and T numbers.
+
+    Raises:
+        ValueError: A phase was not tested after, or lacks test samples, a sample belongs to a
+            phase that was not seen yet, or a class is not one of them.
+
+    >>> accuracy_matrix([0, 0, 1], [0, 0, 1], [0, 1, 1], [0, 1])
+    ([[100.0], [100.0, 100.0]], [1, 1])
+    """
+    guess, truth = _integers("predictions", predictions), _integers("references", references)
+    after = _integers("steps", steps)
+    if not len(guess) == len(truth) == len(after) > 0:
+        raise ValueError(f"{len(guess)} predictions, {len(truth)} references, {len(after)} steps")
+    phases = _integers("phase_of_class", phase_of_class)
+    if len(phases) and phases.min() != 0:
+        raise ValueError(f"phase_of_class counts phases from 0, but begins with {phases.min()}")
+    for name, classes in (("references", truth), ("predictions", guess)):
+        if strange := set(classes.tolist()) - set(range(len(phases))):
+            known = f"phase_of_class has {len(phases)} classes, 0 to {len(phases) - 1}"
+            raise ValueError(f"{name} name class {min(strange)}; {known}")
+    last = int(after.max())
+    if lacking := set(range(last + 1)) - set(after.tolist()):
+        raise ValueError(f"steps run from 0 to {last}, but none is {min(lacking)}")
+    if after.min() < 0:
+        raise ValueError("steps count phases from 0: none is negative")
+    matrix = [
+        phase_accuracies(truth[after == t], guess[after == t], phase_of_class, t + 1)
+        for t in range(last + 1)
+    ]
+    return matrix, np.bincount(phases[truth[after == last]], minlength=last + 1).tolist()
+
+
+def _integers(name: str, values: npt.ArrayLike) -> npt.NDArray[np.int64]:
+    numbers = np.asarray(values)
+    if numbers.ndim != 1 or (numbers.size and numbers.dtype.kind not in "iuf"):
+        raise ValueError(f"{name} is not a list of integers")
+    if strange := [x for x in numbers.tolist() if x != int(x)]:
+        raise ValueError(f"{name} holds {strange[0]}, which is not an integer")
+    return numbers.astype(np.int64)
 
 
 def phase_accuracies(
@@ -75,126 +119,3 @@ def phase_weighted_accuracy(row: Row) -> float:
     71.6667
     """
     return float(np.mean(row))
-
-
-def last_accuracy(matrix: Matrix, sizes: Sequence[int] | None = None) -> float:
-    """Accuracy after the last phase; sample-weighted with `sizes`, else phase-weighted.
-
-    >>> last_accuracy([[60], [80, 70], [50, 75, 90]], [100, 50, 50])
-    66.25
-    """
-    return accuracy_curve(matrix, sizes)[-1]
-
-
-def average_incremental_accuracy(matrix: Matrix, sizes: Sequence[int] | None = None) -> float:
-    """Mean of A_t over all phases; sample-weighted with `sizes`, else phase-weighted.
-
-    >>> R = [[60], [80, 70], [50, 75, 90]]
-    >>> round(average_incremental_accuracy(R, [100, 50, 50]), 4)
-    67.6389
-    >>> round(average_incremental_accuracy(R), 4)
-    68.8889
-    """
-    return float(np.mean(accuracy_curve(matrix, sizes)))
-
-
-def accuracy_curve(matrix: Matrix, sizes: Sequence[int] | None = None) -> list[float]:
-    """A_t for every phase t; sample-weighted with `sizes`, else phase-weighted.
-
-    >>> [round(a, 4) for a in accuracy_curve([[60], [80, 70], [50, 75, 90]], [100, 50, 50])]
-    [60.0, 76.6667, 66.25]
-    """
-    _check(matrix)
-    if sizes is None:
-        return [phase_weighted_accuracy(row) for row in matrix]
-    return [sample_weighted_accuracy(row, sizes) for row in matrix]
-
-
-def learning_accuracy(matrix: Matrix) -> float:
-    """Mean accuracy on a phase right after training it: mean_i R[i, i].
-
-    Stands beside every forgetting, since a network that learns nothing forgets nothing.
-
-    >>> round(learning_accuracy([[60], [80, 70], [50, 75, 90]]), 4)
-    73.3333
-    """
-    _check(matrix)
-    return float(np.mean([row[-1] for row in matrix]))
-
-
-def forgetting(matrix: Matrix) -> float:
-    """PILOT, PyCIL, L2P, Mammoth: mean_{i<T-1} (max_t R[t, i] - R[T-1, i]), never negative.
-
-    The maximum runs over all rows, the final one included.
-
-    >>> forgetting([[60], [80, 70], [50, 75, 90]])
-    15.0
-    >>> forgetting([[50], [60, 70], [65, 80, 75]])
-    0.0
-    """
-    return _drop(matrix, lambda column: max(column))
-
-
-def forgetting_chaudhry(matrix: Matrix) -> float:
-    """Chaudhry et al. 2018: as `forgetting`, the maximum without the final row; may be negative.
-
-    >>> forgetting_chaudhry([[60], [80, 70], [50, 75, 90]])
-    12.5
-    >>> forgetting_chaudhry([[50], [60, 70], [65, 80, 75]])
-    -7.5
-    """
-    return _drop(matrix, lambda column: max(column[:-1]))
-
-
-def forgetting_avalanche(matrix: Matrix) -> float:
-    """Avalanche stream forgetting: mean_{i<T-1} (R[i, i] - R[T-1, i]).
-
-    >>> forgetting_avalanche([[60], [80, 70], [50, 75, 90]])
-    2.5
-    >>> forgetting_avalanche([[50], [60, 70], [65, 80, 75]])
-    -12.5
-    """
-    return _drop(matrix, lambda column: column[0])
-
-
-def backward_transfer(matrix: Matrix) -> float:
-    """Lopez-Paz and Ranzato 2017: mean_{i<T-1} (R[T-1, i] - R[i, i]); negative is forgetting.
-
-    >>> backward_transfer([[60], [80, 70], [50, 75, 90]])
-    -2.5
-    >>> backward_transfer([[50], [60, 70], [65, 80, 75]])
-    12.5
-    """
-    return 0.0 - forgetting_avalanche(matrix)
-
-
-def forgetting_coda(matrix: Matrix) -> float:
-    """CODA-Prompt: mean over t >= 1 of the mean loss on old phases between rows t - 1 and t.
-
-    >>> forgetting_coda([[60], [80, 70], [50, 75, 90]])
-    -3.75
-    >>> forgetting_coda([[50], [60, 70], [65, 80, 75]])
-    -8.75
-    """
-    _check(matrix)
-    if len(matrix) < 2:
-        return math.nan
-    steps = [
-        np.mean(np.subtract(before, after[:-1])) for before, after in itertools.pairwise(matrix)
-    ]
-    return float(np.mean(steps))
-
-
-def _drop(matrix: Matrix, reference: Callable[[list[float]], float]) -> float:
-    """Mean over all phases but the last of a reference value of its column less the final one."""
-    _check(matrix)
-    last = len(matrix) - 1
-    if last == 0:
-        return math.nan
-    columns = [[row[i] for row in matrix[i:]] for i in range(last)]
-    return float(np.mean([reference(column) - column[-1] for column in columns]))
-
-
-def _check(matrix: Matrix) -> None:
-    if not matrix or any(len(row) != t + 1 for t, row in enumerate(matrix)):
-        raise ValueError("an accuracy matrix has rows of 1, 2, 3, ... numbers")

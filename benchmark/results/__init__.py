@@ -5,8 +5,9 @@ and a row for every exemplar (see `records`). Tables, pages and leaderboards are
 files; `verify` recomputes the one from the other.
 """
 
-from benchmark.results.build import build
-from benchmark.results.io import PACKED, RESULT, find_runs, is_there, pack, read, unpack, write
+from benchmark.results.io import (
+    PACKED, RESULT, build, find_runs, is_there, pack, read, unpack, write,
+)  # fmt: skip
 from benchmark.results.provenance import hardware, versions
 
 __all__ = [

@@ -6,7 +6,7 @@ import math
 import re
 import typing
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 from benchmark.budget import Budget, make_budget
 from benchmark.options import as_text
@@ -17,7 +17,7 @@ from benchmark.options import from_mapping
 from benchmark.paths import last_part
 from benchmark.results.derive import given_config
 from benchmark.results.file_check import TUNING
-from benchmark.results.schema import LoadedPhase, Result
+from benchmark.results.schema import Result
 from benchmark.search import RATE
 from benchmark.formatting import order_words
 from mm_imagenet_r.errors import UserError, few
@@ -39,19 +39,18 @@ def contradictions(result: Result) -> Iterator[str]:
         return
     if len(config.method) != 1 or len(config.seeds) != 1:
         yield "config is not of one method and one seed"
-        return
-    if result["dataset"]["num_classes"] != len(result["class_order"]["order"]):
+    elif result["dataset"]["num_classes"] != len(result["class_order"]["order"]):
         yield "dataset.num_classes is not that of class_order.order"
-        return
-    yield from _identity(result, config)
-    yield from _tuning(result)
-    yield from _hashes(result)
-    yield from _data(result)
-    try:
-        yield from _phases(result, config)
-        yield from _budget(result, config)
-    except UserError as error:
-        yield f"config does not fit the data: {error}"
+    else:
+        yield from _identity(result, config)
+        yield from _tuning(result)
+        yield from _hashes(result)
+        yield from _data(result)
+        try:
+            yield from _phases(result, config)
+            yield from _budget(result, config)
+        except UserError as error:
+            yield f"config does not fit the data: {error}"
 
 
 def _identity(result: Result, config: RunConfig) -> Iterator[str]:
@@ -90,8 +89,7 @@ def _tuning(result: Result) -> Iterator[str]:
 
 
 def _hashes(result: Result) -> Iterator[str]:
-    data, order = result["dataset"], result["class_order"]
-    reference = result["match_exemplars_of"]
+    data, order, reference = result["dataset"], result["class_order"], result["match_exemplars_of"]
     hashes = {
         "method_sha256": result["method_sha256"],
         "dataset.data_sha256": data["data_sha256"],
@@ -113,34 +111,27 @@ def _hashes(result: Result) -> Iterator[str]:
 
 
 def _data(result: Result) -> Iterator[str]:
-    data = result["dataset"]
-    name = result["config"].get("dataset")
-    if isinstance(name, str) and data["name"] not in (name, last_part(name)):
-        yield f"dataset.name is {data['name']!r}, but config.dataset {name!r}"
-    backbone, name = result["backbone"]["name"], result["config"].get("backbone")
-    if isinstance(name, str) and backbone not in (name, last_part(name)):
-        yield f"backbone.name is {backbone!r}, but config.backbone {name!r}"
+    for key in ("dataset", "backbone"):
+        said, name = cast(Any, result)[key]["name"], result["config"].get(key)
+        if isinstance(name, str) and said not in (name, last_part(name)):
+            yield f"{key}.name is {said!r}, but config.{key} {name!r}"
     for phase in result["phases"]:
-        where = f"phases[{phase['index']}]"
-        outside = phase["outside_memory"]
+        where, outside = f"phases[{phase['index']}]", phase["outside_memory"]
         if outside and outside["bytes"] < sum(outside["what"].values()):
             yield f"{where}.outside_memory.bytes is {outside['bytes']}, less than its parts"
         elif outside and outside["bytes"] < _SHORTEST and result["schema_version"] > 1:
             yield f"{where}.outside_memory.bytes is {outside['bytes']}, no length of a state file"
         if negative := next(_negative({**phase, "loss": []}, where), None):
             yield f"{negative} is negative"
-        no_memory = result["sees_all_data"] or result["kind"] != "replay"
-        if no_memory and phase["memory"]["exemplars"]:
+        if phase["memory"]["exemplars"] and (result["sees_all_data"] or result["kind"] != "replay"):
             what = "sees_all_data" if result["sees_all_data"] else f"kind is {result['kind']}"
             yield f"{what}, but there are exemplars after phase {phase['index']}"
-        checked = phase["invariance"]
-        if checked and not 0 <= checked["differing"] <= checked["checked"]:
-            yield f"{where}.invariance: {checked['differing']} of {checked['checked']} differ"
-        elif checked and checked["differing"]:
-            yield (
-                f"{where}.invariance: {checked['differing']} of {checked['checked']} samples were "
-                "predicted differently among others"
-            )
+        if checked := phase["invariance"]:
+            words = f"{where}.invariance: {checked['differing']} of {checked['checked']} samples"
+            if not 0 <= checked["differing"] <= checked["checked"]:
+                yield f"{words} differ"
+            elif checked["differing"]:
+                yield f"{words} were predicted differently among others"
 
 
 def _negative(value: Any, where: str) -> Iterator[str]:
@@ -158,7 +149,7 @@ def _negative(value: Any, where: str) -> Iterator[str]:
 def _phases(result: Result, config: RunConfig) -> Iterator[str]:
     """Class order, classes of each phase, numbers of samples and of steps."""
     data, order, phases = result["dataset"], result["class_order"], result["phases"]
-    count = data["num_classes"]
+    count, version = data["num_classes"], result["schema_version"]
     seed = config.class_order_seed if config.class_order is None else None
     yield from _differ("class_order.seed", order["seed"], seed)
     yield from _differ("class_order.name", order["name"], config.class_order)
@@ -167,37 +158,26 @@ def _phases(result: Result, config: RunConfig) -> Iterator[str]:
     sizes = phase_sizes(count, config.phases, config.base_classes)
     wanted = len(sizes) if config.stop_after is None else config.stop_after
     yield from _differ("complete", result["complete"], len(phases) == wanted)
-    start, trained, most, version = 0, 0, 0, result["schema_version"]
+    start, trained, most = 0, 0, 0
     for t, (phase, size) in enumerate(zip(phases, sizes, strict=False)):
-        where = f"phases[{t}]"
+        where, steps = f"phases[{t}]", phase["steps"]
         yield from _differ(f"{where}.classes", phase["classes"], [*range(start, start + size)])
         start, trained = start + size, trained + phase["train"]
-        granted = config.phase_steps(phase["train"])
-        most = most + granted if result["sees_all_data"] else granted
-        if result["schema_version"] > 1 or phase["steps"]:
-            yield from _steps(where, phase, config, most if version > 2 else None)
-    if result["schema_version"] == 1 and phases[-1]["trainable_parameters"]:
-        for phase in phases:
-            if config.epochs and not phase["steps"]:
-                yield f"phases[{phase['index']}].steps is 0, but there is something to train"
+        most = config.phase_steps(phase["train"]) + (most if result["sees_all_data"] else 0)
+        if version > 2 and steps > most:
+            yield f"{where} took {steps} training steps of {most}"
+        if version == 1 and not steps:
+            if phases[-1]["trainable_parameters"] and config.epochs:
+                yield f"{where}.steps is 0, but there is something to train"
+            continue
+        for number, stage in enumerate(phase["stages"] if version < 3 else ()):
+            follows = stage.get("epochs", 0) * math.ceil(stage["items"] / config.batch_size)
+            yield from _differ(f"{where}.stages[{number}].steps", stage["steps"], follows)
+        if phase["loss"] and not 1 <= phase["loss"][-1][0] <= steps:
+            yield f"{where}.loss ends at step {phase['loss'][-1][0]:g} of {steps}"
     if result["complete"] and config.stop_after is None:
         yield from _differ("dataset.train", data["train"], trained)
         yield from _differ("dataset.test", data["test"], sum(result["test_sizes"]))
-
-
-def _steps(where: str, phase: LoadedPhase, config: RunConfig, most: int | None) -> Iterator[str]:
-    """No phase takes more steps than it has; losses lie within them.
-
-    Up to schema 2, for which `most` is None, the steps of each stage followed from its items.
-    """
-    if most is None:
-        for number, stage in enumerate(phase["stages"]):
-            steps = stage.get("epochs", 0) * math.ceil(stage["items"] / config.batch_size)
-            yield from _differ(f"{where}.stages[{number}].steps", stage["steps"], steps)
-    elif phase["steps"] > most:
-        yield f"{where} took {phase['steps']} training steps of {most}"
-    if phase["loss"] and not 1 <= phase["loss"][-1][0] <= phase["steps"]:
-        yield f"{where}.loss ends at step {phase['loss'][-1][0]:g} of {phase['steps']}"
 
 
 def _budget(result: Result, config: RunConfig) -> Iterator[str]:

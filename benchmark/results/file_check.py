@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from benchmark.recipe_file import RecipeFile
 from benchmark.results.records import EXEMPLARS, PREDICTIONS
@@ -28,7 +28,7 @@ def hash_faults(folder: Path, result: Result) -> Iterator[str]:
         if said is None:
             if result["schema_version"] > 1:
                 yield f"files.{name} is missing"
-        elif path.is_file() and file_sha256(path) != said:  # an absent one is told elsewhere
+        elif path.is_file() and file_sha256(path) != said:  # an absent one is reported elsewhere
             yield f"{name} has another hash than files.{name}"
     yield from _tuning_faults(folder, result)
     if result["schema_version"] > 1 and STATE not in result["files"]:
@@ -52,7 +52,7 @@ def _tuning_faults(folder: Path, result: Result) -> Iterator[str]:
     tuning = result.get("tuning")
     if tuning is None:
         if (folder / TUNING).is_file():
-            yield f"{TUNING} is there, but the result is of no recipe"
+            yield f"{TUNING} exists, but the result is of no recipe"
         return
     path = recipe_file(folder, tuning)
     if path is None:
@@ -67,9 +67,8 @@ def _tuning_faults(folder: Path, result: Result) -> Iterator[str]:
         return
     if len(said["trials"]) != tuning["trials"]:
         yield f"tuning.trials is {tuning['trials']}, but {TUNING} has {len(said['trials'])}"
-    there = (said["recipe"], said["phases"], said["searched"], said["chosen"]["settings"])
-    for key, value in zip(("recipe", "phases", "searched", "chosen"), there, strict=True):
-        if cast(Mapping[str, object], tuning)[key] != value:
+    for key, value in {**said, "chosen": said["chosen"]["settings"]}.items():
+        if key in ("recipe", "phases", "searched", "chosen") and cast(Any, tuning)[key] != value:
             yield f"tuning.{key} is not what {TUNING} says"
 
 

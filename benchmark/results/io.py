@@ -1,4 +1,4 @@
-"""Reading, writing and finding result files."""
+"""Building, reading, writing and finding result files."""
 
 from __future__ import annotations
 
@@ -10,22 +10,30 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from benchmark.results import schema1, schema2, strict_json
+from benchmark.results import old_schemas, strict_json
 from benchmark.results.derive import derive, faults
-from benchmark.results.schema import (
-    SCHEMA_VERSION,
-    PhaseBase,
-    Result,
-    ResultBase,
-    ResultFile,
-)
-from benchmark.results.shape import mismatches
+from benchmark.results.provenance import versions
+from benchmark.results.schema import SCHEMA_VERSION, Result, ResultFile
+from benchmark.results.shape import keys, mismatches
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.files import write_atomic
 
 RESULT = "result.json"
 #: The same without spaces and compressed, a tenth of the size: for results that are passed on.
 PACKED = "result.json.gz"
+
+
+def build(**parts: Any) -> ResultFile:
+    """Put a result together from all keys of `ResultFile` but `schema_version` and `versions`.
+
+    Raises:
+        ValueError: The parts do not make a valid result (a fault of the caller).
+    """
+    parts |= {"schema_version": SCHEMA_VERSION, "versions": versions()}
+    found = list(mismatches(parts, ResultFile, closed=True)) or list(faults(parts))
+    if found:
+        raise ValueError("; ".join(found))
+    return cast(ResultFile, {key: parts[key] for key in keys(ResultFile) if key in parts})
 
 
 def write(path: Path, result: ResultFile) -> None:
@@ -90,18 +98,15 @@ def load(value: Any, path: Path) -> Result:
             f"{path} has schema version {version}; this program knows up to {SCHEMA_VERSION}: "
             "install a newer version of it"
         )
-    shape: Any = schema1.Result1 if version == 1 else ResultFile
-    found = list(mismatches(value, shape, ""))
-    if not found:
-        try:
-            stored, phases = schema1.convert(value) if version == 1 else (value, value["phases"])
-            if version in (1, 2):
-                stored = cast(ResultBase, schema2.convert(cast(Mapping[str, Any], stored)))
-            found = list(faults(stored, cast(list[PhaseBase], phases)))
-            if not found:
-                return derive(stored, cast(list[PhaseBase], phases))
-        except ValueError as error:
-            found = [str(error)]
+    shape: Any = old_schemas.Result1 if version == 1 else ResultFile
+    try:
+        if version in (1, 2):
+            value = old_schemas.modernize(value)
+        found = list(mismatches(value, shape)) or list(faults(value))
+        if not found:
+            return derive(value)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        found = [f"it is not what version {version} wrote ({type(error).__name__}: {error})"]
     more = f" (and {len(found) - 3} more)" if len(found) > 3 else ""
     raise UserError(
         f"{path} is not a valid result file: {'; '.join(found[:3])}{more}. "

@@ -1,23 +1,26 @@
 """The shape of a result.json as JSON Schema, made from the types in `schema`, for other programs.
 
 `result.schema.json` is shipped beside this file; `python -m benchmark.results.json_schema` writes
-it anew.
+it again.
 """
 
 from __future__ import annotations
 
 import inspect
 import json
-import sys
 import types
 import typing
 from pathlib import Path
-from typing import Any, Final, NotRequired
+from typing import Any, Final
 
 from benchmark.results.schema import SCHEMA_VERSION, ResultFile
+from benchmark.results.shape import keys
+from mm_imagenet_r.files import write_atomic
 
 FILE: Final = Path(__file__).with_name("result.schema.json")
-_PLAIN: Final = {int: "integer", float: "number", str: "string", bool: "boolean"}
+_PLAIN: Final = {
+    int: "integer", float: "number", str: "string", bool: "boolean", types.NoneType: "null",
+}  # fmt: skip
 
 
 def json_schema() -> dict[str, Any]:
@@ -46,12 +49,13 @@ def _schema(hint: Any, definitions: dict[str, Any]) -> dict[str, Any]:
     origin, parts = typing.get_origin(hint), typing.get_args(hint)
     if hint is Any:
         return {}
-    if hint is types.NoneType:
-        return {"type": "null"}
     if typing.is_typeddict(hint):
-        if hint.__name__ not in definitions:
-            definitions[hint.__name__] = {}  # its place: a type may hold itself
-            definitions[hint.__name__] = _object(hint, definitions)
+        definitions[hint.__name__] = {
+            "description": (inspect.getdoc(hint) or "").partition("\n")[0],
+            "type": "object",
+            "properties": {k: _schema(inner, definitions) for k, (inner, _) in keys(hint).items()},
+            "required": [key for key, (_, optional) in keys(hint).items() if not optional],
+        }
         return {"$ref": f"#/$defs/{hint.__name__}"}
     if origin is list:
         return {"type": "array", "items": _schema(parts[0], definitions)}
@@ -62,26 +66,5 @@ def _schema(hint: Any, definitions: dict[str, Any]) -> dict[str, Any]:
     return {"type": _PLAIN[hint]}
 
 
-def _object(hint: Any, definitions: dict[str, Any]) -> dict[str, Any]:
-    properties, required = {}, []
-    for key, inner in typing.get_type_hints(hint, include_extras=True).items():
-        if typing.get_origin(inner) is NotRequired:
-            inner = typing.get_args(inner)[0]
-        else:
-            required.append(key)
-        properties[key] = _schema(inner, definitions)
-    words = (inspect.getdoc(hint) or "").partition("\n")[0]
-    about = {"description": words}
-    return {**about, "type": "object", "properties": properties, "required": required}
-
-
-def main() -> int:
-    """Write result.schema.json."""
-    from mm_imagenet_r.files import write_atomic
-
-    write_atomic(FILE, (json.dumps(json_schema(), indent=1) + "\n").encode())
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    write_atomic(FILE, (json.dumps(json_schema(), indent=1) + "\n").encode())

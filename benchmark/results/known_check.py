@@ -1,9 +1,10 @@
-"""Whether a result agrees with what is shipped about its data set: nothing of it is believed."""
+"""Whether a result agrees with what is shipped about its data set, backbone and captions."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, cast
 
 from benchmark.data.known import Known, Part, backbone_sha256, known
 from benchmark.results.records import Prediction, Stored
@@ -35,24 +36,22 @@ def known_faults(
 
 
 def _names(result: Result, found: Known) -> Iterator[str]:
-    data, order = result["dataset"], result["class_order"]
+    data, order, names = result["dataset"], result["class_order"], found.class_names
     of = f"that of {found.name}"
-    if data["left_out"] and set(order["names"]) <= set(found.class_names):
+    if data["left_out"] and set(order["names"]) <= set(names):
         return  # some images, and perhaps some classes, are absent
-    if data["num_classes"] != len(found.class_names):
-        yield f"dataset.num_classes is {data['num_classes']}, not {of}: {len(found.class_names)}"
-    elif sorted(order["order"]) != list(range(len(found.class_names))):
+    if data["num_classes"] != len(names):
+        yield f"dataset.num_classes is {data['num_classes']}, not {of}: {len(names)}"
+    elif sorted(order["order"]) != list(range(len(names))):
         yield "class_order.order does not name each class once"
-    elif order["names"] != [found.class_names[c] for c in order["order"]]:
+    elif order["names"] != [names[c] for c in order["order"]]:
         yield f"class_order.names is not {of}"
     if config_captions(result):
         return  # captions of the user's own
-    for name, said, wanted in (
-        ("data_sha256", data["data_sha256"], found.data_sha256),
-        ("captions_id", data["captions_id"], found.captions_id),
-    ):
-        if wanted and said != wanted:
-            yield f"dataset.{name} is not {of} as it is shipped"
+    shipped = {"data_sha256": found.data_sha256, "captions_id": found.captions_id}
+    for key, wanted in shipped.items():
+        if wanted and cast(Any, data)[key] != wanted:
+            yield f"dataset.{key} is not {of} as it is shipped"
 
 
 def config_captions(result: Result) -> bool:
@@ -70,11 +69,8 @@ def _part(result: Result, found: Known, part: Part) -> Iterator[str]:
         return
     for phase in result["phases"]:
         own = [order[c] for c in phase["classes"] if 0 <= order[c] < len(part.train)]
-        for name, said, counts in (
-            ("train", phase["train"], part.train),
-            ("test", phase["test"], part.test),
-        ):
-            wanted = sum(counts[c] for c in own)
+        for name, counts in (("train", part.train), ("test", part.test)):
+            said, wanted = cast(Any, phase)[name], sum(counts[c] for c in own)
             if said != wanted:
                 yield f"phases[{phase['index']}].{name} is {said}, but {found.name} has {wanted}"
     unit, said_unit = part.unit(result["schema_version"]), result["budget"]["unit"]

@@ -1,4 +1,4 @@
-"""What tells the rows of a table apart, and how rows and tables are called."""
+"""What tells the rows of a table apart, and the names of rows and tables."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from benchmark.formatting import method_title, order_words, result_phases_words
 from mm_imagenet_r.errors import pluralize
 from mm_imagenet_r.hashes import json_sha256
 
-# Fields of a configuration that other keys of a result say better (with hashes), or that name a
-# seed; together with the fields that cannot change results they do not tell two rows apart.
+# Fields of a configuration that other keys of a result hold more exactly (with hashes), or that
+# name a seed; like the fields that cannot change results they do not tell two rows apart.
 _SAID_ELSEWHERE = {
     "method", "set", "seeds", "dataset", "data_dir", "split_name", "partial", "captions",
     "image_column", "caption_column", "label_column", "phases", "base_classes",
@@ -24,11 +24,7 @@ _SAID_ELSEWHERE = {
 _LENGTH = {"epochs", "steps", "batch_size"}  # said of the scenario
 _DEFAULTS = RunConfig().identity()
 _CODE = "code sha256"  # no setting can be called so
-_NO_EFFECT = {
-    spec.name
-    for spec in dataclasses.fields(RunConfig)
-    if not spec.metadata.get("affects_result", True)
-}
+_NO_EFFECT = {spec.name for spec in dataclasses.fields(RunConfig)} - _DEFAULTS.keys()
 
 
 class Key(NamedTuple):
@@ -110,10 +106,10 @@ def order_name(result: Result) -> str:
 def labels(rows: Mapping[Key, Result]) -> dict[Key, str]:
     """Name each row: method and preset, and the settings that tell namesakes in one table apart.
 
-    A setting that differs only between tables is not said: each memory may have been tuned for.
-    Nor is one between a row that was tuned and one that was not: that is said in these words.
-    How rows were told to be trained is said of all in a scenario as soon as it differs between two
-    of a table; what a recipe or tuning chose is not what they were told.
+    A setting that differs only between tables is left out: each memory may have been tuned for. So
+    is one that differs only between a tuned row and an untuned one, which is said in these words.
+    How runs were asked to be trained is stated for all rows of a scenario as soon as it differs
+    between two of a table; what a recipe or tuning chose was not asked for.
 
     Args:
         rows: A run of each row; a row with the memory "" stands in every table of its scenario.
@@ -122,20 +118,22 @@ def labels(rows: Mapping[Key, Result]) -> dict[Key, str]:
     tuned = {key: tuned_words(result) for key, result in rows.items()}
     asked = {key: _asked(result) for key, result in rows.items() if not tuned[key]}
     names = {key: row_name(result) for key, result in rows.items()}
-    said = {scenario: _differing(asked, _within(asked, scenario)) for scenario, *_ in rows}
+    of_all = {scenario: _differing(asked, _within(asked, scenario)) for scenario, *_ in rows}
     found: dict[Key, str] = {}
     for key in rows:
-        kin = [other for other in _within(rows, key.scenario) if other.method == key.method]
-        namesakes = [other for other in kin if names[other] == names[key]]
-        told = _differing(own, [other for other in namesakes if tuned[other] == tuned[key]])
-        told |= said[key.scenario] & asked.get(key, {}).keys()
-        values = {name: value for name, value in own[key].items() if name in told}
-        extra = [f"{k}={value}" for k, value in values.items() if value is not None]
-        table = [
-            other for other in namesakes
+        namesakes = [
+            other
+            for other in _within(rows, key.scenario)
+            if other.method == key.method and names[other] == names[key]
+        ]
+        shown = _differing(own, [other for other in namesakes if tuned[other] == tuned[key]])
+        shown |= of_all[key.scenario] & asked.get(key, {}).keys()
+        extra = [f"{k}={v}" for k, v in own[key].items() if k in shown and v is not None]
+        beside = {
+            tuned[other]
+            for other in namesakes
             if "" in (key.memory, other.memory) or other.memory == key.memory
-        ]  # fmt: skip
-        beside = {tuned[other] for other in table} - {tuned[key]}
+        } - {tuned[key]}
         if beside and not tuned[key]:
             extra = ["not tuned", *extra]
         elif beside - {""}:
@@ -167,7 +165,7 @@ def _scenario(result: Result) -> str:
     data = result["dataset"]
     parts = [data["data_sha256"], data["split_sha256"], evaluated_on(result)]
     parts.append(result["backbone"]["sha256"] or result["backbone"]["name"])
-    if result["config"].get("stop_after"):  # the beginning of a run is like no whole one
+    if result["config"].get("stop_after"):  # the first phases of a run compare with no whole run
         parts.append(f"{len(result['phases'])} of {result['config']['phases']} phases")
     return _hash([*parts, _length(result), [len(phase["classes"]) for phase in result["phases"]]])
 
@@ -193,16 +191,13 @@ def _training(result: Result) -> dict[str, Any]:
 
 
 def _asked(result: Result) -> dict[str, Any]:
-    """How a run was told to be trained: without what was left to the method's recipe."""
+    """How a run was asked to be trained: without what was left to the method's recipe."""
     left = result["from_recipe"]
     return {key: value for key, value in _training(result).items() if key not in left}
 
 
 def identity_of(result: Result) -> dict[str, Any]:
-    """What makes a method's row besides its name: settings, training, code, classifiers.
-
-    A preset is no more than its settings.
-    """
+    """What makes a method's row besides its name: settings, training, code, classifiers."""
     own = {**_training(result), **result["method_settings"], _CODE: result["method_sha256"][:8]}
     own |= {f"classifier {name}": True for name in classifiers(result)[1:]}
     if result["classifier"] != own.get("classifier", ""):

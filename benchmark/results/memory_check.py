@@ -6,13 +6,13 @@ import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from benchmark.budget import Budget
 from benchmark.exemplar import CODECS, read_records
 from benchmark.results.file_check import MEMORY
 from benchmark.results.records import EXEMPLARS, Stored
-from benchmark.results.schema import ClassLedger, Result
+from benchmark.results.schema import ClassLedger, MemoryLedger, Result
 
 _SHORTEST = 7  # bytes of the record of an exemplar of which nothing is kept
 
@@ -22,40 +22,40 @@ def ledger_faults(result: Result, exemplars: Sequence[Stored]) -> Iterator[str]:
 
     What counts after phase t of a class is said in `records.Stored`.
     """
-    chosen = _chosen(exemplars)
+    chosen, phases = _chosen(exemplars), result["phases"]
     for (label, t), rows in sorted(chosen.items()):
-        ledger = _ledger(result, t, label)
+        known = phases[t]["memory"]["per_class"] if 0 <= t < len(phases) else {}
+        ledger = known.get(str(label))
         where = f"{EXEMPLARS}, class {label} chosen after phase {t}"
         if ledger is None or ledger["exemplars"] != len(rows):
             yield f"{where}: {len(rows)} exemplars, not as many as in the ledger"
         if [row.rank for row in rows] != list(range(len(rows))):
             yield f"{where}: ranks are not 0, 1, 2, ..."
         yield from _row_faults(result, where, rows)
-        yield from _strangers(result, chosen, label, t)
-    for t, phase in enumerate(result["phases"]):
-        memory = phase["memory"]
+        if 0 < t < len(phases) and label not in phases[t]["classes"]:
+            before = phases[t - 1]["memory"]["per_class"].get(str(label))
+            held = _held(chosen, label, t - 1, before["exemplars"] if before else 0)
+            if new := {row.file_name for row in rows} - {row.file_name for row in held}:
+                yield f"{where}: {min(new)} was not kept before, and the class is of an earlier phase"
+    for t, phase in enumerate(phases):
+        memory, classes = phase["memory"], list(phase["memory"]["per_class"].values())
         for key, ledger in memory["per_class"].items():
             held = _held(chosen, int(key), t, ledger["exemplars"])
-            sums = (len(held), sum(r.bytes for r in held), math.fsum(r.cost for r in held))
+            number, size, cost = len(held), sum(r.bytes for r in held), math.fsum(r.cost for r in held)
             where = f"memory after phase {t}, class {key}"
-            if sums[:2] != (ledger["exemplars"], ledger["bytes"]):
+            if (number, size) != (ledger["exemplars"], ledger["bytes"]):
                 yield (
                     f"{where}: {ledger['exemplars']} exemplars of {ledger['bytes']} bytes in the "
-                    f"ledger, {sums[0]} of {sums[1]} in {EXEMPLARS}"
+                    f"ledger, {number} of {size} in {EXEMPLARS}"
                 )
-            if not _close(sums[2], ledger["cost"]):
-                yield f"{where}: cost {ledger['cost']}, but {sums[2]} in {EXEMPLARS}"
-            yield from _exceeded(where, ledger["cost"], ledger["budget"])
-        classes = list(memory["per_class"].values())
-        for name, total in (
-            ("exemplars", sum(ledger["exemplars"] for ledger in classes)),
-            ("bytes", sum(ledger["bytes"] for ledger in classes)),
-            ("cost", math.fsum(ledger["cost"] for ledger in classes)),
-        ):
-            said = cast(Mapping[str, float], memory)[name]
+            if not _close(cost, ledger["cost"]):
+                yield f"{where}: cost {ledger['cost']}, but {cost} in {EXEMPLARS}"
+            yield from _exceeded(where, ledger)
+        for name in ("exemplars", "bytes", "cost"):
+            said, total = cast(Any, memory)[name], math.fsum(cast(Any, of)[name] for of in classes)
             if not _close(total, said):
-                yield f"memory after phase {t}: {name} {said}, but the classes sum to {total}"
-        yield from _exceeded(f"memory after phase {t}", memory["cost"], memory["budget"])
+                yield f"memory after phase {t}: {name} {said}, but the classes sum to {total:.12g}"
+        yield from _exceeded(f"memory after phase {t}", memory)
 
 
 def file_faults(folder: Path, result: Result, exemplars: Sequence[Stored]) -> Iterator[str]:
@@ -106,22 +106,7 @@ def _row_faults(result: Result, where: str, rows: Sequence[Stored]) -> Iterator[
         elif not 0 < row.cost < math.inf or (cost is not None and row.cost != cost):
             yield f"{where}, {row.file_name}: cost {row.cost} of {row.bytes} bytes in {currency}"
         elif result["schema_version"] > 1 and row.codec not in CODECS:
-            yield f"{where}, {row.file_name}: codec {row.codec!r} is none"
-
-
-def _strangers(
-    result: Result, chosen: Mapping[tuple[int, int], list[Stored]], label: int, phase: int
-) -> Iterator[str]:
-    """Of an old class only what was kept before can be kept again."""
-    if not 0 < phase < len(result["phases"]) or label in result["phases"][phase]["classes"]:
-        return
-    before = _ledger(result, phase - 1, label)
-    held = _held(chosen, label, phase - 1, before["exemplars"]) if before else []
-    if new := {row.file_name for row in chosen[label, phase]} - {row.file_name for row in held}:
-        yield (
-            f"{EXEMPLARS}, class {label} chosen after phase {phase}: {min(new)} was not kept "
-            "before, and the class is of an earlier phase"
-        )
+            yield f"{where}, {row.file_name}: codec {row.codec!r} is unknown"
 
 
 def _chosen(exemplars: Sequence[Stored]) -> dict[tuple[int, int], list[Stored]]:
@@ -139,13 +124,8 @@ def _held(
     return chosen.get((label, latest), [])[:count]
 
 
-def _ledger(result: Result, phase: int, label: int) -> ClassLedger | None:
-    if not 0 <= phase < len(result["phases"]):
-        return None
-    return result["phases"][phase]["memory"]["per_class"].get(str(label))
-
-
-def _exceeded(where: str, cost: float, budget: float | None) -> Iterator[str]:
+def _exceeded(where: str, ledger: ClassLedger | MemoryLedger) -> Iterator[str]:
+    cost, budget = ledger["cost"], ledger["budget"]
     if budget is not None and cost > budget * (1 + 1e-9) + 1e-9:
         yield f"{where}: cost {cost} exceeds the budget {budget}"
 

@@ -25,23 +25,13 @@ def matrix_of(
         ValueError: The predictions do not cover every phase, or name classes not yet seen.
     """
     phase_of = {c: phase["index"] for phase in result["phases"] for c in phase["classes"]}
-    after: list[list[Prediction]] = [[] for _ in result["phases"]]
-    for row in predictions:
-        if row.label not in phase_of or not 0 <= row.phase < len(after):
-            raise ValueError(f"{row.file_name}: phase {row.phase}, class {row.label} are unknown")
-        if row.classifier == result["classifier"]:
-            after[row.phase].append(row)
-    introduced = [phase_of.get(c, -1) for c in range(max(phase_of) + 1)]
-    matrix = [
-        metrics.phase_accuracies(
-            [row.label for row in rows], [row.prediction for row in rows], introduced, t + 1
-        )
-        for t, rows in enumerate(after)
-    ]
-    sizes = [0] * len(after)
-    for row in after[-1]:
-        sizes[phase_of[row.label]] += 1
-    return matrix, sizes
+    rows = [row for row in predictions if row.classifier == result["classifier"]]
+    return metrics.accuracy_matrix(
+        [row.prediction for row in rows],
+        [row.label for row in rows],
+        [row.phase for row in rows],
+        [phase_of.get(c, -1) for c in range(max(phase_of) + 1)],
+    )
 
 
 def prediction_faults(result: Result, predictions: Sequence[Prediction]) -> list[str]:

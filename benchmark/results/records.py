@@ -9,7 +9,7 @@ import hashlib
 import io
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -67,34 +67,26 @@ class Judged(NamedTuple):
 
 _COLUMNS: dict[type, dict[str, str]] = {
     Prediction: {
-        "phase": "int16",
-        "file_name": "string",
-        "label": "int32",
-        "prediction": "int32",
+        "phase": "int16", "file_name": "string", "label": "int32", "prediction": "int32",
         "classifier": "string",
     },
     Stored: {
-        "phase": "int16",
-        "label": "int32",
-        "rank": "int32",
-        "file_name": "string",
-        "bytes": "int64",
-        "cost": "float64",
-        "codec": "string",
+        "phase": "int16", "label": "int32", "rank": "int32", "file_name": "string",
+        "bytes": "int64", "cost": "float64", "codec": "string",
     },
-}
-#: Columns that files of former versions lack, and what they mean there.
+}  # fmt: skip
+#: Columns that files of earlier versions lack, with their value there.
 _LATER: dict[str, Any] = {"classifier": ""}
-_Record = TypeVar("_Record", Prediction, Stored)
 
 
 def write_predictions(path: Path, rows: Iterable[Prediction]) -> str:
-    """Write predictions.parquet atomically: a row per test sample of seen classes and phase.
+    """Write a row per test sample of seen classes and phase, atomically; return the file's sha256."""
+    return _write(Prediction, path, rows)
 
-    Returns:
-        The file's sha256.
-    """
-    return _write(path, _encode(Prediction, rows))
+
+def write_exemplars(path: Path, rows: Iterable[Stored]) -> str:
+    """Write a row per exemplar that ever entered the memory; return the file's sha256."""
+    return _write(Stored, path, rows)
 
 
 def read_predictions(path: Path) -> list[Prediction]:
@@ -103,7 +95,16 @@ def read_predictions(path: Path) -> list[Prediction]:
     Raises:
         UserError: The file is absent, broken or lacks a column.
     """
-    return _decode(Prediction, path)
+    return [Prediction(*row) for row in zip(*_read(Prediction, path).values(), strict=True)]
+
+
+def read_exemplars(path: Path) -> list[Stored]:
+    """Read exemplars.parquet.
+
+    Raises:
+        UserError: The file is absent, broken or lacks a column.
+    """
+    return [Stored(*row) for row in zip(*_read(Stored, path).values(), strict=True)]
 
 
 def read_judged(path: Path, classifier: str) -> Judged:
@@ -123,30 +124,7 @@ def read_judged(path: Path, classifier: str) -> Judged:
     return Judged(phases, images, labels, labels == found, names.tolist())
 
 
-def write_exemplars(path: Path, rows: Iterable[Stored]) -> str:
-    """Write exemplars.parquet atomically: one row per exemplar that ever entered the memory.
-
-    Returns:
-        The file's sha256.
-    """
-    return _write(path, _encode(Stored, rows))
-
-
-def read_exemplars(path: Path) -> list[Stored]:
-    """Read exemplars.parquet.
-
-    Raises:
-        UserError: The file is absent, broken or lacks a column.
-    """
-    return _decode(Stored, path)
-
-
-def _write(path: Path, data: bytes) -> str:
-    write_atomic(path, data)
-    return hashlib.sha256(data).hexdigest()
-
-
-def _encode(kind: type[_Record], rows: Iterable[_Record]) -> bytes:
+def _write(kind: type, path: Path, rows: Iterable[tuple[Any, ...]]) -> str:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -156,14 +134,11 @@ def _encode(kind: type[_Record], rows: Iterable[_Record]) -> bytes:
     arrays = [pa.array(v, field.type) for v, field in zip(values, schema, strict=True)]
     buffer = io.BytesIO()
     pq.write_table(pa.Table.from_arrays(arrays, schema=schema), buffer, compression="zstd")
-    return buffer.getvalue()
+    write_atomic(path, buffer.getvalue())
+    return hashlib.sha256(buffer.getvalue()).hexdigest()
 
 
-def _decode(kind: type[_Record], path: Path) -> list[_Record]:
-    return list(map(kind._make, zip(*_read(kind, path).values(), strict=True)))
-
-
-def _read(kind: type[_Record], path: Path) -> dict[str, list[Any]]:
+def _read(kind: type, path: Path) -> dict[str, list[Any]]:
     """The columns of a file, all of them, in the order of the record's fields."""
     import pyarrow as pa
     import pyarrow.parquet as pq

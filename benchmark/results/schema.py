@@ -182,12 +182,14 @@ class ClassOrder(TypedDict):
     names: list[str]
 
 
-class BudgetBase(TypedDict):
-    """What the memory may hold, a class (growth per-class) or in total (growth total).
+class BudgetInfo(TypedDict):
+    """What the memory may hold, per class (growth per-class) or in total (growth total).
 
     As in `benchmark.memory.Budget`: `amount` counts untouched samples, `unit` is the cost of one in
     the currency (bytes, samples or exemplars); `memory` is what the user asked for. `amount` is
-    None where the numbers of exemplars are copied from another run.
+    None where the numbers of exemplars are copied from another run. By `sample_bytes`, the mean
+    bytes of an untouched sample, extra payload is charged where samples are counted; results of
+    schema 1 do not hold it.
     """
 
     currency: str
@@ -196,14 +198,6 @@ class BudgetBase(TypedDict):
     unit: float | None
     unit_meaning: str
     amount: float | None
-
-
-class BudgetInfo(BudgetBase):
-    """Also the mean bytes of an untouched sample; not known of results of schema 1.
-
-    By these extra payload is charged where samples are counted.
-    """
-
     sample_bytes: float | None
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from mm_imagenet_r.errors import UserError
 
-#: No count, length or loss comes near; larger ones would overflow where they are computed with.
+#: No count, length or loss comes near; larger ones would overflow in computations.
 _LARGEST = 2**53
 #: Bytes of a file, unpacked, and values in it; real ones have a tenth, those of mini a hundredth.
 _LONGEST = 2**23
@@ -22,7 +22,7 @@ def parse(text: str) -> Any:
     """Parse JSON.
 
     Raises:
-        ValueError: It is not JSON, a key stands twice, or a number is not finite or is too large.
+        ValueError: It is not JSON, a key is repeated, or a number is not finite or is too large.
 
     >>> parse('{"a": [1, 2.5]}')
     {'a': [1, 2.5]}
@@ -39,13 +39,8 @@ def parse(text: str) -> Any:
     if text.count(",") + text.count("[") + text.count("{") > _MOST:
         raise ValueError("it holds too many values")
     try:
-        value = json.loads(
-            text,
-            object_pairs_hook=_once,
-            parse_constant=_refuse,
-            parse_float=_float,
-            parse_int=_int,
-        )
+        hooks: Any = {"parse_constant": _refuse, "parse_float": _float, "parse_int": _int}
+        value = json.loads(text, object_pairs_hook=_once, **hooks)
         if "\\ud" in text.lower():  # half of a pair of surrogates could not be written anywhere
             json.dumps(value, ensure_ascii=False).encode()
         return value
@@ -75,7 +70,7 @@ def read(path: Path, remedy: str = "copy it again, or repeat the run") -> Any:
         return parse(data.decode())
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise UserError(
-            f"{path} is not what gzip wrote ({error}): {remedy}"
+            f"{path} is not a valid gzip file ({error}): {remedy}"
         ) from error
     except OSError as error:
         raise UserError(

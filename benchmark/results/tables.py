@@ -93,9 +93,9 @@ class Row:
 def table(results: Sequence[Result], folders: Sequence[Path] = ()) -> list[Row]:
     """Group finished runs by everything but seed and class order.
 
-    Unfinished runs are left out; a run that is there again with the same figures (under another
-    name of its data, of its preset, ...) counts once. Methods that keep nothing stand under each
-    memory that others of their scenario were run with.
+    Unfinished runs are left out; a duplicate with the same figures (under another name of its data,
+    of its preset, ...) counts once. Methods that keep nothing stand under each memory that others
+    of their scenario were run with.
 
     Args:
         results: The runs.
@@ -105,7 +105,7 @@ def table(results: Sequence[Result], folders: Sequence[Path] = ()) -> list[Row]:
         Rows ordered by scenario, budget and falling average accuracy.
 
     Raises:
-        UserError: Two results are the same run and yet have other figures.
+        UserError: Two results are of the same run and yet have different figures.
     """
     where = {id(run): folder for run, folder in zip(results, folders, strict=False)}
     # Of equal runs the one with predictions is taken.
@@ -119,31 +119,27 @@ def table(results: Sequence[Result], folders: Sequence[Path] = ()) -> list[Row]:
             budgets.setdefault(key.scenario, {})[key.memory] = runs[0]["budget"]
     rows = []
     for key, runs in groups.items():
-        own = {labels.memory_key(runs[0]["budget"]): runs[0]["budget"]}
-        beside = {key.memory: runs[0]["budget"]} if key.memory else budgets.get(key.scenario, own)
+        beside = [runs[0]["budget"]]
+        if not key.memory and key.scenario in budgets:
+            beside = list(budgets[key.scenario].values())
         for name in classifiers(runs[0]):
             row = _row(runs, name, names[key], [where.get(id(run)) for run in runs])
-            rows += [
-                replace(
-                    row,
-                    scenario=f"{key.scenario}-{budget['currency']}-{budget['growth']}",
-                    heading=headings[key.scenario],
-                    budget=budget,
-                )
-                for budget in beside.values()
-            ]
+            for budget in beside:
+                scenario = f"{key.scenario}-{budget['currency']}-{budget['growth']}"
+                heading = headings[key.scenario]
+                rows.append(replace(row, scenario=scenario, heading=heading, budget=budget))
     return sorted(
         rows,
         key=lambda r: (
             *(r.heading, r.budget["currency"], r.budget["growth"], r.scenario),
-            *(_amount(r.budget), memory_words(r.budget), labels.memory_key(r.budget)),
-            *(-r.average.mean, r.label),
+            -1.0 if r.budget["amount"] is None else r.budget["amount"],
+            *(memory_words(r.budget), labels.memory_key(r.budget), *(-r.average.mean, r.label)),
         ),
     )
 
 
 def copies(results: Sequence[Result]) -> int:
-    """Number of finished runs that `table` leaves out since their like is there."""
+    """Number of finished runs that `table` leaves out as duplicates."""
     return sum(len(runs) - len(_by_run(runs)) for runs in _groups(results).values())
 
 
@@ -198,8 +194,8 @@ def _by_run(runs: Sequence[Result]) -> dict[tuple[str, int], Result]:
         other = found.setdefault(run_key(run), run)
         if figures(other) != figures(run):
             raise UserError(
-                f"{run['method']} with seed {run['seed']} is there more than once in the same "
-                "setting and with different figures (of other versions or another machine?): "
+                f"{run['method']} with seed {run['seed']} occurs more than once in the same "
+                "setting, with different figures (from other versions or another machine?): "
                 "leave out all but one"
             )
     return found
@@ -268,7 +264,3 @@ def _mean(values: Sequence[float]) -> float:
 def _spread(values: Sequence[float | None]) -> Spread | None:
     defined = [value for value in values if value is not None]
     return mean_std(defined) if defined else None
-
-
-def _amount(budget: BudgetInfo) -> float:
-    return -1.0 if budget["amount"] is None else budget["amount"]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmark.results import schema1, strict_json
+from benchmark.results import old_schemas, strict_json
 from benchmark.results.consistency import contradictions
 from benchmark.results.file_check import hash_faults, missing_files, source_faults
 from benchmark.results.io import load, result_file
@@ -27,21 +27,21 @@ from benchmark.results.records import (
     read_predictions,
 )
 from benchmark.results.schema import SCHEMA_VERSION, Result, ResultFile
-from benchmark.results.shape import unknown_keys
+from benchmark.results.shape import mismatches
 from benchmark.formatting import result_phases_words
 from mm_imagenet_r.errors import UserError
 
 #: What a folder cannot show, for whoever reads that it is verified.
 UNCHECKED = """Not checked, since it takes the data, the backbone or a repetition of the run
 (python -m benchmark.leaderboard verify --predict, --run):
-  - that the model made these predictions: they may have been edited together with their hash,
-    their rows in result.json and its figures;
-  - that the configuration, the method and its settings are those that ran (another learning rate,
-    a method under another's name);
+  - that the model made these predictions: they may have been edited together with their hash and
+    the figures in result.json;
+  - that this configuration, method and settings were run (not another learning rate, or a method
+    under another's name);
   - the hashes of backbone and harness;
   - the sizes of state and exemplars, once their files are deleted;
   - the outcome of the invariance check, losses, hardware, seconds and versions;
-  - of data sets that are not shipped with this program also: hashes of data and captions, labels,
+  - for data sets that are not shipped with this program also: hashes of data and captions, labels,
     the mean size of a sample, and that exemplars are training samples."""
 
 
@@ -64,8 +64,8 @@ class Verdict:
         folder: Where.
         found: Discrepancies in words.
         notes: What a reader should know besides.
-        result: The result; None where it cannot be read.
-        guesses: None where there are no predictions.
+        result: The result; None if it cannot be read.
+        guesses: None if there are no predictions.
     """
 
     folder: Path
@@ -114,58 +114,49 @@ def examine(folder: Path) -> Verdict:
     path = result_file(folder)
     raw = strict_json.read(path)
     result = load(raw, path)
-    verdict = Verdict(folder, result=result, notes=_notes(folder, result))
+    verdict = Verdict(folder, result=result, notes=[*_notes(folder, result)])
+    found = verdict.found
     if result["schema_version"] == 1:
-        verdict.found += schema1.repetitions(raw, result)
+        found += old_schemas.repetitions(raw, result)
     if result["schema_version"] == SCHEMA_VERSION:
-        unknown = unknown_keys(raw, ResultFile)
-        verdict.found += [f"{key} is no key of a result: remove it" for key in unknown]
-    verdict.found += contradictions(result)
-    verdict.found += hash_faults(folder, result)
-    verdict.found += source_faults(folder, result)
+        found += mismatches(raw, ResultFile, closed=True)
+    found += [*contradictions(result), *hash_faults(folder, result), *source_faults(folder, result)]
     predictions: list[Prediction] = []
+    exemplars: list[Stored] = []
     try:
         predictions = read_predictions(folder / PREDICTIONS)
-        verdict.found += prediction_faults(result, predictions) or accuracy_faults(
-            result, predictions
-        )
+        found += prediction_faults(result, predictions) or accuracy_faults(result, predictions)
         verdict.guesses = _guesses(result, predictions)
     except UserError as error:
-        verdict.found.append(str(error))
-    exemplars: list[Stored] = []
+        found.append(str(error))
     if (folder / EXEMPLARS).exists() or any(p["memory"]["exemplars"] for p in result["phases"]):
         try:
             exemplars = read_exemplars(folder / EXEMPLARS)
         except UserError as error:
-            verdict.found.append(str(error))
+            found.append(str(error))
             return verdict
     tested = {row.file_name for row in predictions}
-    verdict.found += [
-        f"{row.file_name} is an exemplar and a test sample"
-        for row in exemplars
-        if row.file_name in tested
-    ]
-    verdict.found += known_faults(result, predictions, exemplars)
-    verdict.found += ledger_faults(result, exemplars)
-    verdict.found += file_faults(folder, result, exemplars)
+    strangers = [row.file_name for row in exemplars if row.file_name in tested]
+    found += [f"{name} is an exemplar and a test sample" for name in strangers]
+    found += known_faults(result, predictions, exemplars)
+    found += ledger_faults(result, exemplars)
+    found += file_faults(folder, result, exemplars)
     return verdict
 
 
-def _notes(folder: Path, result: Result) -> list[str]:
-    notes = []
+def _notes(folder: Path, result: Result) -> Iterator[str]:
     if not result["complete"]:
-        notes.append(f"unfinished after {len(result['phases'])} of its phases")
+        yield f"unfinished after {len(result['phases'])} of its phases"
     elif result["config"].get("stop_after"):
-        notes.append(f"{result_phases_words(result)} alone")
+        yield f"{result_phases_words(result)} alone"
     if (evaluated := result["config"].get("evaluate_on", "test")) != "test":
-        notes.append(f"evaluated on {evaluated} data")
+        yield f"evaluated on {evaluated} data"
     if missing := missing_files(folder, result):
         *others, last = missing
         words = f"{', '.join(others)} and {last}" if others else last
-        notes.append(f"without the files of {words}, which are not checked")
+        yield f"without the files of {words}, which are not checked"
     if result["schema_version"] == 1:
-        notes.append(f"schema 1, too old to check: {schema1.TOO_OLD}")
-    return notes
+        yield f"schema 1, too old to check: {old_schemas.TOO_OLD}"
 
 
 _TELLING = 20  # wrong predictions that two seeds do not have in common by chance

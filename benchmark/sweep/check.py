@@ -1,4 +1,4 @@
-"""Faults of a grid's cells that show before any of them is run."""
+"""What is wrong with the cells of a grid, found before any of them is run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _OF_THE_DATA = (
     "label_column", "bad_images", "test_fraction", "split_seed", "evaluate_on",
 )  # fmt: skip
 _OTHER_DATA = (
-    "the result that is there is one of other data: put the former data back, or choose another "
+    "the existing result was computed on other data: restore these data, or choose another "
     "--output or --results"
 )
 
@@ -55,7 +55,7 @@ def check(
     raise UserError(
         f"{pluralize(count, 'cell')} of {len(cells)} cannot be run, so nothing was started:\n  "
         + "\n  ".join(lines)
-        + "\n  Leave these values out, or give them in a grid of their own"
+        + "\n  Leave these values out, or put them into a grid of their own"
     )
 
 
@@ -71,8 +71,7 @@ def _faults(
             key = tuple(getattr(cell, option) for option in _OF_THE_DATA)
             if key not in data:
                 data[key] = _open(cell)
-            opened = data[key]
-            if isinstance(opened, UserError):
+            if isinstance(opened := data[key], UserError):
                 raise opened
             num_classes, sha256 = opened
             divide(cell, num_classes)

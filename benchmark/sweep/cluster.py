@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import logging
 import os
@@ -10,22 +11,19 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
 from benchmark.config import RunConfig
 from benchmark.sweep.ledger import log_file
 from benchmark.sweep.local import environment
-from benchmark.sweep.schedule import Ended
 from mm_imagenet_r.errors import UserError
-from mm_imagenet_r.files import explained
 
 _LOST = 70  # exit code of a cell whose machine is gone
 
 
 class Cluster:
-    """Hands every cell to Ray, which starts it where the cores, or a GPU, are free."""
+    """An engine (see `schedule`) that hands every cell to Ray, which starts it where it fits."""
 
     def __init__(self, jobs: int | None, threads: int, device: str) -> None:
         """Join the cluster, or start one on this machine if there is none.
@@ -47,10 +45,10 @@ class Cluster:
             ) from error
         if not self._ray.is_initialized():
             before = signal.getsignal(signal.SIGTERM)
-            # What Ray says of its own start is not for users; an error still is.
+            # Messages of Ray's own start are not for users; errors still are.
             self._ray.init(log_to_driver=False, logging_level=logging.ERROR)
             if threading.current_thread() is threading.main_thread():
-                signal.signal(signal.SIGTERM, before)  # Ray's own would end this process at once
+                signal.signal(signal.SIGTERM, before)  # Ray's would end this process at once
         if device == "cuda" and not self._ray.cluster_resources().get("GPU"):
             raise UserError("--device cuda: Ray knows of no GPU in this cluster; give --device cpu")
         self.slots = jobs or sys.maxsize
@@ -60,26 +58,20 @@ class Cluster:
         self._running: dict[Any, RunConfig] = {}
 
     def start(self, cell: RunConfig) -> None:
-        """Hand over a cell.
-
-        Raises:
-            UserError: Its log cannot be written.
-        """
-        log = log_file(cell)
-        with explained(log):
-            log.parent.mkdir(parents=True, exist_ok=True)
-        words = shlex.split(cell.command(place=True))[1:]
-        task = self._task.remote(words, str(Path.cwd()), str(log.absolute()), self._environment)
+        """Hand over a cell."""
+        words, log = shlex.split(cell.command(place=True))[1:], log_file(cell).absolute()
+        task = self._task.remote(words, str(Path.cwd()), str(log), self._environment)
         self._running[task] = cell
 
-    def wait(self, seconds: float) -> list[Ended]:
-        """Return those that have ended, after so many seconds at the latest."""
+    def wait(self, seconds: float) -> list[tuple[RunConfig, int]]:
+        """Wait at most so many seconds for cells to end."""
         tasks = list(self._running)
         ready, _ = self._ray.wait(tasks, num_returns=len(tasks), timeout=seconds)
-        return [Ended(self._running.pop(task), self._code(task)) for task in ready]
+        codes = [self._code(task) for task in ready]
+        return [(self._running.pop(task), code) for task, code in zip(ready, codes, strict=True)]
 
     def under_way(self) -> list[tuple[RunConfig, float]]:
-        """The cells that Ray has; how far they are it does not tell."""
+        """The cells that Ray has; it does not report how far they are."""
         return [(cell, 0.0) for cell in self._running.values()]
 
     def stop(self) -> None:
@@ -100,7 +92,7 @@ class Cluster:
 
 
 def _run(words: list[str], folder: str, log: str, values: dict[str, str]) -> int:
-    """What a task does, on any machine; a run that is told to stop can be resumed."""
+    """What a task does, on any machine; a run that is asked to stop can be resumed."""
     with open(log, "wb") as file:  # noqa: PTH123 (this function is sent away alone)
         process = subprocess.Popen(
             [sys.executable, *words],
@@ -110,8 +102,7 @@ def _run(words: list[str], folder: str, log: str, values: dict[str, str]) -> int
             return process.wait()
         except BaseException:
             process.terminate()
-            deadline = time.monotonic() + 10
-            while process.poll() is None and time.monotonic() < deadline:
-                time.sleep(0.05)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=10)
             process.kill()
             raise

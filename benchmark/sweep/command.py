@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from benchmark import isolation
 from benchmark.options import add_options, read_values, unknown_words
@@ -18,16 +18,15 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from benchmark.config import RunConfig
-    from benchmark.sweep.ledger import Failure
+    from benchmark.sweep.ledger import Failure, Ledger
+    from benchmark.sweep.progress import Progress
     from benchmark.sweep.schedule import Engine
 
 _TEXTS = {
-    "overwrite": "begin unfinished cells anew, such as those of an older version; finished ones "
-    "are not run again",
+    "overwrite": "start unfinished cells again, such as those of an older version; finished ones "
+    "are not repeated",
     "dry_run": "list the cells and what is missing, train nothing",
 }
-#: Of workers nothing is seen until the first of them has finished a cell.
-_OF_RAY = "Ray has the cells: each waits for a free worker, whose start takes a minute."
 
 
 @dataclass(frozen=True)
@@ -72,8 +71,8 @@ def parser() -> argparse.ArgumentParser:
             "  python -m benchmark.sweep --method replay exemplar_masking --memory 1 5 \\\n"
             "      --currency bytes samples --class-order-seed 1993 1994 1995\n"
             "  python -m benchmark.sweep --config grids.toml --results results --dry-run\n"
-            "A sweep that was stopped goes on when the same command is given again; cells that\n"
-            "failed are tried again."
+            "A sweep that was stopped resumes when the same command is given again, and cells\n"
+            "that failed are tried again."
         ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         argument_default=argparse.SUPPRESS,
@@ -92,8 +91,8 @@ def parser() -> argparse.ArgumentParser:
     group.add_argument("--threads", type=int, metavar="N", help="of each cell (default: 1)")
     group.add_argument(
         "--results", type=Path, metavar="PATH",
-        help="folder of results that are kept: cells it has are done, and those that are done are "
-        "copied there without exemplars, state and report",
+        help="folder that keeps finished results: cells found there count as done, and new ones "
+        "are copied there without exemplars, state and report",
     )  # fmt: skip
     add_options(command, axes=True, texts=_TEXTS)
     return command
@@ -105,7 +104,7 @@ def parse(
     """Return the cells, notes on them, how to run them, and whether to list them only.
 
     Raises:
-        UserError: Anything that is no grid.
+        UserError: The arguments or the file do not describe a grid.
     """
     command = parser()
     given, rest = command.parse_known_args(arguments)
@@ -143,16 +142,17 @@ def sweep(
     Args:
         cells: As `benchmark.cells.cells` writes them, of one output folder; each is run once.
         how: Where, and how many at once.
-        notes: What a user should know, shown first.
+        notes: Shown first.
         dry_run: Only list them.
 
     Returns:
-        Those that failed, which are also written down.
+        The cells that failed; they are also recorded on disk.
 
     Raises:
-        UserError: Some cell cannot be run; nothing was started then.
+        UserError: Some cell cannot be run; nothing was started.
     """
     from benchmark.display import make_console
+    from benchmark.formatting import seconds_words
     from benchmark.sweep.check import check, imports
     from benchmark.sweep.ledger import Ledger
     from benchmark.sweep.progress import Progress
@@ -170,9 +170,16 @@ def sweep(
             progress.estimate.add(cell, result)
     if missing:
         check(cells, found, progress.name)
-    _say_how_many(console, cells, missing, progress.left([], missing), how)
+    words = f"{pluralize(len(cells), 'cell')}, {len(cells) - len(missing)} done"
+    if missing:
+        words += f", {len(missing)} missing"
+        if (left := progress.left([], missing)) is not None:
+            words += f" (about {seconds_words(left)}, judging by similar cells)"
+        elif how.engine == "local":
+            words += " (no similar results to estimate the time from)"
+    console.print(words, markup=False)
     if dry_run:
-        _list(console, cells, found, progress)
+        _list(console, cells, progress, ledger)
         return []
     for cell in cells:
         if found[cell.folder()]:
@@ -186,10 +193,14 @@ def sweep(
             ledger.fetch(reference)
         with progress:
             engine = _engine(how, slots, missing, imports(missing))
-            if how.engine == "ray":
-                console.print(_OF_RAY)
+            if how.engine == "ray":  # nothing is seen until a worker has finished a cell
+                console.print("Ray has the cells; starting a worker for one takes a minute.")
             failures = run_all(missing, engine, ledger, progress)
-    _say_how_it_ended(console, cells, failures, how)
+    if not failures:
+        where = how.results or cells[0].output
+        console.print(f"all done: python -m benchmark.table {where}", soft_wrap=True, markup=False)
+    for line in _failure_lines(failures) if failures else ():
+        print(line, file=sys.stderr)
     return failures
 
 
@@ -216,52 +227,18 @@ def _engine(how: How, slots: int, missing: Sequence[RunConfig], modules: Sequenc
     return Local(min(slots, len(missing)), how.threads, run_alone, modules)
 
 
-def _say_how_many(
-    console: Console,
-    cells: Sequence[RunConfig],
-    missing: Sequence[RunConfig],
-    left: float | None,
-    how: How,
-) -> None:
-    from benchmark.formatting import seconds_words
-
-    words = f"{pluralize(len(cells), 'cell')}, {len(cells) - len(missing)} done"
-    if missing:
-        words += f", {len(missing)} missing"
-        if left is None and how.engine == "local":
-            words += " (no similar results to estimate the time from)"
-        elif left is not None:
-            words += f" (about {seconds_words(left)}, as similar cells took)"
-    console.print(words, markup=False)
-
-
-def _list(
-    console: Console, cells: Sequence[RunConfig], found: dict[Path, Any], progress: Any
-) -> None:
-    from benchmark.sweep.ledger import begun, failed_before
+def _list(console: Console, cells: Sequence[RunConfig], progress: Progress, ledger: Ledger) -> None:
+    from benchmark.sweep.ledger import failed_before, finished_phases
     from benchmark.sweep.progress import figures
 
-    failed = {cell.folder() for cell in failed_before(cells)}
     for cell in cells:
-        result = found[cell.folder()]
-        if result is not None:
+        if (result := ledger.result(cell)) is not None:
             words = figures(result)
         else:
-            phases = begun(cell)
+            phases = finished_phases(cell)
             words = "missing" if phases is None else f"missing, {phases} phases are done"
-            words += ", failed before" * (cell.folder() in failed)
+            words += ", failed before" * failed_before(cell)
         console.print(f"{progress.name(cell)}: {words}", markup=False)
-
-
-def _say_how_it_ended(
-    console: Console, cells: Sequence[RunConfig], failures: Sequence[Failure], how: How
-) -> None:
-    if failures:
-        for line in _failure_lines(failures):
-            print(line, file=sys.stderr)
-        return
-    where = how.results or cells[0].output
-    console.print(f"all done: python -m benchmark.table {where}", soft_wrap=True, markup=False)
 
 
 def _failure_lines(failures: Sequence[Failure]) -> Iterator[str]:
@@ -270,5 +247,5 @@ def _failure_lines(failures: Sequence[Failure]) -> Iterator[str]:
     yield f"\n{pluralize(len(failures), 'cell')} failed; the same command tries again:"
     for failure in failures:
         yield f"\n{failure.command}"
-        yield f"exit code {failure.code}, all it wrote is in {log_file(failure.cell)}:"
+        yield f"exit code {failure.code}, full output in {log_file(failure.cell)}:"
         yield from (f"  {line}" for line in failure.words.splitlines())

@@ -14,9 +14,7 @@ import dataclasses
 import glob
 import json
 import re
-from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from benchmark import results
 from benchmark.config import RunConfig
@@ -26,7 +24,7 @@ from benchmark.run_folder import RunFolder
 from mm_imagenet_r.errors import one_line
 from mm_imagenet_r.files import write_atomic
 
-_LAST = 12  # lines of what a failed cell said
+_LAST = 12  # lines of the output of a failed cell
 #: How the last line of a traceback begins, and a user's mistake.
 _ERROR = re.compile(r"(error|[\w.]*(Error|Exception|Interrupt))(: |$)")
 
@@ -38,7 +36,7 @@ class Failure:
     Attributes:
         cell: Which.
         code: Its exit code, negative for the signal that ended it.
-        words: The last lines it wrote.
+        words: The last lines of its output.
     """
 
     cell: RunConfig
@@ -47,14 +45,14 @@ class Failure:
 
     @property
     def reason(self) -> str:
-        """The error in one line, and the phase if it came while one was learnt."""
+        """The error in one line, and the phase if it came in one."""
         lines = self.words.splitlines()
         errors = [line for line in lines if _ERROR.match(line)]
         found = one_line((errors or lines or [f"exit code {self.code}"])[-1].strip())
-        phases = begun(self.cell)
-        learnt = self.cell.stop_after or self.cell.phases
-        in_phase = self.code == 1 and phases is not None and phases < learnt
-        return f"{found} (phase {phases + 1})" if in_phase and phases is not None else found
+        phases = finished_phases(self.cell)
+        if self.code != 1 or phases is None or phases >= (self.cell.stop_after or self.cell.phases):
+            return found
+        return f"{found} (phase {phases + 1})"
 
     @property
     def command(self) -> str:
@@ -63,15 +61,11 @@ class Failure:
 
 
 class Ledger:
-    """What is there of a grid's cells.
-
-    Attributes:
-        folder: Where finished results are kept in their small form, None for nowhere.
-    """
+    """What is there of a grid's cells."""
 
     def __init__(self, folder: Path | None = None) -> None:
-        """Look at runs, and at results in `folder`."""
-        self.folder = folder
+        """Look at runs, and at the small form of finished results in `folder`."""
+        self._folder = folder
 
     def result(self, cell: RunConfig) -> Result | None:
         """The result of a cell, None if it is not finished.
@@ -90,20 +84,16 @@ class Ledger:
         Raises:
             UserError: A file cannot be read or written.
         """
+        from benchmark.report.gallery import GALLERY, KEPT, read_gallery
+
         run, small = cell.folder(), self._small(cell)
-        if small is None or not results.is_there(run):
+        if self._folder is None or small is None or not results.is_there(run):
             return
         if not results.is_there(small):
             copy_small(run, small)
-        self._keep_gallery(run, small)
-
-    def _keep_gallery(self, run: Path, small: Path) -> None:
-        """Pictures weigh more than all else: a few are kept, of one run of each method."""
-        from benchmark.report.gallery import GALLERY, KEPT, read_gallery
-
+        # Pictures are larger than all else: a few are kept, of one run of each method.
         method = glob.escape(small.parent.name)
-        there = self.folder is not None and any(self.folder.glob(f"*/{method}/*/{GALLERY}"))
-        if not there and (items := read_gallery(run)):
+        if not any(self._folder.glob(f"*/{method}/*/{GALLERY}")) and (items := read_gallery(run)):
             write_atomic(small / GALLERY, json.dumps(items[:KEPT]).encode())
 
     def fetch(self, cell: RunConfig) -> None:
@@ -113,51 +103,50 @@ class Ledger:
             UserError: A file cannot be read or written.
         """
         run, small = cell.folder(), self._small(cell)
-        if small is None or results.is_there(run) or not (small / results.PACKED).exists():
-            return
-        restore(small, run)
+        if small is not None and not results.is_there(run) and (small / results.PACKED).exists():
+            restore(small, run)
 
     def _small(self, cell: RunConfig) -> Path | None:
-        return self.folder and dataclasses.replace(cell, output=self.folder).folder()
+        return self._folder and dataclasses.replace(cell, output=self._folder).folder()
 
 
 def log_file(cell: RunConfig) -> Path:
-    """Where a cell writes what it would print; removed once it is done."""
+    """Where the output of a cell is written; removed once it is done."""
     name = "_".join(cell.folder().relative_to(cell.output).parts)
     return cell.output / "sweep" / f"{name}.log"
 
 
-def begun(cell: RunConfig) -> int | None:
-    """How many phases of a cell are finished, None if it was not begun."""
+def _failure_file(cell: RunConfig) -> Path:
+    return log_file(cell).with_suffix(".json")
+
+
+def finished_phases(cell: RunConfig) -> int | None:
+    """How many phases of a cell are finished, None if it was not started."""
     folder = RunFolder(cell.folder(), writes=False)
     return len(folder.read_done()) if (folder.path / "run.json").exists() else None
 
 
 def succeeded(cell: RunConfig) -> None:
-    """Forget that a cell failed, and what it printed."""
-    for path in (log_file(cell), log_file(cell).with_suffix(".json")):
+    """Remove the record of an earlier failure, and the log."""
+    for path in (log_file(cell), _failure_file(cell)):
         path.unlink(missing_ok=True)
 
 
 def failed(cell: RunConfig, code: int) -> Failure:
-    """Write down that a cell failed, with its last words.
+    """Write down that a cell failed, with the last lines of its output.
 
     Raises:
         UserError: That cannot be written.
     """
     path = log_file(cell)
     text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
-    lines = [line.rstrip() for line in text.splitlines() if line.strip()]
-    failure = Failure(cell, code, "\n".join(lines[-_LAST:]))
-    record: dict[str, Any] = {
-        "command": failure.command,
-        "exit_code": code,
-        "last_lines": failure.words.splitlines(),
-    }
-    write_atomic(path.with_suffix(".json"), (json.dumps(record, indent=1) + "\n").encode())
+    lines = [line.rstrip() for line in text.splitlines() if line.strip()][-_LAST:]
+    failure = Failure(cell, code, "\n".join(lines))
+    record = {"command": failure.command, "exit_code": code, "last_lines": lines}
+    write_atomic(_failure_file(cell), (json.dumps(record, indent=1) + "\n").encode())
     return failure
 
 
-def failed_before(grid: Sequence[RunConfig]) -> Iterator[RunConfig]:
-    """The cells whose last attempt failed."""
-    return (cell for cell in grid if log_file(cell).with_suffix(".json").exists())
+def failed_before(cell: RunConfig) -> bool:
+    """Whether the last attempt at a cell failed."""
+    return _failure_file(cell).exists()

@@ -14,24 +14,22 @@ from dataclasses import dataclass
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from benchmark.config import RunConfig
+from benchmark.display import Display
 from benchmark.isolation import computes_nothing, without_main
 from benchmark.sweep.ledger import log_file
-from benchmark.sweep.schedule import Ended
-from mm_imagenet_r.files import explained
+from mm_imagenet_r.command_line import Terminated
 
-if TYPE_CHECKING:
-    from benchmark.display import Display
-
+_INTERVAL = 0.3  # seconds between two messages of a cell
 _PATIENCE = 15.0  # seconds in which a cell that is told to stop writes down what it has
 #: The last one is what an optimizer imports at its first step, in the process of every phase.
 _PRELOADED = ("benchmark.experiment", "benchmark.data.find_dataset", "torch._dynamo")
 
 
 def environment(threads: int) -> dict[str, str]:
-    """What the process of a cell finds in its environment beside what is there."""
+    """What the process of a cell finds in its environment besides what is there."""
     return {
         **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(threads)),
         "TOKENIZERS_PARALLELISM": "false",
@@ -42,17 +40,46 @@ def environment(threads: int) -> dict[str, str]:
     }
 
 
+class _Reporter(Display):
+    """Also sends which share of the cell is done; ends the cell when nobody listens any more."""
+
+    def __init__(self, sender: Connection) -> None:
+        super().__init__()
+        self._sender = sender
+        self._sent = 0.0
+
+    def start(self, plan: Any, finished: int) -> None:
+        super().start(plan, finished)
+        self._send(finished)
+
+    def step(self, index: int, stage: str, step: int, steps: int, loss: float) -> None:
+        super().step(index, stage, step, steps, loss)
+        if time.monotonic() - self._sent > _INTERVAL:
+            self._send(index + 0.9 * step / steps)
+
+    def phase_done(self, index: int, record: Any, accuracy: float) -> None:
+        super().phase_done(index, record, accuracy)
+        self._send(index + 1)
+
+    def _send(self, phases: float) -> None:
+        self._sent = time.monotonic()
+        try:
+            self._sender.send(phases / self._phases)
+        except OSError:  # the sweep was killed: a cell that went on would be in the next one's way
+            raise Terminated from None
+
+
 @dataclass
 class _Running:
     cell: RunConfig
     process: Any
-    told: Connection
+    receiver: Connection
     slot: int
     share: float = 0.0
 
 
 class Local:
-    """Runs each cell in a process of its own, some of them side by side."""
+    """An engine (see `schedule`) that runs each cell in a process of its own."""
 
     def __init__(
         self,
@@ -80,37 +107,33 @@ class Local:
         self._running: list[_Running] = []
 
     def start(self, cell: RunConfig) -> None:
-        """Begin to run a cell.
-
-        Raises:
-            UserError: Its log cannot be written.
-        """
-        log = log_file(cell)
-        with explained(log):
-            log.parent.mkdir(parents=True, exist_ok=True)
+        """Start a cell."""
         slot = min(set(range(self.slots)) - {one.slot for one in self._running})
-        told, tell = self._context.Pipe(duplex=False)
+        receiver, sender = self._context.Pipe(duplex=False)
+        log = log_file(cell).absolute()
         # Not a daemon: it starts a process for each phase.
         process = self._context.Process(
-            target=_run, args=(self._work, cell, log.absolute(), Path.cwd(), slot, self._warm, tell)
+            target=_run, args=(self._work, cell, log, Path.cwd(), slot, self._warm, sender)
         )
         with _environment(self._environment), without_main():
             self._start_server()
             process.start()
-        tell.close()
-        self._running.append(_Running(cell, process, told, slot))
+        sender.close()
+        self._running.append(_Running(cell, process, receiver, slot))
 
-    def wait(self, seconds: float) -> list[Ended]:
-        """Return those that have ended, after so many seconds at the latest."""
+    def wait(self, seconds: float) -> list[tuple[RunConfig, int]]:
+        """Wait at most so many seconds for cells to end."""
         wait([one.process.sentinel for one in self._running], seconds)
         ended = []
         for one in list(self._running):
-            self._listen(one)
+            with contextlib.suppress(EOFError, OSError):
+                while one.receiver.poll():
+                    one.share = one.receiver.recv()
             if not one.process.is_alive():
                 one.process.join()
-                one.told.close()
+                one.receiver.close()
                 self._running.remove(one)
-                ended.append(Ended(one.cell, one.process.exitcode))
+                ended.append((one.cell, one.process.exitcode))
         return ended
 
     def under_way(self) -> list[tuple[RunConfig, float]]:
@@ -118,7 +141,7 @@ class Local:
         return [(one.cell, one.share) for one in self._running]
 
     def stop(self) -> None:
-        """End all that is under way, so that it can be resumed."""
+        """End all cells so that they can be resumed."""
         for one in self._running:
             one.process.terminate()
         deadline = time.monotonic() + _PATIENCE
@@ -127,13 +150,13 @@ class Local:
             if one.process.is_alive():
                 one.process.kill()
                 one.process.join()
-            one.told.close()
+            one.receiver.close()
         self._running.clear()
 
     def _start_server(self) -> None:
-        """Start the fork server deaf to Ctrl-C: it would end its imports by a traceback.
+        """Start the fork server deaf to Ctrl-C, which would end its imports with a traceback.
 
-        The signal is held back meanwhile and reaches the sweep afterwards; ignored, it was lost.
+        The signal is held back meanwhile and reaches the sweep afterwards; ignored, it is lost.
         The mask, which the server inherits, holds it back from this thread alone: where another
         thread takes it, Python calls the handler here all the same, so that waits as well.
         """
@@ -150,12 +173,6 @@ class Local:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         if held_back:
             signal.raise_signal(signal.SIGINT)
-
-    @staticmethod
-    def _listen(one: _Running) -> None:
-        with contextlib.suppress(EOFError, OSError):
-            while one.told.poll():
-                one.share = one.told.recv()
 
 
 @contextlib.contextmanager
@@ -180,7 +197,7 @@ def _run(
     folder: Path,
     slot: int,
     warm: bool,
-    tell: Connection,
+    sender: Connection,
 ) -> None:
     """What the process of a cell does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the sweep, which sends SIGTERM
@@ -188,18 +205,11 @@ def _run(
     with log.open("wb") as file:
         for stream in (1, 2):
             os.dup2(file.fileno(), stream)
-    from benchmark.sweep.telling import Telling
-
     computes_nothing(imported=warm)
-    _choose_gpu(slot)
-    sys.exit(work(cell, Telling(tell)))
-
-
-def _choose_gpu(slot: int) -> None:
-    """Share several GPUs out among cells that run side by side."""
     import torch
 
-    if (count := torch.cuda.device_count()) > 1:
+    if (count := torch.cuda.device_count()) > 1:  # one for each of the cells side by side
         names = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
         chosen = names if len(names) == count else [str(number) for number in range(count)]
         os.environ["CUDA_VISIBLE_DEVICES"] = chosen[slot % count]
+    sys.exit(work(cell, _Reporter(sender)))

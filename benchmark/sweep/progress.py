@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn
@@ -12,55 +11,44 @@ from rich.progress import Progress as Bar
 from benchmark.config import RunConfig
 from benchmark.formatting import MISSING, seconds_words
 from benchmark.results.schema import Result
+from benchmark.results.tables import total_seconds
 from benchmark.sweep.grid import Names
 from benchmark.sweep.ledger import Failure, Ledger
 from mm_imagenet_r.errors import pluralize
 
 
 class Estimate:
-    """How long cells take, after what cells like them took."""
+    """How long cells take, judging by similar ones."""
 
     def __init__(self) -> None:
         """Nothing is known at first."""
-        self._seconds: dict[tuple[Any, ...], list[float]] = {}
+        self._seconds: dict[tuple[str, ...], list[float]] = {}
 
     def add(self, cell: RunConfig, result: Result) -> None:
         """Learn from a result."""
         for key in self._keys(cell):
-            self._seconds.setdefault(key, []).append(seconds(result))
+            self._seconds.setdefault(key, []).append(total_seconds(result))
 
     def of(self, cell: RunConfig) -> float | None:
-        """Seconds: the mean over cells that are most like it; None if nothing is known."""
-        for key in self._keys(cell):
-            if found := self._seconds.get(key):
-                return sum(found) / len(found)
-        return None
+        """Seconds: the mean over the cells most like it; None if nothing is known."""
+        found = next(filter(None, map(self._seconds.get, self._keys(cell))), None)
+        return found and sum(found) / len(found)
 
     @staticmethod
-    def _keys(cell: RunConfig) -> list[tuple[Any, ...]]:
+    def _keys(cell: RunConfig) -> list[tuple[str, ...]]:
+        """From all that is alike to the data alone."""
         alike = {**cell.identity(), "seeds": (), "class_order_seed": None}
-        method, data = cell.method[0], cell.dataset
-        return [
-            tuple(str(value) for value in alike.values()),
-            (method, data, cell.phases),
-            (method, data),
-            (data,),
-        ]
-
-
-def seconds(result: Result) -> float:
-    """What all phases of a run took."""
-    return sum(sum(phase["seconds"].values()) for phase in result["phases"])
+        about = (cell.dataset, cell.method[0], str(cell.phases))
+        return [tuple(map(str, alike.values())), about, about[:2], about[:1]]
 
 
 def figures(result: Result) -> str:
-    """Average and last accuracy, and what they took, in words."""
-    metrics = result["metrics"]
+    """Average and last accuracy, and the time the run took, in words."""
     words = []
     for name, key in (("average", "average_incremental_accuracy"), ("last", "last_accuracy")):
-        value: Any = metrics[key]
+        value = result["metrics"][key]
         words.append(f"{name} {MISSING if value is None else f'{value:.1f}'}")
-    return ", ".join([*words, seconds_words(seconds(result))])
+    return ", ".join([*words, seconds_words(total_seconds(result))])
 
 
 class Progress:
@@ -73,7 +61,7 @@ class Progress:
         slots: int | None,
         console: Console,
     ) -> None:
-        """Nothing is shown yet.
+        """Show nothing yet.
 
         Args:
             grid: All cells.
@@ -85,10 +73,10 @@ class Progress:
         self.estimate = Estimate()
         self._console = console
         self._all = len(grid)
-        self._left = len(missing)
+        self._ended = len(grid) - len(missing)
         self._slots = slots
         self._waits = False
-        self._remaining: float | None = None
+        self._time_left = ""
         self._bar = Bar(
             TextColumn("{task.fields[cells]} cells"),
             BarColumn(bar_width=28),
@@ -110,7 +98,7 @@ class Progress:
         self._bar.stop()
 
     def left(
-        self, under_way: Iterable[tuple[RunConfig, float]], waiting: Sequence[RunConfig]
+        self, under_way: Iterable[tuple[RunConfig, float]], waiting: Iterable[RunConfig]
     ) -> float | None:
         """Seconds until all is done; None if nothing is known of some cell."""
         shares = [*under_way, *((cell, 0.0) for cell in waiting)]
@@ -121,28 +109,23 @@ class Progress:
         return sum(known) / max(1, min(self._slots, len(known)))
 
     def done(self, cell: RunConfig, ledger: Ledger, *, elsewhere: bool = False) -> None:
-        """A cell is finished; `elsewhere`: by another process."""
-        self._left -= 1
-        result = ledger.result(cell)
+        """Report a finished cell; `elsewhere`: by another process."""
         words = "done"
-        if result is not None:
+        if (result := ledger.result(cell)) is not None:
             self.estimate.add(cell, result)
             words = figures(result)
-        if elsewhere:
-            words += " (by another process)"
-        self._line(f"{self.name(cell)}: {words}")
+        self._line(cell, words + " (by another process)" * elsewhere)
 
     def failed(self, failure: Failure) -> None:
-        """A cell has failed."""
-        self._left -= 1
-        self._line(f"{self.name(failure.cell)}: FAILED: {failure.reason}")
+        """Report a failed cell."""
+        self._line(failure.cell, f"FAILED: {failure.reason}")
 
     def show(
         self, under_way: Sequence[tuple[RunConfig, float]], waiting: Sequence[RunConfig]
     ) -> None:
         """Bring the bar up to date."""
-        self._remaining = self.left(under_way, waiting)
-        ended = self._all - self._left
+        left = self.left(under_way, waiting)
+        self._time_left = "" if left is None else f", about {seconds_words(left)} left"
         if not under_way and waiting:
             note = f"waiting: another process runs {pluralize(len(waiting), 'cell')}"
             if not self._waits:
@@ -150,18 +133,16 @@ class Progress:
             self._waits = True
         else:
             queued = " or waiting for a worker" if self._slots is None else ""
-            note = f"{len(under_way)} running{queued}{self._time_left()}"
+            note = f"{len(under_way)} running{queued}{self._time_left}"
         self._bar.update(
             self._task,
-            completed=ended + sum(share for _, share in under_way),
-            cells=f"{ended}/{self._all}",
+            completed=self._ended + sum(share for _, share in under_way),
+            cells=f"{self._ended}/{self._all}",
             note=note,
         )
 
-    def _time_left(self) -> str:
-        return "" if self._remaining is None else f", about {seconds_words(self._remaining)} left"
-
-    def _line(self, text: str) -> None:
-        count = f"{self._all - self._left}/{self._all}"
-        left = self._time_left() if self._left and not self._console.is_terminal else ""
-        self._console.print(f"{count}  {text}{left}", markup=False)
+    def _line(self, cell: RunConfig, words: str) -> None:
+        self._ended += 1
+        unseen = self._ended < self._all and not self._console.is_terminal
+        text = f"{self._ended}/{self._all}  {self.name(cell)}: {words}"
+        self._console.print(text + self._time_left * unseen, markup=False)

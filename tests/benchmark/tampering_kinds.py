@@ -151,7 +151,7 @@ TAMPERED: dict[str, tuple[Forge, str]] = {
             f, lambda r: r._replace(bytes=r.bytes * 9, cost=r.bytes * 9.0))), "exceeds the budget"),
     "stranger": (stranger, "was not kept before"),
     "a word that is data": (
-        lambda f: change_exemplars(f, lambda r: r._replace(codec="aGVsbG8=")), "is none"),
+        lambda f: change_exemplars(f, lambda r: r._replace(codec="aGVsbG8=")), "is unknown"),
     "a test image": (
         lambda f: change_exemplars(f, lambda r: r._replace(file_name=records.read_predictions(
             f / records.PREDICTIONS)[0].file_name)), "an exemplar and a test sample"),
@@ -281,9 +281,9 @@ TAMPERED: dict[str, tuple[Forge, str]] = {
     "no schema": (edited(lambda v: v.update(schema_version="3")), "schema_version is not"),
     "an accuracy beside the others": (
         edited(lambda v: v["phases"][-1]["accuracy"].update({"0": 99.0})),
-        "phases[1].accuracy.0 is no key of a result"),
+        "phases[1].accuracy.0 is not a key of this file"),
     "levels in the result": (
-        edited(lambda v: v.update(level="reproduced", verified=True)), "level is no key of a re"),
+        edited(lambda v: v.update(level="reproduced", verified=True)), "level is not a key"),
     "a method of another kind": (
         edited(lambda v: v["config"].update(method=["finetune"])), "it was made by another"),
     "a key that is new": (edited(lambda v: v["config"].update(bonus=5)), "unknown option 'bonus'"),

@@ -182,10 +182,11 @@ def test_an_option_a_metric_and_a_comment_change_no_hash_and_break_no_result(
         '    sharpness: float = _option(0.0, "something new")\n\n    device: str = _place(',
     )
     edit(
-        "benchmark/metrics/catalog.py",
-        '    "backward_transfer": Metric(',
-        '    "spread": Metric(lambda m, _: max(m[-1]) - min(m[-1]), "of the last row"),\n'
-        '    "backward_transfer": Metric(',
+        "benchmark/metrics/__init__.py",
+        '@metric("mean over old phases of final',
+        '@metric("of the last row")\ndef spread(matrix: Matrix) -> float:\n'
+        "    return max(matrix[-1]) - min(matrix[-1])\n\n\n"
+        '@metric("mean over old phases of final',
     )
     for name in ("benchmark/budget.py", "benchmark/training.py", "baselines/replay.py"):
         path = tmp_path / name

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from running import Call, folders
 
-from benchmark import results, search, tune
+from benchmark import recipe_file, results, search, tune
 from benchmark.config import RunConfig
 from benchmark.data import open_data
 from benchmark.results.derive import as_classifier
@@ -285,9 +285,15 @@ def test_every_method_gets_as_many_trials_and_the_best_is_chosen(
 
 
 def test_of_equals_the_earlier_trial_and_then_the_linear_classifier() -> None:
-    assert search.best_of([{"linear": 5.0, "nme": 7.0}, {"linear": 7.0, "nme": 7.0}]) == (0, "nme")
-    assert search.best_of([{}, {"linear": 7.0, "nme": 7.0}]) == (1, "linear")
-    assert search.best_of([{}, {}]) is None
+    for accuracies, best in (
+        ([{"linear": 5.0, "nme": 7.0}, {"linear": 7.0, "nme": 7.0}], (0, "nme")),
+        ([{}, {"linear": 7.0, "nme": 7.0}], (1, "linear")),
+    ):
+        trials: Any = [{"settings": {}, "accuracy": accuracy} for accuracy in accuracies]
+        chosen = recipe_file.choose({"classifier": []}, trials)
+        assert (chosen["trial"], chosen["settings"]["classifier"]) == best
+    with pytest.raises(ValueError, match="no trial has an accuracy"):
+        recipe_file.choose({}, [])
 
 
 def test_a_trial_that_fails_is_recorded_and_the_rest_goes_on(

@@ -129,7 +129,7 @@ def test_the_same_run_twice_counts_once(
     assert table.main([str(tmp_path)]) == 0
     assert "left out: 1 repeated with equal figures of 2 runs" in capsys.readouterr().err
     other = synthetic_run(tmp_path / "c", **SMALL, skill=0.3)
-    with pytest.raises(UserError, match=r"seed 0 is there more than once.*leave out all but one"):
+    with pytest.raises(UserError, match=r"seed 0 occurs more than once.*leave out all but one"):
         result_tables.table([run, other])
 
 

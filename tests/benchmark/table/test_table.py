@@ -185,7 +185,7 @@ def test_methods_without_exemplars_stand_beside_every_memory(tmp_path: Path, wri
     assert all({row.method for row in one.rows} == {"joint", "replay"} for one in tables)
     one = table.tables([tmp_path / "joint-5--1-0"])
     assert [row.method for row in one[0].rows] == ["joint"]
-    with pytest.raises(UserError, match="joint with seed 0 is there more than once"):
+    with pytest.raises(UserError, match="joint with seed 0 occurs more than once"):
         table.tables([tmp_path])
 
 
