@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from baselines.backbone import backbone_path, read_config, read_image_processor, read_tokenizer
+from baselines.backbone import Checkpoint
 from baselines.pixels import Integers, Pixels, decode, from_pixels, target_size
 from mm_imagenet_r.errors import UserError
 
@@ -119,17 +119,17 @@ class Preprocessor:
         """Read the image processor and the tokenizer of a backbone.
 
         Args:
-            name: Folder, Hub id, or `tiny`.
+            name: Folder, Hub id (`id@REVISION` pins it), or `tiny`.
             max_text_length: Longest text in tokens; None for as long as the backbone was trained.
 
         Raises:
             UserError: The backbone is absent, incomplete or no ViLT.
         """
-        path = backbone_path(name)
-        config = read_config(path)
+        checkpoint = Checkpoint.find(name)
+        config = checkpoint.config()
         return cls(
-            read_image_processor(path),
-            read_tokenizer(path, config.vocab_size),
+            checkpoint.image_processor(),
+            checkpoint.tokenizer(config.vocab_size),
             patch_size=config.patch_size,
             max_text_length=max_text_length or config.max_position_embeddings,
         )

@@ -27,7 +27,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from baselines.backbone import backbone_path, read_config, read_image_processor, reading
+from baselines.backbone import Checkpoint
 from baselines.blocks import Layout, Prefix, block, for_each
 from baselines.patches import PatchProjection, bilinear_weights
 from baselines.views import Batch, Preprocessor, View, collate
@@ -116,7 +116,8 @@ class Vilt(nn.Module):
         """Read a backbone, in evaluation mode and single precision.
 
         Args:
-            name: Folder, Hub id, or `tiny`. Heads (of masked language modelling, say) are left out.
+            name: Folder, Hub id (`id@REVISION` pins it), or `tiny`. Heads (of masked language
+                modelling, say) are left out.
             max_text_length: Longest text in tokens. If it exceeds what the backbone was trained
                 with, its position table is stretched by linear interpolation.
 
@@ -125,19 +126,19 @@ class Vilt(nn.Module):
         """
         from transformers import ViltModel
 
-        path = backbone_path(name)
-        read_config(path)
-        image_processor = read_image_processor(path)
+        checkpoint = Checkpoint.find(name)
+        checkpoint.config()
+        image_processor = checkpoint.image_processor()
         # transformers fills weights it does not find by drawing from the global generator.
-        model_class: Any = ViltModel
-        with torch.random.fork_rng(devices=[]), reading(path, "weights"):
-            model, report = model_class.from_pretrained(
-                path, dtype=torch.float32, output_loading_info=True
+        with torch.random.fork_rng(devices=[]):
+            model, report = checkpoint.read(
+                ViltModel, "weights", dtype=torch.float32, output_loading_info=True
             )
         if missing := sorted(report["missing_keys"]):
             raise UserError(
-                f"the weights of backbone {path!r} lack {len(missing)} tensors ({missing[0]}, ...):"
-                " name a complete ViLT checkpoint, such as dandelin/vilt-b32-mlm or 'tiny'"
+                f"the weights of backbone {checkpoint.path!r} lack {len(missing)} tensors "
+                f"({missing[0]}, ...): name a complete ViLT checkpoint, such as "
+                "dandelin/vilt-b32-mlm or 'tiny'"
             )
         if max_text_length is not None and max_text_length > model.config.max_position_embeddings:
             _stretch_text_positions(model, max_text_length)

@@ -11,7 +11,7 @@ from transformers import ViltModel, ViltProcessor
 from transformers.models.vilt.image_processing_pil_vilt import ViltImageProcessorPil
 
 from baselines import pretrain, quality
-from baselines.backbone import backbone_path
+from baselines.backbone import Checkpoint
 from baselines.views import Preprocessor, View, collate
 from baselines.vilt import Vilt
 from mm_imagenet_r import mini
@@ -29,7 +29,7 @@ def seen(name: str) -> tuple[list[View], list[mini.Drawn]]:
 
 @each
 def test_plain_transformers_load_it(name: str) -> None:
-    folder = Path(backbone_path(name))
+    folder = Path(Checkpoint.find(name).path)
     model = ViltModel.from_pretrained(folder)
     images = ViltImageProcessorPil.from_pretrained(folder)
     tokenizer = ViltProcessor.from_pretrained(folder).tokenizer

@@ -11,7 +11,7 @@ import torch
 from transformers import BertConfig, ViltForMaskedLM, ViltForTokenClassification, ViltModel
 
 from baselines import blocks
-from baselines.backbone import EMBEDDED, backbone_path
+from baselines.backbone import EMBEDDED, Checkpoint
 from baselines.pixels import to_pixels
 from baselines.vilt import Preprocessor, View, Vilt, collate
 from mm_imagenet_r.errors import UserError
@@ -283,26 +283,50 @@ def test_incomplete_checkpoints_are_refused(
         Preprocessor.from_pretrained(mute)
     other = tmp_path / "bert"
     BertConfig().save_pretrained(other)
-    with pytest.raises(UserError, match="is a 'bert' model and no ViLT"):
+    with pytest.raises(UserError, match="is a 'bert' model, not a ViLT"):
         Vilt.from_pretrained(other)
 
 
 def test_names_of_backbones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert backbone_path("dandelin/vilt-b32-mlm") == "dandelin/vilt-b32-mlm"
+    hub_id = "dandelin/vilt-b32-mlm"
+    assert Checkpoint.find(hub_id) == Checkpoint(hub_id)
     with pytest.raises(UserError, match="there is no folder"):
-        backbone_path("./absent")
+        Checkpoint.find("./absent")
     with pytest.raises(UserError, match="there is no folder"):
-        backbone_path(tmp_path / "absent")
-    with pytest.raises(UserError, match=r"holds no config\.json"):
-        backbone_path(str(tmp_path))
+        Checkpoint.find(tmp_path / "absent")
+    with pytest.raises(UserError, match=r"has no config\.json"):
+        Checkpoint.find(str(tmp_path))
     for name, folder in EMBEDDED.items():
-        assert backbone_path(name) == str(folder)
+        assert Checkpoint.find(name) == Checkpoint(str(folder))
     monkeypatch.setitem(EMBEDDED, "tiny", tmp_path)
     with pytest.raises(UserError, match="the embedded backbone is missing"):
-        backbone_path("tiny")
+        Checkpoint.find("tiny")
+
+
+def test_a_revision_reaches_transformers(vilt_folder: Path, tmp_path: Path) -> None:
+    asked: list[dict[str, object]] = []
+
+    class Recorder:
+        @staticmethod
+        def from_pretrained(path: str, **options: object) -> None:
+            asked.append({"path": path, **options})
+
+    for name in ("me/vilt", "me/vilt@refs/pr/1", "vilt@v2"):
+        Checkpoint.find(name).read(Recorder, "config", size=1)
+    assert asked == [
+        {"path": "me/vilt", "size": 1},
+        {"path": "me/vilt", "revision": "refs/pr/1", "size": 1},
+        {"path": "vilt", "revision": "v2", "size": 1},
+    ]
+    folder = shutil.copytree(
+        vilt_folder, tmp_path / "one@two"
+    )  # a folder that is there comes first
+    assert Checkpoint.find(str(folder)) == Checkpoint(str(folder))
+    with pytest.raises(UserError, match="there is no folder"):
+        Checkpoint.find("me/vilt@")
 
 
 def test_a_checkpoint_that_cannot_be_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(UserError, match="hf download nobody/absent --local-dir vilt"):
-        Vilt.from_pretrained("nobody/absent")
+    with pytest.raises(UserError, match="hf download nobody/absent --revision v1 --local-dir vilt"):
+        Vilt.from_pretrained("nobody/absent@v1")
