@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from baselines.learner import ViltMethod, require, setting
-from baselines.views import Batch
-from baselines.vilt import Vilt
+from baselines.vilt.inputs import Batch
+from baselines.vilt.model import Vilt
 from benchmark.method import Kind, MethodContext, PhaseData
 
 
@@ -139,7 +139,7 @@ class AdapterMethod(ViltMethod):
     def loss(self, batch: Any) -> Tensor:
         """Cross entropy of the temporary head."""
         assert self.model.head is not None
-        logits = self.model.head(self.model.feature(batch.views, len(self.model.sets) - 1))
+        logits = self.model.head(self.model.feature(batch.inputs, len(self.model.sets) - 1))
         return F.cross_entropy(logits, batch.labels - self._first)
 
     def optimizer(

@@ -22,10 +22,10 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from baselines.boxes import coarse_patches
 from baselines.evidence import class_evidence, heat_map
+from baselines.exemplars.boxes import coarse_patches
 from baselines.learner import Classifier, Labelled
-from baselines.vilt import Vilt
+from baselines.vilt.model import Vilt
 from mm_imagenet_r.errors import UserError
 
 # A rational function fitted to GELU: six coefficients of the numerator, four of the denominator.
@@ -193,26 +193,26 @@ def outer_loss(
     Args:
         model: The classifier, theta, with what is trained of it.
         phi: (layers, 10), requires a gradient.
-        first: Whole views, all of their patches in order.
-        second: Any views.
+        first: Whole inputs, all of their patches in order.
+        second: Any inputs.
         source: How the map is drawn, one of `evidence.SOURCES`.
         eta: Pixels that become one in the coarse version.
         learning_rate: The classifier's, now; a tenth of it is stepped.
     """
-    views = first.views
+    inputs = first.inputs
     # The step takes the blended pictures as they are: it does not look back at the map.
     with twins(model.vilt, phi), frozen(model):
-        found, logits = class_evidence(model, views, first.labels, source, create_graph=True)
-    size, ends = views.patches.shape[1], views.patch_mask.sum(1).cumsum(0).tolist()
+        found, logits = class_evidence(model, inputs, first.labels, source, create_graph=True)
+    size, ends = inputs.patches.shape[1], inputs.patch_mask.sum(1).cumsum(0).tolist()
     maps = []
     for row, end in enumerate(ends):
-        rows, columns = views.grids[end - 1].tolist()
+        rows, columns = inputs.grids[end - 1].tolist()
         heat = heat_map(found[row, : rows * columns], (rows, columns), size)
         maps.append(heat.view(rows, size, columns, size).transpose(1, 2).flatten(0, 1))
     weight = torch.cat(maps)[..., None]
-    sharp = views.patches.to(weight.dtype)
+    sharp = inputs.patches.to(weight.dtype)
     blend = weight * sharp + (1 - weight) * coarse_patches(sharp, eta)
-    mixed = dataclasses.replace(views, patches=blend)
+    mixed = dataclasses.replace(inputs, patches=blend)
     theta = _stepped(model)
     with sdpa_kernel(SDPBackend.MATH):  # the others cannot be differentiated twice
         loss = F.cross_entropy(model(mixed), first.labels)
@@ -222,6 +222,6 @@ def outer_loss(
             name: parameter - step * gradient
             for (name, parameter), gradient in zip(theta.items(), gradients, strict=True)
         }
-        outer = F.cross_entropy(functional_call(model, after, (second.views,)), second.labels)
+        outer = F.cross_entropy(functional_call(model, after, (second.inputs,)), second.labels)
     divergence = F.cross_entropy(logits, first.labels)
     return outer + _DIVERGENCE * divergence + _REGULARITY * weight.square().mean()

@@ -14,7 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from baselines.boxes import (
+from baselines.codec_learner import CodecChoice, CodecLearner, RawInSamplesSettings
+from baselines.evidence import SOURCES, class_evidence, heat_map
+from baselines.exemplars.boxes import (
     Box,
     box_around,
     choose_codec,
@@ -23,13 +25,11 @@ from baselines.boxes import (
     encode_boxed,
     rate,
 )
-from baselines.codec_learner import CodecChoice, CodecLearner, RawInSamplesSettings
-from baselines.codecs import decode_words, encode_words
-from baselines.evidence import SOURCES, class_evidence, heat_map
+from baselines.exemplars.codecs import decode_text, encode_text
+from baselines.exemplars.pictures import available, damaged
 from baselines.learner import Lazy, check_choice, require, setting
-from baselines.pictures import available, damaged
-from baselines.pixels import Pixels, to_pixels
-from baselines.views import Batch, View, collate
+from baselines.vilt.inputs import Batch, ViltInput, collate
+from baselines.vilt.pixels import Pixels, to_pixels
 from benchmark.exemplar import Exemplar, StoredExemplar
 from benchmark.memory import Memory
 from benchmark.method import MethodContext, PhaseData
@@ -77,33 +77,33 @@ class BoxReplay(CodecLearner):
             )
 
     def evidence(self, batch: Batch, labels: Tensor) -> Tensor:
-        """What of each view speaks for its class (B, K), by the model as it is."""
+        """What of each input speaks for its class (B, K), by the model as it is."""
         return class_evidence(self.model, batch, labels, self.settings.map)[0]
 
     def draw_boxes(self, phase: PhaseData) -> list[Box]:
         """The box of each of the phase's samples for its own class, in pixels."""
-        views, context, size = self.views(phase.train), self.context, self.preprocessor.patch_size
+        inputs, context, size = self.inputs(phase.train), self.context, self.preprocessor.patch_size
         labels = torch.tensor(np.asarray(phase.train.labels), dtype=torch.long)
 
         def work(chosen: Sequence[int]) -> list[Box]:
-            seen = [views[i] for i in chosen]
+            seen = [inputs[i] for i in chosen]
             batch, own = collate(seen).to(context.device), labels[list(chosen)].to(context.device)
             rows = self.evidence(batch, own).detach().float().cpu()
             heats = [
-                heat_map(row[: len(view.places)], view.grid, size)
-                for view, row in zip(seen, rows, strict=True)
+                heat_map(row[: len(input.patch_indices)], input.grid, size)
+                for input, row in zip(seen, rows, strict=True)
             ]
             return [box_around(heat.numpy(), self.settings.tau, self._side) for heat in heats]
 
-        return map_batches(work, len(views), context.batch_size, context.rank, context.world)
+        return map_batches(work, len(inputs), context.batch_size, context.rank, context.world)
 
     def end_phase(self, phase: PhaseData, memory: Memory) -> None:
         """Rank the compressed samples of each new class and keep the first that fit."""
-        boxes, whole, eta = self.draw_boxes(phase), self.views(phase.train), self.settings.eta
+        boxes, whole, eta = self.draw_boxes(phase), self.inputs(phase.train), self.settings.eta
 
-        def compressed(number: int) -> View:
+        def compressed(number: int) -> ViltInput:
             pixels = coarsen_around(_pixels(whole[number]), boxes[number], eta)
-            return self.preprocessor.view_of(pixels, whole[number].words)
+            return self.preprocessor.input_of(pixels, whole[number].token_ids)
 
         features = self.features(Lazy(compressed, len(whole)))
         choice = self.choice or self.settings.fixed
@@ -114,12 +114,14 @@ class BoxReplay(CodecLearner):
             image = encode_boxed(pixels, box, eta, choice.codec, choice.quality)
             height, width, _ = pixels.shape
             kept, label = rate(box, height, width, eta), int(phase.train.labels[number])
-            exemplar = Exemplar(label, image, encode_words(whole[number]), pixel_fraction=kept)
+            exemplar = Exemplar(label, image, encode_text(whole[number]), pixel_fraction=kept)
             return StoredExemplar(exemplar, phase.train.file_names[number], choice.codec)
 
         self.keep_ranked(phase, memory, features, make)
 
-    def _choose(self, whole: Sequence[View], boxes: Sequence[Box], currency: str) -> CodecChoice:
+    def _choose(
+        self, whole: Sequence[ViltInput], boxes: Sequence[Box], currency: str
+    ) -> CodecChoice:
         """Codec and quality, measured on some samples of the first phase."""
         codec = self.settings.codec
         if codec == "auto" and currency != "bytes":
@@ -130,19 +132,19 @@ class BoxReplay(CodecLearner):
         wanted = self.settings.min_psnr
         return CodecChoice(*choose_codec(pictures, self.settings.eta, candidates, wanted))
 
-    def decode(self, exemplar: Exemplar) -> View:
+    def decode(self, exemplar: Exemplar) -> ViltInput:
         """The picture, sharp within its box, and the caption.
 
         Raises:
             ValueError: The exemplar is damaged.
         """
         pixels = decode_boxed(exemplar.image, self.settings.eta)
-        words, _, _ = decode_words(exemplar.text)
+        words, _, _ = decode_text(exemplar.text)
         try:
-            return self.preprocessor.view_of(pixels, words)
+            return self.preprocessor.input_of(pixels, words)
         except ValueError as error:
             raise damaged("image", str(error)) from error
 
 
-def _pixels(view: View) -> Pixels:
-    return to_pixels(view.patches, view.places, view.grid)
+def _pixels(input: ViltInput) -> Pixels:
+    return to_pixels(input.patches, input.patch_indices, input.grid)

@@ -16,7 +16,7 @@ the rate b + (1 - b) / eta is exact. The caption stays whole, two bytes a token.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -25,9 +25,9 @@ from torch import Tensor
 
 from baselines.bilevel import MaskNetwork, twins
 from baselines.box_replay import BoxReplay, BoxSettings
-from baselines.boxes import Boxable
+from baselines.exemplars.boxes import coarse_patches, inside
 from baselines.learner import Labelled, require, setting
-from baselines.views import Batch, collate
+from baselines.vilt.inputs import Batch, collate
 from benchmark.data import Sample
 from benchmark.exemplar import Exemplar
 from benchmark.memory import Memory
@@ -64,6 +64,40 @@ class CIMSettings(BoxSettings):
         require(not alone, "outer_steps has no effect without learned=true")
 
 
+@dataclass(frozen=True)
+class Boxable(Labelled):
+    """A training batch that may still be compressed, with the boxes there are by then.
+
+    Attributes:
+        numbers: (B,) number of each new sample in its phase, -1 for exemplars.
+        draws: (B,) from 0 to 1; those below the chance of the moment are compressed.
+    """
+
+    numbers: Tensor
+    draws: Tensor
+
+    def to(self, device: torch.device, **_: Any) -> Boxable:
+        """Move all."""
+        rest = (tensor.to(device) for tensor in (self.labels, self.numbers, self.draws))
+        return Boxable(self.inputs.to(device), *rest)
+
+    def compressed(self, boxes: Tensor, chance: float, eta: int) -> Labelled:
+        """The batch with some new samples as they would be stored, without loss.
+
+        Args:
+            boxes: (N, 4) those of all N samples of the phase.
+            chance: That a new sample is compressed.
+            eta: Pixels that become one; its root divides the patches' sides.
+        """
+        inputs, size = self.inputs, self.inputs.patches.shape[1]
+        owner = inputs.patch_mask.nonzero()[:, 0]  # of each patch
+        found = boxes.to(owner.device)[self.numbers.clamp(min=0)][owner]
+        chosen = ((self.numbers >= 0) & (self.draws < chance))[owner, None, None]
+        sharp = inside(found, inputs.patch_indices, inputs.grids, size) | ~chosen
+        patches = torch.where(sharp[..., None], inputs.patches, coarse_patches(inputs.patches, eta))
+        return Labelled(replace(inputs, patches=patches), self.labels)
+
+
 class CIM(BoxReplay):
     """Keeps a sharp box of each exemplar, and shows new samples so too, more and more often.
 
@@ -94,16 +128,16 @@ class CIM(BoxReplay):
             self.network.restart()
 
     def collate(self, items: Sequence[Sample | Exemplar], rng: np.random.Generator | None) -> Any:
-        """In training, whole views and what is needed to compress some of them."""
+        """In training, whole inputs and what is needed to compress some of them."""
         plain = super().collate(items, rng)
         if rng is None:
             return plain
         new = [self._numbers[i.file_name] if isinstance(i, Sample) else -1 for i in items]
         draws = torch.from_numpy(rng.random(len(items)))
-        return Boxable(plain.views, plain.labels, torch.tensor(new), draws)
+        return Boxable(plain.inputs, plain.labels, torch.tensor(new), draws)
 
     def loss(self, batch: Any) -> Tensor:
-        """That of the other rows, on views some of which are compressed."""
+        """That of the other rows, on inputs some of which are compressed."""
         chance = self._part(self.progress.step) * self.settings.compress_new
         chance = 1.0 if self.settings.compress_all else chance
         return super().loss(batch.compressed(self._boxes, chance, self.settings.eta))
@@ -144,8 +178,10 @@ class CIM(BoxReplay):
             samples[i] if i < len(samples) else exemplars[i - len(samples)]
             for i in rng.choice(count, min(count, _META_BATCH), replace=False).tolist()
         ]
-        views = collate([self.view(item) for item in items])
-        return Labelled(views, torch.tensor([item.label for item in items])).to(self.context.device)
+        inputs = collate([self.input(item) for item in items])
+        return Labelled(inputs, torch.tensor([item.label for item in items])).to(
+            self.context.device
+        )
 
     def evidence(self, batch: Batch, labels: Tensor) -> Tensor:
         """By the mask network, if there is one."""

@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from baselines import selection
-from baselines.selection import Array
+from baselines.exemplars import selection
+from baselines.exemplars.selection import Array
 
 #: The head as trained; re-fitted on exemplars, each class counting the same; nearest mean of
 #: exemplars; new rows of the head scaled to the length of the old ones.

@@ -25,10 +25,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from baselines.blocks import Prefix
 from baselines.learner import require, setting
 from baselines.prompts import GrowingPrompts, Prompted
-from baselines.views import Batch
+from baselines.vilt.blocks import Prefix
+from baselines.vilt.inputs import Batch
 from mm_imagenet_r.errors import UserError
 
 

@@ -19,11 +19,11 @@ from typing import ClassVar
 import numpy as np
 
 from baselines.codec_learner import CodecChoice, CodecLearner, CodecSettings, relative_size
-from baselines.codecs import decode_words, encode_words
+from baselines.exemplars.codecs import decode_text, encode_text
+from baselines.exemplars.pictures import choose_codec, damaged, decode_picture, encode_picture
 from baselines.learner import Lazy, require, setting
-from baselines.pictures import choose_codec, damaged, decode_picture, encode_picture
-from baselines.pixels import Pixels
-from baselines.views import View
+from baselines.vilt.inputs import ViltInput
+from baselines.vilt.pixels import Pixels
 from benchmark.data import Sample
 from benchmark.exemplar import Exemplar, StoredExemplar
 from benchmark.memory import Memory
@@ -81,25 +81,25 @@ class CodecReplay(CodecLearner):
         """Encode a sample."""
         assert self.choice is not None, "begin_phase chooses"
         pixels = self.preprocessor.pixels(sample.image)
-        words = self.preprocessor.words(sample.caption)
+        words = self.preprocessor.token_ids(sample.caption)
         image = encode_picture(self.reduce(pixels), self.choice.codec, self.choice.quality)
         return Exemplar(
             sample.label,
             image,
-            encode_words(self.preprocessor.view_of(pixels, words)),
+            encode_text(self.preprocessor.input_of(pixels, words)),
             pixel_fraction=self.share(pixels, len(image), len(sample.image)),
         )
 
-    def decode(self, exemplar: Exemplar) -> View:
+    def decode(self, exemplar: Exemplar) -> ViltInput:
         """The picture as it was stored, and the caption.
 
         Raises:
             ValueError: The exemplar is damaged.
         """
         pixels = self.enlarge(decode_picture(exemplar.image))
-        words, _, _ = decode_words(exemplar.text)
+        words, _, _ = decode_text(exemplar.text)
         try:
-            return self.preprocessor.view_of(pixels, words)
+            return self.preprocessor.input_of(pixels, words)
         except ValueError as error:
             raise damaged("image", str(error)) from error
 
@@ -121,10 +121,12 @@ class CodecReplay(CodecLearner):
         """
         return relative_size(stored, native, pixels.nbytes)
 
-    def augment(self, items: Sequence[Sample | Exemplar], rng: np.random.Generator) -> list[View]:
+    def augment(
+        self, items: Sequence[Sample | Exemplar], rng: np.random.Generator
+    ) -> list[ViltInput]:
         """Let new samples pass through the codec."""
         return [
-            self.view(
+            self.input(
                 self.stored(item)
                 if isinstance(item, Sample) and draw < self.settings.compress_new
                 else item
@@ -136,7 +138,7 @@ class CodecReplay(CodecLearner):
         """Rank the samples of each new class as they would be stored; keep the first that fit."""
         assert self.choice is not None, "begin_phase chooses"
         samples, names, codec = phase.train, phase.train.file_names, self.choice.codec
-        features = self.features(Lazy(lambda i: self.view(self.stored(samples[i])), len(samples)))
+        features = self.features(Lazy(lambda i: self.input(self.stored(samples[i])), len(samples)))
         self.keep_ranked(
             phase, memory, features,
             lambda i: StoredExemplar(self.stored(samples[i]), names[i], codec),

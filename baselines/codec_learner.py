@@ -12,8 +12,8 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
+from baselines.exemplars.pictures import CODECS, available
 from baselines.learner import check_choice, require, setting
-from baselines.pictures import CODECS, available
 from baselines.replay_learner import ReplayLearner, ReplaySettings
 
 FIDELITY = "fidelity of the stored pixels in dB where quality is 0"

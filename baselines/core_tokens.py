@@ -24,9 +24,9 @@ import numpy as np
 
 from baselines.evidence import attention_and_gradients, relevance
 from baselines.exemplar_masking import ExemplarMasking, MaskingSettings, Masks
+from baselines.exemplars.selection import Array
 from baselines.learner import require, setting
-from baselines.selection import Array
-from baselines.views import Batch, View
+from baselines.vilt.inputs import Batch, ViltInput
 
 
 @dataclass(frozen=True)
@@ -59,13 +59,13 @@ class CoreTokens(ExemplarMasking):
         "link": "https://arxiv.org/abs/2410.05800",
     }
 
-    def masks(self, views: Sequence[View]) -> list[Masks]:
-        """The patches with the highest attribution, and all words, of each view."""
+    def masks(self, inputs: Sequence[ViltInput]) -> list[Masks]:
+        """The patches with the highest attribution, and all words, of each input."""
         layers, share = len(self.vilt.model.encoder.layer), self.settings.keep
 
         def read(batch: Batch) -> list[Masks]:
             found = attention_and_gradients(self.model, batch, None, layers=layers)
-            scores = relevance(*found[:2])[:, 0, batch.words.shape[1] + 1 :]
+            scores = relevance(*found[:2])[:, 0, batch.token_ids.shape[1] + 1 :]
             rows = scores.detach().float().cpu().numpy()
             counts = zip(batch.patch_mask.sum(1).tolist(), batch.text_mask.sum(1), strict=True)
             return [
@@ -73,7 +73,7 @@ class CoreTokens(ExemplarMasking):
                 for row, (patches, words) in zip(rows, counts, strict=True)
             ]
 
-        return self.encode(views, read)
+        return self.encode(inputs, read)
 
 
 def highest(scores: Array, share: float) -> Array:

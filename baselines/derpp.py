@@ -22,7 +22,7 @@ from torch import Tensor
 
 from baselines.er import ER, ERSettings
 from baselines.learner import Labelled, require, setting
-from baselines.views import Batch, collate
+from baselines.vilt.inputs import Batch, collate
 from benchmark.data import Sample, Samples
 from benchmark.exemplar import Exemplar
 from benchmark.method import PhaseData
@@ -55,14 +55,14 @@ class Mixed:
     """n new samples, then m exemplars with their logits, then exemplars for their labels.
 
     Attributes:
-        views: All B of them.
+        inputs: All B of them.
         labels: (B,).
         new: n.
         stored: (m, H) logits as they were stored, zero where there was no head.
         present: (m, H) where there was one.
     """
 
-    views: Batch
+    inputs: Batch
     labels: Tensor
     new: int
     stored: Tensor
@@ -71,7 +71,7 @@ class Mixed:
     def to(self, device: torch.device, **_: Any) -> Mixed:
         """Move all."""
         labels, stored, present = (t.to(device) for t in (self.labels, self.stored, self.present))
-        return Mixed(self.views.to(device), labels, self.new, stored, present)
+        return Mixed(self.inputs.to(device), labels, self.new, stored, present)
 
 
 class DERpp(ER):
@@ -110,7 +110,7 @@ class DERpp(ER):
 
     def loss(self, batch: Labelled | Mixed) -> Tensor:
         """Equation 6; in the first phase cross entropy alone."""
-        logits = self.model(batch.views)
+        logits = self.model(batch.inputs)
         if isinstance(batch, Labelled):
             return F.cross_entropy(logits, batch.labels)
         return derpp_loss(
@@ -125,7 +125,7 @@ class DERpp(ER):
     def extras(self, samples: Samples) -> list[bytes]:
         """Logits of the samples."""
         rows = self.encode(
-            self.views(samples), lambda batch: list(self.model(batch).float().cpu().numpy())
+            self.inputs(samples), lambda batch: list(self.model(batch).float().cpu().numpy())
         )
         return [row.astype("<f4").tobytes() for row in rows]
 

@@ -64,7 +64,7 @@ class DistillingLearner(ViltLearner):
 
     def loss(self, batch: Any) -> Tensor:
         """Cross entropy over all classes seen plus what keeps the logits of old ones."""
-        logits = self.model(batch.views)
+        logits = self.model(batch.inputs)
         return self.loss_of(logits, batch.labels, self.former_logits(batch))
 
     def former_logits(self, batch: Any) -> Tensor | None:
@@ -72,7 +72,7 @@ class DistillingLearner(ViltLearner):
         if self.teacher is None:
             return None
         with torch.no_grad():
-            logits: Tensor = self.teacher(batch.views)
+            logits: Tensor = self.teacher(batch.inputs)
         return logits
 
     def loss_of(self, logits: Tensor, labels: Tensor, old: Tensor | None) -> Tensor:

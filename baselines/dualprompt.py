@@ -24,11 +24,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from baselines.blocks import Prefix
 from baselines.learner import require, setting
 from baselines.prompts import GrowingPrompts, Prompted, uniform
-from baselines.views import Batch
-from baselines.vilt import Vilt
+from baselines.vilt.blocks import Prefix
+from baselines.vilt.inputs import Batch
+from baselines.vilt.model import Vilt
 
 
 @dataclass(frozen=True)

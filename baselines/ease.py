@@ -63,10 +63,10 @@ class EASE(AdapterMethod):
 
     def end_phase(self, phase: PhaseData, memory: Memory) -> None:
         """Means of the new classes in all subspaces: (classes, subspaces, D)."""
-        views = self.views(phase.train)
+        inputs = self.inputs(phase.train)
         means = []
         for number in range(len(self.model.sets)):
-            features = self.features(views, partial(self.model.feature, number=number))
+            features = self.features(inputs, partial(self.model.feature, number=number))
             own = [features[phase.train.labels == label].mean(0) for label in phase.new]
             means.append(np.stack(own))
         self._means[phase.index] = torch.from_numpy(np.stack(means, axis=1))
@@ -93,7 +93,7 @@ class EASE(AdapterMethod):
 
     def predict(self, batch: Any) -> Tensor:
         """Scores (B, num_seen); one pass through ViLT for each phase so far."""
-        features = [self.model.feature(batch.views, i) for i in range(len(self._means))]
+        features = [self.model.feature(batch.inputs, i) for i in range(len(self._means))]
         settings = self.settings
         return reweighted(
             torch.stack(features, dim=1), self._prototypes, self._own,

@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from baselines.exemplars.reservoir import let_pass
 from baselines.learner import setting
 from baselines.replay_learner import ReplayLearner, ReplaySettings
-from baselines.reservoir import let_pass
 from benchmark.data import Sample, Samples
 from benchmark.exemplar import Exemplar, StoredExemplar
 from benchmark.memory import Memory

@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from baselines.learner import Classifier
-from baselines.views import Batch
+from baselines.vilt.inputs import Batch
 
 #: Contributions of patches to the logit; their positive parts head by head (gradient x attention);
 #: and plain attention, which knows no class.
@@ -106,7 +106,7 @@ def class_evidence(
     Returns:
         (B, K), zero where padded, and (B, C).
     """
-    first = batch.words.shape[1] + 1
+    first = batch.token_ids.shape[1] + 1
     if source == "attention":
         out = model.vilt(batch, attentions=True)
         return (out.attentions or [])[-1][:, :, 0, first:].mean(1), model.classify(out.pooled)

@@ -16,14 +16,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from baselines import codecs
-from baselines.attention import SOURCES, above_mean, patch_scores, reduce_layers, word_scores
 from baselines.codec_learner import CodecChoice, CodecLearner, RawInSamplesSettings
-from baselines.gallery import masked_gallery
+from baselines.exemplars import codecs
+from baselines.exemplars.gallery import masked_gallery
+from baselines.exemplars.pictures import available
+from baselines.exemplars.selection import Array
 from baselines.learner import Lazy, check_choice, require, setting
-from baselines.pictures import available
-from baselines.selection import Array
-from baselines.views import Batch, View
+from baselines.vilt.attention import SOURCES, above_mean, patch_scores, reduce_layers, token_scores
+from baselines.vilt.inputs import Batch, ViltInput
 from benchmark.data import Sample
 from benchmark.exemplar import Exemplar, StoredExemplar
 from benchmark.memory import Memory
@@ -66,7 +66,7 @@ class MaskingSettings(RawInSamplesSettings):
 
 @dataclass(frozen=True)
 class Masks:
-    """What to keep of one view, and the attention that says so."""
+    """What to keep of one input, and the attention that says so."""
 
     patches: Array  # (K,) bool
     words: Array  # (T,) bool
@@ -109,36 +109,40 @@ class ExemplarMasking(CodecLearner):
         super().begin_phase(phase, memory)
         self._masks: dict[str, Masks] = {}
         if self.settings.mask_prob:
-            found = self.masks(self.views(phase.train))
+            found = self.masks(self.inputs(phase.train))
             self._masks = dict(zip(phase.train.file_names, found, strict=True))
-        self._texts: dict[int, list[View]] = {}
+        self._texts: dict[int, list[ViltInput]] = {}
         for exemplar in memory.exemplars():
-            self._texts.setdefault(exemplar.label, []).append(self.view(exemplar))
+            self._texts.setdefault(exemplar.label, []).append(self.input(exemplar))
 
-    def decode(self, exemplar: Exemplar) -> View:
+    def decode(self, exemplar: Exemplar) -> ViltInput:
         """The kept patches and words."""
-        patches, places, grid = codecs.decode_patches(exemplar.image, self.preprocessor.patch_size)
-        words, positions, length = codecs.decode_words(exemplar.text)
-        return View(patches, places, grid, words, positions, length)
+        patches, patch_indices, grid = codecs.decode_patches(
+            exemplar.image, self.preprocessor.patch_size
+        )
+        words, positions, length = codecs.decode_text(exemplar.text)
+        return ViltInput(patches, patch_indices, grid, words, positions, length)
 
-    def augment(self, items: Sequence[Sample | Exemplar], rng: np.random.Generator) -> list[View]:
+    def augment(
+        self, items: Sequence[Sample | Exemplar], rng: np.random.Generator
+    ) -> list[ViltInput]:
         """Mask some new samples; give some exemplars the text of another of their class."""
-        views = []
+        inputs = []
         for item, draw in zip(items, rng.random(len(items)), strict=True):
-            view = self.view(item)
+            input = self.input(item)
             if isinstance(item, Exemplar):
                 if draw < self.settings.text_swap_prob:
                     partners = self._texts[item.label]
-                    view = view.with_words_of(partners[int(rng.integers(len(partners)))])
+                    input = input.with_text_of(partners[int(rng.integers(len(partners)))])
             elif draw < self.settings.mask_prob:
                 masks = self._masks[item.file_name]
-                view = view.keep(masks.patches, masks.words)
-            views.append(view)
-        return views
+                input = input.keep(masks.patches, masks.words)
+            inputs.append(input)
+        return inputs
 
     def end_phase(self, phase: PhaseData, memory: Memory) -> None:
         """Mask all samples, rank those of each new class, keep the first that fit."""
-        whole = self.views(phase.train)
+        whole = self.inputs(phase.train)
         masks = self.masks(whole)
         masked = Lazy(lambda i: whole[i].keep(masks[i].patches, masks[i].words), len(whole))
         features = self.features(masked)
@@ -149,16 +153,16 @@ class ExemplarMasking(CodecLearner):
         names = phase.train.file_names
 
         def make(number: int) -> StoredExemplar:
-            view, label = masked[number], int(phase.train.labels[number])
-            image = codecs.encode_patches(view, choice.codec, choice.quality)
-            kept = len(view.places) / (view.grid[0] * view.grid[1])
-            exemplar = Exemplar(label, image, codecs.encode_words(view), pixel_fraction=kept)
+            input, label = masked[number], int(phase.train.labels[number])
+            image = codecs.encode_patches(input, choice.codec, choice.quality)
+            kept = len(input.patch_indices) / (input.grid[0] * input.grid[1])
+            exemplar = Exemplar(label, image, codecs.encode_text(input), pixel_fraction=kept)
             return StoredExemplar(exemplar, names[number], choice.codec)
 
         self.keep_ranked(phase, memory, features, make, centers)
 
-    def masks(self, views: Sequence[View]) -> list[Masks]:
-        """Which patches and words of each view stay."""
+    def masks(self, inputs: Sequence[ViltInput]) -> list[Masks]:
+        """Which patches and words of each input stay."""
 
         def read(batch: Batch) -> list[Masks]:
             out = self.model.vilt(batch, attentions=True)
@@ -169,10 +173,10 @@ class ExemplarMasking(CodecLearner):
             words = batch.text_mask.clone()
             if self.settings.mask_text:
                 dropped = batch.patch_mask & ~patches
-                text = word_scores(attention, dropped, words.shape[1], first)
+                text = token_scores(attention, dropped, words.shape[1], first)
                 # [CLS] and [SEP] are always kept and are no measure for the others.
-                inner = words & (batch.words != self.preprocessor.cls_token_id)
-                inner &= batch.words != self.preprocessor.sep_token_id
+                inner = words & (batch.token_ids != self.preprocessor.cls_token_id)
+                inner &= batch.token_ids != self.preprocessor.sep_token_id
                 words = (words & ~inner) | above_mean(text, inner, self.settings.tau_text)
             rows = zip(patches.cpu(), words.cpu(), scores.float().cpu(), strict=True)
             sizes = zip(
@@ -183,17 +187,17 @@ class ExemplarMasking(CodecLearner):
                 for (p, w, s), (k, t) in zip(rows, sizes, strict=True)
             ]
 
-        return self.encode(views, read)
+        return self.encode(inputs, read)
 
     def gallery(self, phase: PhaseData, memory: Memory) -> list[dict[str, Any]]:
         """The best exemplars of two new classes, for the report."""
         return masked_gallery(self, phase, memory)
 
-    def _choose(self, views: Sequence[View], currency: str) -> CodecChoice:
+    def _choose(self, inputs: Sequence[ViltInput], currency: str) -> CodecChoice:
         """Codec and quality, measured on some samples of the first phase."""
         codec = self.settings.codec
         if codec == "auto" and currency != "bytes":
             return CodecChoice("raw", 100)  # bytes cost nothing there, so none are saved at a loss
         candidates = self.settings.candidates() if codec == "auto" else [codec]
-        some = views[:: -(-len(views) // _MEASURED)]
+        some = inputs[:: -(-len(inputs) // _MEASURED)]
         return CodecChoice(*codecs.choose(some, candidates, self.settings.min_psnr))

@@ -22,8 +22,8 @@ from torch import Tensor
 
 from baselines.learner import require, setting
 from baselines.prompts import Prompted, PromptMethod, uniform
-from baselines.views import Batch
-from baselines.vilt import Vilt
+from baselines.vilt.inputs import Batch
+from baselines.vilt.model import Vilt
 
 
 @dataclass(frozen=True)

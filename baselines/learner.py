@@ -1,4 +1,4 @@
-"""What methods on ViLT share: views of samples, features, a growing head, the loss.
+"""What methods on ViLT share: inputs of samples, features, a growing head, the loss.
 
 Derive from `ViltLearner`, which trains a head over all classes seen, and change what your method
 does differently; or from `ViltMethod` where there is no such head. Give your class a `Settings`
@@ -7,7 +7,6 @@ dataclass of its own, if it has any.
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -21,10 +20,10 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from baselines.selection import Array
-from baselines.tuning import merge, tune
-from baselines.views import Batch, Preprocessor, View, collate
-from baselines.vilt import Vilt
+from baselines.exemplars.selection import Array
+from baselines.vilt.inputs import Batch, Preprocessor, ViltInput, collate
+from baselines.vilt.model import Vilt
+from baselines.vilt.tuning import tune
 from benchmark.data import Sample
 from benchmark.exemplar import Exemplar
 from benchmark.memory import Memory
@@ -32,7 +31,7 @@ from benchmark.method import Method, MethodContext, PhaseData
 from benchmark.processes import map_batches
 
 _log = logging.getLogger(__name__)
-_CACHE_BYTES = 4 * 2**30  # decoded views of one phase; beyond it they are decoded again each epoch
+_CACHE_BYTES = 4 * 2**30  # decoded inputs of one phase; beyond it they are decoded again each epoch
 
 
 def setting(
@@ -61,10 +60,10 @@ def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
     require(value in choices, f"{name}={value}: choose one of {', '.join(choices)}")
 
 
-class Lazy(Sequence[View]):
-    """Views made when they are asked for: those of a whole phase may not fit into memory."""
+class Lazy(Sequence[ViltInput]):
+    """Inputs made when they are asked for: those of a whole phase may not fit into memory."""
 
-    def __init__(self, make: Callable[[int], View], count: int) -> None:
+    def __init__(self, make: Callable[[int], ViltInput], count: int) -> None:
         self._make = make
         self._count = count
 
@@ -79,14 +78,14 @@ class Lazy(Sequence[View]):
 
 @dataclass(frozen=True)
 class Labelled:
-    """Views with their labels (B,)."""
+    """Inputs with their labels (B,)."""
 
-    views: Batch
+    inputs: Batch
     labels: Tensor
 
     def to(self, device: torch.device, **_: Any) -> Labelled:
         """Move both."""
-        return Labelled(self.views.to(device), self.labels.to(device))
+        return Labelled(self.inputs.to(device), self.labels.to(device))
 
 
 class Classifier(nn.Module):
@@ -119,7 +118,7 @@ class ViltMethod(Method):
 
     Attributes:
         vilt: The backbone, tuned as `--tuning` says.
-        preprocessor: Image bytes and captions to views.
+        preprocessor: Image bytes and captions to inputs.
         generator: Draws the first weights of what is put on top.
     """
 
@@ -146,7 +145,7 @@ class ViltMethod(Method):
         self.preprocessor = Preprocessor.from_pretrained(
             context.backbone, max_text_length=context.max_text_length
         )
-        self._views: dict[Exemplar | str, View] = {}
+        self._inputs: dict[Exemplar | str, ViltInput] = {}
         self._room = _CACHE_BYTES
 
     def begin_phase(self, phase: PhaseData, memory: Memory) -> None:
@@ -162,57 +161,61 @@ class ViltMethod(Method):
                 "--max-text-length keeps more of them"
             )
 
-    def view(self, item: Sample | Exemplar) -> View:
+    def input(self, item: Sample | Exemplar) -> ViltInput:
         """What the model sees of a sample or an exemplar; decoded once a phase."""
         key = item if isinstance(item, Exemplar) else item.file_name
-        if key in self._views:
-            return self._views[key]
-        view = self.decode(item) if isinstance(item, Exemplar) else self.see(item)
-        if self._room > view.patches.nbytes:
-            self._views[key] = view
-            self._room -= view.patches.nbytes
-        return view
+        if key in self._inputs:
+            return self._inputs[key]
+        input = self.decode(item) if isinstance(item, Exemplar) else self.see(item)
+        if self._room > input.patches.nbytes:
+            self._inputs[key] = input
+            self._room -= input.patches.nbytes
+        return input
 
-    def views(self, samples: Sequence[Sample]) -> Lazy:
-        """`view` of each sample."""
-        return Lazy(lambda i: self.view(samples[i]), len(samples))
+    def inputs(self, samples: Sequence[Sample]) -> Lazy:
+        """`input` of each sample."""
+        return Lazy(lambda i: self.input(samples[i]), len(samples))
 
-    def see(self, sample: Sample) -> View:
+    def see(self, sample: Sample) -> ViltInput:
         """The whole sample."""
-        return self.preprocessor.view(sample.image, sample.caption)
+        return self.preprocessor.input(sample.image, sample.caption)
 
-    def decode(self, exemplar: Exemplar) -> View:
+    def decode(self, exemplar: Exemplar) -> ViltInput:
         """What was kept of a sample; here a whole one in its native bytes."""
-        return self.preprocessor.view(exemplar.image, exemplar.text.decode())
+        return self.preprocessor.input(exemplar.image, exemplar.text.decode())
 
     def collate(self, items: Sequence[Sample | Exemplar], rng: np.random.Generator | None) -> Any:
-        """Pack views; at evaluation they are whole, in training `augment` may change them."""
+        """Pack inputs; at evaluation they are whole, in training `augment` may change them."""
         # Test samples have no names of their own, under which they could be kept.
-        see = (self.see(item) if isinstance(item, Sample) else self.view(item) for item in items)
-        views = list(see) if rng is None else self.augment(items, rng)
-        return Labelled(collate(views), torch.tensor([item.label for item in items]))
+        see = (self.see(item) if isinstance(item, Sample) else self.input(item) for item in items)
+        inputs = list(see) if rng is None else self.augment(items, rng)
+        return Labelled(collate(inputs), torch.tensor([item.label for item in items]))
 
-    def augment(self, items: Sequence[Sample | Exemplar], rng: np.random.Generator) -> list[View]:
-        """The views a training step uses."""
-        return [self.view(item) for item in items]
+    def augment(
+        self, items: Sequence[Sample | Exemplar], rng: np.random.Generator
+    ) -> list[ViltInput]:
+        """The inputs a training step uses."""
+        return [self.input(item) for item in items]
 
-    def encode(self, views: Sequence[View], read: Callable[[Batch], Sequence[Any]]) -> list[Any]:
-        """Answer for each view with what `read` makes of batches of them, without gradient."""
+    def encode(
+        self, inputs: Sequence[ViltInput], read: Callable[[Batch], Sequence[Any]]
+    ) -> list[Any]:
+        """Answer for each input with what `read` makes of batches of them, without gradient."""
         self.model.eval()
 
         def work(chosen: Sequence[int]) -> Sequence[Any]:
             with torch.no_grad():
-                return read(collate([views[i] for i in chosen]).to(self.context.device))
+                return read(collate([inputs[i] for i in chosen]).to(self.context.device))
 
         context = self.context
-        return map_batches(work, len(views), context.batch_size, context.rank, context.world)
+        return map_batches(work, len(inputs), context.batch_size, context.rank, context.world)
 
     def features(
-        self, views: Sequence[View], read: Callable[[Batch], Tensor] | None = None
+        self, inputs: Sequence[ViltInput], read: Callable[[Batch], Tensor] | None = None
     ) -> Array:
-        """Features (N, D) float32 of views: what `read` makes of a batch, by default pooled."""
+        """Features (N, D) float32 of inputs: what `read` makes of a batch, by default pooled."""
         read = read or self.vilt.pool
-        rows = self.encode(views, lambda batch: list(read(batch).float().cpu().numpy()))
+        rows = self.encode(inputs, lambda batch: list(read(batch).float().cpu().numpy()))
         return np.stack(rows)
 
     def input_pixels(self, width: int, height: int) -> int:
@@ -253,11 +256,11 @@ class ViltLearner(ViltMethod):
 
     def loss(self, batch: Any) -> Tensor:
         """Cross entropy over all classes seen."""
-        return F.cross_entropy(self.model(batch.views), batch.labels)
+        return F.cross_entropy(self.model(batch.inputs), batch.labels)
 
     def predict(self, batch: Any) -> Tensor | Mapping[str, Tensor]:
         """Logits of the classes seen (B, num_seen)."""
-        scores: Tensor = self.model(batch.views)
+        scores: Tensor = self.model(batch.inputs)
         return scores
 
     def save_pretrained(self, folder: Path, class_names: Sequence[str]) -> None:
@@ -266,11 +269,7 @@ class ViltLearner(ViltMethod):
         Scales and shifts are merged into the weights. Logits are `weight @ pooler_output + bias`;
         the names of the classes are the `id2label` of the config.
         """
-        vilt = copy.deepcopy(self.vilt).cpu()
-        merge(vilt)
-        vilt.config.id2label = dict(enumerate(class_names))
-        vilt.config.label2id = {name: i for i, name in enumerate(class_names)}
-        vilt.save_pretrained(folder)
+        self.vilt.save_pretrained(folder, class_names)
         self.preprocessor.save_pretrained(folder)
         weight, bias = (tensor.detach().cpu().clone() for tensor in self.linear_head())
         save_file({"weight": weight, "bias": bias}, folder / "classifier.safetensors")

@@ -19,7 +19,7 @@ from PIL import Image
 from baselines.codec import CodecReplay, CodecReplaySettings
 from baselines.codec_learner import FIDELITIES, FIDELITY, CodecChoice
 from baselines.learner import check_choice, require, setting
-from baselines.pixels import Pixels
+from baselines.vilt.pixels import Pixels
 from benchmark.memory import Memory
 from benchmark.method import MethodContext, PhaseData
 from mm_imagenet_r.errors import UserError

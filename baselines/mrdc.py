@@ -23,15 +23,15 @@ from typing import ClassVar
 
 import numpy as np
 
-from baselines import selection
 from baselines.codec_learner import CodecChoice, CodecLearner, relative_size
-from baselines.codecs import decode_words, encode_words
+from baselines.exemplars import selection
+from baselines.exemplars.codecs import decode_text, encode_text
+from baselines.exemplars.pictures import damaged, encode_picture
+from baselines.exemplars.selection import Array
 from baselines.learner import Lazy, require, setting
-from baselines.pictures import damaged, encode_picture
-from baselines.pixels import decode
 from baselines.replay_learner import ReplaySettings
-from baselines.selection import Array
-from baselines.views import View
+from baselines.vilt.inputs import ViltInput
+from baselines.vilt.pixels import decode
 from benchmark.budget import fill
 from benchmark.data import Sample
 from benchmark.exemplar import Exemplar, StoredExemplar
@@ -91,7 +91,7 @@ class MRDC(CodecLearner):
 
     def ratios(self, phase: PhaseData, memory: Memory) -> Iterator[tuple[int, float]]:
         """R_q for each of `QUALITIES`, as they are asked for."""
-        originals = self.features(self.views(phase.train))
+        originals = self.features(self.inputs(phase.train))
         for quality in QUALITIES:
             make = self.compressed(phase, quality)
             features = self.features_of(phase, make)
@@ -109,8 +109,8 @@ class MRDC(CodecLearner):
 
     def features_of(self, phase: PhaseData, make: Callable[[int], StoredExemplar]) -> Array:
         """Features (N, D) of a phase's samples as they would be stored."""
-        views = Lazy(lambda i: self.decode(make(i).exemplar), len(phase.train))
-        return self.features(views)
+        inputs = Lazy(lambda i: self.decode(make(i).exemplar), len(phase.train))
+        return self.features(inputs)
 
     def compressed(self, phase: PhaseData, quality: int) -> Callable[[int], StoredExemplar]:
         """Samples of a phase by number, as exemplars at a JPEG quality."""
@@ -126,20 +126,20 @@ class MRDC(CodecLearner):
         exemplar = Exemplar(
             sample.label,
             image,
-            encode_words(self.view(sample)),
+            encode_text(self.input(sample)),
             pixel_fraction=relative_size(len(image), len(sample.image), raw),
         )
         return StoredExemplar(exemplar, sample.file_name, codec)
 
-    def decode(self, exemplar: Exemplar) -> View:
+    def decode(self, exemplar: Exemplar) -> ViltInput:
         """The picture, resized for the model as native ones are, and the caption.
 
         Raises:
             ValueError: The exemplar is damaged.
         """
-        words, _, _ = decode_words(exemplar.text)
+        words, _, _ = decode_text(exemplar.text)
         try:
-            return self.preprocessor.view_of(self.preprocessor.pixels(exemplar.image), words)
+            return self.preprocessor.input_of(self.preprocessor.pixels(exemplar.image), words)
         except Exception as error:  # Pillow's decoders raise nearly anything
             raise damaged("image", "its file cannot be decoded") from error
 

@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from baselines.learner import Classifier, Labelled, ViltLearner
-from baselines.views import Batch
-from baselines.vilt import Vilt
+from baselines.vilt.inputs import Batch
+from baselines.vilt.model import Vilt
 from benchmark.data import Sample
 from benchmark.exemplar import Exemplar
 from benchmark.memory import Memory
@@ -27,16 +27,16 @@ from benchmark.method import Kind, Method, PhaseData
 
 @dataclass(frozen=True)
 class Queried:
-    """Views with labels (B,) and queries (B, D)."""
+    """Inputs with labels (B,) and queries (B, D)."""
 
-    views: Batch
+    inputs: Batch
     labels: Tensor
     queries: Tensor
 
     def to(self, device: torch.device, **_: Any) -> Queried:
         """Move all."""
         moved = self.labels.to(device), self.queries.to(device)
-        return Queried(self.views.to(device), *moved)
+        return Queried(self.inputs.to(device), *moved)
 
 
 class Prompted(Classifier):
@@ -74,7 +74,7 @@ class PromptMethod(ViltLearner):
         """Query the frozen backbone for every sample of the phase."""
         super().begin_phase(phase, memory)
         self._first = phase.new.start
-        queries = torch.from_numpy(self.features(self.views(phase.train), self.model.query))
+        queries = torch.from_numpy(self.features(self.inputs(phase.train), self.model.query))
         self._queries = dict(zip(phase.train.file_names, queries, strict=True))
 
     def collate(
@@ -85,16 +85,16 @@ class PromptMethod(ViltLearner):
         if rng is None:
             return plain
         own = [self._queries[item.file_name] for item in items if isinstance(item, Sample)]
-        return Queried(plain.views, plain.labels, torch.stack(own))
+        return Queried(plain.inputs, plain.labels, torch.stack(own))
 
     def loss(self, batch: Queried) -> Tensor:
         """Cross entropy among the phase's classes, and what the method adds."""
-        logits, added = self.model.answer(batch.views, batch.queries)
+        logits, added = self.model.answer(batch.inputs, batch.queries)
         return phase_cross_entropy(logits, batch.labels, self._first) + added
 
     def predict(self, batch: Any) -> Tensor:
         """Logits of the classes seen (B, num_seen)."""
-        return self.model.answer(batch.views, self.model.query(batch.views))[0]
+        return self.model.answer(batch.inputs, self.model.query(batch.inputs))[0]
 
     def clip_gradients(self) -> None:
         """Bring the norm of the whole gradient down to one."""

@@ -14,7 +14,7 @@ from typing import ClassVar
 import numpy as np
 
 from baselines.exemplar_masking import ExemplarMasking, Masks
-from baselines.views import View
+from baselines.vilt.inputs import ViltInput
 
 
 class RandomPatches(ExemplarMasking):
@@ -22,13 +22,13 @@ class RandomPatches(ExemplarMasking):
 
     about: ClassVar[Mapping[str, str]] = {"name": "Random patches"}  # a control, of no paper
 
-    def masks(self, views: Sequence[View]) -> list[Masks]:
-        """The attention's own masks, shuffled; one view is always shuffled in the same way."""
+    def masks(self, inputs: Sequence[ViltInput]) -> list[Masks]:
+        """The attention's own masks, shuffled; one input is always shuffled in the same way."""
         return [
-            dataclasses.replace(masks, patches=self._rng(view).permutation(masks.patches))
-            for view, masks in zip(views, super().masks(views), strict=True)
+            dataclasses.replace(masks, patches=self._rng(input).permutation(masks.patches))
+            for input, masks in zip(inputs, super().masks(inputs), strict=True)
         ]
 
-    def _rng(self, view: View) -> np.random.Generator:
-        content = view.patches.tobytes() + view.words.tobytes()
+    def _rng(self, input: ViltInput) -> np.random.Generator:
+        content = input.patches.tobytes() + input.token_ids.tobytes()
         return self.context.rng("shuffle", zlib.crc32(content))

@@ -21,8 +21,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from baselines.adapters import AdapterMethod, AdapterSettings
+from baselines.exemplars.selection import Array
 from baselines.learner import require, setting
-from baselines.selection import Array
 from benchmark.memory import Memory
 from benchmark.method import MethodContext, PhaseData, Stage
 
@@ -82,7 +82,7 @@ class RanPAC(AdapterMethod):
         """Add the phase's samples to G and Q, and choose lambda on them."""
         self.model.sets.requires_grad_(False)
         rows = self._project(
-            torch.from_numpy(self.features(self.views(phase.train), self._feature))
+            torch.from_numpy(self.features(self.inputs(phase.train), self._feature))
         )
         targets = one_hot(phase.train.labels, phase.num_seen)
         order = self.context.rng("ridge", phase.index).permutation(len(rows))
@@ -124,7 +124,7 @@ class RanPAC(AdapterMethod):
 
     def predict(self, batch: Any) -> Tensor:
         """Scores (B, num_seen): h times the weights, with no norm and no bias."""
-        scores = self._project(self._feature(batch.views)) @ self._weights
+        scores = self._project(self._feature(batch.inputs)) @ self._weights
         return scores.float().to(self.context.device)
 
 

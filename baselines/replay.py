@@ -22,5 +22,5 @@ class Replay(ReplayLearner):
 
     def end_phase(self, phase: PhaseData, memory: Memory) -> None:
         """Rank the samples of each new class and keep the first that fit."""
-        features = self.features(self.views(phase.train))
+        features = self.features(self.inputs(phase.train))
         self.keep_ranked(phase, memory, features, lambda i: StoredExemplar.whole(phase.train[i]))

@@ -16,11 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from baselines import selection
 from baselines.classifiers import READINGS, aligned, balanced, class_means, nearest_mean
 from baselines.distillation import DistillationSettings, DistillingLearner
+from baselines.exemplars import selection
+from baselines.exemplars.selection import Array
 from baselines.learner import check_choice, require, setting
-from baselines.selection import Array
 from benchmark.exemplar import StoredExemplar
 from benchmark.memory import Memory
 from benchmark.method import PhaseData, Stage
@@ -124,7 +124,7 @@ class ReplayLearner(DistillingLearner):
 
     def predict(self, batch: Any) -> Mapping[str, Tensor]:
         """Scores (B, num_seen) of each classifier asked for, and of the head as trained."""
-        features = self.vilt.pool(batch.views)
+        features = self.vilt.pool(batch.inputs)
         return {name: self._read(name, features) for name in self._wanted}
 
     def _read(self, name: str, features: Tensor) -> Tensor:

@@ -47,7 +47,7 @@ class SimpleCIL(ViltMethod):
 
     def end_phase(self, phase: PhaseData, memory: Memory) -> None:
         """Add the means of the new classes."""
-        features = torch.from_numpy(self.features(self.views(phase.train), self.vilt.class_token))
+        features = torch.from_numpy(self.features(self.inputs(phase.train), self.vilt.class_token))
         labels = torch.from_numpy(phase.train.labels)
         new = torch.stack([features[labels == label].mean(0) for label in phase.new])
         self._means = torch.cat([self._means, new])
@@ -72,4 +72,4 @@ class SimpleCIL(ViltMethod):
 
     def predict(self, batch: Any) -> Tensor:
         """Cosines (B, num_seen)."""
-        return F.normalize(self.vilt.class_token(batch.views), dim=1) @ self._units.T
+        return F.normalize(self.vilt.class_token(batch.inputs), dim=1) @ self._units.T

@@ -15,11 +15,11 @@ from safetensors.torch import load_file
 
 from baselines.codec import CodecReplay
 from baselines.codec_learner import CodecChoice, relative_size
+from baselines.exemplars.pictures import available, decode_picture, encode_picture, psnr
 from baselines.low_resolution import LowResolution, shrink
 from baselines.mrdc import QUALITIES
-from baselines.pictures import available, decode_picture, encode_picture, psnr
-from baselines.pixels import to_pixels
-from baselines.views import View
+from baselines.vilt import ViltInput
+from baselines.vilt.pixels import to_pixels
 from benchmark.config import RunConfig
 from benchmark.data import Samples
 from benchmark.exemplar import Exemplar, RawSize, StoredExemplar, refuse_too_long
@@ -43,10 +43,10 @@ def make(build: Callable[..., CodecReplay]) -> Make:
     return method
 
 
-def same(one: View, other: View) -> bool:
+def same(one: ViltInput, other: ViltInput) -> bool:
     return all(
         np.array_equal(getattr(one, field.name), getattr(other, field.name))
-        for field in dataclasses.fields(View)
+        for field in dataclasses.fields(ViltInput)
     )
 
 
@@ -56,8 +56,8 @@ def kept_of(method: CodecReplay, phase: PhaseData, memory: ListMemory) -> list[S
     return [one for label in phase.new for one in memory.stored[label]]
 
 
-def pixels_of(view: View) -> np.ndarray:
-    return to_pixels(view.patches, view.places, view.grid)
+def pixels_of(input: ViltInput) -> np.ndarray:
+    return to_pixels(input.patches, input.patch_indices, input.grid)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -88,10 +88,10 @@ def test_new_samples_are_compressed_by_chance_and_test_samples_never(
     for chance in (0.0, 0.5, 1.0):
         method = make(compress_new=chance)
         method.begin_phase(phases[0], ListMemory())
-        views = method.augment(samples, np.random.default_rng(0))
-        changed = [not same(v, method.see(s)) for v, s in zip(views, samples, strict=True)]
+        inputs = method.augment(samples, np.random.default_rng(0))
+        changed = [not same(v, method.see(s)) for v, s in zip(inputs, samples, strict=True)]
         assert sum(changed) / len(changed) == pytest.approx(chance, abs=0.15)
-        test = method.collate(samples[:3], None).views
+        test = method.collate(samples[:3], None).inputs
         whole = np.concatenate([method.see(sample).patches for sample in samples[:3]])
         assert np.array_equal(test.patches, whole)
     assert make().settings.compress_new == 1

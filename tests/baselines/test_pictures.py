@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from baselines.pictures import (
+from baselines.exemplars.pictures import (
     CODECS,
     QUALITIES,
     available,

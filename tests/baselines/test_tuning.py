@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 from transformers import ViltConfig, ViltModel
 
-from baselines.patches import PatchProjection
-from baselines.tuning import ScaleShift, merge, tune
-from baselines.views import Batch, Preprocessor, collate
-from baselines.vilt import Vilt
+from baselines.vilt import Batch, Preprocessor, Vilt, collate
+from baselines.vilt.patches import PatchProjection
+from baselines.vilt.tuning import ScaleShift, merge, tune
 from mm_imagenet_r.errors import UserError
 
 
@@ -43,8 +43,8 @@ def batch(vilt_folder: Path) -> Batch:
     rng = np.random.default_rng(0)
     sizes = [(64, 64), (96, 64)]
     pixels = [rng.integers(0, 256, (*size, 3), dtype=np.uint8) for size in sizes]
-    words = [preprocessor.words(text) for text in ("a cat", "the dog on the grass")]
-    return collate([preprocessor.view_of(p, w) for p, w in zip(pixels, words, strict=True)])
+    words = [preprocessor.token_ids(text) for text in ("a cat", "the dog on the grass")]
+    return collate([preprocessor.input_of(p, w) for p, w in zip(pixels, words, strict=True)])
 
 
 def test_linear_by_hand() -> None:
@@ -130,14 +130,20 @@ def test_first_values_come_from_the_own_generator(model: Vilt, vilt_folder: Path
         assert torch.equal(value, state[name])
 
 
-def test_merged_equals_unmerged(model: Vilt, batch: Batch) -> None:
-    plain = model(batch).pooled.detach()
-    names = list(model.state_dict())
+def scale_and_shift(model: Vilt) -> None:
+    """Far from the identity."""
     tune(model, "ssf", seeded(), ssf_text=True)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            if parameter.requires_grad:  # far from the identity
+            if parameter.requires_grad:
                 parameter.add_(torch.randn(parameter.shape, generator=seeded(len(name))) * 0.2)
+
+
+def test_merged_equals_unmerged(model: Vilt, batch: Batch) -> None:
+    plain = model(batch).pooled.detach()
+    names = list(model.state_dict())
+    scale_and_shift(model)
+    with torch.no_grad():
         scaled = model(batch)
         merge(model)
         merged = model(batch)
@@ -145,6 +151,22 @@ def test_merged_equals_unmerged(model: Vilt, batch: Batch) -> None:
     torch.testing.assert_close(scaled.hidden, merged.hidden, rtol=0, atol=2e-5)
     assert list(model.state_dict()) == names
     assert not any(p.requires_grad for p in model.parameters())
+
+
+def test_what_is_saved_with_scales_and_shifts_loads_equal(
+    model: Vilt, batch: Batch, vilt_folder: Path, tmp_path: Path
+) -> None:
+    scale_and_shift(model)
+    names = list(model.state_dict())
+    model.save_pretrained(tmp_path)
+    Preprocessor.from_pretrained(vilt_folder).save_pretrained(tmp_path)
+    assert list(model.state_dict()) == names  # the model itself stays unmerged
+    loaded, report = ViltModel.from_pretrained(tmp_path, output_loading_info=True)
+    assert not any(report[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+    assert len(loaded.state_dict()) == len(load_file(tmp_path / "model.safetensors"))
+    with torch.no_grad():
+        again, own = Vilt.from_pretrained(tmp_path).pool(batch), model.pool(batch)
+    torch.testing.assert_close(again, own, rtol=0, atol=2e-5)
 
 
 def test_ssf_trains_scales_and_shifts_alone(model: Vilt, batch: Batch) -> None:

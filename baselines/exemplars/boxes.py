@@ -12,17 +12,15 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from baselines.learner import Labelled
-from baselines.pictures import damaged, decode_picture, encode_picture, fewest_bytes, psnr
-from baselines.pixels import Pixels
-from baselines.selection import Array
+from baselines.exemplars.pictures import damaged, decode_picture, encode_picture, fewest_bytes, psnr
+from baselines.exemplars.selection import Array
+from baselines.vilt.pixels import Pixels
 
 #: Top, bottom, left, right; half-open, in pixels. All zero: there is none.
 Box: TypeAlias = tuple[int, int, int, int]
@@ -94,53 +92,19 @@ def coarse_patches(patches: Tensor, eta: int) -> Tensor:
     return patches[:, at][:, :, at]
 
 
-def inside(boxes: Tensor, places: Tensor, grids: Tensor, size: int) -> Tensor:
+def inside(boxes: Tensor, indices: Tensor, grids: Tensor, size: int) -> Tensor:
     """Which pixels of patches lie in their picture's box, (N, P, P) bool.
 
     Args:
         boxes: (N, 4) the box of each patch's picture.
-        places: (N,) where the patch lies in the grid.
+        indices: (N,) row-major index of the patch in the grid.
         grids: (N, 2) rows and columns of the picture in patches.
         size: P.
     """
     columns, within = grids[:, 1], torch.arange(size, device=boxes.device)
-    y, x = (at[:, None] * size + within for at in (places // columns, places % columns))
+    y, x = (at[:, None] * size + within for at in (indices // columns, indices % columns))
     top, bottom, left, right = boxes[..., None].unbind(1)
     return ((top <= y) & (y < bottom))[:, :, None] & ((left <= x) & (x < right))[:, None, :]
-
-
-@dataclass(frozen=True)
-class Boxable(Labelled):
-    """A training batch that may still be compressed, with the boxes there are by then.
-
-    Attributes:
-        numbers: (B,) number of each new sample in its phase, -1 for exemplars.
-        draws: (B,) from 0 to 1; those below the chance of the moment are compressed.
-    """
-
-    numbers: Tensor
-    draws: Tensor
-
-    def to(self, device: torch.device, **_: Any) -> Boxable:
-        """Move all."""
-        rest = (tensor.to(device) for tensor in (self.labels, self.numbers, self.draws))
-        return Boxable(self.views.to(device), *rest)
-
-    def compressed(self, boxes: Tensor, chance: float, eta: int) -> Labelled:
-        """The batch with some new samples as they would be stored, without loss.
-
-        Args:
-            boxes: (N, 4) those of all N samples of the phase.
-            chance: That a new sample is compressed.
-            eta: Pixels that become one; its root divides the patches' sides.
-        """
-        views, size = self.views, self.views.patches.shape[1]
-        owner = views.patch_mask.nonzero()[:, 0]  # of each patch
-        found = boxes.to(owner.device)[self.numbers.clamp(min=0)][owner]
-        chosen = ((self.numbers >= 0) & (self.draws < chance))[owner, None, None]
-        sharp = inside(found, views.places, views.grids, size) | ~chosen
-        patches = torch.where(sharp[..., None], views.patches, coarse_patches(views.patches, eta))
-        return Labelled(replace(views, patches=patches), self.labels)
 
 
 def choose_codec(

@@ -11,14 +11,16 @@ the pairs fold into the weights. For ViLT-B/32 they are 205,824 parameters of 11
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from baselines.patches import PatchProjection
-from baselines.vilt import Vilt
+from baselines.vilt.patches import PatchProjection
 from mm_imagenet_r.errors import UserError, did_you_mean
+
+if TYPE_CHECKING:
+    from baselines.vilt.model import Vilt
 
 MODES = ("ssf", "full", "head")
 

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 from PIL import Image, features
 
-from baselines.pixels import Pixels
+from baselines.vilt.pixels import Pixels
 from mm_imagenet_r.errors import UserError, did_you_mean
 
 #: Qualities that are tried.

@@ -38,7 +38,7 @@ def patch_scores(attention: Tensor, first_patch: int) -> Tensor:
     return attention[:, 0, first_patch:]
 
 
-def word_scores(attention: Tensor, dropped: Tensor, words: int, first_patch: int) -> Tensor:
+def token_scores(attention: Tensor, dropped: Tensor, words: int, first_patch: int) -> Tensor:
     """A_{I->T}: mean attention of the discarded patches to each word, (B, T).
 
     Args:

@@ -18,8 +18,8 @@ from typing import Any
 from mm_imagenet_r.errors import UserError
 
 EMBEDDED = {
-    "tiny": Path(__file__).parent / "tiny_vilt",
-    "tiny-1": Path(__file__).parent / "tiny_vilt_1",
+    "tiny": Path(__file__).parent.parent / "tiny_vilt",
+    "tiny-1": Path(__file__).parent.parent / "tiny_vilt_1",
 }
 _HUB_ID = re.compile(r"([A-Za-z0-9][\w.-]*(?:/[\w.-]+)?)(?:@([\w./-]+))?")
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from baselines.pixels import to_pixels
-from baselines.views import View
+from baselines.vilt.inputs import ViltInput
+from baselines.vilt.pixels import to_pixels
 from benchmark.memory import Memory
 from benchmark.method import PhaseData
 
@@ -24,16 +24,16 @@ def masked_gallery(
     first = {row["file_name"]: row for row in memory.selected() if row["rank"] == 0}
     names = phase.train.file_names
     chosen = phase.train.select([i for i, name in enumerate(names) if name in first][:2])
-    views = [method.view(sample) for sample in chosen]
+    inputs = [method.input(sample) for sample in chosen]
     pictures = []
-    for sample, view, masks in zip(chosen, views, method.masks(views), strict=True):
-        tokens = method.preprocessor.tokenizer.convert_ids_to_tokens(view.words.tolist())
+    for sample, input, masks in zip(chosen, inputs, method.masks(inputs), strict=True):
+        tokens = method.preprocessor.tokenizer.convert_ids_to_tokens(input.token_ids.tolist())
         pictures.append(
             {
                 "file_name": sample.file_name,
                 "label": sample.label,
-                "image": base64.b64encode(_png(view)).decode(),
-                "grid": list(view.grid),
+                "image": base64.b64encode(_png(input)).decode(),
+                "grid": list(input.grid),
                 "attention": [round(float(score), 5) for score in masks.attention],
                 "kept": masks.patches.tolist(),
                 "words": [
@@ -49,7 +49,7 @@ def masked_gallery(
     return pictures
 
 
-def _png(view: View) -> bytes:
+def _png(input: ViltInput) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(to_pixels(view.patches, view.places, view.grid)).save(buffer, "PNG")
+    Image.fromarray(to_pixels(input.patches, input.patch_indices, input.grid)).save(buffer, "PNG")
     return buffer.getvalue()

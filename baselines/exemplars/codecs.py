@@ -17,7 +17,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from baselines.pictures import (
+from baselines.exemplars.pictures import (
     damaged,
     decode_picture,
     encode_picture,
@@ -25,19 +25,19 @@ from baselines.pictures import (
     find_codec,
     psnr,
 )
-from baselines.pixels import Integers, Pixels, from_pixels, to_pixels
-from baselines.views import View
+from baselines.vilt.inputs import ViltInput
+from baselines.vilt.pixels import Integers, Pixels, from_pixels, to_pixels
 
 _FORMATS = (None, "JPEG", "WEBP", "AVIF")  # the flag's two low bits
 _ALL, _MASK, _LIST = 0, 1, 2  # how places are written: the next two bits
 _WIDE = 16  # places take two bytes
 
 
-def encode_patches(view: View, codec: str, quality: int = 100) -> bytes:
-    """Encode the patches of a view, with their places and the grid.
+def encode_patches(input: ViltInput, codec: str, quality: int = 100) -> bytes:
+    """Encode the patches of an input, with their places and the grid.
 
     Args:
-        view: Its patches are stored in the order of the picture.
+        input: Its patches are stored in the order of the picture.
         codec: One of `pictures.available()`.
         quality: 1 to 100.
 
@@ -46,15 +46,15 @@ def encode_patches(view: View, codec: str, quality: int = 100) -> bytes:
         ValueError: A place occurs twice or is not in the grid, or the grid exceeds 255 x 255.
     """
     format = find_codec(codec, quality).format
-    rows, columns = view.grid
+    rows, columns = input.grid
     if not (1 <= rows <= 255 and 1 <= columns <= 255):
         raise ValueError(f"a grid of {rows}x{columns} patches exceeds what the codec stores")
-    kind, places = _encode_places(view.places, rows * columns)
-    flag = _FORMATS.index(format) | kind << 2 | (_WIDE if _wide(view.grid) else 0)
-    patches = view.patches[np.argsort(view.places)]
+    kind, patch_indices = _encode_places(input.patch_indices, rows * columns)
+    flag = _FORMATS.index(format) | kind << 2 | (_WIDE if _wide(input.grid) else 0)
+    patches = input.patches[np.argsort(input.patch_indices)]
     as_picture = format is not None and len(patches)
     pixels = encode_picture(_mosaic(patches), codec, quality) if as_picture else patches.tobytes()
-    return bytes([flag, rows, columns]) + places + pixels
+    return bytes([flag, rows, columns]) + patch_indices + pixels
 
 
 def decode_patches(payload: bytes, patch_size: int) -> tuple[Pixels, Integers, tuple[int, int]]:
@@ -72,30 +72,34 @@ def decode_patches(payload: bytes, patch_size: int) -> tuple[Pixels, Integers, t
     grid = (rows, columns)
     if flag >> 5 or not rows * columns or bool(flag & _WIDE) != _wide(grid):
         raise damaged("image", "its header makes no sense")
-    places, rest = _decode_places(flag >> 2 & 3, payload[3:], rows * columns)
-    return _decode_pixels(rest, _FORMATS[flag & 3], len(places), patch_size), places, grid
+    patch_indices, rest = _decode_places(flag >> 2 & 3, payload[3:], rows * columns)
+    return (
+        _decode_pixels(rest, _FORMATS[flag & 3], len(patch_indices), patch_size),
+        patch_indices,
+        grid,
+    )
 
 
-def encode_words(view: View) -> bytes:
-    """Encode the words of a view: two bytes a token, and the positions if some were dropped.
+def encode_text(input: ViltInput) -> bytes:
+    """Encode the words of an input: two bytes a token, and the positions if some were dropped.
 
     Raises:
         ValueError: A token id exceeds 65,535, a position occurs twice or exceeds the text, or the
             text exceeds 65,535 tokens.
     """
-    length = view.text_length
-    if length > 65535 or (view.words < 0).any() or (view.words > 65535).any():
+    length = input.text_length
+    if length > 65535 or (input.token_ids < 0).any() or (input.token_ids > 65535).any():
         raise ValueError("two bytes a token hold no id or text length beyond 65,535")
-    kind, positions = _encode_places(view.positions, length)
-    ids = view.words[np.argsort(view.positions)].astype("<u2").tobytes()
+    kind, positions = _encode_places(input.positions, length)
+    ids = input.token_ids[np.argsort(input.positions)].astype("<u2").tobytes()
     if kind == _ALL:
         return bytes([kind]) + ids
     wide = length > 256
     return bytes([kind | (_WIDE if wide else 0)]) + length.to_bytes(2, "little") + positions + ids
 
 
-def decode_words(payload: bytes) -> tuple[Integers, Integers, int]:
-    """Decode what `encode_words` returned.
+def decode_text(payload: bytes) -> tuple[Integers, Integers, int]:
+    """Decode what `encode_text` returned.
 
     Returns:
         Token ids (T,), their ascending positions (T,), and the length of the whole text.
@@ -119,37 +123,39 @@ def decode_words(payload: bytes) -> tuple[Integers, Integers, int]:
     return ids, positions, length
 
 
-def choose(views: Sequence[View], candidates: Sequence[str], min_psnr: float) -> tuple[str, int]:
-    """Return the codec and quality that need the fewest bytes for the kept patches of views.
+def choose(
+    inputs: Sequence[ViltInput], candidates: Sequence[str], min_psnr: float
+) -> tuple[str, int]:
+    """Return the codec and quality that need the fewest bytes for the kept patches of inputs.
 
-    As `pictures.choose_codec`, with views in the place of pictures.
+    As `pictures.choose_codec`, with inputs in the place of pictures.
     """
 
-    def trial(view: View, codec: str, quality: int) -> tuple[int, float]:
-        payload = encode_patches(view, codec, quality)
-        patches, _, _ = decode_patches(payload, view.patches.shape[1])
-        return len(payload), psnr(view.patches[np.argsort(view.places)], patches)
+    def trial(input: ViltInput, codec: str, quality: int) -> tuple[int, float]:
+        payload = encode_patches(input, codec, quality)
+        patches, _, _ = decode_patches(payload, input.patches.shape[1])
+        return len(payload), psnr(input.patches[np.argsort(input.patch_indices)], patches)
 
-    return fewest_bytes(views, trial, candidates, min_psnr)
+    return fewest_bytes(inputs, trial, candidates, min_psnr)
 
 
 def _wide(grid: tuple[int, int]) -> bool:
     return grid[0] * grid[1] > 256
 
 
-def _encode_places(places: Integers, length: int) -> tuple[int, bytes]:
+def _encode_places(patch_indices: Integers, length: int) -> tuple[int, bytes]:
     """Write a set of places among `length` in the shortest way."""
     kept = np.zeros(length, dtype=np.bool_)
-    if len(places) and not 0 <= places.min() <= places.max() < length:
+    if len(patch_indices) and not 0 <= patch_indices.min() <= patch_indices.max() < length:
         raise ValueError(f"a place lies outside of the {length} there are")
-    kept[places] = True
-    if kept.sum() != len(places):
+    kept[patch_indices] = True
+    if kept.sum() != len(patch_indices):
         raise ValueError("a place occurs twice")
     if kept.all():
         return _ALL, b""
     mask = np.packbits(kept).tobytes()
     unit = "<u2" if length > 256 else "u1"
-    listed = np.array([len(places), *np.flatnonzero(kept)]).astype(unit).tobytes()
+    listed = np.array([len(patch_indices), *np.flatnonzero(kept)]).astype(unit).tobytes()
     return (_LIST, listed) if len(listed) < len(mask) else (_MASK, mask)
 
 
@@ -168,10 +174,10 @@ def _decode_places(
     unit, width = ("<u2", 2) if length > 256 else ("u1", 1)
     count = int.from_bytes(data[:width], "little")
     end = width * (count + 1)
-    places = _numbers(data[width:end], unit, part)
-    if kind != _LIST or len(data) < end or (np.diff(places, append=length) <= 0).any():
+    patch_indices = _numbers(data[width:end], unit, part)
+    if kind != _LIST or len(data) < end or (np.diff(patch_indices, append=length) <= 0).any():
         raise damaged(part, "its list of kept places makes no sense")
-    return places, data[end:]
+    return patch_indices, data[end:]
 
 
 def _numbers(data: bytes, unit: str, part: str) -> Integers:

@@ -1,11 +1,11 @@
-"""What ViLT eats of a sample: any subset of its patches and words, alone and in batches."""
+"""Inputs to ViLT: any subset of the patches and words of a sample, alone and in batches."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -13,73 +13,82 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from baselines.backbone import Checkpoint
-from baselines.pixels import Integers, Pixels, decode, from_pixels, target_size
+from baselines.vilt.backbone import Checkpoint
+from baselines.vilt.pixels import Integers, Pixels, decode, from_pixels, target_size
 from mm_imagenet_r.errors import UserError
+
+Mask: TypeAlias = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
-class View:
-    """A subset of the patches and words of one sample, in their original places.
+class ViltInput:
+    """A subset of the patches and words of one sample, at their original positions.
 
     Attributes:
         patches: (K, P, P, 3) uint8, pixels of the kept patches after resizing.
-        places: (K,) flat row-major position of each kept patch in the grid.
+        patch_indices: (K,) flat row-major index of each kept patch in the grid.
         grid: Rows and columns of the whole image, in patches.
-        words: (T,) token ids kept; [CLS] is the first and always kept.
+        token_ids: (T,) of the kept words; [CLS] is the first and always kept.
         positions: (T,) original position of each kept token in the text.
         text_length: Number of tokens before any was dropped.
     """
 
     patches: Pixels
-    places: Integers
+    patch_indices: Integers
     grid: tuple[int, int]
-    words: Integers
+    token_ids: Integers
     positions: Integers
     text_length: int
 
-    def keep(
-        self,
-        patches: npt.NDArray[np.bool_] | None = None,
-        words: npt.NDArray[np.bool_] | None = None,
-    ) -> View:
-        """Return the view with fewer patches and words.
+    def __repr__(self) -> str:
+        total = self.grid[0] * self.grid[1]
+        return (
+            f"ViltInput({len(self.patches)} of {total} patches, "
+            f"{len(self.token_ids)} of {self.text_length} tokens)"
+        )
+
+    def keep(self, patches: Mask | None = None, words: Mask | None = None) -> ViltInput:
+        """Return the input with fewer patches and words.
 
         Args:
-            patches: (K,) boolean, one for each patch of this view; None keeps all.
-            words: (T,) boolean, one for each word of this view; None keeps all. [CLS], which the
+            patches: (K,) boolean, one for each patch of this input; None keeps all.
+            words: (T,) boolean, one for each word of this input; None keeps all. [CLS], which the
                 model reads the sample's vector from, stays whatever its entry says.
 
         Raises:
-            ValueError: A mask is not boolean or not of this view's length.
+            ValueError: A mask is not boolean or not of this input's length.
         """
-        view = self
-        if patches is not None:
-            _check_mask(patches, len(self.patches), "patches")
-            view = replace(view, patches=self.patches[patches], places=self.places[patches])
-        if words is not None:
-            _check_mask(words, len(self.words), "words")
-            kept = words.copy()
-            kept[:1] = True
-            view = replace(view, words=self.words[kept], positions=self.positions[kept])
-        return view
+        patches = _check_mask(patches, len(self.patches), "patches")
+        words = _check_mask(words, len(self.token_ids), "words")
+        words[:1] = True
+        return replace(
+            self,
+            patches=self.patches[patches],
+            patch_indices=self.patch_indices[patches],
+            token_ids=self.token_ids[words],
+            positions=self.positions[words],
+        )
 
-    def with_words_of(self, other: View) -> View:
-        """The patches of this view with the words of another."""
-        words, positions = other.words, other.positions
-        return replace(self, words=words, positions=positions, text_length=other.text_length)
+    def with_text_of(self, other: ViltInput) -> ViltInput:
+        """The patches of this input with the words of another."""
+        ids, positions = other.token_ids, other.positions
+        return replace(self, token_ids=ids, positions=positions, text_length=other.text_length)
 
 
-def _check_mask(mask: npt.NDArray[np.bool_], length: int, name: str) -> None:
+def _check_mask(mask: Mask | None, length: int, name: str) -> Mask:
+    """A copy of the mask; all True for None."""
+    if mask is None:
+        return np.ones(length, dtype=np.bool_)
     if mask.dtype != np.bool_ or mask.shape != (length,):
         raise ValueError(
             f"the mask of {name} must be boolean of shape ({length},), "
             f"but is {mask.dtype} of shape {mask.shape}"
         )
+    return mask.copy()
 
 
 class Preprocessor:
-    """Image bytes and caption -> `View`, by a backbone's own settings; deterministic.
+    """Image bytes and caption -> `ViltInput`, by the settings of a backbone; deterministic.
 
     Equal to transformers' `ViltProcessor` (Pillow back end) pixel for pixel and token for token.
 
@@ -123,7 +132,7 @@ class Preprocessor:
             max_text_length: Longest text in tokens; None for as long as the backbone was trained.
 
         Raises:
-            UserError: The backbone is absent, incomplete or no ViLT.
+            UserError: The backbone is absent, incomplete or not a ViLT.
         """
         checkpoint = Checkpoint.find(name)
         config = checkpoint.config()
@@ -149,59 +158,59 @@ class Preprocessor:
         """Decode an image file and resize it: (H, W, 3) uint8, both sides multiples of a patch.
 
         Raises:
-            UserError: The bytes are no image, or a damaged one.
+            UserError: The bytes are not an image, or damaged.
         """
         rgb = decode(image)
         height, width = self.size_of(rgb.width, rgb.height)
         return np.asarray(rgb.resize((width, height), resample=self._resample))
 
-    def words(self, caption: str) -> Integers:
+    def token_ids(self, caption: str) -> Integers:
         """Tokenize a caption: (T,) ids from [CLS] to [SEP], T at most `max_text_length`."""
         ids = self.tokenizer(caption, truncation=True, max_length=self.max_text_length)["input_ids"]
         return np.asarray(ids, dtype=np.int64)
 
     def count_cut(self, captions: Sequence[str]) -> int:
-        """Count the captions that `words` shortens."""
+        """Count the captions that `token_ids` shortens."""
         if not captions:
             return 0
         whole = self.tokenizer(list(captions), truncation=False, verbose=False)["input_ids"]
         return sum(len(ids) > self.max_text_length for ids in whole)
 
-    def view(self, image: bytes, caption: str) -> View:
+    def input(self, image: bytes, caption: str) -> ViltInput:
         """Return the whole sample as the model sees it.
 
         Raises:
-            UserError: The bytes are no image, or a damaged one.
+            UserError: The bytes are not an image, or damaged.
         """
-        return self.view_of(self.pixels(image), self.words(caption))
+        return self.input_of(self.pixels(image), self.token_ids(caption))
 
-    def view_of(self, pixels: Pixels, words: Integers) -> View:
-        """Return the view of pixels (H, W, 3) that are resized already and of token ids (T,)."""
+    def input_of(self, pixels: Pixels, token_ids: Integers) -> ViltInput:
+        """Return the input of pixels (H, W, 3), already resized, and token ids (T,)."""
         size = self.patch_size
         patches = from_pixels(pixels, size)
-        return View(
+        return ViltInput(
             patches=patches,
-            places=np.arange(len(patches)),
+            patch_indices=np.arange(len(patches)),
             grid=(pixels.shape[0] // size, pixels.shape[1] // size),
-            words=words,
-            positions=np.arange(len(words)),
-            text_length=len(words),
+            token_ids=token_ids,
+            positions=np.arange(len(token_ids)),
+            text_length=len(token_ids),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Several views as tensors; B views, T the longest text, K the most patches, P patch size.
+    """Several inputs as tensors; B inputs, T the longest text, K the most patches, P patch size.
 
     A sequence is T text tokens, one image class token, K patches: L = T + 1 + K. Words are padded;
     patches come packed, sample after sample, since they are what costs.
 
     Attributes:
-        words: (B, T) token ids, 0 where padded.
-        positions: (B, T) original positions of the words.
+        token_ids: (B, T), 0 where padded.
+        positions: (B, T) original positions of the tokens.
         text_mask: (B, T) True where there is a word.
         patches: (N, P, P, 3) uint8, N patches in all.
-        places: (N,) flat row-major position of each patch in its own image's grid.
+        patch_indices: (N,) flat row-major index of each patch in its own image's grid.
         grids: (N, 2) rows and columns of the image that each patch comes from.
         patch_mask: (B, K) True where there is a patch.
         order: (M,) the M real tokens, sample after sample, as rows of the concatenation of all
@@ -209,18 +218,18 @@ class Batch:
         slots: (M,) place of each of these tokens in the flat padded sequences (B * L), or None.
     """
 
-    words: Tensor
+    token_ids: Tensor
     positions: Tensor
     text_mask: Tensor
     patches: Tensor
-    places: Tensor
+    patch_indices: Tensor
     grids: Tensor
     patch_mask: Tensor
     order: Tensor | None
     slots: Tensor | None
 
     def __len__(self) -> int:
-        return len(self.words)
+        return len(self.token_ids)
 
     @property
     def mask(self) -> Tensor:
@@ -241,40 +250,40 @@ class Batch:
         return replace(self, **{k: change(value) for k, value in values if value is not None})
 
 
-def collate(views: Sequence[View]) -> Batch:
-    """Put views of any sizes, also without a single patch, into one batch.
+def collate(inputs: Sequence[ViltInput]) -> Batch:
+    """Put inputs of any sizes, also without a single patch, into one batch.
 
     Raises:
-        ValueError: There are no views.
+        ValueError: There are no inputs.
     """
-    if not views:
+    if not inputs:
         raise ValueError("a batch needs at least one view")
-    text_lengths = np.array([len(view.words) for view in views])
-    patch_counts = np.array([len(view.patches) for view in views])
-    text_mask = np.arange(text_lengths.max()) < text_lengths[:, None]
-    patch_mask = np.arange(patch_counts.max()) < patch_counts[:, None]
-    words = np.zeros(text_mask.shape, dtype=np.int64)
-    positions = np.zeros(text_mask.shape, dtype=np.int64)
-    words[text_mask] = np.concatenate([view.words for view in views])
-    positions[text_mask] = np.concatenate([view.positions for view in views])
-    grids = np.repeat(np.array([view.grid for view in views], dtype=np.int64), patch_counts, axis=0)
+    lengths = np.array([len(one.token_ids) for one in inputs])
+    counts = np.array([len(one.patches) for one in inputs])
+    text_mask = np.arange(lengths.max()) < lengths[:, None]
+    patch_mask = np.arange(counts.max()) < counts[:, None]
+
+    def padded(rows: list[Integers]) -> Tensor:
+        table = np.zeros(text_mask.shape, dtype=np.int64)
+        table[text_mask] = np.concatenate(rows)
+        return torch.from_numpy(table)
+
+    grids = np.array([one.grid for one in inputs], dtype=np.int64)
     order, slots = _packing(text_mask, patch_mask)
     return Batch(
-        words=torch.from_numpy(words),
-        positions=torch.from_numpy(positions),
+        token_ids=padded([one.token_ids for one in inputs]),
+        positions=padded([one.positions for one in inputs]),
         text_mask=torch.from_numpy(text_mask),
-        patches=torch.from_numpy(np.concatenate([view.patches for view in views])),
-        places=torch.from_numpy(np.concatenate([view.places for view in views])),
-        grids=torch.from_numpy(grids),
+        patches=torch.from_numpy(np.concatenate([one.patches for one in inputs])),
+        patch_indices=torch.from_numpy(np.concatenate([one.patch_indices for one in inputs])),
+        grids=torch.from_numpy(np.repeat(grids, counts, axis=0)),
         patch_mask=torch.from_numpy(patch_mask),
         order=order,
         slots=slots,
     )
 
 
-def _packing(
-    text_mask: npt.NDArray[np.bool_], patch_mask: npt.NDArray[np.bool_]
-) -> tuple[Tensor | None, Tensor | None]:
+def _packing(text_mask: Mask, patch_mask: Mask) -> tuple[Tensor | None, Tensor | None]:
     """Return `Batch.order` and `Batch.slots`."""
     if text_mask.all() and patch_mask.all():
         return None, None
