@@ -15,7 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from baselines.learner import ViltMethod, require, setting
+from baselines.learner import ViltMethod
+from baselines.settings import Settings, setting
 from baselines.vilt.inputs import Batch
 from baselines.vilt.model import Vilt
 from benchmark.method import Kind, MethodContext, PhaseData
@@ -82,17 +83,14 @@ class Adapted(nn.Module):
 
 
 @dataclass(frozen=True)
-class AdapterSettings:
+class AdapterSettings(Settings):
     """Settings of adapters; the defaults are those of EASE's and PILOT's code for ImageNet-R."""
 
     width: int = setting(0, "width of an adapter; 0: 64, at most a quarter of the backbone's")
-    scale: float = setting(0.1, "factor of what an adapter adds", search=(0.1, 1.0))
-    dropout: float = setting(0.1, "share of an adapter's inner features dropped in training")
-
-    def __post_init__(self) -> None:
-        """Refuse values outside their range."""
-        require(self.width >= 0, f"width={self.width}: cannot be negative")
-        require(0 <= self.dropout < 1, f"dropout={self.dropout}: a share lies from 0 to below 1")
+    scale: float = setting(0.1, "factor on the output of an adapter", search=(0.1, 1.0))
+    dropout: float = setting(
+        0.1, "share of an adapter's inner features dropped in training", within="[0, 1)"
+    )
 
 
 class AdapterMethod(ViltMethod):
@@ -106,10 +104,8 @@ class AdapterMethod(ViltMethod):
     unused: ClassVar[frozenset[str]] = frozenset({"tuning"})
     #: That of EASE's and PILOT's code for ImageNet-R, where batches have 16 samples.
     recipe: ClassVar[Mapping[str, Any]] = {
-        "tuning": "head",
-        "learning_rate": 0.05,
-        "weight_decay": 0.005,
-    }
+        "tuning": "head", "learning_rate": 0.05, "weight_decay": 0.005,
+    }  # fmt: skip
     model: Adapted
     _first = 0
 
@@ -119,8 +115,7 @@ class AdapterMethod(ViltMethod):
 
     def add_set(self, phase: int) -> AdapterSet:
         """A fresh set of adapters, which changes nothing yet."""
-        generator = torch.Generator()
-        generator.manual_seed(int(self.context.rng("adapters", phase).integers(2**63)))
+        generator = self.new_generator("adapters", phase)
         size = self.vilt.hidden_size
         width = adapter_width(size, self.settings.width)
         how = width, generator, self.settings.scale, self.settings.dropout
@@ -130,8 +125,7 @@ class AdapterMethod(ViltMethod):
 
     def add_head(self, phase: PhaseData) -> None:
         """A head for the phase's classes."""
-        generator = torch.Generator()
-        generator.manual_seed(int(self.context.rng("head", phase.index).integers(2**63)))
+        generator = self.new_generator("head", phase.index)
         head = CosineHead(self.vilt.hidden_size, len(phase.new), generator)
         self.model.head = head.to(self.context.device)
         self._first = phase.new.start

@@ -14,20 +14,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from baselines.codec_learner import CodecChoice, CodecLearner, RawInSamplesSettings
+from baselines.codec_learner import CodecLearner, PartSettings
 from baselines.evidence import SOURCES, class_evidence, heat_map
 from baselines.exemplars.boxes import (
     Box,
     box_around,
-    choose_codec,
     coarsen_around,
     decode_boxed,
     encode_boxed,
+    measure,
     rate,
 )
-from baselines.exemplars.codecs import decode_text, encode_text
-from baselines.exemplars.pictures import available, damaged
-from baselines.learner import Lazy, check_choice, require, setting
+from baselines.exemplars.codecs import encode_text
+from baselines.learner import Lazy
+from baselines.settings import require, setting
 from baselines.vilt.inputs import Batch, ViltInput, collate
 from baselines.vilt.pixels import Pixels, to_pixels
 from benchmark.exemplar import Exemplar, StoredExemplar
@@ -36,27 +36,18 @@ from benchmark.method import MethodContext, PhaseData
 from benchmark.processes import map_batches
 from mm_imagenet_r.errors import UserError
 
-_MEASURED = 12  # pictures that the codec is chosen on
-
 
 @dataclass(frozen=True)
-class BoxSettings(RawInSamplesSettings):
+class BoxSettings(PartSettings):
     """Settings of `BoxReplay`."""
 
-    map: str = setting("vcam", f"what speaks for a class: {', '.join(SOURCES)}")
-    tau: float = setting(0.6, "the box holds all above this share of the map")
+    map: str = setting("vcam", f"evidence for a class: {', '.join(SOURCES)}", choices=SOURCES)
+    tau: float = setting(0.6, "the box holds all above this share of the map", within="[0, 1)")
     eta: int = setting(4, "pixels that become one around the box, a square number")
 
-    @classmethod
-    def candidates(cls) -> tuple[str, ...]:
-        """Any codec: a box and a thumbnail can be stored raw."""
-        return available()
-
     def __post_init__(self) -> None:
-        """Refuse values outside their range."""
+        """Refuse an eta that has no integer root."""
         super().__post_init__()
-        check_choice("map", self.map, SOURCES)
-        require(0 <= self.tau < 1, f"tau={self.tau}: a share of the map lies from 0 to below 1")
         square = self.eta > 1 and math.isqrt(self.eta) ** 2 == self.eta
         require(square, f"eta={self.eta}: choose a square number, such as 4, 9 or 16")
 
@@ -106,8 +97,8 @@ class BoxReplay(CodecLearner):
             return self.preprocessor.input_of(pixels, whole[number].token_ids)
 
         features = self.features(Lazy(compressed, len(whole)))
-        choice = self.choice or self.settings.fixed
-        choice = self.choice = choice or self._choose(whole, boxes, memory.currency)
+        boxed = Lazy(lambda i: (_pixels(whole[i]), boxes[i]), len(whole))
+        choice = self.choose(boxed, lambda one, *how: measure(*one, eta, *how), memory.currency)
 
         def make(number: int) -> StoredExemplar:
             pixels, box = _pixels(whole[number]), boxes[number]
@@ -119,31 +110,9 @@ class BoxReplay(CodecLearner):
 
         self.keep_ranked(phase, memory, features, make)
 
-    def _choose(
-        self, whole: Sequence[ViltInput], boxes: Sequence[Box], currency: str
-    ) -> CodecChoice:
-        """Codec and quality, measured on some samples of the first phase."""
-        codec = self.settings.codec
-        if codec == "auto" and currency != "bytes":
-            return CodecChoice("raw", 100)  # bytes cost nothing there, so none are saved at a loss
-        some = range(0, len(whole), -(-len(whole) // _MEASURED))
-        pictures = [(_pixels(whole[i]), boxes[i]) for i in some]
-        candidates = self.settings.candidates() if codec == "auto" else [codec]
-        wanted = self.settings.min_psnr
-        return CodecChoice(*choose_codec(pictures, self.settings.eta, candidates, wanted))
-
-    def decode(self, exemplar: Exemplar) -> ViltInput:
-        """The picture, sharp within its box, and the caption.
-
-        Raises:
-            ValueError: The exemplar is damaged.
-        """
-        pixels = decode_boxed(exemplar.image, self.settings.eta)
-        words, _, _ = decode_text(exemplar.text)
-        try:
-            return self.preprocessor.input_of(pixels, words)
-        except ValueError as error:
-            raise damaged("image", str(error)) from error
+    def decode_pixels(self, image: bytes) -> Pixels:
+        """The picture, sharp within its box."""
+        return decode_boxed(image, self.settings.eta)
 
 
 def _pixels(input: ViltInput) -> Pixels:

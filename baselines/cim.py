@@ -26,7 +26,8 @@ from torch import Tensor
 from baselines.bilevel import MaskNetwork, twins
 from baselines.box_replay import BoxReplay, BoxSettings
 from baselines.exemplars.boxes import coarse_patches, inside
-from baselines.learner import Labelled, require, setting
+from baselines.learner import Labelled
+from baselines.settings import require, setting
 from baselines.vilt.inputs import Batch, collate
 from benchmark.data import Sample
 from benchmark.exemplar import Exemplar
@@ -43,23 +44,23 @@ class CIMSettings(BoxSettings):
     """Settings of `CIM`."""
 
     compress_new: float = setting(
-        0.1, "chance to see a new sample compressed, added after each fifth of a phase"
+        0.1,
+        "chance to see a new sample compressed, added after each fifth of a phase",
+        within=f"[0, {1 / (_PARTS - 1)}]",
     )
     compress_all: bool = setting(
         False, "see every new sample compressed from the start; CIM does not", (False, True)
     )
-    learned: bool = setting(False, "draw boxes by a mask network that is learnt too")
-    outer_steps: float = setting(0.5, "its steps after each fifth of a phase, for each new class")
+    learned: bool = setting(False, "draw boxes by a mask network that is learned too")
+    outer_steps: float = setting(
+        0.5, "its steps after each fifth of a phase, per new class", within="(0, inf)"
+    )
 
     def __post_init__(self) -> None:
-        """Refuse values outside their range, and those that could not take effect."""
+        """Refuse values that could not take effect."""
         super().__post_init__()
-        most = 1 / (_PARTS - 1)
-        possible = 0 <= self.compress_new <= most
-        require(possible, f"compress_new={self.compress_new}: it is added up, 0 to {most}")
         both = self.compress_all and self.compress_new != 0.1
         require(not both, "compress_new has no effect with compress_all=true")
-        require(self.outer_steps > 0, f"outer_steps={self.outer_steps}: has to be positive")
         alone = self.outer_steps != 0.5 and not self.learned
         require(not alone, "outer_steps has no effect without learned=true")
 
@@ -107,10 +108,8 @@ class CIM(BoxReplay):
 
     Settings = CIMSettings
     about: ClassVar[Mapping[str, str]] = {
-        "name": "CIM",
-        "paper": "Luo et al. 2023",
-        "link": "https://arxiv.org/abs/2303.14042",
-    }
+        "name": "CIM", "paper": "Luo et al. 2023", "link": "https://arxiv.org/abs/2303.14042",
+    }  # fmt: skip
 
     def __init__(self, context: MethodContext, settings: Any) -> None:
         super().__init__(context, settings)

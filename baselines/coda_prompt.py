@@ -25,33 +25,29 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from baselines.learner import require, setting
 from baselines.prompts import GrowingPrompts, Prompted
+from baselines.settings import Settings, require, setting
 from baselines.vilt.blocks import Prefix
 from baselines.vilt.inputs import Batch
 from mm_imagenet_r.errors import UserError
 
 
 @dataclass(frozen=True)
-class CODAPromptSettings:
+class CODAPromptSettings(Settings):
     """Settings of `CODAPrompt`; the defaults are those of its code for ImageNet-R."""
 
     components: int = setting(0, "of all phases together; 0: 100, at most the backbone's width")
     length: int = setting(
         8, "vectors of a prompt, half of them keys, half values", search=(4, 8, 16)
     )
-    layers: int = setting(5, "layers with prompts, the first ones; as many as there are")
-    penalty: float = setting(
-        0.0, "weight of the distance from orthogonal components", search=(0.0, 0.1)
-    )
+    layers: int = setting(5, "first layers, with prompts; as many as there are", within="[1, inf)")
+    penalty: float = setting(0.0, "weight of the distance from orthogonal components", (0.0, 0.1))
 
     def __post_init__(self) -> None:
-        """Refuse what is no prompt."""
-        require(self.components >= 0, f"components={self.components}: cannot be negative")
+        """Refuse a length that cannot be halved."""
+        super().__post_init__()
         fits = self.length >= 2 and self.length % 2 == 0
         require(fits, f"length={self.length}: it is halved, so an even number from 2 on")
-        require(self.layers >= 1, f"layers={self.layers}: at least 1")
-        require(self.penalty >= 0, f"penalty={self.penalty}: cannot be negative")
 
 
 class Components(nn.Module):

@@ -18,10 +18,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from baselines.codec_learner import CodecChoice, CodecLearner, CodecSettings, relative_size
-from baselines.exemplars.codecs import decode_text, encode_text
-from baselines.exemplars.pictures import choose_codec, damaged, decode_picture, encode_picture
-from baselines.learner import Lazy, require, setting
+from baselines.codec_learner import CodecLearner, CodecSettings, relative_size
+from baselines.exemplars.codecs import encode_text
+from baselines.exemplars.pictures import decode_picture, encode_picture, measure
+from baselines.learner import Lazy
+from baselines.settings import setting
 from baselines.vilt.inputs import ViltInput
 from baselines.vilt.pixels import Pixels
 from benchmark.data import Sample
@@ -29,22 +30,14 @@ from benchmark.exemplar import Exemplar, StoredExemplar
 from benchmark.memory import Memory
 from benchmark.method import PhaseData
 
-_MEASURED = 12  # pictures that the codec is chosen on
-
 
 @dataclass(frozen=True)
 class CodecReplaySettings(CodecSettings):
     """Settings of `CodecReplay`."""
 
     compress_new: float = setting(
-        1.0, "chance that a new sample is seen compressed in training", search=(0.0, 1.0)
+        1.0, "chance that a new sample is compressed in training", (0.0, 1.0), within="[0, 1]"
     )
-
-    def __post_init__(self) -> None:
-        """Refuse values outside their range."""
-        super().__post_init__()
-        chance = self.compress_new
-        require(0 <= chance <= 1, f"compress_new={chance}: a chance lies between 0 and 1")
 
 
 class CodecReplay(CodecLearner):
@@ -57,19 +50,15 @@ class CodecReplay(CodecLearner):
         "link": "https://arxiv.org/abs/2403.06288",
     }
 
+    free_codec: ClassVar[str] = ""
+
     def begin_phase(self, phase: PhaseData, memory: Memory) -> None:
         """Choose codec and quality if that is not done yet."""
         super().begin_phase(phase, memory)
         self._stored: dict[str, Exemplar] = {}
-        self.choice = self.choice or self.settings.fixed or self.choose(phase, memory)
-
-    def choose(self, phase: PhaseData, memory: Memory) -> CodecChoice:
-        """What needs the fewest bytes for the wanted fidelity."""
-        settings = self.settings
-        some = phase.train[:: -(-len(phase.train) // _MEASURED)]
-        pictures = [self.reduce(self.preprocessor.pixels(sample.image)) for sample in some]
-        candidates = settings.candidates() if settings.codec == "auto" else [settings.codec]
-        return CodecChoice(*choose_codec(pictures, candidates, settings.min_psnr))
+        pixels = self.preprocessor.pixels
+        pictures = Lazy(lambda i: self.reduce(pixels(phase.train[i].image)), len(phase.train))
+        self.choose(pictures, measure, memory.currency)
 
     def stored(self, sample: Sample) -> Exemplar:
         """What would be kept of a sample; encoded once a phase."""
@@ -90,18 +79,9 @@ class CodecReplay(CodecLearner):
             pixel_fraction=self.share(pixels, len(image), len(sample.image)),
         )
 
-    def decode(self, exemplar: Exemplar) -> ViltInput:
-        """The picture as it was stored, and the caption.
-
-        Raises:
-            ValueError: The exemplar is damaged.
-        """
-        pixels = self.enlarge(decode_picture(exemplar.image))
-        words, _, _ = decode_text(exemplar.text)
-        try:
-            return self.preprocessor.input_of(pixels, words)
-        except ValueError as error:
-            raise damaged("image", str(error)) from error
+    def decode_pixels(self, image: bytes) -> Pixels:
+        """The picture as it was stored."""
+        return self.enlarge(decode_picture(image))
 
     def reduce(self, pixels: Pixels) -> Pixels:
         """What is encoded of the pixels (H, W, 3) that the model sees; here all."""

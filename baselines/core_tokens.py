@@ -25,7 +25,7 @@ import numpy as np
 from baselines.evidence import attention_and_gradients, relevance
 from baselines.exemplar_masking import ExemplarMasking, MaskingSettings, Masks
 from baselines.exemplars.selection import Array
-from baselines.learner import require, setting
+from baselines.settings import require, setting
 from baselines.vilt.inputs import Batch, ViltInput
 
 
@@ -33,15 +33,16 @@ from baselines.vilt.inputs import Batch, ViltInput
 class CoreTokensSettings(MaskingSettings):
     """Settings of `CoreTokens`."""
 
-    keep: float = setting(0.36, "share of the patches that is kept", (0.18, 0.36, 0.54))
+    keep: float = setting(
+        0.36, "share of the patches that is kept", (0.18, 0.36, 0.54), within="(0, 1]"
+    )
     selection: str = setting(
         "facility_location", "facility_location (CRAIG), herding, cosine (to the mean) or random"
     )
 
     def __post_init__(self) -> None:
-        """Refuse what is no share, and settings of masking by attention."""
+        """Refuse settings of masking by attention."""
         super().__post_init__()
-        require(0 < self.keep <= 1, f"keep={self.keep}: a share lies above 0 and up to 1")
         same = (self.attention, self.tau_image) == ("last", 1.0)
         require(same, "attention and tau_image have no effect on core_tokens: set keep")
         require(not self.mask_text, "core_tokens keeps the words: mask_text has no effect on it")

@@ -21,7 +21,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from baselines.er import ER, ERSettings
-from baselines.learner import Labelled, require, setting
+from baselines.learner import Labelled
+from baselines.replay_learner import SHARE
+from baselines.settings import require, setting
 from baselines.vilt.inputs import Batch, collate
 from benchmark.data import Sample, Samples
 from benchmark.exemplar import Exemplar
@@ -32,9 +34,7 @@ from benchmark.method import PhaseData
 class DERppSettings(ERSettings):
     """Settings of `DERpp`; the weights are Mammoth's for CIFAR-100 with 500 samples."""
 
-    replay_share: float = setting(
-        2 / 3, "share of exemplars in a batch; 0: as many as there are", search=(2 / 3, 0.5)
-    )
+    replay_share: float = setting(2 / 3, SHARE, search=(2 / 3, 0.5))
     alpha: float = setting(
         0.3,
         "weight of the distance to the stored logits, a mean over heads",
@@ -43,10 +43,8 @@ class DERppSettings(ERSettings):
     beta: float = setting(0.5, "weight of the cross entropy of replayed samples")
 
     def __post_init__(self) -> None:
-        """Refuse negative weights, and distillation, of which this is a form."""
+        """Refuse distillation, of which this is a form."""
         super().__post_init__()
-        require(self.alpha >= 0, f"alpha={self.alpha}: cannot be negative")
-        require(self.beta >= 0, f"beta={self.beta}: cannot be negative")
         require(not self.distillation, "distillation: DER++ has its own, see alpha")
 
 
@@ -79,10 +77,8 @@ class DERpp(ER):
 
     Settings = DERppSettings
     about: ClassVar[Mapping[str, str]] = {
-        "name": "DER++",
-        "paper": "Buzzega et al. 2020",
-        "link": "https://arxiv.org/abs/2004.07211",
-    }
+        "name": "DER++", "paper": "Buzzega et al. 2020", "link": "https://arxiv.org/abs/2004.07211",
+    }  # fmt: skip
 
     def collate(
         self, items: Sequence[Sample | Exemplar], rng: np.random.Generator | None

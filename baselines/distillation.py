@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from baselines.learner import Classifier, ViltLearner, require, setting
+from baselines.learner import Classifier, ViltLearner
+from baselines.settings import Settings, require, setting
 from benchmark.memory import Memory
 from benchmark.method import PhaseData
 
@@ -31,16 +32,15 @@ def distillation(new: Tensor, old: Tensor, temperature: float) -> Tensor:
 
 
 @dataclass(frozen=True)
-class DistillationSettings:
+class DistillationSettings(Settings):
     """Settings of methods that may distil."""
 
     distillation: float = setting(0.0, "weight of distillation from the model before the phase")
-    temperature: float = setting(2.0, "its temperature")
+    temperature: float = setting(2.0, "temperature of distillation", within="(0, inf)")
 
     def __post_init__(self) -> None:
         """Refuse what could not take effect."""
-        require(self.distillation >= 0, "distillation cannot be negative")
-        require(self.temperature > 0, "temperature must be positive")
+        super().__post_init__()
         alone = self.temperature != 2.0 and not self.distillation
         require(not alone, "temperature has no effect without distillation")
 

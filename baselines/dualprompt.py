@@ -24,34 +24,31 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from baselines.learner import require, setting
 from baselines.prompts import GrowingPrompts, Prompted, uniform
+from baselines.settings import Settings, setting
 from baselines.vilt.blocks import Prefix
 from baselines.vilt.inputs import Batch
 from baselines.vilt.model import Vilt
 
 
 @dataclass(frozen=True)
-class DualPromptSettings:
+class DualPromptSettings(Settings):
     """Settings of `DualPrompt`; the defaults are those of the official code for ImageNet-R."""
 
-    g_length: int = setting(5, "keys, and values, of the G-prompt in a layer")
-    e_length: int = setting(20, "keys, and values, of an E-prompt in a layer", search=(5, 20))
-    g_layers: int = setting(2, "layers with a G-prompt, the first ones; all but one at most")
-    e_layers: int = setting(3, "layers with an E-prompt, those that follow; as many as there are")
-    pull: float = setting(1.0, "weight of the similarity of query and key", search=(0.1, 1.0))
-    init: float = setting(
-        0.01, "prompts and keys are drawn between minus and plus this", search=(0.01, 0.1, 1.0)
+    g_length: int = setting(5, "keys, and values, of the G-prompt per layer", within="[1, inf)")
+    e_length: int = setting(
+        20, "keys, and values, of an E-prompt per layer", search=(5, 20), within="[1, inf)"
     )
-
-    def __post_init__(self) -> None:
-        """Refuse what is no prompt."""
-        for name in ("g_length", "e_length", "e_layers"):
-            value = getattr(self, name)
-            require(value >= 1, f"{name}={value}: at least 1")
-        require(self.g_layers >= 0, f"g_layers={self.g_layers}: cannot be negative")
-        require(self.pull > 0, f"pull={self.pull}: must be positive, or no key is learnt")
-        require(self.init > 0, f"init={self.init}: must be positive")
+    g_layers: int = setting(2, "first layers, with the G-prompt; all but one at most")
+    e_layers: int = setting(
+        3, "layers after these, with an E-prompt; as many as there are", within="[1, inf)"
+    )
+    pull: float = setting(
+        1.0, "weight of the similarity of query and key", search=(0.1, 1.0), within="(0, inf)"
+    )
+    init: float = setting(
+        0.01, "bound of the uniform initial prompts and keys", (0.01, 0.1, 1.0), within="(0, inf)"
+    )
 
 
 class Expert(nn.Module):

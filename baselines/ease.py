@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from baselines.adapters import AdapterMethod, AdapterSettings
-from baselines.learner import require, setting
+from baselines.settings import setting
 from benchmark.memory import Memory
 from benchmark.method import MethodContext, PhaseData
 
@@ -30,14 +30,11 @@ class EASESettings(AdapterSettings):
     """Settings of `EASE`; the defaults are those of its code for ImageNet-R."""
 
     alpha: float = setting(
-        0.1, "weight of the subspaces of other phases than a class's own", search=(0.03, 0.1, 0.3)
+        0.1,
+        "weight of subspaces other than the class's own",
+        search=(0.03, 0.1, 0.3),
     )
     divide: bool = setting(True, "divide alpha by their number, as the code and not the paper does")
-
-    def __post_init__(self) -> None:
-        """Refuse a negative weight."""
-        super().__post_init__()
-        require(self.alpha >= 0, f"alpha={self.alpha}: cannot be negative")
 
 
 class EASE(AdapterMethod):
@@ -45,10 +42,8 @@ class EASE(AdapterMethod):
 
     Settings = EASESettings
     about: ClassVar[Mapping[str, str]] = {
-        "name": "EASE",
-        "paper": "Zhou et al. 2024",
-        "link": "https://arxiv.org/abs/2403.12030",
-    }
+        "name": "EASE", "paper": "Zhou et al. 2024", "link": "https://arxiv.org/abs/2403.12030",
+    }  # fmt: skip
 
     def __init__(self, context: MethodContext, settings: Any) -> None:
         super().__init__(context, settings)

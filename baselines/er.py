@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from baselines.exemplars.reservoir import let_pass
-from baselines.learner import setting
-from baselines.replay_learner import ReplayLearner, ReplaySettings
+from baselines.replay_learner import SHARE, ReplayLearner, ReplaySettings
+from baselines.settings import setting
 from benchmark.data import Sample, Samples
 from benchmark.exemplar import Exemplar, StoredExemplar
 from benchmark.memory import Memory
@@ -31,16 +31,8 @@ _SEEN = "samples_seen"
 class ERSettings(ReplaySettings):
     """Settings of `ER`; a reservoir draws at random, so there is no other selection."""
 
-    replay_share: float = setting(
-        0.5, "share of exemplars in a batch; 0: as many as there are", search=(0.5, 0.0, 0.75)
-    )
-    selection: str = setting("random", "random: a reservoir knows no other")
-
-    def __post_init__(self) -> None:
-        """Refuse another selection, which could not take effect."""
-        super().__post_init__()
-        if self.selection != "random":
-            raise ValueError(f"selection={self.selection}: a reservoir draws at random")
+    replay_share: float = setting(0.5, SHARE, search=(0.5, 0.0, 0.75))
+    selection: str = setting("random", "random: a reservoir has no other", choices=("random",))
 
 
 class ER(ReplayLearner):
@@ -49,10 +41,8 @@ class ER(ReplayLearner):
     Settings = ERSettings
     shares_allowance: ClassVar[bool] = True
     about: ClassVar[Mapping[str, str]] = {
-        "name": "ER",
-        "paper": "Chaudhry et al. 2019",
-        "link": "https://arxiv.org/abs/1902.10486",
-    }
+        "name": "ER", "paper": "Chaudhry et al. 2019", "link": "https://arxiv.org/abs/1902.10486",
+    }  # fmt: skip
     _seen = 0
 
     def end_phase(self, phase: PhaseData, memory: Memory) -> None:

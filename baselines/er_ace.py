@@ -23,10 +23,8 @@ class ERACE(ER):
     """Experience replay with asymmetric cross entropy."""
 
     about: ClassVar[Mapping[str, str]] = {
-        "name": "ER-ACE",
-        "paper": "Caccia et al. 2022",
-        "link": "https://arxiv.org/abs/2104.05025",
-    }
+        "name": "ER-ACE", "paper": "Caccia et al. 2022", "link": "https://arxiv.org/abs/2104.05025",
+    }  # fmt: skip
     _num_old = 0
 
     def begin_phase(self, phase: PhaseData, memory: Memory) -> None:

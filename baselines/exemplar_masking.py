@@ -16,12 +16,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from baselines.codec_learner import CodecChoice, CodecLearner, RawInSamplesSettings
+from baselines.codec_learner import CodecLearner, PartSettings
 from baselines.exemplars import codecs
 from baselines.exemplars.gallery import masked_gallery
-from baselines.exemplars.pictures import available
 from baselines.exemplars.selection import Array
-from baselines.learner import Lazy, check_choice, require, setting
+from baselines.learner import Lazy
+from baselines.settings import require, setting
 from baselines.vilt.attention import SOURCES, above_mean, patch_scores, reduce_layers, token_scores
 from baselines.vilt.inputs import Batch, ViltInput
 from benchmark.data import Sample
@@ -29,37 +29,27 @@ from benchmark.exemplar import Exemplar, StoredExemplar
 from benchmark.memory import Memory
 from benchmark.method import PhaseData
 
-_MEASURED = 6  # samples that codec and quality are chosen on
-
 
 @dataclass(frozen=True)
-class MaskingSettings(RawInSamplesSettings):
+class MaskingSettings(PartSettings):
     """Settings of `ExemplarMasking`."""
 
-    attention: str = setting("last", f"layers the maps come from: {', '.join(SOURCES)}")
-    tau_image: float = setting(1.0, "patches stay above this times their own mean attention")
+    attention: str = setting(
+        "last", f"layers of the attention maps: {', '.join(SOURCES)}", choices=SOURCES
+    )
+    tau_image: float = setting(1.0, "patches with more than this times the mean attention are kept")
     mask_text: bool = setting(False, "drop words too, by the attention of discarded patches")
-    tau_text: float = setting(1.0, "words stay above this times their own mean attention")
-    mask_prob: float = setting(1.0, "chance that a new sample is masked in training")
+    tau_text: float = setting(1.0, "words with more than this times the mean attention are kept")
+    mask_prob: float = setting(
+        1.0, "chance that a new sample is masked in training", within="[0, 1]"
+    )
     text_swap_prob: float = setting(
-        0.5, "chance that an exemplar's text is drawn anew from its class"
+        0.5, "chance that an exemplar gets the text of another one of its class", within="[0, 1]"
     )
 
-    @classmethod
-    def candidates(cls) -> tuple[str, ...]:
-        """All codecs there are: a few patches may be shortest raw."""
-        return available()
-
     def __post_init__(self) -> None:
-        """Refuse values outside their range, and those that could not take effect."""
+        """Refuse a threshold that could not take effect."""
         super().__post_init__()
-        check_choice("attention", self.attention, SOURCES)
-        for name in ("mask_prob", "text_swap_prob"):
-            chance = getattr(self, name)
-            require(0 <= chance <= 1, f"{name}={chance}: a chance lies between 0 and 1")
-        for name in ("tau_image", "tau_text"):
-            factor = getattr(self, name)
-            require(factor >= 0, f"{name}={factor}: cannot be negative")
         alone = self.tau_text != 1.0 and not self.mask_text
         require(not alone, "tau_text has no effect without mask_text=true")
 
@@ -103,6 +93,8 @@ class ExemplarMasking(CodecLearner):
             "selection": "cosine",
         },
     }
+
+    measured: ClassVar[int] = 6
 
     def begin_phase(self, phase: PhaseData, memory: Memory) -> None:
         """Mask the new samples as exemplars will be, for training on them masked."""
@@ -148,8 +140,7 @@ class ExemplarMasking(CodecLearner):
         features = self.features(masked)
         # The class mean is that of untouched samples; only cosine asks for it.
         centers = self.features(whole) if self.settings.selection == "cosine" else features
-        choice = self.choice or self.settings.fixed
-        choice = self.choice = choice or self._choose(masked, memory.currency)
+        choice = self.choose(masked, codecs.measure, memory.currency)
         names = phase.train.file_names
 
         def make(number: int) -> StoredExemplar:
@@ -192,12 +183,3 @@ class ExemplarMasking(CodecLearner):
     def gallery(self, phase: PhaseData, memory: Memory) -> list[dict[str, Any]]:
         """The best exemplars of two new classes, for the report."""
         return masked_gallery(self, phase, memory)
-
-    def _choose(self, inputs: Sequence[ViltInput], currency: str) -> CodecChoice:
-        """Codec and quality, measured on some samples of the first phase."""
-        codec = self.settings.codec
-        if codec == "auto" and currency != "bytes":
-            return CodecChoice("raw", 100)  # bytes cost nothing there, so none are saved at a loss
-        candidates = self.settings.candidates() if codec == "auto" else [codec]
-        some = inputs[:: -(-len(inputs) // _MEASURED)]
-        return CodecChoice(*codecs.choose(some, candidates, self.settings.min_psnr))

@@ -10,9 +10,9 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import torch
@@ -30,40 +30,15 @@ from benchmark.memory import Memory
 from benchmark.method import Method, MethodContext, PhaseData
 from benchmark.processes import map_batches
 
+_Item = TypeVar("_Item")
 _log = logging.getLogger(__name__)
 _CACHE_BYTES = 4 * 2**30  # decoded inputs of one phase; beyond it they are decoded again each epoch
 
 
-def setting(
-    default: Any, text: str, search: tuple[Any, ...] = (), search_in: str | None = None
-) -> Any:
-    """A field of a method's settings with its help text.
+class Lazy(Sequence[_Item]):
+    """Items made when they are asked for: inputs of a whole phase may not fit into memory."""
 
-    Args:
-        default: Its value where none is given.
-        text: For `--list METHOD`.
-        search: The values that `python -m benchmark.tune` may choose from; none leaves it alone.
-        search_in: The only currency in which it has an effect by default, so is searched.
-    """
-    metadata = {"help": text, "search": search, "search_in": search_in}
-    return field(default=default, metadata=metadata)
-
-
-def require(condition: bool, otherwise: str) -> None:
-    """Raise ValueError, which reaches the user as a message, unless a setting makes sense."""
-    if not condition:
-        raise ValueError(otherwise)
-
-
-def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
-    """Raise ValueError unless a setting has one of its possible values."""
-    require(value in choices, f"{name}={value}: choose one of {', '.join(choices)}")
-
-
-class Lazy(Sequence[ViltInput]):
-    """Inputs made when they are asked for: those of a whole phase may not fit into memory."""
-
-    def __init__(self, make: Callable[[int], ViltInput], count: int) -> None:
+    def __init__(self, make: Callable[[int], _Item], count: int) -> None:
         self._make = make
         self._count = count
 
@@ -134,7 +109,7 @@ class ViltMethod(Method):
 
     def __init__(self, context: MethodContext, settings: Any) -> None:
         super().__init__(context, settings)
-        self.generator = torch.Generator().manual_seed(int(context.rng("init").integers(2**63)))
+        self.generator = self.new_generator("init")
         self.vilt = Vilt.from_pretrained(context.backbone, max_text_length=context.max_text_length)
         # Weights may lie anywhere in a mapped file, and products of unaligned ones differ in their
         # last digits from those of a copy.
@@ -161,6 +136,12 @@ class ViltMethod(Method):
                 "--max-text-length keeps more of them"
             )
 
+    def new_generator(self, purpose: str, *numbers: int) -> torch.Generator:
+        """A generator of the CPU that depends on the seed, its purpose and numbers."""
+        return torch.Generator().manual_seed(
+            int(self.context.rng(purpose, *numbers).integers(2**63))
+        )
+
     def input(self, item: Sample | Exemplar) -> ViltInput:
         """What the model sees of a sample or an exemplar; decoded once a phase."""
         key = item if isinstance(item, Exemplar) else item.file_name
@@ -172,7 +153,7 @@ class ViltMethod(Method):
             self._room -= input.patches.nbytes
         return input
 
-    def inputs(self, samples: Sequence[Sample]) -> Lazy:
+    def inputs(self, samples: Sequence[Sample]) -> Lazy[ViltInput]:
         """`input` of each sample."""
         return Lazy(lambda i: self.input(samples[i]), len(samples))
 

@@ -25,13 +25,13 @@ import numpy as np
 
 from baselines.codec_learner import CodecChoice, CodecLearner, relative_size
 from baselines.exemplars import selection
-from baselines.exemplars.codecs import decode_text, encode_text
+from baselines.exemplars.codecs import encode_text
 from baselines.exemplars.pictures import damaged, encode_picture
 from baselines.exemplars.selection import Array
-from baselines.learner import Lazy, require, setting
+from baselines.learner import Lazy
 from baselines.replay_learner import ReplaySettings
-from baselines.vilt.inputs import ViltInput
-from baselines.vilt.pixels import decode
+from baselines.settings import require, setting
+from baselines.vilt.pixels import Pixels, decode
 from benchmark.budget import fill
 from benchmark.data import Sample
 from benchmark.exemplar import Exemplar, StoredExemplar
@@ -48,16 +48,17 @@ _VANISHED = -500.0  # classes whose volume has no larger logarithm do not count
 class MRDCSettings(ReplaySettings):
     """Settings of `MRDC`."""
 
-    quality: int = setting(0, "JPEG quality, 1 to 100; 0: by the rule")
+    quality: int = setting(0, "JPEG quality, 1 to 100; 0: by the rule", within="[0, 100]")
     epsilon: float = setting(
-        0.5, "how far the rule's ratio of volumes may be from 1", search=(0.5, 0.25, 1.0, 2.0)
+        0.5,
+        "how far the rule's ratio of volumes may be from 1",
+        search=(0.5, 0.25, 1.0, 2.0),
+        within="(0, inf)",
     )
 
     def __post_init__(self) -> None:
-        """Refuse values outside their range, and those that could not take effect."""
+        """Refuse values that could not take effect."""
         super().__post_init__()
-        require(0 <= self.quality <= 100, f"quality={self.quality}: 1 to 100, or 0 for the rule")
-        require(self.epsilon > 0, f"epsilon={self.epsilon}: must be positive")
         require(not self.quality or self.epsilon == 0.5, "epsilon has no effect with a quality")
 
 
@@ -66,20 +67,18 @@ class MRDC(CodecLearner):
 
     Settings = MRDCSettings
     about: ClassVar[Mapping[str, str]] = {
-        "name": "MRDC",
-        "paper": "Wang et al. 2022",
-        "link": "https://arxiv.org/abs/2202.06592",
-    }
+        "name": "MRDC", "paper": "Wang et al. 2022", "link": "https://arxiv.org/abs/2202.06592",
+    }  # fmt: skip
 
     def end_phase(self, phase: PhaseData, memory: Memory) -> None:
         """Compress all samples, rank those of each new class, keep the first that fit."""
         if self.choice is None:
-            quality = self.settings.quality or self.choose(phase, memory)
+            quality = self.settings.quality or self.quality_by_rule(phase, memory)
             self.choice = CodecChoice("jpeg", quality)
         make = self.compressed(phase, self.choice.quality)
         self.keep_ranked(phase, memory, self.features_of(phase, make), make)
 
-    def choose(self, phase: PhaseData, memory: Memory) -> int:
+    def quality_by_rule(self, phase: PhaseData, memory: Memory) -> int:
         """The quality by the rule."""
         quality, kept = choose_quality(self.ratios(phase, memory), self.settings.epsilon)
         if not kept and not self.context.rank:
@@ -131,15 +130,10 @@ class MRDC(CodecLearner):
         )
         return StoredExemplar(exemplar, sample.file_name, codec)
 
-    def decode(self, exemplar: Exemplar) -> ViltInput:
-        """The picture, resized for the model as native ones are, and the caption.
-
-        Raises:
-            ValueError: The exemplar is damaged.
-        """
-        words, _, _ = decode_text(exemplar.text)
+    def decode_pixels(self, image: bytes) -> Pixels:
+        """The picture, resized for the model as native ones are."""
         try:
-            return self.preprocessor.input_of(self.preprocessor.pixels(exemplar.image), words)
+            return self.preprocessor.pixels(image)
         except Exception as error:  # Pillow's decoders raise nearly anything
             raise damaged("image", "its file cannot be decoded") from error
 

@@ -125,9 +125,8 @@ class GrowingPrompts(PromptMethod):
         self._grow(phase.index)
 
     def _grow(self, phase: int) -> None:
-        generator = torch.Generator()
-        generator.manual_seed(int(self.context.rng("prompts", phase).integers(2**63)))
-        self.model.parts.append(self.part(generator).to(self.context.device))
+        part = self.part(self.new_generator("prompts", phase))
+        self.model.parts.append(part.to(self.context.device))
 
     def state(self) -> dict[str, Tensor]:
         """The head and the prompts, trained now or before."""

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from baselines.adapters import AdapterMethod, AdapterSettings
 from baselines.exemplars.selection import Array
-from baselines.learner import require, setting
+from baselines.settings import setting
 from benchmark.memory import Memory
 from benchmark.method import MethodContext, PhaseData, Stage
 
@@ -36,14 +36,10 @@ class RanPACSettings(AdapterSettings):
     """Settings of `RanPAC`."""
 
     projection: int = setting(
-        0, "M, the width of the random projection (10,000 in the paper); 0: five times the features"
+        0,
+        "M, width of the random projection (10,000 in the paper); 0: five times the features",
     )
     adapt: bool = setting(True, "train adapters in the first phase")
-
-    def __post_init__(self) -> None:
-        """Refuse a negative width."""
-        super().__post_init__()
-        require(self.projection >= 0, f"projection={self.projection}: at least 1, or 0")
 
 
 class RanPAC(AdapterMethod):

@@ -20,11 +20,13 @@ from baselines.classifiers import READINGS, aligned, balanced, class_means, near
 from baselines.distillation import DistillationSettings, DistillingLearner
 from baselines.exemplars import selection
 from baselines.exemplars.selection import Array
-from baselines.learner import check_choice, require, setting
+from baselines.settings import setting
 from benchmark.exemplar import StoredExemplar
 from benchmark.memory import Memory
 from benchmark.method import PhaseData, Stage
 
+#: Help text of `replay_share`.
+SHARE = "share of exemplars in a batch; 0: in proportion to their number"
 _log = logging.getLogger(__name__)
 
 
@@ -34,23 +36,16 @@ class ReplaySettings(DistillationSettings):
 
     classifier: str = setting(
         "linear",
-        "linear (the head as trained), balanced (re-fitted on exemplars, classes counting alike), "
-        "nme (nearest mean of exemplars), aligned (new rows scaled as in WA), or all of them",
+        "linear (the head as trained), balanced (re-fitted on exemplars, every class weighted the "
+        "same), nme (nearest mean of exemplars), aligned (new rows scaled as in WA), or all",
+        choices=(*READINGS, "all"),
     )
-    replay_share: float = setting(
-        0.0, "share of exemplars in a batch; 0: as many as there are", search=(0.0, 0.5, 0.75)
-    )
+    replay_share: float = setting(0.0, SHARE, search=(0.0, 0.5, 0.75), within="[0, 1)")
     selection: str = setting(
-        "herding", "herding, cosine (to the class mean), facility_location (CRAIG) or random"
+        "herding",
+        "herding, cosine (to the class mean), facility_location (CRAIG) or random",
+        choices=selection.RANKINGS,
     )
-
-    def __post_init__(self) -> None:
-        """Refuse unknown names and what is no share."""
-        super().__post_init__()
-        check_choice("classifier", self.classifier, (*READINGS, "all"))
-        check_choice("selection", self.selection, selection.RANKINGS)
-        share = self.replay_share
-        require(0 <= share < 1, f"replay_share={share}: a share lies from 0 to below 1")
 
 
 class ReplayLearner(DistillingLearner):

@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Sequence
 from typing import TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from baselines.exemplars.pictures import damaged, decode_picture, encode_picture, fewest_bytes, psnr
+from baselines.exemplars.pictures import damaged, decode_picture, encode_picture, psnr
 from baselines.exemplars.selection import Array
 from baselines.vilt.pixels import Pixels
 
@@ -107,20 +106,12 @@ def inside(boxes: Tensor, indices: Tensor, grids: Tensor, size: int) -> Tensor:
     return ((top <= y) & (y < bottom))[:, :, None] & ((left <= x) & (x < right))[:, None, :]
 
 
-def choose_codec(
-    pictures: Sequence[tuple[Pixels, Box]], eta: int, candidates: Sequence[str], min_psnr: float
-) -> tuple[str, int]:
-    """Return the codec and quality that need the fewest bytes for pictures with boxes.
-
-    As `pictures.choose_codec`; what counts is how near the picture of the stored box and thumbnail
-    is to the one without loss.
-    """
-
-    def trial(one: tuple[Pixels, Box], codec: str, quality: int) -> tuple[int, float]:
-        payload = encode_boxed(*one, eta, codec, quality)
-        return len(payload), psnr(coarsen_around(*one, eta), decode_boxed(payload, eta))
-
-    return fewest_bytes(pictures, trial, candidates, min_psnr)
+def measure(
+    pixels: Pixels, box: Box, eta: int, codec: str, quality: int = 100
+) -> tuple[int, float]:
+    """Bytes that a picture with a box needs, and the PSNR in dB to the composite without loss."""
+    payload = encode_boxed(pixels, box, eta, codec, quality)
+    return len(payload), psnr(coarsen_around(pixels, box, eta), decode_boxed(payload, eta))
 
 
 def encode_boxed(pixels: Pixels, box: Box, eta: int, codec: str, quality: int = 100) -> bytes:

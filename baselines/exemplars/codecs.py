@@ -13,7 +13,6 @@ training sees again. Numbers are little-endian.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -21,7 +20,6 @@ from baselines.exemplars.pictures import (
     damaged,
     decode_picture,
     encode_picture,
-    fewest_bytes,
     find_codec,
     psnr,
 )
@@ -123,20 +121,11 @@ def decode_text(payload: bytes) -> tuple[Integers, Integers, int]:
     return ids, positions, length
 
 
-def choose(
-    inputs: Sequence[ViltInput], candidates: Sequence[str], min_psnr: float
-) -> tuple[str, int]:
-    """Return the codec and quality that need the fewest bytes for the kept patches of inputs.
-
-    As `pictures.choose_codec`, with inputs in the place of pictures.
-    """
-
-    def trial(input: ViltInput, codec: str, quality: int) -> tuple[int, float]:
-        payload = encode_patches(input, codec, quality)
-        patches, _, _ = decode_patches(payload, input.patches.shape[1])
-        return len(payload), psnr(input.patches[np.argsort(input.patch_indices)], patches)
-
-    return fewest_bytes(inputs, trial, candidates, min_psnr)
+def measure(input: ViltInput, codec: str, quality: int) -> tuple[int, float]:
+    """Bytes that the patches of an input need, and the PSNR in dB of what is read back."""
+    payload = encode_patches(input, codec, quality)
+    patches, _, _ = decode_patches(payload, input.patches.shape[1])
+    return len(payload), psnr(input.patches[np.argsort(input.patch_indices)], patches)
 
 
 def _wide(grid: tuple[int, int]) -> bool:

@@ -135,42 +135,26 @@ def psnr(a: Pixels, b: Pixels) -> float:
     return 10 * math.log10(255**2 / error) if error else math.inf
 
 
-def choose_codec(
-    pictures: Sequence[Pixels], candidates: Sequence[str], min_psnr: float
-) -> tuple[str, int]:
-    """Return the codec and quality that need the fewest bytes for a wanted fidelity.
-
-    Args:
-        pictures: Pixels (H, W, 3) of some of what will be stored.
-        candidates: Names of codecs.
-        min_psnr: In dB, mean over the pictures.
-
-    Raises:
-        UserError: No candidate reaches the fidelity.
-        ValueError: There are no pictures.
-    """
-
-    def trial(pixels: Pixels, codec: str, quality: int) -> tuple[int, float]:
-        payload = encode_picture(pixels, codec, quality)
-        return len(payload), psnr(pixels, decode_picture(payload))
-
-    return fewest_bytes(pictures, trial, candidates, min_psnr)
+def measure(pixels: Pixels, codec: str, quality: int) -> tuple[int, float]:
+    """Bytes that pixels (H, W, 3) need as a file, and the PSNR in dB of what is read back."""
+    payload = encode_picture(pixels, codec, quality)
+    return len(payload), psnr(pixels, decode_picture(payload))
 
 
 def fewest_bytes(
     items: Sequence[_Item],
-    trial: Callable[[_Item, str, int], tuple[int, float]],
+    measure: Callable[[_Item, str, int], tuple[int, float]],
     candidates: Sequence[str],
     min_psnr: float,
 ) -> tuple[str, int]:
-    """See `choose_codec`; for anything for which `trial` tells bytes and PSNR.
+    """Return the codec and quality that need the fewest bytes for a wanted mean fidelity.
 
     For each codec, the lowest of `QUALITIES` whose mean PSNR suffices is found by bisection; of
     ties the earlier candidate wins.
 
     Args:
         items: Some of what will be stored.
-        trial: Of an item, a codec and a quality: length in bytes and PSNR in dB.
+        measure: Of an item, a codec and a quality: length in bytes and PSNR in dB.
         candidates: Names of codecs.
         min_psnr: In dB.
 
@@ -194,7 +178,7 @@ def fewest_bytes(
             """Whether a quality suffices, or is too long already, as all above it are."""
             size, fidelity = 0, 0.0
             for item in items:
-                length, reached = trial(item, codec, quality)
+                length, reached = measure(item, codec, quality)
                 size, fidelity = size + length, fidelity + reached
                 if size >= most:
                     sizes[quality] = math.inf

@@ -263,10 +263,10 @@ def test_ranpac_trains_in_the_first_phase_alone(build: Build, phases: list[Phase
 
 def test_settings() -> None:
     for kind, given, message in (
-        (EASE, {"width": "-1"}, "width=-1: cannot be negative"),
+        (EASE, {"width": "-1"}, "width=-1: choose a number in"),
         (EASE, {"dropout": "1"}, "dropout=1.0: a share"),
-        (EASE, {"alpha": "-1"}, "alpha=-1.0: cannot be negative"),
-        (RanPAC, {"projection": "-1"}, "projection=-1: at least 1"),
+        (EASE, {"alpha": "-1"}, "alpha=-1.0: choose a number in"),
+        (RanPAC, {"projection": "-1"}, "projection=-1: choose a number in"),
     ):
         with pytest.raises(UserError, match=message):
             make_settings(kind, "", given)

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from baselines.exemplars.codecs import (
-    choose,
     decode_patches,
     decode_text,
     encode_patches,
     encode_text,
+    measure,
 )
-from baselines.exemplars.pictures import QUALITIES, available, psnr
+from baselines.exemplars.pictures import QUALITIES, available, fewest_bytes, psnr
 from baselines.vilt import ViltInput
 from baselines.vilt.pixels import from_pixels
 from mm_imagenet_r.errors import UserError
@@ -254,7 +254,7 @@ def test_choice_reaches_the_fidelity_with_fewest_bytes(
             pixels = np.asarray(image.convert("RGB").resize((96, 96)))
         inputs.append(input_of(pixels, 12).keep(patches=np.arange(64) % 3 != 0))
 
-    def measure(codec: str, quality: int) -> tuple[float, int]:
+    def tried(codec: str, quality: int) -> tuple[float, int]:
         payloads = [encode_patches(input, codec, quality) for input in inputs]
         fidelities = [
             psnr(input.patches, decode_patches(payload, 12)[0])
@@ -263,18 +263,18 @@ def test_choice_reaches_the_fidelity_with_fewest_bytes(
         return float(np.mean(fidelities)), sum(map(len, payloads))
 
     candidates = [name for name in ("raw", "jpeg", "webp", "avif") if name in available()]
-    codec, quality = choose(inputs, candidates, 30.0)
-    assert (codec, quality) == choose(inputs, candidates, 30.0)
-    fidelity, size = measure(codec, quality)
+    codec, quality = fewest_bytes(inputs, measure, candidates, 30.0)
+    assert (codec, quality) == fewest_bytes(inputs, measure, candidates, 30.0)
+    fidelity, size = tried(codec, quality)
     assert fidelity >= 30
     for other in candidates[1:]:
-        reached = [q for q in QUALITIES if measure(other, q)[0] >= 30]
+        reached = [q for q in QUALITIES if tried(other, q)[0] >= 30]
         if reached:
-            assert measure(other, min(reached))[1] >= size
-    assert quality == min(q for q in QUALITIES if measure(codec, q)[0] >= 30)
+            assert tried(other, min(reached))[1] >= size
+    assert quality == min(q for q in QUALITIES if tried(codec, q)[0] >= 30)
     assert size < sum(input.patches.nbytes for input in inputs) / 4
-    assert choose(inputs, ["raw"], 99.0) == ("raw", 100)
+    assert fewest_bytes(inputs, measure, ["raw"], 99.0) == ("raw", 100)
     with pytest.raises(UserError, match=r"none of the codecs jpeg reaches 99.0 dB"):
-        choose(inputs, ["jpeg"], 99.0)
+        fewest_bytes(inputs, measure, ["jpeg"], 99.0)
     with pytest.raises(ValueError, match="at least one picture"):
-        choose([], ["raw"], 30.0)
+        fewest_bytes([], measure, ["raw"], 30.0)

@@ -200,8 +200,8 @@ def test_a_damaged_exemplar_is_told(make: Make, phases: list[PhaseData]) -> None
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"quality": 101}, "quality=101: 1 to 100"),
-        ({"epsilon": 0}, "epsilon=0.0: must be positive"),
+        ({"quality": 101}, "quality=101: choose a number in"),
+        ({"epsilon": 0}, "epsilon=0.0: choose a number in"),
         ({"quality": 50, "epsilon": 0.2}, "epsilon has no effect with a quality"),
     ],
 )

@@ -141,7 +141,7 @@ def test_every_replay_method_has_the_same_choice(name: str) -> None:
     for share in ("0", "0.25", "0.75"):
         assert make_settings(kind, "", {"replay_share": share}).replay_share == float(share)
     for share in ("1", "-0.1"):
-        with pytest.raises(UserError, match="a share lies from 0 to below 1"):
+        with pytest.raises(UserError, match=r"choose a number in \[0, 1\)"):
             make_settings(kind, "", {"replay_share": share})
 
 

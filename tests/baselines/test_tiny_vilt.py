@@ -109,7 +109,7 @@ def test_pretraining_is_a_command_in_a_clone_and_says_so_elsewhere(tmp_path: Pat
     here = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
     assert "--drop-patches" in here.stdout
     shutil.copytree(root / "baselines", tmp_path / "baselines")
-    wheel = [sys.executable, "-S", "-m", "baselines.pretrain"]  # without what is installed
+    wheel = [sys.executable, "-ES", "-m", "baselines.pretrain"]  # without what is installed
     there = subprocess.run(wheel, cwd=tmp_path, capture_output=True, text=True)
     assert (there.returncode, "in a clone" in there.stdout) == (2, True)
 
