@@ -24,6 +24,7 @@ from baselines.learner import Lazy
 from baselines.settings import require, setting
 from baselines.vilt.attention import SOURCES, above_mean, patch_scores, reduce_layers, token_scores
 from baselines.vilt.inputs import Batch, ViltInput
+from baselines.vilt.model import Vilt
 from benchmark.data import Sample
 from benchmark.exemplar import Exemplar, StoredExemplar
 from benchmark.memory import Memory
@@ -56,11 +57,40 @@ class MaskingSettings(PartSettings):
 
 @dataclass(frozen=True)
 class Masks:
-    """What to keep of one input, and the attention that says so."""
+    """What to keep of one input, and the attention that decides it."""
 
     patches: Array  # (K,) bool
     words: Array  # (T,) bool
-    attention: Array  # (K,) float32
+    attention: Array  # (K,) float32, of [CLS] to each patch
+
+
+def attended(
+    model: Vilt, batch: Batch, settings: MaskingSettings, special: tuple[int, int]
+) -> list[Masks]:
+    """What to keep of each sample of a batch: the patches and words that get attention.
+
+    Args:
+        model: On the device of the batch.
+        batch: Whole samples.
+        settings: Source of attention, and the thresholds.
+        special: Ids of [CLS] and [SEP], which are always kept and not counted in the mean.
+    """
+    out = model(batch, attentions=True)
+    attention, first = reduce_layers(out.attentions or [], settings.attention), out.first_patch
+    scores = patch_scores(attention, first)
+    patches = above_mean(scores, batch.patch_mask, settings.tau_image)
+    words = batch.text_mask.clone()
+    if settings.mask_text:
+        dropped = batch.patch_mask & ~patches
+        text = token_scores(attention, dropped, words.shape[1], first)
+        inner = words & (batch.token_ids != special[0]) & (batch.token_ids != special[1])
+        words = (words & ~inner) | above_mean(text, inner, settings.tau_text)
+    rows = zip(patches.cpu(), words.cpu(), scores.float().cpu(), strict=True)
+    sizes = zip(batch.patch_mask.sum(1).tolist(), batch.text_mask.sum(1).tolist(), strict=True)
+    return [
+        Masks(p[:k].numpy(), w[:t].numpy(), s[:k].numpy())
+        for (p, w, s), (k, t) in zip(rows, sizes, strict=True)
+    ]
 
 
 class ExemplarMasking(CodecLearner):
@@ -109,11 +139,9 @@ class ExemplarMasking(CodecLearner):
 
     def decode(self, exemplar: Exemplar) -> ViltInput:
         """The kept patches and words."""
-        patches, patch_indices, grid = codecs.decode_patches(
-            exemplar.image, self.preprocessor.patch_size
-        )
-        words, positions, length = codecs.decode_text(exemplar.text)
-        return ViltInput(patches, patch_indices, grid, words, positions, length)
+        size = self.preprocessor.patch_size
+        patches, indices, grid = codecs.decode_patches(exemplar.image, size)
+        return ViltInput(patches, indices, grid, *codecs.decode_text(exemplar.text))
 
     def augment(
         self, items: Sequence[Sample | Exemplar], rng: np.random.Generator
@@ -145,40 +173,16 @@ class ExemplarMasking(CodecLearner):
 
         def make(number: int) -> StoredExemplar:
             input, label = masked[number], int(phase.train.labels[number])
-            image = codecs.encode_patches(input, choice.codec, choice.quality)
-            kept = len(input.patch_indices) / (input.grid[0] * input.grid[1])
-            exemplar = Exemplar(label, image, codecs.encode_text(input), pixel_fraction=kept)
+            exemplar = codecs.encode(input, label, choice.codec, choice.quality)
             return StoredExemplar(exemplar, names[number], choice.codec)
 
         self.keep_ranked(phase, memory, features, make, centers)
 
     def masks(self, inputs: Sequence[ViltInput]) -> list[Masks]:
-        """Which patches and words of each input stay."""
-
-        def read(batch: Batch) -> list[Masks]:
-            out = self.model.vilt(batch, attentions=True)
-            attention = reduce_layers(out.attentions or [], self.settings.attention)
-            first = out.patches.start
-            scores = patch_scores(attention, first)
-            patches = above_mean(scores, batch.patch_mask, self.settings.tau_image)
-            words = batch.text_mask.clone()
-            if self.settings.mask_text:
-                dropped = batch.patch_mask & ~patches
-                text = token_scores(attention, dropped, words.shape[1], first)
-                # [CLS] and [SEP] are always kept and are no measure for the others.
-                inner = words & (batch.token_ids != self.preprocessor.cls_token_id)
-                inner &= batch.token_ids != self.preprocessor.sep_token_id
-                words = (words & ~inner) | above_mean(text, inner, self.settings.tau_text)
-            rows = zip(patches.cpu(), words.cpu(), scores.float().cpu(), strict=True)
-            sizes = zip(
-                batch.patch_mask.sum(1).tolist(), batch.text_mask.sum(1).tolist(), strict=True
-            )
-            return [
-                Masks(p[:k].numpy(), w[:t].numpy(), s[:k].numpy())
-                for (p, w, s), (k, t) in zip(rows, sizes, strict=True)
-            ]
-
-        return self.encode(inputs, read)
+        """Which patches and words of each input are kept."""
+        special = self.preprocessor.cls_token_id, self.preprocessor.sep_token_id
+        model, settings = self.model.vilt, self.settings
+        return self.encode(inputs, lambda batch: attended(model, batch, settings, special))
 
     def gallery(self, phase: PhaseData, memory: Memory) -> list[dict[str, Any]]:
         """The best exemplars of two new classes, for the report."""

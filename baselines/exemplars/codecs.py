@@ -25,10 +25,18 @@ from baselines.exemplars.pictures import (
 )
 from baselines.vilt.inputs import ViltInput
 from baselines.vilt.pixels import Integers, Pixels, from_pixels, to_pixels
+from benchmark.exemplar import Exemplar
 
 _FORMATS = (None, "JPEG", "WEBP", "AVIF")  # the flag's two low bits
 _ALL, _MASK, _LIST = 0, 1, 2  # how places are written: the next two bits
 _WIDE = 16  # places take two bytes
+
+
+def encode(input: ViltInput, label: int, codec: str, quality: int) -> Exemplar:
+    """The exemplar of an input: its patches and words, charged by its share of the patches."""
+    kept = len(input.patch_indices) / (input.grid[0] * input.grid[1])
+    image = encode_patches(input, codec, quality)
+    return Exemplar(label, image, encode_text(input), pixel_fraction=kept)
 
 
 def encode_patches(input: ViltInput, codec: str, quality: int = 100) -> bytes:

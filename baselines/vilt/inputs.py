@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from baselines.vilt.backbone import Checkpoint
-from baselines.vilt.pixels import Integers, Pixels, decode, from_pixels, target_size
+from baselines.vilt.pixels import Integers, Pixels, decode, from_pixels, target_size, to_pixels
 from mm_imagenet_r.errors import UserError
 
 Mask: TypeAlias = npt.NDArray[np.bool_]
@@ -46,6 +46,10 @@ class ViltInput:
             f"ViltInput({len(self.patches)} of {total} patches, "
             f"{len(self.token_ids)} of {self.text_length} tokens)"
         )
+
+    def picture(self) -> Image.Image:
+        """The kept patches at their places, grey elsewhere."""
+        return Image.fromarray(to_pixels(self.patches, self.patch_indices, self.grid))
 
     def keep(self, patches: Mask | None = None, words: Mask | None = None) -> ViltInput:
         """Return the input with fewer patches and words.
