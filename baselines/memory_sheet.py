@@ -9,7 +9,6 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from baselines.learner import ViltMethod
-from baselines.vilt.pixels import to_pixels
 from benchmark import results
 from benchmark.exemplar import read_records
 from benchmark.plan import find_cell_of
@@ -49,9 +48,7 @@ def show_memory(run: str | Path, class_name: str, *, most: int = 20) -> Image.Im
     for exemplar in read_records((folder / "memory" / entry["file"]).read_bytes())[:most]:
         seen = method.decode(exemplar)
         text = method.preprocessor.tokenizer.decode(seen.token_ids, skip_special_tokens=True)
-        tiles.append(
-            (Image.fromarray(to_pixels(seen.patches, seen.patch_indices, seen.grid)), text)
-        )
+        tiles.append((seen.picture(), text))
     return _sheet(tiles)
 
 

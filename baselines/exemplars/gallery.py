@@ -6,10 +6,7 @@ import base64
 import io
 from typing import TYPE_CHECKING, Any
 
-from PIL import Image
-
 from baselines.vilt.inputs import ViltInput
-from baselines.vilt.pixels import to_pixels
 from benchmark.memory import Memory
 from benchmark.method import PhaseData
 
@@ -51,5 +48,5 @@ def masked_gallery(
 
 def _png(input: ViltInput) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(to_pixels(input.patches, input.patch_indices, input.grid)).save(buffer, "PNG")
+    input.picture().save(buffer, "PNG")
     return buffer.getvalue()

@@ -15,8 +15,9 @@ from baselines.distillation import distillation
 from baselines.exemplar_masking import ExemplarMasking
 from baselines.finetune import Finetune
 from baselines.joint import Joint
-from baselines.learner import ViltLearner, setting
+from baselines.learner import ViltLearner
 from baselines.replay import Replay
+from baselines.settings import setting
 from benchmark.data import Samples
 from benchmark.load_method import make_settings
 from benchmark.method import NoSettings, PhaseData

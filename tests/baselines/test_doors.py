@@ -61,19 +61,18 @@ def test_what_cannot_be_masked_is_explained(tmp_path: Path) -> None:
 def test_the_memory_of_a_run_is_shown(
     coloured: Path, vilt_folder: Path, tmp_path: Path, name: str
 ) -> None:
-    (folder,) = run(
-        RunConfig(
-            method=(name,),
-            dataset=str(coloured),
-            backbone=str(vilt_folder),
-            output=tmp_path,
-            device="cpu",
-            phases=2,
-            epochs=1,
-            batch_size=8,
-            memory="2",
-        )  # fmt: skip
-    )
+    config = RunConfig(
+        method=(name,),
+        dataset=str(coloured),
+        backbone=str(vilt_folder),
+        output=tmp_path,
+        device="cpu",
+        phases=2,
+        epochs=1,
+        batch_size=8,
+        memory="2",
+    )  # fmt: skip
+    (folder,) = run(config)
     sheet = baselines.show_memory(folder, "class1")
     assert (np.asarray(sheet) != 255).any()
     assert sheet.width > baselines.show_memory(folder, "class1", most=1).width
@@ -84,16 +83,15 @@ def test_the_memory_of_a_run_is_shown(
 def test_a_run_without_exemplars_has_none_to_show(
     coloured: Path, vilt_folder: Path, tmp_path: Path
 ) -> None:
-    (folder,) = run(
-        RunConfig(
-            method=("simplecil",),
-            dataset=str(coloured),
-            backbone=str(vilt_folder),
-            output=tmp_path,
-            device="cpu",
-            phases=2,
-            batch_size=8,
-        )  # fmt: skip
-    )
+    config = RunConfig(
+        method=("simplecil",),
+        dataset=str(coloured),
+        backbone=str(vilt_folder),
+        output=tmp_path,
+        device="cpu",
+        phases=2,
+        batch_size=8,
+    )  # fmt: skip
+    (folder,) = run(config)
     with pytest.raises(UserError, match="holds no exemplar of 'class1'"):
         baselines.show_memory(folder, "class1")
