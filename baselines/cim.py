@@ -77,11 +77,6 @@ class Boxable(Labelled):
     numbers: Tensor
     draws: Tensor
 
-    def to(self, device: torch.device, **_: Any) -> Boxable:
-        """Move all."""
-        rest = (tensor.to(device) for tensor in (self.labels, self.numbers, self.draws))
-        return Boxable(self.inputs.to(device), *rest)
-
     def compressed(self, boxes: Tensor, chance: float, eta: int) -> Labelled:
         """The batch with some new samples as they would be stored, without loss.
 

@@ -132,6 +132,9 @@ class CODAPrompt(GrowingPrompts):
         prompts = grown("prompts", length * size).view(layers, -1, length, size)
         return Components(prompts, grown("keys", size), grown("attention", size))
 
+    def before_step(self) -> None:
+        """The official code does not clip."""
+
     def schedule(self, step: int, steps: int) -> float:
         """The cosine of the official code, by steps and not by epochs: it ends at 1.6 %."""
         return math.cos(99 * math.pi * step / (200 * max(1, steps - 1)))

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ from baselines.er import ER, ERSettings
 from baselines.learner import Labelled
 from baselines.replay_learner import SHARE
 from baselines.settings import require, setting
-from baselines.vilt.inputs import Batch, collate
+from baselines.vilt.inputs import collate
 from benchmark.data import Sample, Samples
 from benchmark.exemplar import Exemplar
 from benchmark.method import PhaseData
@@ -49,27 +49,18 @@ class DERppSettings(ERSettings):
 
 
 @dataclass(frozen=True)
-class Mixed:
+class Mixed(Labelled):
     """n new samples, then m exemplars with their logits, then exemplars for their labels.
 
     Attributes:
-        inputs: All B of them.
-        labels: (B,).
         new: n.
         stored: (m, H) logits as they were stored, zero where there was no head.
         present: (m, H) where there was one.
     """
 
-    inputs: Batch
-    labels: Tensor
     new: int
     stored: Tensor
     present: Tensor
-
-    def to(self, device: torch.device, **_: Any) -> Mixed:
-        """Move all."""
-        labels, stored, present = (t.to(device) for t in (self.labels, self.stored, self.present))
-        return Mixed(self.inputs.to(device), labels, self.new, stored, present)
 
 
 class DERpp(ER):
@@ -82,7 +73,7 @@ class DERpp(ER):
 
     def collate(
         self, items: Sequence[Sample | Exemplar], rng: np.random.Generator | None
-    ) -> Labelled | Mixed:
+    ) -> Labelled:
         """In training, the first half of the exemplars comes with its logits."""
         replayed = [item for item in items if isinstance(item, Exemplar)]
         if rng is None or not replayed:
@@ -104,10 +95,10 @@ class DERpp(ER):
             torch.from_numpy(present),
         )
 
-    def loss(self, batch: Labelled | Mixed) -> Tensor:
+    def loss(self, batch: Labelled) -> Tensor:
         """Equation 6; in the first phase cross entropy alone."""
         logits = self.model(batch.inputs)
-        if isinstance(batch, Labelled):
+        if not isinstance(batch, Mixed):
             return F.cross_entropy(logits, batch.labels)
         return derpp_loss(
             logits, batch.labels, batch.new, batch.stored, batch.present,

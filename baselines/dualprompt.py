@@ -121,10 +121,6 @@ class DualPrompt(GrowingPrompts):
             expert.prompts.data.copy_(former[-1].prompts)
         return expert
 
-    def before_step(self) -> None:
-        """Clip the gradient."""
-        self.clip_gradients()
-
 
 def split_layers(depth: int, general: int, own: int) -> tuple[range, range]:
     """Layers with a G-prompt, and those with an E-prompt, of a backbone of some depth.

@@ -88,10 +88,6 @@ class L2P(PromptMethod):
         """ViLT, prompts and head."""
         return L2PModel(self.vilt, self.context.num_classes, self.generator, self.settings)
 
-    def before_step(self) -> None:
-        """Clip the gradient."""
-        self.clip_gradients()
-
 
 def choose(similarity: Tensor, top: int, *, batch_wise: bool = False) -> Tensor:
     """Numbers (B, top) of the prompts with the highest similarity (B, M), highest first.

@@ -10,9 +10,9 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 import torch
@@ -58,9 +58,10 @@ class Labelled:
     inputs: Batch
     labels: Tensor
 
-    def to(self, device: torch.device, **_: Any) -> Labelled:
-        """Move both."""
-        return Labelled(self.inputs.to(device), self.labels.to(device))
+    def to(self, device: torch.device, **_: Any) -> Self:
+        """Move all tensors."""
+        values = {spec.name: getattr(self, spec.name) for spec in fields(self)}
+        return replace(self, **{k: v.to(device) for k, v in values.items() if hasattr(v, "to")})
 
 
 class Classifier(nn.Module):

@@ -26,17 +26,10 @@ from benchmark.method import Kind, Method, PhaseData
 
 
 @dataclass(frozen=True)
-class Queried:
+class Queried(Labelled):
     """Inputs with labels (B,) and queries (B, D)."""
 
-    inputs: Batch
-    labels: Tensor
     queries: Tensor
-
-    def to(self, device: torch.device, **_: Any) -> Queried:
-        """Move all."""
-        moved = self.labels.to(device), self.queries.to(device)
-        return Queried(self.inputs.to(device), *moved)
 
 
 class Prompted(Classifier):
@@ -79,7 +72,7 @@ class PromptMethod(ViltLearner):
 
     def collate(
         self, items: Sequence[Sample | Exemplar], rng: np.random.Generator | None
-    ) -> Labelled | Queried:
+    ) -> Labelled:
         """Add the queries in training; at test they are asked for in `predict`."""
         plain: Labelled = super().collate(items, rng)
         if rng is None:
@@ -96,8 +89,8 @@ class PromptMethod(ViltLearner):
         """Logits of the classes seen (B, num_seen)."""
         return self.model.answer(batch.inputs, self.model.query(batch.inputs))[0]
 
-    def clip_gradients(self) -> None:
-        """Bring the norm of the whole gradient down to one."""
+    def before_step(self) -> None:
+        """Clip the norm of the whole gradient to one."""
         nn.utils.clip_grad_norm_([p for p in self.model.parameters() if p.requires_grad], 1.0)
 
     def optimizer(

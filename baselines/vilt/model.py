@@ -62,13 +62,8 @@ class Encoded:
         return slice(0, self.text_length)
 
     @property
-    def image_cls(self) -> int:
-        """Where the image class token lies along L."""
-        return self.text_length
-
-    @property
     def first_patch(self) -> int:
-        """Where the first patch lies along L."""
+        """Where the first patch lies along L, behind text and image class token."""
         return self.text_length + 1
 
     @property

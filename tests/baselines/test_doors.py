@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ def test_one_picture_is_masked_in_a_line(tmp_path: Path) -> None:
     kept = np.isin(np.arange(36), masked.patch_indices)
     assert masked.attention.ravel()[kept].min() > masked.attention.ravel()[~kept].max()
     assert 0 < len(masked.words) < masked.num_words
-    assert set(masked.words) <= set(drawn.caption.lower().replace(",", " ,").split())
+    assert set(masked.words) <= set(re.findall(r"\w+|\W", drawn.caption.lower()))
     assert repr(masked).startswith(f"MaskedSample({kept.sum()} of 36 patches, ")
     assert len(repr(masked)) < 100
     # What is charged is what is read back.

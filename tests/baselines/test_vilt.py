@@ -78,7 +78,7 @@ def test_equals_transformers(model: Vilt, reference: ViltModel, inputs: list[Vil
     close(ours.pooled, theirs.pooler_output)
     hidden, text = theirs.last_hidden_state, ours.text_length
     close(ours.hidden[:, ours.text][batch.text_mask], hidden[:, :text][batch.text_mask])
-    close(ours.hidden[:, ours.image_cls], hidden[:, text])
+    close(ours.hidden[:, ours.first_patch - 1], hidden[:, text])
     for i, input in enumerate(inputs):  # theirs are in random order
         own = ours.hidden[i, ours.patches][: len(input.patches)]
         distances = torch.cdist(own, hidden[i, text + 1 :], p=torch.inf)
