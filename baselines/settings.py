@@ -45,7 +45,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Check `within` and `choices` of all fields."""
-        for kind in type(self).__mro__:
+        for kind in reversed(type(self).__mro__):  # a default of a subclass keeps the limits
             for spec in getattr(kind, "__dataclass_fields__", {}).values():
                 value, interval = getattr(self, spec.name), spec.metadata.get("within")
                 words = spec.metadata.get("choices") or [value]

@@ -264,7 +264,7 @@ def test_ranpac_trains_in_the_first_phase_alone(build: Build, phases: list[Phase
 def test_settings() -> None:
     for kind, given, message in (
         (EASE, {"width": "-1"}, "width=-1: choose a number in"),
-        (EASE, {"dropout": "1"}, "dropout=1.0: a share"),
+        (EASE, {"dropout": "1"}, "dropout=1.0: choose a number in"),
         (EASE, {"alpha": "-1"}, "alpha=-1.0: choose a number in"),
         (RanPAC, {"projection": "-1"}, "projection=-1: choose a number in"),
     ):
