@@ -1,7 +1,8 @@
 """Adapters beside the MLPs of a frozen ViLT, and how EASE and RanPAC train a set of them.
 
-An adapter is a bottleneck: Up(ReLU(Down(h))) of the tokens after attention, scaled and added to
-the block's output (AdaptFormer, Chen et al., NeurIPS 2022). With Up at zero it changes nothing.
+An adapter is a bottleneck, Up(ReLU(Down(h))), on the tokens after attention; its output is scaled
+and added to that of the block (AdaptFormer, Chen et al., NeurIPS 2022). With Up at zero it changes
+nothing.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ class AdapterSet(nn.ModuleList):
 
 
 class CosineHead(nn.Module):
-    """scale * cosine of features (B, D) and one vector a class; the scale is learnt, from 1."""
+    """scale * cosine of features (B, D) and one vector per class; the scale is learned, from 1."""
 
     def __init__(self, size: int, classes: int, generator: torch.Generator) -> None:
         super().__init__()
@@ -96,13 +97,13 @@ class AdapterSettings(Settings):
 class AdapterMethod(ViltMethod):
     """Trains the newest set of adapters by cross entropy among the classes of a phase.
 
-    The head is thrown away after the phase: it is `transient`. The backbone stays as it is.
+    The head is discarded after the phase: it is `transient`. The backbone stays frozen.
     """
 
     Settings = AdapterSettings
     kind: ClassVar[Kind] = "memory-free"
     unused: ClassVar[frozenset[str]] = frozenset({"tuning"})
-    #: That of EASE's and PILOT's code for ImageNet-R, where batches have 16 samples.
+    #: Of the code of EASE and PILOT for ImageNet-R, where batches have 16 samples.
     recipe: ClassVar[Mapping[str, Any]] = {
         "tuning": "head", "learning_rate": 0.05, "weight_decay": 0.005,
     }  # fmt: skip
@@ -114,7 +115,7 @@ class AdapterMethod(ViltMethod):
         self.model = Adapted(self.vilt).to(context.device)
 
     def add_set(self, phase: int) -> AdapterSet:
-        """A fresh set of adapters, which changes nothing yet."""
+        """A new set of adapters, which changes nothing yet."""
         generator = self.new_generator("adapters", phase)
         size = self.vilt.hidden_size
         width = adapter_width(size, self.settings.width)

@@ -1,6 +1,6 @@
-"""Replay of pictures that are sharp within one box, drawn around what speaks for their class.
+"""Replay of pictures that are sharp within one box, drawn around the evidence for their class.
 
-How training sees new samples is left to the method; this is how boxes are found and kept.
+This is how boxes are found and kept; how training shows new samples is left to the method.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class BoxReplay(CodecLearner):
             )
 
     def evidence(self, batch: Batch, labels: Tensor) -> Tensor:
-        """What of each input speaks for its class (B, K), by the model as it is."""
+        """Evidence of each patch for the class of its input (B, K), by the current model."""
         return class_evidence(self.model, batch, labels, self.settings.map)[0]
 
     def draw_boxes(self, phase: PhaseData) -> list[Box]:
@@ -98,7 +98,11 @@ class BoxReplay(CodecLearner):
 
         features = self.features(Lazy(compressed, len(whole)))
         boxed = Lazy(lambda i: (_pixels(whole[i]), boxes[i]), len(whole))
-        choice = self.choose(boxed, lambda one, *how: measure(*one, eta, *how), memory.currency)
+
+        def measured(one: tuple[Pixels, Box], codec: str, quality: int) -> tuple[int, float]:
+            return measure(*one, eta, codec, quality)
+
+        choice = self.choose(boxed, measured, memory.currency)
 
         def make(number: int) -> StoredExemplar:
             pixels, box = _pixels(whole[number]), boxes[number]

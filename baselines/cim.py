@@ -1,16 +1,17 @@
 """CIM: class-incremental exemplar compression (Luo et al., CVPR 2023, arXiv 2303.14042).
 
-Of an exemplar one box stays sharp, drawn around what speaks for its class; the rest is reduced by
-eta in area. New samples are seen so too, at random and more often as training goes on, so that old
-and new ones look alike. On ViLT the class activation map is one of `baselines.evidence`. Where the
-paper's code has epochs there are shares of the phase's steps: boxes of new samples are drawn anew
-after each fifth (every 40th of 200 epochs), and with each the chance to see them grows by a tenth.
+One box of an exemplar stays sharp, drawn around the evidence for its class; the rest is reduced by
+eta in area. New samples are shown that way too, at random and increasingly often during training,
+so that old and new ones look alike. On ViLT the class activation map is one of
+`baselines.evidence`. Epochs of the paper's code are shares of the phase's steps here: boxes of new
+samples are redrawn after each fifth (every 40th of 200 epochs), and each time the chance to show
+them grows by a tenth.
 
-With `learned` the boxes are drawn by a mask network (`baselines.bilevel`), which takes its bilevel
-steps at the same moments. All else is that of the other rows: cross entropy (and distillation)
-where the paper has FOSTER, and a walk down the ranking that passes over an exemplar that does not
-fit, where the paper's code stops. The box is widened to whole squares of root eta pixels, so that
-the rate b + (1 - b) / eta is exact. The caption stays whole, two bytes a token.
+With `learned` a mask network (`baselines.bilevel`) draws the boxes and takes its bilevel steps at
+the same moments. All else is as in the other replay methods: cross entropy (and distillation) where
+the paper has FOSTER, and a ranking from which exemplars that do not fit are skipped, where the
+paper's code stops. The box is widened to whole squares of root eta pixels, so that the rate
+b + (1 - b) / eta is exact. The caption stays whole, at two bytes per token.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from benchmark.exemplar import Exemplar
 from benchmark.memory import Memory
 from benchmark.method import MethodContext, PhaseData
 
-_PARTS = 5  # of a phase's steps: after each boxes are drawn anew
+_PARTS = 5  # of a phase's steps; boxes are redrawn after each
 _META_BATCH = 16  # samples in each of the two batches of a bilevel step
 _BOXES, _PHI = "boxes", "phi"  # their names among the tensors that are carried on
 
@@ -67,11 +68,11 @@ class CIMSettings(BoxSettings):
 
 @dataclass(frozen=True)
 class Boxable(Labelled):
-    """A training batch that may still be compressed, with the boxes there are by then.
+    """A training batch of which some samples are compressed when its loss is computed.
 
     Attributes:
         numbers: (B,) number of each new sample in its phase, -1 for exemplars.
-        draws: (B,) from 0 to 1; those below the chance of the moment are compressed.
+        draws: (B,) from 0 to 1; those below the current chance are compressed.
     """
 
     numbers: Tensor
@@ -95,10 +96,10 @@ class Boxable(Labelled):
 
 
 class CIM(BoxReplay):
-    """Keeps a sharp box of each exemplar, and shows new samples so too, more and more often.
+    """Keeps a sharp box of each exemplar, and shows new samples that way increasingly often.
 
     Attributes:
-        network: What draws the boxes with `learned`.
+        network: Draws the boxes if `learned`.
     """
 
     Settings = CIMSettings
@@ -111,7 +112,7 @@ class CIM(BoxReplay):
         self.network = MaskNetwork(self.model) if settings.learned else None
 
     def begin_phase(self, phase: PhaseData, memory: Memory) -> None:
-        """Draw boxes only if they are needed before the first fifth of the phase is done."""
+        """Draw boxes only if they are needed in the first fifth of the phase."""
         super().begin_phase(phase, memory)
         self._phase, self._exemplars = phase, memory.exemplars()
         self._numbers = {name: number for number, name in enumerate(phase.train.file_names)}
@@ -131,24 +132,24 @@ class CIM(BoxReplay):
         return Boxable(plain.inputs, plain.labels, torch.tensor(new), draws)
 
     def loss(self, batch: Any) -> Tensor:
-        """That of the other rows, on inputs some of which are compressed."""
+        """That of the other replay methods, with some inputs compressed."""
         chance = self._part(self.progress.step) * self.settings.compress_new
         chance = 1.0 if self.settings.compress_all else chance
         return super().loss(batch.compressed(self._boxes, chance, self.settings.eta))
 
     def _part(self, step: int) -> int:
-        """In which fifth of the steps one is, counted from 0."""
+        """The fifth of the phase that a step belongs to, counted from 0."""
         return step * _PARTS // self.progress.steps
 
     def optimizer(
         self, groups: list[dict[str, Any]], learning_rate: float
     ) -> torch.optim.Optimizer:
-        """That of the other rows; its rate is that of the step on paper, too."""
+        """That of the other replay methods; its rate is used for the virtual step too."""
         self._peak = learning_rate
         return super().optimizer(groups, learning_rate)
 
     def before_step(self) -> None:
-        """After each fifth of the steps but the last, learn phi and draw the boxes anew."""
+        """After each fifth of the steps but the last, learn phi and redraw the boxes."""
         following = self._part(self.progress.step + 1)
         if following == self._part(self.progress.step) or following == _PARTS:
             return
@@ -158,7 +159,7 @@ class CIM(BoxReplay):
             self._boxes = torch.tensor(self.draw_boxes(self._phase), dtype=torch.int32)
 
     def _learn(self, network: MaskNetwork, rng: np.random.Generator) -> None:
-        """The bilevel steps that are due."""
+        """Take the bilevel steps that are due."""
         rate = self._peak * self.schedule(self.progress.step, self.progress.steps)
         for _ in range(max(1, int(self.settings.outer_steps * len(self._phase.new)))):
             first, second = self._draw(rng), self._draw(rng)
@@ -183,7 +184,7 @@ class CIM(BoxReplay):
             return super().evidence(batch, labels)
 
     def state(self) -> dict[str, Tensor]:
-        """What is trained, the codec, and phi if it is learnt."""
+        """What is trained, the codec, and phi if it is learned."""
         own = {_PHI: self.network.phi.detach()} if self.network else {}
         return {**super().state(), **own}
 
@@ -194,7 +195,7 @@ class CIM(BoxReplay):
         super().load_state({name: value for name, value in state.items() if name != _PHI})
 
     def transient(self) -> dict[str, Tensor]:
-        """The boxes of the new samples as they were drawn last, and how far phi is."""
+        """The last boxes of the new samples, and the state of the optimizer of phi."""
         return {_BOXES: self._boxes, **(self.network.progress() if self.network else {})}
 
     def load_transient(self, tensors: Mapping[str, Tensor]) -> None:

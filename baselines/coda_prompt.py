@@ -1,14 +1,13 @@
 """CODA-Prompt: COntinual Decomposed Attention-based Prompting (Smith et al., CVPR 2023).
 
-The backbone is frozen. A prompt is put together for each sample out of components: component m has
-a prompt p_m, a key k_m and an attention a_m, and q is what the backbone makes of the sample without
-prompts:
+The backbone is frozen. The prompt of a sample is a weighted sum of components: component m has a
+prompt p_m, a key k_m and an attention a_m, and q is the feature of the sample without prompts:
 
     alpha_m = cos(q * a_m, k_m),   prompt = sum of alpha_m p_m
 
-Half of the prompt stands in front of a layer's keys, half in front of its values, in the first
-layers. Each phase owns an equal part of the components. It trains these, among the sum of all so
-far; those of former phases are frozen. New ones begin orthogonal to the old and to each other.
+In the first layers, half of the prompt is prepended to the keys and half to the values. Each phase
+owns an equal part of the components. It trains these within the sum of all so far; those of earlier
+phases are frozen. New ones start orthogonal to the old and to each other.
 
     loss = CE(logits of the phase's classes) + penalty * sum of O(k) + O(a) + O(p),
     O(X) = mean of (X X^T - I)^2
@@ -86,7 +85,7 @@ class Decomposed(Prompted):
 
 
 class CODAPrompt(GrowingPrompts):
-    """Learns components of prompts, each phase its own, and a head; keeps no sample."""
+    """Learns components of prompts, some for each phase, and a head; keeps no sample."""
 
     Settings = CODAPromptSettings
     recipe: ClassVar[Mapping[str, Any]] = {

@@ -1,13 +1,14 @@
 """Replay of whole pictures at the size the model sees, as ordinary image files.
 
-After "Probing Image Compression for Class-Incremental Learning" (Yang et al., arXiv 2403.06288), by
-its abstract: exemplars are compressed so that more of them fit; codec and rate are chosen before,
-and new samples pass through the same codec, so that old and new ones do not differ by it. How the
-choice is made is ours: JPEG, WebP or AVIF, whichever needs the fewest bytes for a wanted fidelity
-on a dozen pictures of the first phase; no neural codec, whose weights would have to be kept too.
+After the abstract of "Probing Image Compression for Class-Incremental Learning" (Yang et al., arXiv
+2403.06288): exemplars are compressed so that more of them fit; codec and rate are chosen in
+advance, and new samples pass through the same codec, so that old and new ones do not differ by it.
+The way of choosing is ours: JPEG, WebP or AVIF, whichever needs the fewest bytes for a wanted
+fidelity on a dozen pictures of the first phase; no neural codec, whose weights would have to be
+stored too.
 
-Where samples are counted, an exemplar is as much of one as its image is of the native file in
-bytes (`codec_learner.relative_size`). The caption is kept whole, two bytes a token.
+Where samples are counted, an exemplar is charged the bytes of its image over those of the native
+file (`codec_learner.relative_size`). The caption is kept whole, at two bytes per token.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class CodecReplaySettings(CodecSettings):
 
 
 class CodecReplay(CodecLearner):
-    """Stores whole pictures as image files and sees new ones through the same codec."""
+    """Stores whole pictures as image files and passes new ones through the same codec."""
 
     Settings = CodecReplaySettings
     about: ClassVar[Mapping[str, str]] = {
@@ -53,7 +54,7 @@ class CodecReplay(CodecLearner):
     free_codec: ClassVar[str] = ""
 
     def begin_phase(self, phase: PhaseData, memory: Memory) -> None:
-        """Choose codec and quality if that is not done yet."""
+        """Choose codec and quality, unless that is done."""
         super().begin_phase(phase, memory)
         self._stored: dict[str, Exemplar] = {}
         pixels = self.preprocessor.pixels
@@ -61,7 +62,7 @@ class CodecReplay(CodecLearner):
         self.choose(pictures, measure, memory.currency)
 
     def stored(self, sample: Sample) -> Exemplar:
-        """What would be kept of a sample; encoded once a phase."""
+        """What would be kept of a sample; encoded once per phase."""
         if sample.file_name not in self._stored:
             self._stored[sample.file_name] = self.store(sample)
         return self._stored[sample.file_name]
@@ -104,7 +105,7 @@ class CodecReplay(CodecLearner):
     def augment(
         self, items: Sequence[Sample | Exemplar], rng: np.random.Generator
     ) -> list[ViltInput]:
-        """Let new samples pass through the codec."""
+        """Pass new samples through the codec."""
         return [
             self.input(
                 self.stored(item)

@@ -1,17 +1,16 @@
 """Core Tokensets for data-efficient replay (Paul et al., arXiv 2410.05800).
 
 A coreset of samples, and of each the patches with the highest attribution. The paper tries several
-ways of both; here they are CRAIG's facility location (Mirzasoleiman et al., ICML 2020) on pooled
+ways of both. Here they are CRAIG's facility location (Mirzasoleiman et al., ICML 2020) on pooled
 features, without its weights, and attention rollout weighted by gradients (Chefer et al., ICCV
-2021), the kin of GradLRP that is sound for ViLT, whose class is read from one token. A share of
-the patches is kept that is the same for all samples. What is attributed is the class that the model
-itself predicts.
+2021), the relative of GradLRP that is sound for ViLT, whose class is read from one token. The same
+share of patches is kept of all samples. The class the model itself predicts is attributed.
 
-All else is exemplar masking's, the method it is closest to: so it says what the two choices,
-attribution for attention and coverage for herding, are worth. That includes new samples masked in
-training (`mask_prob`) and the codec, of which the paper has neither.
-Masks of new samples in training come from the class that the model predicts before the phase is
-learnt, when it does not know theirs yet.
+All else is as in exemplar masking, the closest method, so a comparison shows what the two choices
+are worth: attribution instead of attention, and coverage instead of herding. That includes masking
+new samples in training (`mask_prob`) and the codec, neither of which the paper has. Masks of new
+samples in training are for the class that the model predicts before the phase is learned, when it
+does not know their classes yet.
 """
 
 from __future__ import annotations

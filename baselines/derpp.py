@@ -1,12 +1,12 @@
 """DER++: Dark Experience for General Continual Learning (Buzzega et al., NeurIPS 2020).
 
-A reservoir holds samples with the logits the network had for them. A third of each batch is new,
-a third is drawn for its logits, which shall stay what they were, a third for its labels.
+A reservoir holds samples with the logits that the network had for them. A third of each batch is
+new, a third is replayed to keep its logits as they were, a third is replayed for its labels.
 
     CE(current) + alpha * MSE(logits, stored logits) + beta * CE(replayed)        (eq. 6)
 
-The logits are a part of the exemplar, four bytes each, and charged. Mammoth stores a sample with
-the logits of the step in which it comes by; here with those of the model at the end of its phase.
+The logits are part of the exemplar, four bytes each, and charged. Mammoth stores a sample with the
+logits of the step in which it is seen; here they are of the model at the end of its phase.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from benchmark.method import PhaseData
 
 @dataclass(frozen=True)
 class DERppSettings(ERSettings):
-    """Settings of `DERpp`; the weights are Mammoth's for CIFAR-100 with 500 samples."""
+    """Settings of `DERpp`; the weights are those of Mammoth for CIFAR-100 with 500 samples."""
 
     replay_share: float = setting(2 / 3, SHARE, search=(2 / 3, 0.5))
     alpha: float = setting(

@@ -1,6 +1,6 @@
-"""Distillation from the model before a phase, and methods that may use it.
+"""Distillation from the model before a phase, and the methods that may use it.
 
-Learning without Forgetting (Li & Hoiem, 2016), in the form that iCaRL has in PyCIL.
+Learning without Forgetting (Li & Hoiem, 2016), in the form of iCaRL in PyCIL.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def distillation(new: Tensor, old: Tensor, temperature: float) -> Tensor:
 
 @dataclass(frozen=True)
 class DistillationSettings(Settings):
-    """Settings of methods that may distil."""
+    """Settings of methods that may distill."""
 
     distillation: float = setting(0.0, "weight of distillation from the model before the phase")
     temperature: float = setting(2.0, "temperature of distillation", within="(0, inf)")
@@ -46,7 +46,7 @@ class DistillationSettings(Settings):
 
 
 class DistillingLearner(ViltLearner):
-    """Cross entropy, and distillation from the former model where it is asked for.
+    """Cross entropy, and distillation from the former model if it is set.
 
     Attributes:
         teacher: The model before the phase; None in the first one and without distillation.
@@ -63,7 +63,7 @@ class DistillingLearner(ViltLearner):
         super().begin_phase(phase, memory)
 
     def loss(self, batch: Any) -> Tensor:
-        """Cross entropy over all classes seen plus what keeps the logits of old ones."""
+        """Cross entropy over all classes seen, plus distillation of old ones."""
         logits = self.model(batch.inputs)
         return self.loss_of(logits, batch.labels, self.former_logits(batch))
 

@@ -1,17 +1,17 @@
 """DualPrompt: Complementary Prompting for Rehearsal-free CL (Wang et al., ECCV 2022).
 
-The backbone is frozen. Prompts are prefixes: vectors in front of a layer's keys and values. The
-G-prompt, in the first layers, is learnt in all phases. In the layers behind, each phase learns an
-E-prompt of its own, with a key that is pulled to the queries of its samples (a query is what the
-backbone makes of a sample without prompts):
+The backbone is frozen. Prompts are prefixes: vectors prepended to the keys and values of a layer.
+The G-prompt, in the first layers, is learned in all phases. In the layers after these, each phase
+learns its own E-prompt, with a key that is pulled to the queries of its samples (a query is the
+feature of a sample without prompts):
 
     loss = CE(logits of the phase's classes) - pull * cos(query, key of the phase)
 
 In training the phase is known. At test each sample takes the E-prompt of the phase seen so far
-whose key is most like its query. An E-prompt begins as that of the phase before, if there is one.
+whose key is most similar to its query. An E-prompt starts as a copy of the previous phase's.
 
-Widely used ports to PyTorch mix the prefixes of keys with those of values and with other samples of
-the batch by a reshape, and let keys of phases to come compete at test; here neither happens.
+Widely used PyTorch ports mix the prefixes of keys with those of values and with other samples of
+the batch by a reshape, and let keys of future phases compete at test; neither happens here.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ class DualPrompt(GrowingPrompts):
         return DualPrompted(self.vilt, self.context.num_classes, self.generator, self.settings)
 
     def part(self, generator: torch.Generator) -> Expert:
-        """An E-prompt like that of the phase before; its key is drawn."""
+        """An E-prompt like that of the previous phase; its key is drawn at random."""
         settings, former = self.settings, self.model.experts
         layers, size = len(self.model.layers[1]), self.vilt.hidden_size
         expert = Expert(layers, settings.e_length, size, settings.init, generator)
@@ -125,7 +125,7 @@ class DualPrompt(GrowingPrompts):
 def split_layers(depth: int, general: int, own: int) -> tuple[range, range]:
     """Layers with a G-prompt, and those with an E-prompt, of a backbone of some depth.
 
-    The E-prompt tells the phases apart, so one layer at least is left to it.
+    The E-prompt distinguishes the phases, so at least one layer is left to it.
 
     >>> split_layers(12, 2, 3), split_layers(4, 2, 3), split_layers(2, 2, 3)
     ((range(0, 2), range(2, 5)), (range(0, 2), range(2, 4)), (range(0, 1), range(1, 2)))
@@ -135,7 +135,7 @@ def split_layers(depth: int, general: int, own: int) -> tuple[range, range]:
 
 
 def nearest(queries: Tensor, keys: Tensor) -> Tensor:
-    """Number (B,) of the key (T, D) that is most like each query (B, D), by the cosine.
+    """Number (B,) of the key (T, D) that is most similar to each query (B, D), by the cosine.
 
     >>> keys = torch.tensor([[1.0, 0], [0, 1], [-1, 0]])
     >>> nearest(torch.tensor([[0.6, 0.8], [-2, 0.1]]), keys).tolist()

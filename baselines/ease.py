@@ -1,8 +1,8 @@
 """EASE: Expandable Subspace Ensemble (Zhou et al., CVPR 2024).
 
-Each phase trains a set of adapters of its own, so each spans a subspace of features of its own. A
-class is its mean feature in every subspace. Old classes were never seen in newer subspaces: their
-means there are mixed from those of newer classes, by how alike they are in the older subspace.
+Each phase trains its own set of adapters, and so spans its own subspace of features. A class is
+represented by its mean feature in every subspace. Old classes were never seen in newer subspaces:
+their means there are mixed from those of newer classes, weighted by similarity in the older one.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class EASE(AdapterMethod):
         self._means: dict[int, Tensor] = {}
 
     def begin_phase(self, phase: PhaseData, memory: Memory) -> None:
-        """Add adapters and a head for the new classes; all that was learnt is frozen."""
+        """Add adapters and a head for the new classes; freeze all earlier ones."""
         super().begin_phase(phase, memory)
         self.model.sets.requires_grad_(False)
         self.add_set(phase.index)
@@ -67,7 +67,7 @@ class EASE(AdapterMethod):
         self._means[phase.index] = torch.from_numpy(np.stack(means, axis=1))
 
     def state(self) -> dict[str, Tensor]:
-        """Adapters and means; they grow with the phases."""
+        """Adapters and means; they grow with every phase."""
         means = {f"{_MEANS}{phase}": mean.clone() for phase, mean in self._means.items()}
         return {**super().state(), **means}
 
@@ -104,7 +104,7 @@ def complement(means: Tensor, own: Tensor) -> Tensor:
     of the paper takes the newest classes alone, the code all these.)
 
     Args:
-        means: (C, T, D); what stands beyond a class's own phase is not read.
+        means: (C, T, D); entries beyond the phase of a class are not read.
         own: (C,) phase of each class.
     """
     filled = means.clone()

@@ -1,8 +1,8 @@
 """ER: Experience Replay with a reservoir (Chaudhry et al., 2019, as in Mammoth).
 
-A reservoir holds a uniform sample of all that ever came by. Half of each batch is drawn from it;
-the loss is one mean cross entropy. Mammoth lets a sample come by in every epoch; here it comes by
-once, at the end of its phase.
+A reservoir holds a uniform sample of all samples seen. Half of each batch is drawn from it; the
+loss is one mean cross entropy. In Mammoth a sample enters the stream in every epoch, here once, at
+the end of its phase.
 """
 
 from __future__ import annotations
@@ -46,13 +46,13 @@ class ER(ReplayLearner):
     _seen = 0
 
     def end_phase(self, phase: PhaseData, memory: Memory) -> None:
-        """Let the phase's samples pass by the reservoir once, in random order."""
+        """Stream the phase's samples through the reservoir once, in random order."""
         old, rng = memory.exemplars(), self.context.rng("reservoir", phase.index)
         extra = bytes(self.extra_bytes(phase))
         costs = [memory.cost(exemplar) for exemplar in old]
         total = memory.allowance(phase.new.start) + math.fsum(costs)  # new classes hold nothing yet
         costs += [memory.cost(whole(sample, extra)) for sample in phase.train]
-        # Exemplars differ in cost: there are as many slots as hold those of mean cost.
+        # Exemplars differ in cost: as many slots as there would be at the mean cost.
         slots = int(min(len(costs), total / max(math.fsum(costs) / max(len(costs), 1), 1e-12)))
         buffer = let_pass(len(old), len(phase.train), self._seen, slots, rng)
         self._seen += len(phase.train)
@@ -61,17 +61,17 @@ class ER(ReplayLearner):
         self._keep(memory, phase, old, buffer[: int((spent <= total).sum())])
 
     def extra_bytes(self, phase: PhaseData) -> int:
-        """Bytes that are stored with each sample beside picture and caption."""
+        """Bytes that are stored with each sample besides picture and caption."""
         return 0
 
     def extras(self, samples: Samples) -> list[bytes]:
-        """What is stored with each sample beside picture and caption."""
+        """What is stored with each sample besides picture and caption."""
         return [b""] * len(samples)
 
     def _keep(
         self, memory: Memory, phase: PhaseData, old: Sequence[Exemplar], chosen: Sequence[int]
     ) -> None:
-        """Hand over exemplars by their number: those of old classes first, which makes room."""
+        """Store the chosen exemplars: first those of old classes, which makes room."""
         held = [old[i] for i in chosen if i < len(old)]
         for label in range(phase.new.start):
             memory.keep(label, [exemplar for exemplar in held if exemplar.label == label])
@@ -84,7 +84,7 @@ class ER(ReplayLearner):
             )
 
     def state(self) -> dict[str, Tensor]:
-        """What is trained, and how many samples came by."""
+        """What is trained, and the number of samples seen."""
         return {**super().state(), _SEEN: torch.tensor(self._seen)}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
@@ -94,5 +94,5 @@ class ER(ReplayLearner):
 
 
 def whole(sample: Sample, extra: bytes = b"") -> Exemplar:
-    """A sample in its native bytes, with what is stored beside it."""
+    """A sample in its native bytes, with what is stored besides."""
     return Exemplar(sample.label, sample.image, sample.caption.encode(), extra)

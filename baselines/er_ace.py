@@ -1,8 +1,8 @@
 """ER-ACE: New Insights on Reducing Abrupt Representation Change (Caccia et al., ICLR 2022).
 
-Replay from a reservoir with asymmetric losses: new samples compete among the classes that are in
-the batch alone, so they do not push old classes away; exemplars compete among all classes seen.
-The asymmetric loss is on in the first phase as well, where all classes are new.
+Replay from a reservoir with asymmetric losses: new samples compete only among the classes in the
+batch, so they do not push old classes away; exemplars compete among all classes seen. The
+asymmetric loss is used in the first phase as well, where all classes are new.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class ERACE(ER):
         self._num_old = phase.new.start
 
     def loss_of(self, logits: Tensor, labels: Tensor, old: Tensor | None) -> Tensor:
-        """The two losses (eq. 5), and distillation where it is asked for."""
+        """The two losses (eq. 5), and distillation if it is set."""
         plain = super().loss_of(logits, labels, old)
         loss = asymmetric_loss(logits, labels, self._num_old)
         return loss + (plain - F.cross_entropy(logits, labels) if old is not None else 0)

@@ -1,11 +1,11 @@
 """Exemplar Masking for Multimodal Incremental Learning (Lee et al., arXiv 2412.09549).
 
-Of an exemplar only the patches stay that the class token attends to, and the words that the
-discarded patches attend to; so more exemplars fit into the same memory. This follows the abstract,
-the figures and their captions; the rest is settings, their defaults chosen on validation data
-(docs/ablation.md has the figures). That new samples may be masked in training as well has its
-precedent in CIM (Luo et al., CVPR 2023): its code (foster.py, der.py) shows new samples compressed,
-drawn at random with a chance that grows with the epochs.
+Of an exemplar only those patches are kept that the class token attends to, and those words that the
+discarded patches attend to, so that more exemplars fit into the same memory. This follows the
+abstract, the figures and their captions; the rest is settings, with defaults chosen on validation
+data (docs/ablation.md has the figures). Masking new samples in training as well has a precedent in
+CIM (Luo et al., CVPR 2023), whose code (foster.py, der.py) shows new samples compressed at random,
+with a chance that grows with the epochs.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class ExemplarMasking(CodecLearner):
         "link": "https://arxiv.org/abs/2412.09549",
     }
     presets: ClassVar[dict[str, dict[str, Any]]] = {
-        # The control for what is won by the codec and not by masking: every patch is kept.
+        # The control for the gain by the codec alone, without masking: every patch is kept.
         "whole": {"tau_image": 0.0, "mask_prob": 0.0},
         # What the captions of the paper's Fig. 2 and 3 and the maps of its Fig. 4 show: new data
         # beside exemplars, masks made after training, a threshold at a sample's own mean (all 516
@@ -127,7 +127,7 @@ class ExemplarMasking(CodecLearner):
     measured: ClassVar[int] = 6
 
     def begin_phase(self, phase: PhaseData, memory: Memory) -> None:
-        """Mask the new samples as exemplars will be, for training on them masked."""
+        """Mask the new samples as exemplars will be, for training on masked samples."""
         super().begin_phase(phase, memory)
         self._masks: dict[str, Masks] = {}
         if self.settings.mask_prob:
@@ -166,7 +166,7 @@ class ExemplarMasking(CodecLearner):
         masks = self.masks(whole)
         masked = Lazy(lambda i: whole[i].keep(masks[i].patches, masks[i].words), len(whole))
         features = self.features(masked)
-        # The class mean is that of untouched samples; only cosine asks for it.
+        # The class mean is that of untouched samples; only cosine uses it.
         centers = self.features(whole) if self.settings.selection == "cosine" else features
         choice = self.choose(masked, codecs.measure, memory.currency)
         names = phase.train.file_names

@@ -1,13 +1,14 @@
 """L2P: Learning to Prompt for Continual Learning (Wang et al., CVPR 2022).
 
-The backbone is frozen. A pool of prompts is learnt, each with a key; a sample uses those whose keys
-are most like its query, which is what the backbone makes of the sample without prompts. The prompts
-enter ViLT beside words and patches, and the mean of what becomes of them is classified.
+The backbone is frozen. A pool of prompts is learned, each with a key; a sample uses those whose
+keys are most similar to its query, the feature of the sample without prompts. The prompts enter
+ViLT beside words and patches, and the mean of their outputs is classified.
 
     loss = CE(logits of the phase's classes) - pull * sum of the chosen keys' similarities
 
 Each sample chooses for itself, in training and at test. The official code chooses once for a whole
-batch, so that a prediction depends on batch mates; `batch_wise=true` does so in training alone.
+batch, so that a prediction depends on the other samples; `batch_wise=true` does so in training
+only.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class L2PSettings(Settings):
 
 
 class L2PModel(Prompted):
-    """ViLT with a pool of prompts, and a linear head on the mean of what the chosen ones become."""
+    """ViLT with a pool of prompts, and a linear head on the mean output of the chosen ones."""
 
     def __init__(
         self, vilt: Vilt, num_classes: int, generator: torch.Generator, settings: L2PSettings

@@ -1,8 +1,8 @@
 """What methods on ViLT share: inputs of samples, features, a growing head, the loss.
 
-Derive from `ViltLearner`, which trains a head over all classes seen, and change what your method
-does differently; or from `ViltMethod` where there is no such head. Give your class a `Settings`
-dataclass of its own, if it has any.
+Derive from `ViltLearner`, which trains a head over all classes seen, and override what your method
+does differently; or from `ViltMethod` if there is no such head. Give your class a `Settings`
+dataclass of its own if it has options (`baselines.settings`).
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Labelled:
 class Classifier(nn.Module):
     """ViLT and a linear head on its pooled class token.
 
-    The head is laid out for all classes; `num_seen` of its rows take part, so it grows by counting.
+    The head has rows for all classes, of which the first `num_seen` are used.
     """
 
     def __init__(self, vilt: Vilt, num_classes: int, generator: torch.Generator) -> None:
@@ -90,15 +90,15 @@ class Classifier(nn.Module):
 
 
 class ViltMethod(Method):
-    """ViLT, what it sees of samples and exemplars, and features of them; set `model` yourself.
+    """ViLT, its inputs of samples and exemplars, and their features; set `model` yourself.
 
     Attributes:
         vilt: The backbone, tuned as `--tuning` says.
         preprocessor: Image bytes and captions to inputs.
-        generator: Draws the first weights of what is put on top.
+        generator: Draws the initial weights of what is added to the backbone.
     """
 
-    #: What reading a ViLT imports, seconds of it.
+    #: Imports of seconds that reading a ViLT needs; the harness does them in advance.
     imports: ClassVar[tuple[str, ...]] = (
         "accelerate",
         "transformers.models.auto.modeling_auto",
@@ -112,8 +112,8 @@ class ViltMethod(Method):
         super().__init__(context, settings)
         self.generator = self.new_generator("init")
         self.vilt = Vilt.from_pretrained(context.backbone, max_text_length=context.max_text_length)
-        # Weights may lie anywhere in a mapped file, and products of unaligned ones differ in their
-        # last digits from those of a copy.
+        # Weights in a mapped file may be unaligned, and products of these differ in their last
+        # digits from those of an aligned copy.
         for parameter in self.vilt.parameters():
             parameter.data = parameter.data.clone()
         self._backbone = dict(sorted(self.vilt.model.state_dict().items()))
@@ -125,15 +125,15 @@ class ViltMethod(Method):
         self._room = _CACHE_BYTES
 
     def begin_phase(self, phase: PhaseData, memory: Memory) -> None:
-        """Say once how many captions lose their end."""
+        """Report once how many captions are truncated."""
         if phase.index == self.context.rank == 0:
-            self._warn_of_cut_captions(phase.train.captions)
+            self._warn_of_long_captions(phase.train.captions)
 
-    def _warn_of_cut_captions(self, captions: Sequence[str]) -> None:
-        if cut := self.preprocessor.count_cut(captions):
+    def _warn_of_long_captions(self, captions: Sequence[str]) -> None:
+        if long := self.preprocessor.count_cut(captions):
             _log.warning(
-                f"note: {cut} of the {len(captions)} captions of the first phase are longer than "
-                f"{self.preprocessor.max_text_length} tokens and lose their end; a larger "
+                f"note: {long} of the {len(captions)} captions of the first phase are longer than "
+                f"{self.preprocessor.max_text_length} tokens and are truncated; a larger "
                 "--max-text-length keeps more of them"
             )
 
@@ -144,7 +144,7 @@ class ViltMethod(Method):
         )
 
     def input(self, item: Sample | Exemplar) -> ViltInput:
-        """What the model sees of a sample or an exemplar; decoded once a phase."""
+        """What the model sees of a sample or an exemplar; decoded once per phase."""
         key = item if isinstance(item, Exemplar) else item.file_name
         if key in self._inputs:
             return self._inputs[key]
@@ -168,7 +168,7 @@ class ViltMethod(Method):
 
     def collate(self, items: Sequence[Sample | Exemplar], rng: np.random.Generator | None) -> Any:
         """Pack inputs; at evaluation they are whole, in training `augment` may change them."""
-        # Test samples have no names of their own, under which they could be kept.
+        # Test samples have no names under which they could be cached.
         see = (self.see(item) if isinstance(item, Sample) else self.input(item) for item in items)
         inputs = list(see) if rng is None else self.augment(items, rng)
         return Labelled(collate(inputs), torch.tensor([item.label for item in items]))
@@ -182,7 +182,7 @@ class ViltMethod(Method):
     def encode(
         self, inputs: Sequence[ViltInput], read: Callable[[Batch], Sequence[Any]]
     ) -> list[Any]:
-        """Answer for each input with what `read` makes of batches of them, without gradient."""
+        """The result of `read`, applied to batches without gradient, for each input."""
         self.model.eval()
 
         def work(chosen: Sequence[int]) -> Sequence[Any]:
@@ -195,7 +195,7 @@ class ViltMethod(Method):
     def features(
         self, inputs: Sequence[ViltInput], read: Callable[[Batch], Tensor] | None = None
     ) -> Array:
-        """Features (N, D) float32 of inputs: what `read` makes of a batch, by default pooled."""
+        """Features (N, D) float32 of inputs: `read` of a batch, by default the pooled features."""
         read = read or self.vilt.pool
         rows = self.encode(inputs, lambda batch: list(read(batch).float().cpu().numpy()))
         return np.stack(rows)
@@ -228,12 +228,12 @@ class ViltLearner(ViltMethod):
         return Classifier(self.vilt, self.context.num_classes, self.generator)
 
     def begin_phase(self, phase: PhaseData, memory: Memory) -> None:
-        """Let the head grow."""
+        """Extend the head to the new classes."""
         super().begin_phase(phase, memory)
         self.model.num_seen = phase.num_seen
 
     def begin_test(self, num_seen: int, memory: Memory) -> None:
-        """Let the head be as large as it was in training."""
+        """Give the head its size in training."""
         self.model.num_seen = num_seen
 
     def loss(self, batch: Any) -> Tensor:

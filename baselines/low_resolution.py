@@ -1,10 +1,10 @@
-"""Replay of low-resolution copies that are blown up again.
+"""Replay of low-resolution copies that are enlarged again.
 
-After GPS, grid-based patch sampling (Ma et al., arXiv 2504.10409), by its abstract: of each cell of
-a grid one pixel is kept, which makes a small picture. There several small pictures are put together
-for training; here each is blown up to its former size, so that all rows train in the same way. The
-small picture is stored as `codec` stores whole ones. Where samples are counted its share is that of
-its pixels, 1/factor^2, bytes are free, and nothing is lost to a codec.
+After the abstract of GPS, grid-based patch sampling (Ma et al., arXiv 2504.10409): one pixel of
+each cell of a grid is kept, which gives a small picture. There several small pictures are put
+together for training; here each is enlarged to its former size, so that all methods train in the
+same way. The small picture is stored as `codec` stores whole ones. Where samples are counted it is
+charged the share of its pixels, 1/factor^2; bytes are free then, and the codec is lossless.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class LowResolution(CodecReplay):
         return shrink(pixels, self.settings.factor, self.settings.sampling)
 
     def enlarge(self, pixels: Pixels) -> Pixels:
-        """Blow up (bicubic) and cut off what cells had beyond the edge, less than a patch."""
+        """Enlarge (bicubic) and crop what cells had beyond the edge, less than a patch."""
         height, width = (side * self.settings.factor for side in pixels.shape[:2])
         large = Image.fromarray(pixels).resize((width, height), Image.Resampling.BICUBIC)
         size = self.preprocessor.patch_size
@@ -76,7 +76,7 @@ class LowResolution(CodecReplay):
 
 
 def shrink(pixels: Pixels, factor: int, sampling: str = "pixel") -> Pixels:
-    """Pixels (H, W, 3) with one for each cell of factor x factor: that in its middle, or its mean.
+    """Pixels (H, W, 3) with one for each cell of factor x factor: its middle, or its mean.
 
     Cells at the right and lower edge may be smaller.
 

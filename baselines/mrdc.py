@@ -1,16 +1,16 @@
 """MRDC: Memory Replay with Data Compression for Continual Learning (Wang et al., ICLR 2022).
 
-Exemplars are the native pictures as JPEG files of one quality, their resolution kept, chosen by
-herding on what is left of them; new samples stay as they are. A lower quality buys more exemplars.
-The rule takes the lowest that keeps what the paper calls the feature volume: for each quality q, as
-many exemplars as then fit are herded among the compressed samples of each class and equally many
-among the originals, and the squared ratio R_q of the volumes that their features span must be near
-one. It is asked for once, after the first phase's training.
+Exemplars are the native pictures as JPEG files of one quality and full resolution, chosen by
+herding on the compressed pictures; new samples stay as they are. A lower quality buys more
+exemplars. The paper's rule takes the lowest quality that preserves what it calls the feature
+volume: for each quality q, as many exemplars as then fit are herded among the compressed samples of
+each class and equally many among the originals, and the squared ratio R_q of the volumes that their
+features span must be near one. The rule is applied once, after training on the first phase.
 
-The ratio and the herding follow the released code (github.com/lywang3081/MRDC), which prints one
-volume at a time; the number of exemplars is what really fits, not a ratio of folder sizes. Where
-samples are counted, an exemplar is as much of one as its file is of the native one, as there
-(`codec_learner.relative_size`). A file that JPEG would make longer is kept as it is.
+Ratio and herding follow the released code (github.com/lywang3081/MRDC), which prints one volume at
+a time; the number of exemplars is what really fits, not a ratio of folder sizes. Where samples are
+counted, an exemplar is charged the bytes of its file over those of the native one, as in that code
+(`codec_learner.relative_size`). A file that JPEG would enlarge is kept as it is.
 """
 
 from __future__ import annotations
@@ -83,13 +83,13 @@ class MRDC(CodecLearner):
         quality, kept = choose_quality(self.ratios(phase, memory), self.settings.epsilon)
         if not kept and not self.context.rank:
             _log.warning(
-                f"note: no JPEG quality keeps the feature volume within {self.settings.epsilon}; "
-                f"mrdc takes the highest, {quality}"
+                "note: no JPEG quality preserves the feature volume within "
+                f"{self.settings.epsilon}; mrdc uses the highest, {quality}"
             )
         return quality
 
     def ratios(self, phase: PhaseData, memory: Memory) -> Iterator[tuple[int, float]]:
-        """R_q for each of `QUALITIES`, as they are asked for."""
+        """R_q for each of `QUALITIES`, computed on demand."""
         originals = self.features(self.inputs(phase.train))
         for quality in QUALITIES:
             make = self.compressed(phase, quality)
@@ -173,7 +173,7 @@ def volume_ratio(volumes: Sequence[tuple[float, float]]) -> float:
     if not counted:
         return math.nan
     exponent = 2 * math.fsum(counted) / len(counted)
-    return math.exp(min(exponent, 700.0))  # more would be no number, and is as far from 1
+    return math.exp(min(exponent, 700.0))  # more overflows, and is as far from 1
 
 
 def choose_quality(ratios: Iterable[tuple[int, float]], epsilon: float) -> tuple[int, bool]:

@@ -1,8 +1,8 @@
-"""What prompt methods share: queries of the frozen backbone, prompts that grow, the masked loss.
+"""What prompt methods share: queries of the frozen backbone, growing prompts, the masked loss.
 
-A query is what the frozen backbone makes of a sample without any prompt: its class token after the
-final layer norm. Nothing that is trained takes part in it, so the queries of a phase are computed
-once, before its first step, and looked up in every step.
+A query is the class token after the final layer norm of the frozen backbone, without any prompt. No
+trained parameter takes part in it, so the queries of a phase are computed once, before its first
+step, and looked up in every step.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ class Queried(Labelled):
 
 
 class Prompted(Classifier):
-    """A frozen ViLT that is given prompts by queries, and a linear head.
+    """A frozen ViLT with prompts that depend on queries, and a linear head.
 
     Attributes:
-        parts: What each phase added to the prompts, if a method has them grow.
+        parts: What each phase added to the prompts, if they grow.
     """
 
     def __init__(self, vilt: Vilt, num_classes: int, generator: torch.Generator) -> None:
@@ -45,7 +45,7 @@ class Prompted(Classifier):
 
     @torch.no_grad()
     def query(self, batch: Batch) -> Tensor:
-        """What the frozen backbone makes of the samples without prompts (B, D)."""
+        """Features of the samples without prompts (B, D)."""
         return self.vilt.class_token(batch)
 
     def answer(self, batch: Batch, queries: Tensor) -> tuple[Tensor, Tensor]:
@@ -59,12 +59,12 @@ class PromptMethod(ViltLearner):
     kind: ClassVar[Kind] = "memory-free"
     unused: ClassVar[frozenset[str]] = frozenset({"tuning"})
     model: Prompted
-    save_pretrained = Method.save_pretrained  # prompts have no place in a ViltModel
+    save_pretrained = Method.save_pretrained  # a ViltModel cannot hold prompts
     _first = 0
     _queries: Mapping[str, Tensor] = {}
 
     def begin_phase(self, phase: PhaseData, memory: Memory) -> None:
-        """Query the frozen backbone for every sample of the phase."""
+        """Compute the query of every sample of the phase."""
         super().begin_phase(phase, memory)
         self._first = phase.new.start
         queries = torch.from_numpy(self.features(self.inputs(phase.train), self.model.query))
@@ -73,7 +73,7 @@ class PromptMethod(ViltLearner):
     def collate(
         self, items: Sequence[Sample | Exemplar], rng: np.random.Generator | None
     ) -> Labelled:
-        """Add the queries in training; at test they are asked for in `predict`."""
+        """Add the queries in training; at test `predict` computes them."""
         plain: Labelled = super().collate(items, rng)
         if rng is None:
             return plain
@@ -105,14 +105,14 @@ class PromptMethod(ViltLearner):
 
 
 class GrowingPrompts(PromptMethod):
-    """Each phase adds a part of its own to the prompts; those of former phases stay as they are."""
+    """Each phase adds its own part to the prompts; those of earlier phases are frozen."""
 
     def part(self, generator: torch.Generator) -> nn.Module:
-        """What a phase begins with; `model.parts` holds those of the former ones."""
+        """The initial part of a phase; `model.parts` holds those of earlier ones."""
         raise NotImplementedError
 
     def begin_phase(self, phase: PhaseData, memory: Memory) -> None:
-        """Freeze what former phases learnt, and add this one's part."""
+        """Freeze the parts of earlier phases, and add this one's."""
         super().begin_phase(phase, memory)
         self.model.parts.requires_grad_(False)
         self._grow(phase.index)

@@ -1,7 +1,7 @@
 """The control for *which* patches are kept: as many as exemplar masking keeps, drawn at random.
 
-In bytes random patches cost another amount, so the number of exemplars differs too: it is a control
-for which patches are kept where samples are counted (`--currency samples`).
+In bytes, random patches have a different cost, so the number of exemplars differs too: use this
+control where samples are counted (`--currency samples`).
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
 """RanPAC: Random Projections and Pre-trained Models (McDonnell et al., NeurIPS 2023).
 
-Adapters are trained in the first phase and then frozen. Features pass a fixed random projection and
-a ReLU, h = ReLU(f W), and the head is ridge regression on h (Algorithm 1):
+Adapters are trained in the first phase and then frozen. Features pass through a fixed random
+projection and a ReLU, h = ReLU(f W), and the head is ridge regression on h (Algorithm 1):
 
     G = sum of h h^T,  Q = sum of h y^T,  W_out = (G + lambda I)^-1 Q
 
-G and Q are sums over all samples ever seen, so no order of phases is forgotten, nor any sample
-kept. The projection is drawn anew from the seed whenever it is needed. G is symmetric: half of it
-is carried on, in single precision.
+G and Q are sums over all samples seen, so the order of phases does not matter and no sample is
+kept. The projection is drawn again from the seed whenever it is needed. G is symmetric: only half
+of it is saved, in single precision.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from benchmark.memory import Memory
 from benchmark.method import MethodContext, PhaseData, Stage
 
 #: Candidates for lambda.
-_PROJECTION = 5  # times the features: what is carried on grows with the square
+_PROJECTION = 5  # times the features: the saved state grows with the square
 RIDGES = tuple(10.0**exponent for exponent in range(-8, 9))
 
 
@@ -56,7 +56,7 @@ class RanPAC(AdapterMethod):
         super().__init__(context, settings)
         width = settings.projection or _PROJECTION * self.vilt.hidden_size
         size = self.vilt.hidden_size, width
-        # On the CPU, in double precision: the solution is otherwise not one for small lambdas.
+        # On the CPU, in double precision: otherwise the solution is wrong for small lambdas.
         self._projection = torch.from_numpy(context.rng("projection").standard_normal(size))
         self._gram = torch.zeros(width, width, dtype=torch.float64)
         self._sums = torch.zeros(width, 0, dtype=torch.float64)
@@ -144,10 +144,10 @@ def ridge(gram: Tensor, sums: Tensor, penalty: float) -> Tensor:
 
 
 def choose_ridge(rows: Tensor, targets: Tensor) -> float:
-    """The one of `RIDGES` that is best on the last fifth of rows (N, M) and targets (N, C).
+    """The value of `RIDGES` that is best on the last fifth of rows (N, M) and targets (N, C).
 
-    It is fitted to the others, and judged by the mean squared error. One decomposition serves all
-    candidates. Of too few rows to split it is 1.
+    It is fitted to the others and evaluated by the mean squared error. One decomposition serves all
+    candidates. It is 1 if there are too few rows to split.
     """
     cut = int(0.8 * len(rows))
     if not 0 < cut < len(rows):

@@ -1,8 +1,8 @@
-"""What replay methods share: how exemplars enter a batch, and how a class is read in the end.
+"""What replay methods share: how exemplars enter a batch, and how samples are classified at test.
 
-Derive from `ReplayLearner`, say in `end_phase` what is kept and in `decode` what it is later, and
-every setting by which a comparison must be fair is there: the balance of old and new in a batch and
-the classifier.
+Derive from `ReplayLearner`, define in `end_phase` what is kept and in `decode` how it is read back,
+and every setting that a fair comparison needs is there: the balance of old and new in a batch, the
+selection and the classifier.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ class ReplaySettings(DistillationSettings):
 
 
 class ReplayLearner(DistillingLearner):
-    """Trains on new samples and exemplars, and reads classes by the classifier that was chosen."""
+    """Trains on new samples and exemplars, and predicts by the chosen classifier."""
 
     Settings = ReplaySettings
 
     def stages(self, phase: PhaseData, memory: Memory) -> Iterator[Stage]:
-        """One training, with the balance that was asked for."""
+        """One training, with the balance that is set."""
         yield Stage(replay_share=self.settings.replay_share or None)
 
     def keep_ranked(
@@ -71,7 +71,7 @@ class ReplayLearner(DistillingLearner):
             phase: Its samples are those that may be kept.
             memory: Takes them as long as they fit.
             features: (N, D) of the phase's samples as they will be stored.
-            make: Number of a sample -> what is stored of it; called for those the memory asks for.
+            make: Number of a sample -> what is stored of it; called on demand.
             centers: (N, D) of the same samples, whose class means `cosine` compares with; the
                 features themselves if not given.
         """
@@ -86,7 +86,7 @@ class ReplayLearner(DistillingLearner):
             memory.keep(label, map(make, own[order].tolist()))
 
     def begin_test(self, num_seen: int, memory: Memory) -> None:
-        """Fit the classifiers that are asked for to the exemplars, with the network as it is."""
+        """Fit the chosen classifiers to the exemplars, with the current network."""
         super().begin_test(num_seen, memory)
         chosen = self.settings.classifier
         self._wanted = READINGS if chosen == "all" else tuple(dict.fromkeys((chosen, "linear")))
@@ -99,16 +99,16 @@ class ReplayLearner(DistillingLearner):
             self._fit(memory, weight, bias, num_seen)
 
     def _newest(self, num_seen: int) -> int:
-        """Number of classes of the phase after which so many are seen."""
+        """Number of new classes of the phase after which `num_seen` are seen."""
         ends = np.cumsum(self.context.phase_sizes)
         return int(self.context.phase_sizes[int(np.searchsorted(ends, num_seen))])
 
     def _fit(self, memory: Memory, weight: Tensor, bias: Tensor, num_seen: int) -> None:
-        """The two classifiers that need the exemplars; without any the head stands for them."""
+        """The two classifiers that need exemplars; without any they are the linear head."""
         self._heads["balanced"] = (weight, bias)
         if not (exemplars := memory.exemplars()):
             if not self.context.rank:
-                _log.warning("note: there are no exemplars; the linear head is read in their place")
+                _log.warning("note: there are no exemplars, so the linear head classifies instead")
             return
         labels = np.array([exemplar.label for exemplar in exemplars])
         features = self.features([self.decode(exemplar) for exemplar in exemplars])
@@ -118,7 +118,7 @@ class ReplayLearner(DistillingLearner):
             self._heads["balanced"] = balanced(features, labels, weight, bias)
 
     def predict(self, batch: Any) -> Mapping[str, Tensor]:
-        """Scores (B, num_seen) of each classifier asked for, and of the head as trained."""
+        """Scores (B, num_seen) of each chosen classifier, and of the head as trained."""
         features = self.vilt.pool(batch.inputs)
         return {name: self._read(name, features) for name in self._wanted}
 

@@ -1,11 +1,11 @@
 """SimpleCIL: Revisiting CIL with Pre-Trained Models (Zhou et al., IJCV 2024).
 
-Nothing is trained. A class is the mean of what the frozen backbone makes of its samples, and a
-sample belongs to the class whose mean is most like it:
+Nothing is trained. A class is the mean feature of its samples in the frozen backbone, and a sample
+belongs to the class with the most similar mean:
 
     score_c = cos(f(x), mean of f over the class)
 
-Every method that trains should do better, so this row tells what the backbone knows already.
+Every method that trains should do better: this shows what the backbone knows already.
 """
 
 from __future__ import annotations

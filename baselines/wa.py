@@ -1,7 +1,7 @@
 """WA: Maintaining Discrimination and Fairness in Class Incremental Learning (Zhao et al., 2020).
 
-Distillation whose weight grows with the share of old classes; after each phase the head's rows of
-the new classes are scaled to the mean length of the old ones.
+Distillation with a weight that grows with the share of old classes; after each phase the head's
+rows of new classes are scaled to the mean length of the old ones.
 """
 
 from __future__ import annotations

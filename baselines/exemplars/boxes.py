@@ -1,9 +1,9 @@
 """A picture that is sharp within a box and coarse around it: CIM's operator, and its bytes.
 
-Around the box the picture is reduced by eta in area and blown up again, both by nearest neighbours
-(Luo et al., CVPR 2023). What is stored is the box and the thumbnail, side by side in one picture,
-with the thumbnail flat where the box is: on small and large photographs, in WebP and in AVIF, that
-took fewer bytes at equal fidelity than the composite, whose blown-up pixels cost a codec as much as
+Around the box the picture is reduced by eta in area and enlarged again, both by nearest neighbors
+(Luo et al., CVPR 2023). Box and thumbnail are stored side by side in one picture, with the
+thumbnail flat where the box is: on small and large photographs, in WebP and in AVIF, that took
+fewer bytes at equal fidelity than the composite, whose enlarged pixels cost a codec as much as
 sharp ones (a tenth to a fifth fewer than even a composite that is smooth around the box).
 """
 
@@ -71,7 +71,7 @@ def nearest(length: int, smaller: int) -> Array:
 
 
 def compose(thumbnail: Pixels, crop: Pixels, box: Box, height: int, width: int) -> Pixels:
-    """The thumbnail blown up to (height, width), with the sharp crop in the box."""
+    """The thumbnail enlarged to (height, width), with the sharp crop in the box."""
     rows, columns = thumbnail.shape[:2]
     picture = thumbnail[nearest(rows, height)][:, nearest(columns, width)]
     picture[slice(*box[:2]), slice(*box[2:])] = crop
@@ -126,7 +126,7 @@ def encode_boxed(pixels: Pixels, box: Box, eta: int, codec: str, quality: int = 
 
     Raises:
         UserError: The codec is unknown here, or the quality out of range.
-        ValueError: A side is no multiple.
+        ValueError: A side is not a multiple.
     """
     side, shape = math.isqrt(eta), pixels.shape[:2]
     if any(length % side for length in (*box, *shape)):
@@ -155,12 +155,12 @@ def decode_boxed(payload: bytes, eta: int) -> Pixels:
     flag = payload[0] if payload else 255
     form = "<6H" if flag & _WIDE else "<6B"
     if flag > (_FILE | _WIDE) or len(payload) <= struct.calcsize(form):
-        raise damaged("image", "its header makes no sense")
+        raise damaged("image", "its header is invalid")
     side, rest = math.isqrt(eta), payload[1 + struct.calcsize(form) :]
     units = struct.unpack_from(form, payload, 1)
     rows, columns, top, bottom, left, right = units
     if not (top <= bottom <= rows and left <= right <= columns and rows and columns):
-        raise damaged("image", "its box makes no sense")
+        raise damaged("image", "its box is invalid")
     box = (top * side, bottom * side, left * side, right * side)
     height, width = box[1] - box[0], box[3] - box[2]
     thumbnail = np.zeros((rows, columns, 3), dtype=np.uint8)
@@ -195,7 +195,7 @@ def _beside_shape(first: tuple[int, int], second: tuple[int, int]) -> tuple[int,
 
 
 def _beside(first: Pixels, second: Pixels) -> Pixels:
-    """Two pictures next to each other; the lower one goes on with its last row."""
+    """Two pictures side by side; the last row of the lower one is repeated."""
     height, _ = _beside_shape(first.shape[:2], second.shape[:2])
     parts = [p for p in (first, second) if p.size]
     grown = (np.pad(p, ((0, height - len(p)), (0, 0), (0, 0)), mode="edge") for p in parts)

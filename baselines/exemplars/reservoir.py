@@ -10,21 +10,21 @@ import numpy as np
 def reservoir(
     buffer: list[int], stream: Sequence[int], seen: int, slots: int, draw: Callable[[int], int]
 ) -> list[int]:
-    """Let a stream pass by a reservoir (Vitter 1985), which is changed, and return the slots.
+    """Stream items through a reservoir (Vitter 1985), changed in place; return their slots.
 
     Free slots are filled; then the sample number n, counted from 0, takes the slot drawn from
     0..n, if there is such a slot. While the number of slots stays what it is, all samples of the
     stream are kept with equal chance.
 
     Args:
-        buffer: What is held.
-        stream: What comes by.
-        seen: How many came by before.
-        slots: How many are held at most.
+        buffer: The items held.
+        stream: The new items.
+        seen: Number of items that were streamed before.
+        slots: Largest number of items held.
         draw: n -> a number from 0 to below n.
 
     Returns:
-        The slot that each of the stream took; -1 for none.
+        The slot that each item took; -1 for none.
 
     >>> import numpy as np
     >>> held, legacy = [], np.random.RandomState(0)
@@ -48,16 +48,16 @@ def reservoir(
 
 
 def let_pass(old: int, new: int, seen: int, slots: int, rng: np.random.Generator) -> list[int]:
-    """Which samples a reservoir holds after a phase, whose slots may have become more or fewer.
+    """The samples that a reservoir holds after a phase, in which its size may have changed.
 
-    Where slots were added, the new samples get the part of them that they are of all that came by,
-    rounded by chance; were they to fill what is free first, the reservoir would lean to the last
-    phase. While slots grow as samples do, all samples are kept with equal chance.
+    If slots were added, the new samples get a part of all slots equal to their part of all samples
+    seen, rounded at random; if they filled the free slots first, the reservoir would favor the last
+    phase. While slots grow in proportion to samples, all samples are kept with equal chance.
 
     Args:
         old: Number of samples held; they count 0..old-1.
-        new: Number of samples that come by; they count on from there.
-        seen: How many came by before.
+        new: Number of new samples; they are numbered from `old` on.
+        seen: Number of items that were streamed before.
         slots: How many can be held now.
         rng: Draws everything.
 

@@ -1,4 +1,4 @@
-"""What attends to what: scores of patches and words read off a transformer's attention maps.
+"""Attention scores of patches and words, read from a transformer's attention maps.
 
 Maps are a list over layers of (B, heads, L, L) with rows that sum to one; the sequence is text,
 image class token, patches. Padding has weight zero everywhere.

@@ -38,14 +38,14 @@ from mm_imagenet_r.errors import UserError
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """What ViLT makes of a batch: B samples, L = T + 1 + K + P tokens, D wide.
+    """Output of ViLT for a batch: B samples, L = T + 1 + K + P tokens, D wide.
 
     Attributes:
         pooled: (B, D) a sample's vector, tanh(dense(hidden[:, 0])).
         hidden: (B, L, D) tokens after the final layer norm; padded rows mean nothing.
         attentions: For each layer (B, heads, L, L), rows attend to columns, or None if not asked
-            for. Padded columns are 0, padded rows mean nothing. Prefixes are no columns of it:
-            rows of a layer that has some sum to less than one.
+            for. Padded columns are 0, padded rows mean nothing. Prefixes have no columns:
+            rows of a layer with prefixes sum to less than one.
         text_length: T, the padded length of the texts.
         num_prompts: P, the prompts of each sample.
     """
@@ -137,7 +137,7 @@ class Vilt(nn.Module):
                 with, its position table is stretched by linear interpolation.
 
         Raises:
-            UserError: The backbone is absent, incomplete or no ViLT.
+            UserError: The backbone is absent, incomplete or not a ViLT.
         """
         from transformers import ViltModel
 

@@ -35,7 +35,7 @@ class ScaleShift(nn.Module):
     """
 
     def __init__(self, base: nn.Module, generator: torch.Generator) -> None:
-        """Wrap a layer; `generator` is one of the CPU."""
+        """Wrap a layer; `generator` must be on the CPU."""
         super().__init__()
         channels, self._axes_behind = _channels(base)
         self.base = base
@@ -89,7 +89,7 @@ def tune(
         mode: `ssf` adds scale and shift behind the patch projection, both norms, query, key, value,
             and the three linear maps of every block, and the final norm, as the paper does in ViT.
             The pooler, which a ViT does not have, stays frozen. `full` trains all weights. `head`
-            trains none of the model, only what is put on top of it.
+            trains nothing of the model, only what is added to it.
         generator: Draws the first scales and shifts; `ssf` needs one.
         ssf_text: Also scale and shift behind the norm of the text embedding, which has no
             counterpart in the paper (2 * D parameters more).
@@ -112,7 +112,7 @@ def tune(
 
 
 def _places(model: Any, ssf_text: bool) -> Iterator[tuple[nn.Module, str]]:
-    """Yield the module and attribute name of every layer that SSF stands behind."""
+    """Yield the module and attribute name of every layer that SSF follows."""
     if ssf_text:
         yield model.embeddings.text_embeddings, "LayerNorm"
     yield model.embeddings.patch_embeddings, "projection"
@@ -129,7 +129,7 @@ def _places(model: Any, ssf_text: bool) -> Iterator[tuple[nn.Module, str]]:
 
 
 def merge(model: nn.Module) -> None:
-    """Fold all scales and shifts into the weights: the same function, no parameter more."""
+    """Fold all scales and shifts into the weights: the same function, no added parameter."""
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, ScaleShift):

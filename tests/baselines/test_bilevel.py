@@ -116,5 +116,5 @@ def test_phi_is_learnt_and_taken_up_again(build: Build, samples: Samples) -> Non
 
 
 def test_there_has_to_be_something_to_step(build: Build) -> None:
-    with pytest.raises(UserError, match="learned=true takes steps of what is trained beside"):
+    with pytest.raises(UserError, match="learned=true needs parameters that are trained besides"):
         MaskNetwork(build(Finetune, tuning="head").model)

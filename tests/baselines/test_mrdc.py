@@ -122,7 +122,7 @@ def test_without_a_quality_that_keeps_the_volume_the_highest_is_taken(
     with caplog.at_level(logging.WARNING):
         method.end_phase(phases[0], ListMemory())
     assert method.choice == CodecChoice("jpeg", 90)
-    assert "no JPEG quality keeps the feature volume within 0.5" in caplog.text
+    assert "no JPEG quality preserves the feature volume within 0.5" in caplog.text
 
 
 def test_native_pictures_are_encoded_at_their_resolution_and_chosen_by_what_is_left(

@@ -58,7 +58,7 @@ def test_no_other_format_is_opened() -> None:
 def test_what_cannot_be_encoded_is_refused() -> None:
     with pytest.raises(UserError, match="did you mean 'webp'"):
         encode_picture(smooth(8, 8), "wepb", 60)
-    with pytest.raises(UserError, match="'raw' makes no image file"):
+    with pytest.raises(UserError, match="'raw' does not write image files"):
         encode_picture(smooth(8, 8), "raw")
     with pytest.raises(UserError, match="from 1 to 100"):
         encode_picture(smooth(8, 8), "jpeg", 0)
