@@ -18,8 +18,7 @@ from torch import Tensor, nn
 
 from baselines.learner import ViltMethod
 from baselines.settings import Settings, setting
-from baselines.vilt.inputs import Batch
-from baselines.vilt.model import Vilt
+from baselines.vilt import Batch, Vilt
 from benchmark.method import Kind, MethodContext, PhaseData
 
 

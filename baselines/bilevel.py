@@ -25,7 +25,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from baselines.evidence import class_evidence, heat_map
 from baselines.exemplars.boxes import coarse_patches
 from baselines.learner import Classifier, Labelled
-from baselines.vilt.model import Vilt
+from baselines.vilt import Vilt
 from mm_imagenet_r.errors import UserError
 
 # A rational function fitted to GELU: six coefficients of the numerator, four of the denominator.

@@ -28,7 +28,7 @@ from baselines.exemplars.boxes import (
 from baselines.exemplars.codecs import encode_text
 from baselines.learner import Lazy
 from baselines.settings import require, setting
-from baselines.vilt.inputs import Batch, ViltInput, collate
+from baselines.vilt import Batch, ViltInput, collate
 from baselines.vilt.pixels import Pixels, to_pixels
 from benchmark.exemplar import Exemplar, StoredExemplar
 from benchmark.memory import Memory

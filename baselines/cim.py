@@ -29,7 +29,7 @@ from baselines.box_replay import BoxReplay, BoxSettings
 from baselines.exemplars.boxes import coarse_patches, inside
 from baselines.learner import Labelled
 from baselines.settings import require, setting
-from baselines.vilt.inputs import Batch, collate
+from baselines.vilt import Batch, collate
 from benchmark.data import Sample
 from benchmark.exemplar import Exemplar
 from benchmark.memory import Memory

@@ -26,8 +26,8 @@ from torch import Tensor, nn
 
 from baselines.prompts import GrowingPrompts, Prompted
 from baselines.settings import Settings, require, setting
+from baselines.vilt import Batch
 from baselines.vilt.blocks import Prefix
-from baselines.vilt.inputs import Batch
 from mm_imagenet_r.errors import UserError
 
 

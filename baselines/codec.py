@@ -24,7 +24,7 @@ from baselines.exemplars.codecs import encode_text
 from baselines.exemplars.pictures import decode_picture, encode_picture, measure
 from baselines.learner import Lazy
 from baselines.settings import setting
-from baselines.vilt.inputs import ViltInput
+from baselines.vilt import ViltInput
 from baselines.vilt.pixels import Pixels
 from benchmark.data import Sample
 from benchmark.exemplar import Exemplar, StoredExemplar

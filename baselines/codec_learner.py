@@ -23,7 +23,7 @@ from baselines.exemplars.pictures import (
 )
 from baselines.replay_learner import ReplayLearner, ReplaySettings
 from baselines.settings import require, setting
-from baselines.vilt.inputs import ViltInput
+from baselines.vilt import ViltInput
 from baselines.vilt.pixels import Pixels
 from benchmark.exemplar import Exemplar
 

@@ -25,7 +25,7 @@ from baselines.evidence import attention_and_gradients, relevance
 from baselines.exemplar_masking import ExemplarMasking, MaskingSettings, Masks
 from baselines.exemplars.selection import Array
 from baselines.settings import require, setting
-from baselines.vilt.inputs import Batch, ViltInput
+from baselines.vilt import Batch, ViltInput
 
 
 @dataclass(frozen=True)

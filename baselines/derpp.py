@@ -24,7 +24,7 @@ from baselines.er import ER, ERSettings
 from baselines.learner import Labelled
 from baselines.replay_learner import SHARE
 from baselines.settings import require, setting
-from baselines.vilt.inputs import collate
+from baselines.vilt import collate
 from benchmark.data import Sample, Samples
 from benchmark.exemplar import Exemplar
 from benchmark.method import PhaseData
@@ -127,19 +127,10 @@ def derpp_loss(
     alpha: float,
     beta: float,
 ) -> Tensor:
-    """Equation 6 for logits (B, C): n new samples, m exemplars with logits, others with labels.
+    """Equation 6 for logits (B, C) and labels (B,) of a `Mixed` batch.
 
     The distance is a mean over the heads there were at storage time, as in Mammoth; with the
     paper's squared norm alpha would be smaller by their number.
-
-    Args:
-        logits: Of the model now.
-        labels: (B,).
-        new: n.
-        stored: (m, H) logits when they were stored; H at most C.
-        present: (m, H) bool, which of them there are.
-        alpha: Weight of the distance.
-        beta: Weight of the cross entropy of the exemplars that have no stored logits here.
     """
     drawn, heads = stored.shape
     first, second = logits[new : new + drawn], logits[new + drawn :]

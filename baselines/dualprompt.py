@@ -26,9 +26,8 @@ from torch import Tensor, nn
 
 from baselines.prompts import GrowingPrompts, Prompted, uniform
 from baselines.settings import Settings, setting
+from baselines.vilt import Batch, Vilt
 from baselines.vilt.blocks import Prefix
-from baselines.vilt.inputs import Batch
-from baselines.vilt.model import Vilt
 
 
 @dataclass(frozen=True)

@@ -121,14 +121,10 @@ def complement(means: Tensor, own: Tensor) -> Tensor:
 def reweighted(
     features: Tensor, prototypes: Tensor, own: Tensor, *, alpha: float, divide: bool = True
 ) -> Tensor:
-    """Scores (B, C): the cosine in a class's own subspace, and by alpha those in all others.
+    """Scores (B, C): the cosine in a class's own subspace, plus alpha times those in all others.
 
-    Args:
-        features: (B, T, D), of each sample in each subspace.
-        prototypes: (C, T, D).
-        own: (C,) phase of each class.
-        alpha: Weight of the others.
-        divide: By their number, T - 1.
+    Of features (B, T, D) and prototypes (C, T, D) in all T subspaces, and the phase of each class,
+    `own` (C,); with `divide`, alpha is divided by T - 1.
     """
     cosines = torch.einsum(
         "btd,ctd->bct", F.normalize(features, dim=2), F.normalize(prototypes, dim=2)

@@ -40,12 +40,9 @@ class ERACE(ER):
 
 
 def asymmetric_loss(logits: Tensor, labels: Tensor, num_old: int) -> Tensor:
-    """Cross entropy of new samples among the batch's own new classes, plus that of exemplars.
+    """Cross entropy of new samples among the batch's new classes, plus that of exemplars.
 
-    Args:
-        logits: (B, C) of all classes seen.
-        labels: (B,); those below `num_old` are exemplars.
-        num_old: Classes of former phases.
+    Of logits (B, C) and labels (B,); exemplars are the samples with labels below `num_old`.
 
     >>> logits = torch.tensor([[9.0, 1.0, 1.0], [2.0, 0.0, 0.0]])
     >>> round(float(asymmetric_loss(logits[:1], torch.tensor([2]), 1)), 6)  # 9.0 does no harm

@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from baselines.learner import Classifier
-from baselines.vilt.inputs import Batch
+from baselines.vilt import Batch
 
 #: Contributions of patches to the logit; their positive parts per head (gradient x attention);
 #: plain attention, which does not depend on the class.

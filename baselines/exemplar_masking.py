@@ -10,6 +10,7 @@ with a chance that grows with the epochs.
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -18,13 +19,11 @@ import numpy as np
 
 from baselines.codec_learner import CodecLearner, PartSettings
 from baselines.exemplars import codecs
-from baselines.exemplars.gallery import masked_gallery
 from baselines.exemplars.selection import Array
 from baselines.learner import Lazy
 from baselines.settings import require, setting
+from baselines.vilt import Batch, Vilt, ViltInput
 from baselines.vilt.attention import SOURCES, above_mean, patch_scores, reduce_layers, token_scores
-from baselines.vilt.inputs import Batch, ViltInput
-from baselines.vilt.model import Vilt
 from benchmark.data import Sample
 from benchmark.exemplar import Exemplar, StoredExemplar
 from benchmark.memory import Memory
@@ -185,5 +184,32 @@ class ExemplarMasking(CodecLearner):
         return self.encode(inputs, lambda batch: attended(model, batch, settings, special))
 
     def gallery(self, phase: PhaseData, memory: Memory) -> list[dict[str, Any]]:
-        """The best exemplars of two new classes, for the report."""
-        return masked_gallery(self, phase, memory)
+        """The best exemplars of two new classes: image, attention, what is kept, what it costs."""
+        first = {row["file_name"]: row for row in memory.selected() if row["rank"] == 0}
+        names = phase.train.file_names
+        chosen = phase.train.select([i for i, name in enumerate(names) if name in first][:2])
+        inputs = [self.input(sample) for sample in chosen]
+        pictures = []
+        for sample, input, masks in zip(chosen, inputs, self.masks(inputs), strict=True):
+            tokens = self.preprocessor.tokenizer.convert_ids_to_tokens(input.token_ids.tolist())
+            words = [
+                {"text": token, "kept": bool(kept)}
+                for token, kept in zip(tokens, masks.words, strict=True)
+                if token not in ("[CLS]", "[SEP]")
+            ]
+            stored = first[sample.file_name]
+            pictures.append(
+                {
+                    "file_name": sample.file_name,
+                    "label": sample.label,
+                    "image": base64.b64encode(input.png()).decode(),
+                    "grid": list(input.grid),
+                    "attention": [round(float(score), 5) for score in masks.attention],
+                    "kept": masks.patches.tolist(),
+                    "words": words,
+                    "bytes": stored["bytes"],
+                    "native_bytes": len(sample.image) + len(sample.caption.encode()),
+                    "codec": stored["codec"],
+                }
+            )
+        return pictures

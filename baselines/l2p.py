@@ -23,8 +23,7 @@ from torch import Tensor
 
 from baselines.prompts import Prompted, PromptMethod, uniform
 from baselines.settings import Settings, require, setting
-from baselines.vilt.inputs import Batch
-from baselines.vilt.model import Vilt
+from baselines.vilt import Batch, Vilt
 
 
 @dataclass(frozen=True)

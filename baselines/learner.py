@@ -21,8 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from baselines.exemplars.selection import Array
-from baselines.vilt.inputs import Batch, Preprocessor, ViltInput, collate
-from baselines.vilt.model import Vilt
+from baselines.vilt import Batch, Preprocessor, Vilt, ViltInput, collate
 from baselines.vilt.tuning import tune
 from benchmark.data import Sample
 from benchmark.exemplar import Exemplar
@@ -126,15 +125,13 @@ class ViltMethod(Method):
 
     def begin_phase(self, phase: PhaseData, memory: Memory) -> None:
         """Report once how many captions are truncated."""
-        if phase.index == self.context.rank == 0:
-            self._warn_of_long_captions(phase.train.captions)
-
-    def _warn_of_long_captions(self, captions: Sequence[str]) -> None:
-        if long := self.preprocessor.count_cut(captions):
+        captions, limit = phase.train.captions, self.preprocessor.max_text_length
+        if phase.index == self.context.rank == 0 and (
+            long := self.preprocessor.count_long(captions)
+        ):
             _log.warning(
                 f"note: {long} of the {len(captions)} captions of the first phase are longer than "
-                f"{self.preprocessor.max_text_length} tokens and are truncated; a larger "
-                "--max-text-length keeps more of them"
+                f"{limit} tokens and are truncated; a larger --max-text-length keeps more of them"
             )
 
     def new_generator(self, purpose: str, *numbers: int) -> torch.Generator:

@@ -60,9 +60,7 @@ class MaskedSample:
         self.picture.show(f"{self}")
 
     def _repr_png_(self) -> bytes:
-        buffer = io.BytesIO()
-        self.picture.save(buffer, "PNG")
-        return buffer.getvalue()
+        return self.kept.png()
 
     def __repr__(self) -> str:
         return (

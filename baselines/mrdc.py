@@ -90,6 +90,10 @@ class MRDC(CodecLearner):
 
     def ratios(self, phase: PhaseData, memory: Memory) -> Iterator[tuple[int, float]]:
         """R_q for each of `QUALITIES`, computed on demand."""
+
+        def cost(one: StoredExemplar) -> float:
+            return memory.cost(one.exemplar)
+
         originals = self.features(self.inputs(phase.train))
         for quality in QUALITIES:
             make = self.compressed(phase, quality)
@@ -100,7 +104,7 @@ class MRDC(CodecLearner):
                 if not len(own):
                     continue
                 ranking = own[selection.herding(features[own])].tolist()
-                fit = what_fits(ranking, make, memory, label)
+                fit = fill(ranking, lambda i, make=make: cost(make(i)), memory.allowance(label))
                 fit = fit[: features.shape[1]]  # more vectors would span no volume
                 equal = own[selection.herding(originals[own])[: len(fit)]]
                 volumes.append((log_volume(features[fit]), log_volume(originals[equal])))
@@ -136,13 +140,6 @@ class MRDC(CodecLearner):
             return self.preprocessor.pixels(image)
         except Exception as error:  # Pillow's decoders raise nearly anything
             raise damaged("image", "its file cannot be decoded") from error
-
-
-def what_fits(
-    ranking: Sequence[int], make: Callable[[int], StoredExemplar], memory: Memory, label: int
-) -> list[int]:
-    """Those of a class's samples that the memory would keep."""
-    return fill(ranking, lambda i: memory.cost(make(i).exemplar), memory.allowance(label))
 
 
 def log_volume(features: Array) -> float:

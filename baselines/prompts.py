@@ -17,8 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from baselines.learner import Classifier, Labelled, ViltLearner
-from baselines.vilt.inputs import Batch
-from baselines.vilt.model import Vilt
+from baselines.vilt import Batch, Vilt
 from benchmark.data import Sample
 from benchmark.exemplar import Exemplar
 from benchmark.memory import Memory

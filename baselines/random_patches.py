@@ -14,7 +14,7 @@ from typing import ClassVar
 import numpy as np
 
 from baselines.exemplar_masking import ExemplarMasking, Masks
-from baselines.vilt.inputs import ViltInput
+from baselines.vilt import ViltInput
 
 
 class RandomPatches(ExemplarMasking):

@@ -94,11 +94,7 @@ def coarse_patches(patches: Tensor, eta: int) -> Tensor:
 def inside(boxes: Tensor, indices: Tensor, grids: Tensor, size: int) -> Tensor:
     """Which pixels of patches lie in their picture's box, (N, P, P) bool.
 
-    Args:
-        boxes: (N, 4) the box of each patch's picture.
-        indices: (N,) row-major index of the patch in the grid.
-        grids: (N, 2) rows and columns of the picture in patches.
-        size: P.
+    Of each patch: the box of its picture (N, 4), its index (N,) in the grid, and the grid (N, 2).
     """
     columns, within = grids[:, 1], torch.arange(size, device=boxes.device)
     y, x = (at[:, None] * size + within for at in (indices // columns, indices % columns))

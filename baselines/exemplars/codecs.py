@@ -23,7 +23,7 @@ from baselines.exemplars.pictures import (
     find_codec,
     psnr,
 )
-from baselines.vilt.inputs import ViltInput
+from baselines.vilt import ViltInput
 from baselines.vilt.pixels import Integers, Pixels, from_pixels, to_pixels
 from benchmark.exemplar import Exemplar
 

@@ -43,16 +43,10 @@ class Checkpoint:
         Raises:
             UserError: The folder is absent or holds no checkpoint.
         """
-        embedded = EMBEDDED.get(str(name))
-        folder = embedded or Path(name).expanduser()
+        folder = EMBEDDED.get(str(name)) or Path(name).expanduser()
         if (folder / "config.json").is_file():
             return cls(str(folder))
         hub_id = _HUB_ID.fullmatch(str(name))
-        if embedded:
-            raise UserError(
-                f"the embedded backbone is missing from {folder}: reinstall this package, or name "
-                "another backbone: a folder, or a Hub id such as dandelin/vilt-b32-mlm"
-            )
         if folder.is_dir():
             raise UserError(
                 f"{folder} has no config.json, so it is not a transformers checkpoint: name the "

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from baselines.vilt.inputs import Batch
+from baselines.vilt.batch import Batch
 
 _PACK_BELOW = 0.9  # share of real tokens; where packing and padding took equal time
 

@@ -29,8 +29,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from baselines.vilt.backbone import Checkpoint
+from baselines.vilt.batch import Batch
 from baselines.vilt.blocks import Layout, Prefix, block, for_each
-from baselines.vilt.inputs import Batch
 from baselines.vilt.patches import PatchProjection, bilinear_weights
 from baselines.vilt.tuning import merge
 from mm_imagenet_r.errors import UserError

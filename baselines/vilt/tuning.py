@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from baselines.vilt.patches import PatchProjection
 from mm_imagenet_r.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ class ScaleShift(nn.Module):
     """A layer followed by scale * y + shift for each of its output channels.
 
     Attributes:
-        base: The layer.
+        base: A linear map, patch projection or layer norm, with C outputs on its last axis.
         scale: (C,) drawn from N(1, 0.02).
         shift: (C,) drawn from N(0, 0.02).
     """
@@ -37,17 +36,15 @@ class ScaleShift(nn.Module):
     def __init__(self, base: nn.Module, generator: torch.Generator) -> None:
         """Wrap a layer; `generator` must be on the CPU."""
         super().__init__()
-        channels, self._axes_behind = _channels(base)
         self.base = base
-        device = next(base.parameters()).device
-        noise = torch.randn(2, channels, generator=generator) * 0.02
-        self.scale = nn.Parameter((1 + noise[0]).to(device))
-        self.shift = nn.Parameter(noise[1].to(device))
+        weight = next(base.parameters())
+        noise = torch.randn(2, len(weight), generator=generator) * 0.02
+        self.scale = nn.Parameter((1 + noise[0]).to(weight.device))
+        self.shift = nn.Parameter(noise[1].to(weight.device))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the layer's output, scaled and shifted."""
-        shape = (-1,) + (1,) * self._axes_behind
-        return torch.addcmul(self.shift.view(shape), self.base(x), self.scale.view(shape))
+        return torch.addcmul(self.shift, self.base(x), self.scale)
 
     @torch.no_grad()
     def merged(self) -> nn.Module:
@@ -60,23 +57,6 @@ class ScaleShift(nn.Module):
         else:
             self.base.bias = nn.Parameter(self.shift.detach().clone(), requires_grad=False)
         return self.base
-
-
-def _channels(layer: nn.Module) -> tuple[int, int]:
-    """Return a layer's number of output channels and how many axes follow the channel axis.
-
-    Decided by the layer's type: the sizes cannot tell the channels from a width equal to them.
-    """
-    match layer:
-        case nn.Linear():
-            return layer.out_features, 0
-        case nn.LayerNorm():
-            return layer.normalized_shape[-1], 0
-        case PatchProjection():
-            return layer.weight.shape[0], 0
-        case nn.Conv2d():
-            return layer.out_channels, 2
-    raise TypeError(f"no place for scale and shift behind a {type(layer).__name__}")
 
 
 def tune(

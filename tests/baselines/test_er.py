@@ -13,9 +13,8 @@ import torch.nn.functional as F
 from memories import ListMemory
 
 from baselines.derpp import DERpp
-from baselines.er import ER
+from baselines.er import ER, let_pass, reservoir
 from baselines.er_ace import ERACE, asymmetric_loss
-from baselines.exemplars.reservoir import let_pass, reservoir
 from benchmark.data import Samples
 from benchmark.method import PhaseData, Stage
 from mm_imagenet_r.errors import UserError

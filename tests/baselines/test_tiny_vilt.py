@@ -40,7 +40,7 @@ def test_plain_transformers_load_it(name: str) -> None:
     for word in mini.vocabulary(BACKBONES[name]):
         assert tokenizer.unk_token_id not in tokenizer(word)["input_ids"], word
     captions = [one.caption for one in seen(name)[1]]
-    assert Preprocessor.from_pretrained(name).count_cut(captions) == 0
+    assert Preprocessor.from_pretrained(name).count_long(captions) == 0
 
 
 @each

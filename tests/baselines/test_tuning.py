@@ -72,25 +72,14 @@ def test_layer_norm_by_hand() -> None:
     torch.testing.assert_close(layer.merged()(x), expected, rtol=0, atol=1e-4)
 
 
-def test_convolutions_are_scaled_along_channels() -> None:
-    """Also where height and width equal the number of channels, and without a bias."""
-    x = torch.randn(2, 3, 3, 3, generator=seeded())
-    for bias in (True, False):
-        convolution = nn.Conv2d(3, 3, 1, bias=bias)
-        plain = convolution(x)
-        layer = with_values(convolution, [1.0, 2.0, 3.0], [0.0, 0.0, 1.0])
-        expected = torch.stack([plain[:, 0], plain[:, 1] * 2, plain[:, 2] * 3 + 1], dim=1)
-        torch.testing.assert_close(layer(x), expected)
-        torch.testing.assert_close(layer.merged()(x), expected)
-    convolution = nn.Conv2d(3, 4, 3)
+def test_a_patch_projection_is_scaled_and_merged() -> None:
+    x, convolution = torch.randn(2, 3, 3, 3, generator=seeded()), nn.Conv2d(3, 4, 3)
     plain = convolution(x).flatten(1)
     torch.testing.assert_close(PatchProjection(convolution)(x), plain)
     layer = with_values(PatchProjection(convolution), [1.0, 2.0, 3.0, 4.0], [0.0, 1.0, 0.0, 0.0])
     expected = plain * torch.tensor([1.0, 2.0, 3.0, 4.0]) + torch.tensor([0.0, 1.0, 0.0, 0.0])
     torch.testing.assert_close(layer(x), expected)
     torch.testing.assert_close(layer.merged()(x), expected)
-    with pytest.raises(TypeError, match="behind a ReLU"):
-        ScaleShift(nn.ReLU(), seeded())
 
 
 def test_number_of_parameters_on_vilt_b32(model: Vilt) -> None:
