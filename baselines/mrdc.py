@@ -19,6 +19,7 @@ import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -91,8 +92,8 @@ class MRDC(CodecLearner):
     def ratios(self, phase: PhaseData, memory: Memory) -> Iterator[tuple[int, float]]:
         """R_q for each of `QUALITIES`, computed on demand."""
 
-        def cost(one: StoredExemplar) -> float:
-            return memory.cost(one.exemplar)
+        def cost(make: Callable[[int], StoredExemplar], number: int) -> float:
+            return memory.cost(make(number).exemplar)
 
         originals = self.features(self.inputs(phase.train))
         for quality in QUALITIES:
@@ -104,7 +105,7 @@ class MRDC(CodecLearner):
                 if not len(own):
                     continue
                 ranking = own[selection.herding(features[own])].tolist()
-                fit = fill(ranking, lambda i, make=make: cost(make(i)), memory.allowance(label))
+                fit = fill(ranking, partial(cost, make), memory.allowance(label))
                 fit = fit[: features.shape[1]]  # more vectors would span no volume
                 equal = own[selection.herding(originals[own])[: len(fit)]]
                 volumes.append((log_volume(features[fit]), log_volume(originals[equal])))

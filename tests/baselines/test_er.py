@@ -119,7 +119,7 @@ def test_half_of_a_batch_is_drawn_from_the_reservoir(
     build: Build, phases: list[PhaseData], kind: type[ER]
 ) -> None:
     assert list(build(kind).stages(phases[1], ListMemory(0))) == [Stage(replay_share=0.5)]
-    with pytest.raises(UserError, match="selection=herding: a reservoir draws at random"):
+    with pytest.raises(UserError, match="selection=herding: choose one of random"):
         build(kind, selection="herding")
 
 
