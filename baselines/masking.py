@@ -129,7 +129,12 @@ def _file(image: Image.Image | str | Path) -> bytes:
         except OSError as error:
             raise UserError(f"the image {image} cannot be read: {error.strerror}") from error
     buffer = io.BytesIO()
-    image.save(buffer, "PNG", exif=image.getexif())
+    try:
+        image.save(buffer, "PNG", exif=image.getexif())
+    except OSError as error:
+        raise UserError(
+            f"a picture of mode {image.mode} cannot be masked: convert it to RGB first"
+        ) from error
     return buffer.getvalue()
 
 

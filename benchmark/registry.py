@@ -44,13 +44,13 @@ REGISTRY: dict[str, Entry] = {
         "baselines.codec:CodecReplay",
         "replay",
         "Yang et al. 2024",
-        "whole pictures as JPEG, WebP or AVIF files, new samples seen through the same codec",
+        "whole pictures as JPEG, WebP or AVIF files, for stored and new samples alike",
     ),
     "low_resolution": Entry(
         "baselines.low_resolution:LowResolution",
         "replay",
         "Ma et al. 2025",
-        "small copies of pictures, one pixel of each cell, blown up again (GPS)",
+        "small copies of pictures, one pixel per cell, enlarged again (GPS)",
     ),
     "er": Entry(
         "baselines.er:ER",
@@ -62,7 +62,7 @@ REGISTRY: dict[str, Entry] = {
         "baselines.er_ace:ERACE",
         "replay",
         "Caccia et al. 2022",
-        "ER whose new samples compete among new classes alone",
+        "ER in which new samples compete only among new classes",
     ),
     "wa": Entry(
         "baselines.wa:WA",
@@ -86,7 +86,7 @@ REGISTRY: dict[str, Entry] = {
         "baselines.cim:CIM",
         "replay",
         "Luo et al. 2023",
-        "CIM: sharp within a box around what speaks for the class, coarse around it",
+        "CIM: sharp within a box around the evidence for the class, coarse around it",
     ),
     "core_tokens": Entry(
         "baselines.core_tokens:CoreTokens",
@@ -110,7 +110,7 @@ REGISTRY: dict[str, Entry] = {
         "baselines.coda_prompt:CODAPrompt",
         "memory-free",
         "Smith et al. 2023",
-        "prefixes put together from components by attention, on a frozen backbone",
+        "prefixes assembled from components by attention, on a frozen backbone",
     ),
     "simplecil": Entry(
         "baselines.simplecil:SimpleCIL",

@@ -50,6 +50,8 @@ def test_what_cannot_be_masked_is_explained(tmp_path: Path) -> None:
         baselines.mask(image, "a cat", tau_imgae=2)
     with pytest.raises(UserError, match=r"absent\.jpg cannot be read: No such file"):
         baselines.mask(tmp_path / "absent.jpg", "a cat")
+    with pytest.raises(UserError, match="mode CMYK cannot be masked: convert it to RGB"):
+        baselines.mask(image.convert("CMYK"), "a cat")
     with pytest.raises(UserError, match="there is no folder"):
         baselines.mask(image, "a cat", tmp_path / "absent")
     whole = baselines.mask(image, "a cat", tau_image=0, codec="raw")
