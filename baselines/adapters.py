@@ -1,7 +1,8 @@
 """Adapters beside the MLPs of a frozen ViLT, and how EASE and RanPAC train a set of them.
 
-An adapter is a bottleneck: Up(ReLU(Down(h))) of the tokens after attention, scaled and added to
-the block's output (AdaptFormer, Chen et al., NeurIPS 2022). With Up at zero it changes nothing.
+An adapter is a bottleneck, Up(ReLU(Down(h))), on the tokens after attention; its output is scaled
+and added to that of the block (AdaptFormer, Chen et al., NeurIPS 2022). With Up at zero it changes
+nothing.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from baselines.learner import ViltMethod, require, setting
-from baselines.views import Batch
-from baselines.vilt import Vilt
+from baselines.learner import ViltMethod
+from baselines.settings import Settings, setting
+from baselines.vilt import Batch, Vilt
 from benchmark.method import Kind, MethodContext, PhaseData
 
 
@@ -52,7 +53,7 @@ class AdapterSet(nn.ModuleList):
 
 
 class CosineHead(nn.Module):
-    """scale * cosine of features (B, D) and one vector a class; the scale is learnt, from 1."""
+    """scale * cosine of features (B, D) and one vector per class; the scale is learned, from 1."""
 
     def __init__(self, size: int, classes: int, generator: torch.Generator) -> None:
         super().__init__()
@@ -82,34 +83,29 @@ class Adapted(nn.Module):
 
 
 @dataclass(frozen=True)
-class AdapterSettings:
+class AdapterSettings(Settings):
     """Settings of adapters; the defaults are those of EASE's and PILOT's code for ImageNet-R."""
 
     width: int = setting(0, "width of an adapter; 0: 64, at most a quarter of the backbone's")
-    scale: float = setting(0.1, "factor of what an adapter adds", search=(0.1, 1.0))
-    dropout: float = setting(0.1, "share of an adapter's inner features dropped in training")
-
-    def __post_init__(self) -> None:
-        """Refuse values outside their range."""
-        require(self.width >= 0, f"width={self.width}: cannot be negative")
-        require(0 <= self.dropout < 1, f"dropout={self.dropout}: a share lies from 0 to below 1")
+    scale: float = setting(0.1, "factor on the output of an adapter", search=(0.1, 1.0))
+    dropout: float = setting(
+        0.1, "share of an adapter's inner features dropped in training", within="[0, 1)"
+    )
 
 
 class AdapterMethod(ViltMethod):
     """Trains the newest set of adapters by cross entropy among the classes of a phase.
 
-    The head is thrown away after the phase: it is `transient`. The backbone stays as it is.
+    The head is discarded after the phase: it is `transient`. The backbone stays frozen.
     """
 
     Settings = AdapterSettings
     kind: ClassVar[Kind] = "memory-free"
     unused: ClassVar[frozenset[str]] = frozenset({"tuning"})
-    #: That of EASE's and PILOT's code for ImageNet-R, where batches have 16 samples.
+    #: Of the code of EASE and PILOT for ImageNet-R, where batches have 16 samples.
     recipe: ClassVar[Mapping[str, Any]] = {
-        "tuning": "head",
-        "learning_rate": 0.05,
-        "weight_decay": 0.005,
-    }
+        "tuning": "head", "learning_rate": 0.05, "weight_decay": 0.005,
+    }  # fmt: skip
     model: Adapted
     _first = 0
 
@@ -118,9 +114,8 @@ class AdapterMethod(ViltMethod):
         self.model = Adapted(self.vilt).to(context.device)
 
     def add_set(self, phase: int) -> AdapterSet:
-        """A fresh set of adapters, which changes nothing yet."""
-        generator = torch.Generator()
-        generator.manual_seed(int(self.context.rng("adapters", phase).integers(2**63)))
+        """A new set of adapters, which changes nothing yet."""
+        generator = self.new_generator("adapters", phase)
         size = self.vilt.hidden_size
         width = adapter_width(size, self.settings.width)
         how = width, generator, self.settings.scale, self.settings.dropout
@@ -130,8 +125,7 @@ class AdapterMethod(ViltMethod):
 
     def add_head(self, phase: PhaseData) -> None:
         """A head for the phase's classes."""
-        generator = torch.Generator()
-        generator.manual_seed(int(self.context.rng("head", phase.index).integers(2**63)))
+        generator = self.new_generator("head", phase.index)
         head = CosineHead(self.vilt.hidden_size, len(phase.new), generator)
         self.model.head = head.to(self.context.device)
         self._first = phase.new.start
@@ -139,7 +133,7 @@ class AdapterMethod(ViltMethod):
     def loss(self, batch: Any) -> Tensor:
         """Cross entropy of the temporary head."""
         assert self.model.head is not None
-        logits = self.model.head(self.model.feature(batch.views, len(self.model.sets) - 1))
+        logits = self.model.head(self.model.feature(batch.inputs, len(self.model.sets) - 1))
         return F.cross_entropy(logits, batch.labels - self._first)
 
     def optimizer(

@@ -1,11 +1,11 @@
-"""What CIM learns: activations of its own for the network that draws the boxes (its phi).
+"""The mask network of CIM: activations of its own (phi) for the network that draws the boxes.
 
-Every activation has a twin, a rational function with coefficients of its own; the mask network is
-the classifier with the twins in the place of its activations. The twins are learnt so that training
-on pictures they have masked makes a classifier that is good on others (Luo et al., CVPR 2023): one
-step of the classifier on softly masked pictures is taken on paper, and what it does to the loss of
-another batch is differentiated through it. In ViLT the activations are the GELUs of the
-feed-forward networks, and the step is one of what is trained beside the head: scales and shifts.
+Every activation of the classifier has a twin, a rational function with learned coefficients; the
+mask network is the classifier with its activations replaced by the twins. They are learned such
+that training on the masked pictures makes a good classifier (Luo et al., CVPR 2023): one virtual
+step of the classifier on softly masked pictures, and the gradient through it of the loss on another
+batch. In ViLT the activations are the GELUs of the feed-forward networks, and the virtual step
+changes what is trained besides the head: scales and shifts.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from baselines.boxes import coarse_patches
 from baselines.evidence import class_evidence, heat_map
+from baselines.exemplars.boxes import coarse_patches
 from baselines.learner import Classifier, Labelled
 from baselines.vilt import Vilt
 from mm_imagenet_r.errors import UserError
@@ -32,7 +32,7 @@ from mm_imagenet_r.errors import UserError
 _GELU_TOP = (-0.001242, 0.50805, 0.415864, 0.130227, 0.024356, 0.002903)
 _GELU_BOTTOM = (-0.06675, 0.179276, 0.037467, 0.0)
 _DIVERGENCE, _REGULARITY = 0.2, 0.1  # weights in the outer loss
-_INNER = 0.1  # the step on paper, as a share of the learning rate
+_INNER = 0.1  # the virtual step, as a share of the learning rate
 _RATE, _DECAY, _LONGEST = 0.01, 5e-4, 1.0  # of phi: learning rate, weight decay, gradient's norm
 
 
@@ -45,7 +45,7 @@ class Rational(nn.Module):
     """
 
     def __init__(self, coefficients: Tensor) -> None:
-        """Ten of them: a0 to a5, b1 to b4. They stay the caller's own."""
+        """Ten coefficients: a0 to a5, b1 to b4; not copied."""
         super().__init__()
         self.coefficients = coefficients
 
@@ -62,13 +62,13 @@ class Rational(nn.Module):
 
 
 def rational_gelu(layers: int) -> Tensor:
-    """Coefficients (layers, 10) of twins that are nearly GELU: 120 for a ViLT of 12 layers."""
+    """Coefficients (layers, 10) of twins that nearly equal GELU: 120 for a ViLT of 12 layers."""
     return torch.tensor(_GELU_TOP + _GELU_BOTTOM).repeat(layers, 1)
 
 
 @contextlib.contextmanager
 def twins(vilt: Vilt, phi: Tensor | None) -> Iterator[None]:
-    """Within, the activations are rational functions with the coefficients `phi` (layers, 10)."""
+    """Within it, activations are rational functions with coefficients `phi` (layers, 10)."""
     places = [layer.intermediate for layer in vilt.model.encoder.layer]
     plain = [place.intermediate_act_fn for place in places]
     rows = plain if phi is None else [Rational(row) for row in phi]
@@ -83,7 +83,7 @@ def twins(vilt: Vilt, phi: Tensor | None) -> Iterator[None]:
 
 @contextlib.contextmanager
 def frozen(model: nn.Module) -> Iterator[None]:
-    """Within, no graph is made of the model's parameters."""
+    """Within it, no gradient is computed for the model's parameters."""
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     try:
         for parameter in trained:
@@ -95,22 +95,22 @@ def frozen(model: nn.Module) -> Iterator[None]:
 
 
 class MaskNetwork:
-    """Phi, and Adam that learns it.
+    """Phi, and its optimizer, Adam.
 
     Attributes:
         phi: (layers, 10), the coefficients of the twins.
     """
 
     def __init__(self, model: Classifier) -> None:
-        """Twins that are nearly the activations of ViLT.
+        """Start from twins that nearly equal the activations of ViLT.
 
         Raises:
-            UserError: Nothing beside the head is trained, so there is no step to take on paper.
+            UserError: Nothing besides the head is trained, so there is no virtual step to take.
         """
         if not _stepped(model):
             raise UserError(
-                "learned=true takes steps of what is trained beside the head: choose --tuning ssf "
-                "or full, or learned=false"
+                "learned=true needs parameters that are trained besides the head: choose "
+                "--tuning ssf or full, or learned=false"
             )
         self._model = model
         layers = len(model.vilt.model.encoder.layer)
@@ -118,7 +118,7 @@ class MaskNetwork:
         self.restart()
 
     def restart(self) -> None:
-        """Forget what Adam has seen, as before each phase."""
+        """Reset Adam, as before each phase."""
         self._adam = torch.optim.Adam([self.phi], lr=_RATE, weight_decay=_DECAY)
         moments = {name: torch.zeros_like(self.phi) for name in ("exp_avg", "exp_avg_sq")}
         self._adam.state[self.phi] = {"step": torch.tensor(0.0), **moments}
@@ -133,7 +133,7 @@ class MaskNetwork:
             second: See `outer_loss`.
             settings: Have `map` and `eta`.
             learning_rate: The classifier's, now.
-            share: Of the phase's steps that are done; phi's own rate falls with it as a cosine.
+            share: Of the phase's steps that are done; the rate of phi is a cosine of it.
         """
         loss = outer_loss(
             self._model, self.phi, first, second,
@@ -146,7 +146,7 @@ class MaskNetwork:
         self.phi.grad = None
 
     def load_phi(self, phi: Tensor) -> None:
-        """Go on with coefficients that were learnt before.
+        """Resume from coefficients that were learned before.
 
         Raises:
             ValueError: They are not (layers, 10).
@@ -157,7 +157,7 @@ class MaskNetwork:
             self.phi.copy_(phi)
 
     def progress(self) -> dict[str, Tensor]:
-        """What Adam has seen of the phase."""
+        """The state of Adam in this phase."""
         return {f"adam.{name}": value for name, value in self._adam.state[self.phi].items()}
 
     def load_progress(self, tensors: Mapping[str, Tensor]) -> None:
@@ -167,7 +167,7 @@ class MaskNetwork:
 
 
 def _stepped(model: Classifier) -> dict[str, nn.Parameter]:
-    """What is trained beside the head: scales and shifts."""
+    """What is trained besides the head: scales and shifts."""
     return {
         name: parameter
         for name, parameter in model.named_parameters()
@@ -185,7 +185,7 @@ def outer_loss(
     eta: int,
     learning_rate: float,
 ) -> Tensor:
-    """The loss that phi is to lower, differentiable by it; the model is left as it is.
+    """The loss that phi minimizes, differentiable by phi; the model is unchanged.
 
     CE(f_theta'(second)) + .2 CE(f_phi(first)) + .1 mean(map^2), where theta' is the model after a
     step on `first`, each picture a blend of itself and its coarse version by the map of f_phi.
@@ -193,26 +193,26 @@ def outer_loss(
     Args:
         model: The classifier, theta, with what is trained of it.
         phi: (layers, 10), requires a gradient.
-        first: Whole views, all of their patches in order.
-        second: Any views.
+        first: Whole inputs, all of their patches in order.
+        second: Any inputs.
         source: How the map is drawn, one of `evidence.SOURCES`.
         eta: Pixels that become one in the coarse version.
         learning_rate: The classifier's, now; a tenth of it is stepped.
     """
-    views = first.views
-    # The step takes the blended pictures as they are: it does not look back at the map.
+    inputs = first.inputs
+    # The virtual step takes the blended pictures as given: no gradient reaches the map through it.
     with twins(model.vilt, phi), frozen(model):
-        found, logits = class_evidence(model, views, first.labels, source, create_graph=True)
-    size, ends = views.patches.shape[1], views.patch_mask.sum(1).cumsum(0).tolist()
+        found, logits = class_evidence(model, inputs, first.labels, source, create_graph=True)
+    size, ends = inputs.patches.shape[1], inputs.patch_mask.sum(1).cumsum(0).tolist()
     maps = []
     for row, end in enumerate(ends):
-        rows, columns = views.grids[end - 1].tolist()
+        rows, columns = inputs.grids[end - 1].tolist()
         heat = heat_map(found[row, : rows * columns], (rows, columns), size)
         maps.append(heat.view(rows, size, columns, size).transpose(1, 2).flatten(0, 1))
     weight = torch.cat(maps)[..., None]
-    sharp = views.patches.to(weight.dtype)
+    sharp = inputs.patches.to(weight.dtype)
     blend = weight * sharp + (1 - weight) * coarse_patches(sharp, eta)
-    mixed = dataclasses.replace(views, patches=blend)
+    mixed = dataclasses.replace(inputs, patches=blend)
     theta = _stepped(model)
     with sdpa_kernel(SDPBackend.MATH):  # the others cannot be differentiated twice
         loss = F.cross_entropy(model(mixed), first.labels)
@@ -222,6 +222,6 @@ def outer_loss(
             name: parameter - step * gradient
             for (name, parameter), gradient in zip(theta.items(), gradients, strict=True)
         }
-        outer = F.cross_entropy(functional_call(model, after, (second.views,)), second.labels)
+        outer = F.cross_entropy(functional_call(model, after, (second.inputs,)), second.labels)
     divergence = F.cross_entropy(logits, first.labels)
     return outer + _DIVERGENCE * divergence + _REGULARITY * weight.square().mean()

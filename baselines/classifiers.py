@@ -1,8 +1,8 @@
-"""Ways to read a class from features: after training, from the head and the stored exemplars.
+"""Classifiers on features: the head as trained, and three that use the stored exemplars.
 
-Replay leaves a linear head that leans to the newest classes, of which it saw most. These readings
-differ in how they undo it, so a comparison names the one it uses and gives each method the same
-choice.
+Replay leaves a linear head that is biased to the newest classes, of which it saw most. These
+classifiers differ in how they correct it, so a comparison names the one it uses and offers every
+method the same choice.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from baselines import selection
-from baselines.selection import Array
+from baselines.exemplars import selection
+from baselines.exemplars.selection import Array
 
-#: The head as trained; re-fitted on exemplars, each class counting the same; nearest mean of
+#: The head as trained; re-fitted to exemplars with equally weighted classes; nearest mean of
 #: exemplars; new rows of the head scaled to the length of the old ones.
 READINGS = ("linear", "balanced", "nme", "aligned")
 #: Score of a class without exemplars: below that of any other, which is at least -4.
 _ABSENT = -5.0
-_DECAY = 1e-2  # how strongly the re-fitted head is held to the trained one
+_DECAY = 1e-2  # pulls the re-fitted head to the trained one
 _ITERATIONS = 50
 
 
@@ -71,11 +71,11 @@ def aligned(weight: Tensor, num_old: int) -> Tensor:
 
 
 def balanced(features: Array, labels: Array, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
-    """A head fitted to features with every class counting the same, held to the trained one.
+    """A head fitted to features with equally weighted classes, regularized to the trained one.
 
-    Minimises the mean over classes of their mean cross entropy, plus half of .01 times the squared
+    Minimizes the mean over classes of their mean cross entropy, plus half of .01 times the squared
     distance to the trained head (classifier re-training of Kang et al., ICLR 2020, on exemplars).
-    Classes without features keep their rows and take no part.
+    Classes without features keep their rows and are left out.
 
     Args:
         features: (N, D), of stored exemplars.

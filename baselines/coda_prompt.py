@@ -1,14 +1,13 @@
 """CODA-Prompt: COntinual Decomposed Attention-based Prompting (Smith et al., CVPR 2023).
 
-The backbone is frozen. A prompt is put together for each sample out of components: component m has
-a prompt p_m, a key k_m and an attention a_m, and q is what the backbone makes of the sample without
-prompts:
+The backbone is frozen. The prompt of a sample is a weighted sum of components: component m has a
+prompt p_m, a key k_m and an attention a_m, and q is the feature of the sample without prompts:
 
     alpha_m = cos(q * a_m, k_m),   prompt = sum of alpha_m p_m
 
-Half of the prompt stands in front of a layer's keys, half in front of its values, in the first
-layers. Each phase owns an equal part of the components. It trains these, among the sum of all so
-far; those of former phases are frozen. New ones begin orthogonal to the old and to each other.
+In the first layers, half of the prompt is prepended to the keys and half to the values. Each phase
+owns an equal part of the components. It trains these within the sum of all so far; those of earlier
+phases are frozen. New ones start orthogonal to the old and to each other.
 
     loss = CE(logits of the phase's classes) + penalty * sum of O(k) + O(a) + O(p),
     O(X) = mean of (X X^T - I)^2
@@ -25,33 +24,29 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from baselines.blocks import Prefix
-from baselines.learner import require, setting
 from baselines.prompts import GrowingPrompts, Prompted
-from baselines.views import Batch
+from baselines.settings import Settings, require, setting
+from baselines.vilt import Batch
+from baselines.vilt.blocks import Prefix
 from mm_imagenet_r.errors import UserError
 
 
 @dataclass(frozen=True)
-class CODAPromptSettings:
+class CODAPromptSettings(Settings):
     """Settings of `CODAPrompt`; the defaults are those of its code for ImageNet-R."""
 
     components: int = setting(0, "of all phases together; 0: 100, at most the backbone's width")
     length: int = setting(
         8, "vectors of a prompt, half of them keys, half values", search=(4, 8, 16)
     )
-    layers: int = setting(5, "layers with prompts, the first ones; as many as there are")
-    penalty: float = setting(
-        0.0, "weight of the distance from orthogonal components", search=(0.0, 0.1)
-    )
+    layers: int = setting(5, "first layers, with prompts; as many as there are", within="[1, inf)")
+    penalty: float = setting(0.0, "weight of the distance from orthogonal components", (0.0, 0.1))
 
     def __post_init__(self) -> None:
-        """Refuse what is no prompt."""
-        require(self.components >= 0, f"components={self.components}: cannot be negative")
+        """Refuse a length that cannot be halved."""
+        super().__post_init__()
         fits = self.length >= 2 and self.length % 2 == 0
         require(fits, f"length={self.length}: it is halved, so an even number from 2 on")
-        require(self.layers >= 1, f"layers={self.layers}: at least 1")
-        require(self.penalty >= 0, f"penalty={self.penalty}: cannot be negative")
 
 
 class Components(nn.Module):
@@ -90,7 +85,7 @@ class Decomposed(Prompted):
 
 
 class CODAPrompt(GrowingPrompts):
-    """Learns components of prompts, each phase its own, and a head; keeps no sample."""
+    """Learns components of prompts, some for each phase, and a head; keeps no sample."""
 
     Settings = CODAPromptSettings
     recipe: ClassVar[Mapping[str, Any]] = {
@@ -135,6 +130,9 @@ class CODAPrompt(GrowingPrompts):
 
         prompts = grown("prompts", length * size).view(layers, -1, length, size)
         return Components(prompts, grown("keys", size), grown("attention", size))
+
+    def before_step(self) -> None:
+        """The official code does not clip."""
 
     def schedule(self, step: int, steps: int) -> float:
         """The cosine of the official code, by steps and not by epochs: it ends at 1.6 %."""

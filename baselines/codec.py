@@ -1,13 +1,14 @@
 """Replay of whole pictures at the size the model sees, as ordinary image files.
 
-After "Probing Image Compression for Class-Incremental Learning" (Yang et al., arXiv 2403.06288), by
-its abstract: exemplars are compressed so that more of them fit; codec and rate are chosen before,
-and new samples pass through the same codec, so that old and new ones do not differ by it. How the
-choice is made is ours: JPEG, WebP or AVIF, whichever needs the fewest bytes for a wanted fidelity
-on a dozen pictures of the first phase; no neural codec, whose weights would have to be kept too.
+After the abstract of "Probing Image Compression for Class-Incremental Learning" (Yang et al., arXiv
+2403.06288): exemplars are compressed so that more of them fit; codec and rate are chosen in
+advance, and new samples pass through the same codec, so that old and new ones do not differ by it.
+The way of choosing is ours: JPEG, WebP or AVIF, whichever needs the fewest bytes for a wanted
+fidelity on a dozen pictures of the first phase; no neural codec, whose weights would have to be
+stored too.
 
-Where samples are counted, an exemplar is as much of one as its image is of the native file in
-bytes (`codec_learner.relative_size`). The caption is kept whole, two bytes a token.
+Where samples are counted, an exemplar is charged the bytes of its image over those of the native
+file (`codec_learner.relative_size`). The caption is kept whole, at two bytes per token.
 """
 
 from __future__ import annotations
@@ -18,18 +19,17 @@ from typing import ClassVar
 
 import numpy as np
 
-from baselines.codec_learner import CodecChoice, CodecLearner, CodecSettings, relative_size
-from baselines.codecs import decode_words, encode_words
-from baselines.learner import Lazy, require, setting
-from baselines.pictures import choose_codec, damaged, decode_picture, encode_picture
-from baselines.pixels import Pixels
-from baselines.views import View
+from baselines.codec_learner import CodecLearner, CodecSettings, relative_size
+from baselines.exemplars.codecs import encode_text
+from baselines.exemplars.pictures import decode_picture, encode_picture, measure
+from baselines.learner import Lazy
+from baselines.settings import setting
+from baselines.vilt import ViltInput
+from baselines.vilt.pixels import Pixels
 from benchmark.data import Sample
 from benchmark.exemplar import Exemplar, StoredExemplar
 from benchmark.memory import Memory
 from benchmark.method import PhaseData
-
-_MEASURED = 12  # pictures that the codec is chosen on
 
 
 @dataclass(frozen=True)
@@ -37,18 +37,12 @@ class CodecReplaySettings(CodecSettings):
     """Settings of `CodecReplay`."""
 
     compress_new: float = setting(
-        1.0, "chance that a new sample is seen compressed in training", search=(0.0, 1.0)
+        1.0, "chance that a new sample is compressed in training", (0.0, 1.0), within="[0, 1]"
     )
-
-    def __post_init__(self) -> None:
-        """Refuse values outside their range."""
-        super().__post_init__()
-        chance = self.compress_new
-        require(0 <= chance <= 1, f"compress_new={chance}: a chance lies between 0 and 1")
 
 
 class CodecReplay(CodecLearner):
-    """Stores whole pictures as image files and sees new ones through the same codec."""
+    """Stores whole pictures as image files and passes new ones through the same codec."""
 
     Settings = CodecReplaySettings
     about: ClassVar[Mapping[str, str]] = {
@@ -57,22 +51,18 @@ class CodecReplay(CodecLearner):
         "link": "https://arxiv.org/abs/2403.06288",
     }
 
+    free_codec: ClassVar[str] = ""
+
     def begin_phase(self, phase: PhaseData, memory: Memory) -> None:
-        """Choose codec and quality if that is not done yet."""
+        """Choose codec and quality, unless that is done."""
         super().begin_phase(phase, memory)
         self._stored: dict[str, Exemplar] = {}
-        self.choice = self.choice or self.settings.fixed or self.choose(phase, memory)
-
-    def choose(self, phase: PhaseData, memory: Memory) -> CodecChoice:
-        """What needs the fewest bytes for the wanted fidelity."""
-        settings = self.settings
-        some = phase.train[:: -(-len(phase.train) // _MEASURED)]
-        pictures = [self.reduce(self.preprocessor.pixels(sample.image)) for sample in some]
-        candidates = settings.candidates() if settings.codec == "auto" else [settings.codec]
-        return CodecChoice(*choose_codec(pictures, candidates, settings.min_psnr))
+        pixels = self.preprocessor.pixels
+        pictures = Lazy(lambda i: self.reduce(pixels(phase.train[i].image)), len(phase.train))
+        self.choose(pictures, measure, memory.currency)
 
     def stored(self, sample: Sample) -> Exemplar:
-        """What would be kept of a sample; encoded once a phase."""
+        """What would be kept of a sample; encoded once per phase."""
         if sample.file_name not in self._stored:
             self._stored[sample.file_name] = self.store(sample)
         return self._stored[sample.file_name]
@@ -81,27 +71,18 @@ class CodecReplay(CodecLearner):
         """Encode a sample."""
         assert self.choice is not None, "begin_phase chooses"
         pixels = self.preprocessor.pixels(sample.image)
-        words = self.preprocessor.words(sample.caption)
+        words = self.preprocessor.token_ids(sample.caption)
         image = encode_picture(self.reduce(pixels), self.choice.codec, self.choice.quality)
         return Exemplar(
             sample.label,
             image,
-            encode_words(self.preprocessor.view_of(pixels, words)),
+            encode_text(self.preprocessor.input_of(pixels, words)),
             pixel_fraction=self.share(pixels, len(image), len(sample.image)),
         )
 
-    def decode(self, exemplar: Exemplar) -> View:
-        """The picture as it was stored, and the caption.
-
-        Raises:
-            ValueError: The exemplar is damaged.
-        """
-        pixels = self.enlarge(decode_picture(exemplar.image))
-        words, _, _ = decode_words(exemplar.text)
-        try:
-            return self.preprocessor.view_of(pixels, words)
-        except ValueError as error:
-            raise damaged("image", str(error)) from error
+    def decode_pixels(self, image: bytes) -> Pixels:
+        """The picture as it was stored."""
+        return self.enlarge(decode_picture(image))
 
     def reduce(self, pixels: Pixels) -> Pixels:
         """What is encoded of the pixels (H, W, 3) that the model sees; here all."""
@@ -121,10 +102,12 @@ class CodecReplay(CodecLearner):
         """
         return relative_size(stored, native, pixels.nbytes)
 
-    def augment(self, items: Sequence[Sample | Exemplar], rng: np.random.Generator) -> list[View]:
-        """Let new samples pass through the codec."""
+    def augment(
+        self, items: Sequence[Sample | Exemplar], rng: np.random.Generator
+    ) -> list[ViltInput]:
+        """Pass new samples through the codec."""
         return [
-            self.view(
+            self.input(
                 self.stored(item)
                 if isinstance(item, Sample) and draw < self.settings.compress_new
                 else item
@@ -136,7 +119,7 @@ class CodecReplay(CodecLearner):
         """Rank the samples of each new class as they would be stored; keep the first that fit."""
         assert self.choice is not None, "begin_phase chooses"
         samples, names, codec = phase.train, phase.train.file_names, self.choice.codec
-        features = self.features(Lazy(lambda i: self.view(self.stored(samples[i])), len(samples)))
+        features = self.features(Lazy(lambda i: self.input(self.stored(samples[i])), len(samples)))
         self.keep_ranked(
             phase, memory, features,
             lambda i: StoredExemplar(self.stored(samples[i]), names[i], codec),

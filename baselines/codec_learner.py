@@ -1,24 +1,37 @@
-"""Replay of exemplars that are encoded anew, with a codec and quality that are chosen once.
+"""Replay of exemplars that are encoded again, with a codec and quality that are chosen once.
 
 Trying every codec at every quality takes long, and exemplars of all phases should look alike: the
-choice of the first phase is carried on in the state, as two bytes.
+choice of the first phase is kept in the state, as two bytes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from typing import ClassVar, TypeVar
 
 import torch
 from torch import Tensor
 
-from baselines.learner import check_choice, require, setting
-from baselines.pictures import CODECS, available
+from baselines.exemplars.codecs import decode_text
+from baselines.exemplars.pictures import (
+    CODECS,
+    available,
+    damaged,
+    decode_picture,
+    fewest_bytes,
+)
 from baselines.replay_learner import ReplayLearner, ReplaySettings
+from baselines.settings import require, setting
+from baselines.vilt import ViltInput
+from baselines.vilt.pixels import Pixels
+from benchmark.exemplar import Exemplar
 
-FIDELITY = "fidelity of the stored pixels in dB where quality is 0"
+FIDELITY = "fidelity of the stored pixels in dB if quality is 0"
 FIDELITIES = (20.0, 23.0, 26.0, 30.0)  # below 20 the least quality of a codec is all there is
 _STATE = "codec"  # its name among the tensors of the state
+
+_Item = TypeVar("_Item")
 
 
 @dataclass(frozen=True)
@@ -41,7 +54,7 @@ class CodecChoice:
         """What `to_tensor` returned; None of zeros, which stand for no choice yet.
 
         Raises:
-            ValueError: The tensor says nothing of the kind.
+            ValueError: The tensor holds nothing of the kind.
         """
         codec, quality = tensor.tolist() if tensor.shape == (2,) else (-1, -1)
         if codec not in range(len(CODECS)) or quality not in range(101):
@@ -51,10 +64,12 @@ class CodecChoice:
 
 @dataclass(frozen=True)
 class CodecSettings(ReplaySettings):
-    """Settings of methods that may take any codec."""
+    """Settings of methods that may use any codec."""
 
-    codec: str = setting("auto", "auto (the one that needs the fewest bytes) or a codec by name")
-    quality: int = setting(0, "quality of that codec, 1 to 100; 0: the least that gives min_psnr")
+    codec: str = setting("auto", "auto (the codec that needs the fewest bytes) or the name of one")
+    quality: int = setting(
+        0, "quality of that codec, 1 to 100; 0: the lowest that gives min_psnr", within="[0, 100]"
+    )
     min_psnr: float = setting(23.0, FIDELITY, search=FIDELITIES)
 
     @classmethod
@@ -63,10 +78,10 @@ class CodecSettings(ReplaySettings):
         return tuple(name for name in available() if name != "raw")
 
     def __post_init__(self) -> None:
-        """Refuse values outside their range, and those that could not take effect."""
+        """Refuse unknown codecs, and values that could not take effect."""
         super().__post_init__()
-        check_choice("codec", self.codec, ("auto", *self.candidates()))
-        require(0 <= self.quality <= 100, f"quality={self.quality}: 1 to 100, or 0 for min_psnr")
+        known = ("auto", *self.candidates())
+        require(self.codec in known, f"codec={self.codec}: choose one of {', '.join(known)}")
         without = self.quality and (self.codec == "auto" or self.lossless)
         require(not without, f"quality={self.quality}: codec={self.codec} has none; name another")
         default = next(field.default for field in fields(self) if field.name == "min_psnr")
@@ -75,32 +90,92 @@ class CodecSettings(ReplaySettings):
 
     @property
     def lossless(self) -> bool:
-        """Whether a codec is named that loses nothing."""
+        """Whether a lossless codec is named."""
         return self.codec in CODECS and not CODECS[self.codec].lossy
 
     @property
     def fixed(self) -> CodecChoice | None:
-        """What the settings say alone; None if it has to be measured."""
+        """What the settings alone say; None if it has to be measured."""
         if self.lossless:
             return CodecChoice(self.codec, 100)
         return CodecChoice(self.codec, self.quality) if self.quality else None
 
 
 @dataclass(frozen=True)
-class RawInSamplesSettings(CodecSettings):
-    """Settings of methods that keep raw pixels where samples are counted and bytes are free."""
+class PartSettings(CodecSettings):
+    """Settings of methods that keep a part of a picture: raw where samples are counted."""
 
     min_psnr: float = setting(23.0, FIDELITY, search=FIDELITIES, search_in="bytes")
 
+    @classmethod
+    def candidates(cls) -> tuple[str, ...]:
+        """All codecs there are: small parts may be shortest raw."""
+        return available()
+
 
 class CodecLearner(ReplayLearner):
-    """Carries on how exemplars are encoded.
+    """Chooses a codec and quality once, and decodes whole pictures.
 
     Attributes:
         choice: Codec and quality; None until they are chosen.
+        measured: Number of samples of the first phase that they are measured on.
+        free_codec: Used by `auto` where bytes are free, so that none are saved at a loss; "" if
+            `auto` measures there, too.
     """
 
     choice: CodecChoice | None = None
+    measured: ClassVar[int] = 12
+    free_codec: ClassVar[str] = "raw"
+
+    def choose(
+        self,
+        items: Sequence[_Item],
+        measure: Callable[[_Item, str, int], tuple[int, float]],
+        currency: str,
+    ) -> CodecChoice:
+        """The choice that there is, or is set, or needs the fewest bytes for the wanted fidelity.
+
+        Args:
+            items: What will be stored of the phase's samples.
+            measure: Of an item, a codec and a quality: length in bytes and PSNR in dB.
+            currency: Of the memory.
+        """
+        self.choice = self.choice or self.settings.fixed or self._measure(items, measure, currency)
+        return self.choice
+
+    def _measure(
+        self,
+        items: Sequence[_Item],
+        measure: Callable[[_Item, str, int], tuple[int, float]],
+        currency: str,
+    ) -> CodecChoice:
+        settings, auto = self.settings, self.settings.codec == "auto"
+        if auto and self.free_codec and currency != "bytes":
+            return CodecChoice(self.free_codec, 100)
+        some = [items[i] for i in range(0, len(items), -(-len(items) // self.measured))]
+        candidates = settings.candidates() if auto else [settings.codec]
+        return CodecChoice(*fewest_bytes(some, measure, candidates, settings.min_psnr))
+
+    def decode(self, exemplar: Exemplar) -> ViltInput:
+        """The picture that was stored, and the whole caption.
+
+        Raises:
+            ValueError: The exemplar is damaged.
+        """
+        token_ids, _, _ = decode_text(exemplar.text)
+        pixels = self.decode_pixels(exemplar.image)
+        try:
+            return self.preprocessor.input_of(pixels, token_ids)
+        except ValueError as error:
+            raise damaged("image", str(error)) from error
+
+    def decode_pixels(self, image: bytes) -> Pixels:
+        """Pixels (H, W, 3), as the model sees them, of what was stored of the image.
+
+        Raises:
+            ValueError: The bytes are damaged.
+        """
+        return decode_picture(image)
 
     def state(self) -> dict[str, Tensor]:
         """What is trained, and the choice."""
@@ -116,7 +191,7 @@ class CodecLearner(ReplayLearner):
 
 
 def relative_size(stored: int, native: int, raw: int) -> float:
-    """Share of an untouched sample that a re-encoded picture is, where samples are counted.
+    """Share of an untouched sample that a re-encoded picture is charged, where samples are counted.
 
     That is its bytes over those of the native file, as MRDC counts; a native file that is longer
     than the raw pixels the model sees of it counts as these.

@@ -1,17 +1,16 @@
 """Core Tokensets for data-efficient replay (Paul et al., arXiv 2410.05800).
 
 A coreset of samples, and of each the patches with the highest attribution. The paper tries several
-ways of both; here they are CRAIG's facility location (Mirzasoleiman et al., ICML 2020) on pooled
+ways of both. Here they are CRAIG's facility location (Mirzasoleiman et al., ICML 2020) on pooled
 features, without its weights, and attention rollout weighted by gradients (Chefer et al., ICCV
-2021), the kin of GradLRP that is sound for ViLT, whose class is read from one token. A share of
-the patches is kept that is the same for all samples. What is attributed is the class that the model
-itself predicts.
+2021), the relative of GradLRP that is sound for ViLT, whose class is read from one token. The same
+share of patches is kept of all samples. The class the model itself predicts is attributed.
 
-All else is exemplar masking's, the method it is closest to: so it says what the two choices,
-attribution for attention and coverage for herding, are worth. That includes new samples masked in
-training (`mask_prob`) and the codec, of which the paper has neither.
-Masks of new samples in training come from the class that the model predicts before the phase is
-learnt, when it does not know theirs yet.
+All else is as in exemplar masking, the closest method, so a comparison shows what the two choices
+are worth: attribution instead of attention, and coverage instead of herding. That includes masking
+new samples in training (`mask_prob`) and the codec, neither of which the paper has. Masks of new
+samples in training are for the class that the model predicts before the phase is learned, when it
+does not know their classes yet.
 """
 
 from __future__ import annotations
@@ -24,24 +23,25 @@ import numpy as np
 
 from baselines.evidence import attention_and_gradients, relevance
 from baselines.exemplar_masking import ExemplarMasking, MaskingSettings, Masks
-from baselines.learner import require, setting
-from baselines.selection import Array
-from baselines.views import Batch, View
+from baselines.exemplars.selection import Array
+from baselines.settings import require, setting
+from baselines.vilt import Batch, ViltInput
 
 
 @dataclass(frozen=True)
 class CoreTokensSettings(MaskingSettings):
     """Settings of `CoreTokens`."""
 
-    keep: float = setting(0.36, "share of the patches that is kept", (0.18, 0.36, 0.54))
+    keep: float = setting(
+        0.36, "share of the patches that is kept", (0.18, 0.36, 0.54), within="(0, 1]"
+    )
     selection: str = setting(
         "facility_location", "facility_location (CRAIG), herding, cosine (to the mean) or random"
     )
 
     def __post_init__(self) -> None:
-        """Refuse what is no share, and settings of masking by attention."""
+        """Refuse settings of masking by attention."""
         super().__post_init__()
-        require(0 < self.keep <= 1, f"keep={self.keep}: a share lies above 0 and up to 1")
         same = (self.attention, self.tau_image) == ("last", 1.0)
         require(same, "attention and tau_image have no effect on core_tokens: set keep")
         require(not self.mask_text, "core_tokens keeps the words: mask_text has no effect on it")
@@ -59,13 +59,13 @@ class CoreTokens(ExemplarMasking):
         "link": "https://arxiv.org/abs/2410.05800",
     }
 
-    def masks(self, views: Sequence[View]) -> list[Masks]:
-        """The patches with the highest attribution, and all words, of each view."""
+    def masks(self, inputs: Sequence[ViltInput]) -> list[Masks]:
+        """The patches with the highest attribution, and all words, of each input."""
         layers, share = len(self.vilt.model.encoder.layer), self.settings.keep
 
         def read(batch: Batch) -> list[Masks]:
             found = attention_and_gradients(self.model, batch, None, layers=layers)
-            scores = relevance(*found[:2])[:, 0, batch.words.shape[1] + 1 :]
+            scores = relevance(*found[:2])[:, 0, batch.token_ids.shape[1] + 1 :]
             rows = scores.detach().float().cpu().numpy()
             counts = zip(batch.patch_mask.sum(1).tolist(), batch.text_mask.sum(1), strict=True)
             return [
@@ -73,7 +73,7 @@ class CoreTokens(ExemplarMasking):
                 for row, (patches, words) in zip(rows, counts, strict=True)
             ]
 
-        return self.encode(views, read)
+        return self.encode(inputs, read)
 
 
 def highest(scores: Array, share: float) -> Array:

@@ -1,19 +1,19 @@
 """DER++: Dark Experience for General Continual Learning (Buzzega et al., NeurIPS 2020).
 
-A reservoir holds samples with the logits the network had for them. A third of each batch is new,
-a third is drawn for its logits, which shall stay what they were, a third for its labels.
+A reservoir holds samples with the logits that the network had for them. A third of each batch is
+new, a third is replayed to keep its logits as they were, a third is replayed for its labels.
 
     CE(current) + alpha * MSE(logits, stored logits) + beta * CE(replayed)        (eq. 6)
 
-The logits are a part of the exemplar, four bytes each, and charged. Mammoth stores a sample with
-the logits of the step in which it comes by; here with those of the model at the end of its phase.
+The logits are part of the exemplar, four bytes each, and charged. Mammoth stores a sample with the
+logits of the step in which it is seen; here they are of the model at the end of its phase.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -21,8 +21,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from baselines.er import ER, ERSettings
-from baselines.learner import Labelled, require, setting
-from baselines.views import Batch, collate
+from baselines.learner import Labelled
+from baselines.replay_learner import SHARE
+from baselines.settings import require, setting
+from baselines.vilt import collate
 from benchmark.data import Sample, Samples
 from benchmark.exemplar import Exemplar
 from benchmark.method import PhaseData
@@ -30,11 +32,9 @@ from benchmark.method import PhaseData
 
 @dataclass(frozen=True)
 class DERppSettings(ERSettings):
-    """Settings of `DERpp`; the weights are Mammoth's for CIFAR-100 with 500 samples."""
+    """Settings of `DERpp`; the weights are those of Mammoth for CIFAR-100 with 500 samples."""
 
-    replay_share: float = setting(
-        2 / 3, "share of exemplars in a batch; 0: as many as there are", search=(2 / 3, 0.5)
-    )
+    replay_share: float = setting(2 / 3, SHARE, search=(2 / 3, 0.5))
     alpha: float = setting(
         0.3,
         "weight of the distance to the stored logits, a mean over heads",
@@ -43,35 +43,24 @@ class DERppSettings(ERSettings):
     beta: float = setting(0.5, "weight of the cross entropy of replayed samples")
 
     def __post_init__(self) -> None:
-        """Refuse negative weights, and distillation, of which this is a form."""
+        """Refuse distillation, of which this is a form."""
         super().__post_init__()
-        require(self.alpha >= 0, f"alpha={self.alpha}: cannot be negative")
-        require(self.beta >= 0, f"beta={self.beta}: cannot be negative")
         require(not self.distillation, "distillation: DER++ has its own, see alpha")
 
 
 @dataclass(frozen=True)
-class Mixed:
+class Mixed(Labelled):
     """n new samples, then m exemplars with their logits, then exemplars for their labels.
 
     Attributes:
-        views: All B of them.
-        labels: (B,).
         new: n.
         stored: (m, H) logits as they were stored, zero where there was no head.
         present: (m, H) where there was one.
     """
 
-    views: Batch
-    labels: Tensor
     new: int
     stored: Tensor
     present: Tensor
-
-    def to(self, device: torch.device, **_: Any) -> Mixed:
-        """Move all."""
-        labels, stored, present = (t.to(device) for t in (self.labels, self.stored, self.present))
-        return Mixed(self.views.to(device), labels, self.new, stored, present)
 
 
 class DERpp(ER):
@@ -79,14 +68,12 @@ class DERpp(ER):
 
     Settings = DERppSettings
     about: ClassVar[Mapping[str, str]] = {
-        "name": "DER++",
-        "paper": "Buzzega et al. 2020",
-        "link": "https://arxiv.org/abs/2004.07211",
-    }
+        "name": "DER++", "paper": "Buzzega et al. 2020", "link": "https://arxiv.org/abs/2004.07211",
+    }  # fmt: skip
 
     def collate(
         self, items: Sequence[Sample | Exemplar], rng: np.random.Generator | None
-    ) -> Labelled | Mixed:
+    ) -> Labelled:
         """In training, the first half of the exemplars comes with its logits."""
         replayed = [item for item in items if isinstance(item, Exemplar)]
         if rng is None or not replayed:
@@ -108,10 +95,10 @@ class DERpp(ER):
             torch.from_numpy(present),
         )
 
-    def loss(self, batch: Labelled | Mixed) -> Tensor:
+    def loss(self, batch: Labelled) -> Tensor:
         """Equation 6; in the first phase cross entropy alone."""
-        logits = self.model(batch.views)
-        if isinstance(batch, Labelled):
+        logits = self.model(batch.inputs)
+        if not isinstance(batch, Mixed):
             return F.cross_entropy(logits, batch.labels)
         return derpp_loss(
             logits, batch.labels, batch.new, batch.stored, batch.present,
@@ -125,7 +112,7 @@ class DERpp(ER):
     def extras(self, samples: Samples) -> list[bytes]:
         """Logits of the samples."""
         rows = self.encode(
-            self.views(samples), lambda batch: list(self.model(batch).float().cpu().numpy())
+            self.inputs(samples), lambda batch: list(self.model(batch).float().cpu().numpy())
         )
         return [row.astype("<f4").tobytes() for row in rows]
 
@@ -140,19 +127,10 @@ def derpp_loss(
     alpha: float,
     beta: float,
 ) -> Tensor:
-    """Equation 6 for logits (B, C): n new samples, m exemplars with logits, others with labels.
+    """Equation 6 for logits (B, C) and labels (B,) of a `Mixed` batch.
 
     The distance is a mean over the heads there were at storage time, as in Mammoth; with the
     paper's squared norm alpha would be smaller by their number.
-
-    Args:
-        logits: Of the model now.
-        labels: (B,).
-        new: n.
-        stored: (m, H) logits when they were stored; H at most C.
-        present: (m, H) bool, which of them there are.
-        alpha: Weight of the distance.
-        beta: Weight of the cross entropy of the exemplars that have no stored logits here.
     """
     drawn, heads = stored.shape
     first, second = logits[new : new + drawn], logits[new + drawn :]

@@ -1,6 +1,6 @@
-"""Distillation from the model before a phase, and methods that may use it.
+"""Distillation from the model before a phase, and the methods that may use it.
 
-Learning without Forgetting (Li & Hoiem, 2016), in the form that iCaRL has in PyCIL.
+Learning without Forgetting (Li & Hoiem, 2016), in the form of iCaRL in PyCIL.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from baselines.learner import Classifier, ViltLearner, require, setting
+from baselines.learner import Classifier, ViltLearner
+from baselines.settings import Settings, require, setting
 from benchmark.memory import Memory
 from benchmark.method import PhaseData
 
@@ -31,22 +32,21 @@ def distillation(new: Tensor, old: Tensor, temperature: float) -> Tensor:
 
 
 @dataclass(frozen=True)
-class DistillationSettings:
-    """Settings of methods that may distil."""
+class DistillationSettings(Settings):
+    """Settings of methods that may distill."""
 
     distillation: float = setting(0.0, "weight of distillation from the model before the phase")
-    temperature: float = setting(2.0, "its temperature")
+    temperature: float = setting(2.0, "temperature of distillation", within="(0, inf)")
 
     def __post_init__(self) -> None:
         """Refuse what could not take effect."""
-        require(self.distillation >= 0, "distillation cannot be negative")
-        require(self.temperature > 0, "temperature must be positive")
+        super().__post_init__()
         alone = self.temperature != 2.0 and not self.distillation
         require(not alone, "temperature has no effect without distillation")
 
 
 class DistillingLearner(ViltLearner):
-    """Cross entropy, and distillation from the former model where it is asked for.
+    """Cross entropy, and distillation from the former model if it is set.
 
     Attributes:
         teacher: The model before the phase; None in the first one and without distillation.
@@ -63,8 +63,8 @@ class DistillingLearner(ViltLearner):
         super().begin_phase(phase, memory)
 
     def loss(self, batch: Any) -> Tensor:
-        """Cross entropy over all classes seen plus what keeps the logits of old ones."""
-        logits = self.model(batch.views)
+        """Cross entropy over all classes seen, plus distillation of old ones."""
+        logits = self.model(batch.inputs)
         return self.loss_of(logits, batch.labels, self.former_logits(batch))
 
     def former_logits(self, batch: Any) -> Tensor | None:
@@ -72,7 +72,7 @@ class DistillingLearner(ViltLearner):
         if self.teacher is None:
             return None
         with torch.no_grad():
-            logits: Tensor = self.teacher(batch.views)
+            logits: Tensor = self.teacher(batch.inputs)
         return logits
 
     def loss_of(self, logits: Tensor, labels: Tensor, old: Tensor | None) -> Tensor:

@@ -1,17 +1,17 @@
 """DualPrompt: Complementary Prompting for Rehearsal-free CL (Wang et al., ECCV 2022).
 
-The backbone is frozen. Prompts are prefixes: vectors in front of a layer's keys and values. The
-G-prompt, in the first layers, is learnt in all phases. In the layers behind, each phase learns an
-E-prompt of its own, with a key that is pulled to the queries of its samples (a query is what the
-backbone makes of a sample without prompts):
+The backbone is frozen. Prompts are prefixes: vectors prepended to the keys and values of a layer.
+The G-prompt, in the first layers, is learned in all phases. In the layers after these, each phase
+learns its own E-prompt, with a key that is pulled to the queries of its samples (a query is the
+feature of a sample without prompts):
 
     loss = CE(logits of the phase's classes) - pull * cos(query, key of the phase)
 
 In training the phase is known. At test each sample takes the E-prompt of the phase seen so far
-whose key is most like its query. An E-prompt begins as that of the phase before, if there is one.
+whose key is most similar to its query. An E-prompt starts as a copy of the previous phase's.
 
-Widely used ports to PyTorch mix the prefixes of keys with those of values and with other samples of
-the batch by a reshape, and let keys of phases to come compete at test; here neither happens.
+Widely used PyTorch ports mix the prefixes of keys with those of values and with other samples of
+the batch by a reshape, and let keys of future phases compete at test; neither happens here.
 """
 
 from __future__ import annotations
@@ -24,34 +24,30 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from baselines.blocks import Prefix
-from baselines.learner import require, setting
 from baselines.prompts import GrowingPrompts, Prompted, uniform
-from baselines.views import Batch
-from baselines.vilt import Vilt
+from baselines.settings import Settings, setting
+from baselines.vilt import Batch, Vilt
+from baselines.vilt.blocks import Prefix
 
 
 @dataclass(frozen=True)
-class DualPromptSettings:
+class DualPromptSettings(Settings):
     """Settings of `DualPrompt`; the defaults are those of the official code for ImageNet-R."""
 
-    g_length: int = setting(5, "keys, and values, of the G-prompt in a layer")
-    e_length: int = setting(20, "keys, and values, of an E-prompt in a layer", search=(5, 20))
-    g_layers: int = setting(2, "layers with a G-prompt, the first ones; all but one at most")
-    e_layers: int = setting(3, "layers with an E-prompt, those that follow; as many as there are")
-    pull: float = setting(1.0, "weight of the similarity of query and key", search=(0.1, 1.0))
-    init: float = setting(
-        0.01, "prompts and keys are drawn between minus and plus this", search=(0.01, 0.1, 1.0)
+    g_length: int = setting(5, "keys, and values, of the G-prompt per layer", within="[1, inf)")
+    e_length: int = setting(
+        20, "keys, and values, of an E-prompt per layer", search=(5, 20), within="[1, inf)"
     )
-
-    def __post_init__(self) -> None:
-        """Refuse what is no prompt."""
-        for name in ("g_length", "e_length", "e_layers"):
-            value = getattr(self, name)
-            require(value >= 1, f"{name}={value}: at least 1")
-        require(self.g_layers >= 0, f"g_layers={self.g_layers}: cannot be negative")
-        require(self.pull > 0, f"pull={self.pull}: must be positive, or no key is learnt")
-        require(self.init > 0, f"init={self.init}: must be positive")
+    g_layers: int = setting(2, "first layers, with the G-prompt; all but one at most")
+    e_layers: int = setting(
+        3, "layers after these, with an E-prompt; as many as there are", within="[1, inf)"
+    )
+    pull: float = setting(
+        1.0, "weight of the similarity of query and key", search=(0.1, 1.0), within="(0, inf)"
+    )
+    init: float = setting(
+        0.01, "bound of the uniform initial prompts and keys", (0.01, 0.1, 1.0), within="(0, inf)"
+    )
 
 
 class Expert(nn.Module):
@@ -116,7 +112,7 @@ class DualPrompt(GrowingPrompts):
         return DualPrompted(self.vilt, self.context.num_classes, self.generator, self.settings)
 
     def part(self, generator: torch.Generator) -> Expert:
-        """An E-prompt like that of the phase before; its key is drawn."""
+        """An E-prompt like that of the previous phase; its key is drawn at random."""
         settings, former = self.settings, self.model.experts
         layers, size = len(self.model.layers[1]), self.vilt.hidden_size
         expert = Expert(layers, settings.e_length, size, settings.init, generator)
@@ -124,15 +120,11 @@ class DualPrompt(GrowingPrompts):
             expert.prompts.data.copy_(former[-1].prompts)
         return expert
 
-    def before_step(self) -> None:
-        """Clip the gradient."""
-        self.clip_gradients()
-
 
 def split_layers(depth: int, general: int, own: int) -> tuple[range, range]:
     """Layers with a G-prompt, and those with an E-prompt, of a backbone of some depth.
 
-    The E-prompt tells the phases apart, so one layer at least is left to it.
+    The E-prompt distinguishes the phases, so at least one layer is left to it.
 
     >>> split_layers(12, 2, 3), split_layers(4, 2, 3), split_layers(2, 2, 3)
     ((range(0, 2), range(2, 5)), (range(0, 2), range(2, 4)), (range(0, 1), range(1, 2)))
@@ -142,7 +134,7 @@ def split_layers(depth: int, general: int, own: int) -> tuple[range, range]:
 
 
 def nearest(queries: Tensor, keys: Tensor) -> Tensor:
-    """Number (B,) of the key (T, D) that is most like each query (B, D), by the cosine.
+    """Number (B,) of the key (T, D) that is most similar to each query (B, D), by the cosine.
 
     >>> keys = torch.tensor([[1.0, 0], [0, 1], [-1, 0]])
     >>> nearest(torch.tensor([[0.6, 0.8], [-2, 0.1]]), keys).tolist()

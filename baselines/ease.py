@@ -1,8 +1,8 @@
 """EASE: Expandable Subspace Ensemble (Zhou et al., CVPR 2024).
 
-Each phase trains a set of adapters of its own, so each spans a subspace of features of its own. A
-class is its mean feature in every subspace. Old classes were never seen in newer subspaces: their
-means there are mixed from those of newer classes, by how alike they are in the older subspace.
+Each phase trains its own set of adapters, and so spans its own subspace of features. A class is
+represented by its mean feature in every subspace. Old classes were never seen in newer subspaces:
+their means there are mixed from those of newer classes, weighted by similarity in the older one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from baselines.adapters import AdapterMethod, AdapterSettings
-from baselines.learner import require, setting
+from baselines.settings import setting
 from benchmark.memory import Memory
 from benchmark.method import MethodContext, PhaseData
 
@@ -30,14 +30,11 @@ class EASESettings(AdapterSettings):
     """Settings of `EASE`; the defaults are those of its code for ImageNet-R."""
 
     alpha: float = setting(
-        0.1, "weight of the subspaces of other phases than a class's own", search=(0.03, 0.1, 0.3)
+        0.1,
+        "weight of subspaces other than the class's own",
+        search=(0.03, 0.1, 0.3),
     )
     divide: bool = setting(True, "divide alpha by their number, as the code and not the paper does")
-
-    def __post_init__(self) -> None:
-        """Refuse a negative weight."""
-        super().__post_init__()
-        require(self.alpha >= 0, f"alpha={self.alpha}: cannot be negative")
 
 
 class EASE(AdapterMethod):
@@ -45,17 +42,15 @@ class EASE(AdapterMethod):
 
     Settings = EASESettings
     about: ClassVar[Mapping[str, str]] = {
-        "name": "EASE",
-        "paper": "Zhou et al. 2024",
-        "link": "https://arxiv.org/abs/2403.12030",
-    }
+        "name": "EASE", "paper": "Zhou et al. 2024", "link": "https://arxiv.org/abs/2403.12030",
+    }  # fmt: skip
 
     def __init__(self, context: MethodContext, settings: Any) -> None:
         super().__init__(context, settings)
         self._means: dict[int, Tensor] = {}
 
     def begin_phase(self, phase: PhaseData, memory: Memory) -> None:
-        """Add adapters and a head for the new classes; all that was learnt is frozen."""
+        """Add adapters and a head for the new classes; freeze all earlier ones."""
         super().begin_phase(phase, memory)
         self.model.sets.requires_grad_(False)
         self.add_set(phase.index)
@@ -63,16 +58,16 @@ class EASE(AdapterMethod):
 
     def end_phase(self, phase: PhaseData, memory: Memory) -> None:
         """Means of the new classes in all subspaces: (classes, subspaces, D)."""
-        views = self.views(phase.train)
+        inputs = self.inputs(phase.train)
         means = []
         for number in range(len(self.model.sets)):
-            features = self.features(views, partial(self.model.feature, number=number))
+            features = self.features(inputs, partial(self.model.feature, number=number))
             own = [features[phase.train.labels == label].mean(0) for label in phase.new]
             means.append(np.stack(own))
         self._means[phase.index] = torch.from_numpy(np.stack(means, axis=1))
 
     def state(self) -> dict[str, Tensor]:
-        """Adapters and means; they grow with the phases."""
+        """Adapters and means; they grow with every phase."""
         means = {f"{_MEANS}{phase}": mean.clone() for phase, mean in self._means.items()}
         return {**super().state(), **means}
 
@@ -93,7 +88,7 @@ class EASE(AdapterMethod):
 
     def predict(self, batch: Any) -> Tensor:
         """Scores (B, num_seen); one pass through ViLT for each phase so far."""
-        features = [self.model.feature(batch.views, i) for i in range(len(self._means))]
+        features = [self.model.feature(batch.inputs, i) for i in range(len(self._means))]
         settings = self.settings
         return reweighted(
             torch.stack(features, dim=1), self._prototypes, self._own,
@@ -109,7 +104,7 @@ def complement(means: Tensor, own: Tensor) -> Tensor:
     of the paper takes the newest classes alone, the code all these.)
 
     Args:
-        means: (C, T, D); what stands beyond a class's own phase is not read.
+        means: (C, T, D); entries beyond the phase of a class are not read.
         own: (C,) phase of each class.
     """
     filled = means.clone()
@@ -126,14 +121,10 @@ def complement(means: Tensor, own: Tensor) -> Tensor:
 def reweighted(
     features: Tensor, prototypes: Tensor, own: Tensor, *, alpha: float, divide: bool = True
 ) -> Tensor:
-    """Scores (B, C): the cosine in a class's own subspace, and by alpha those in all others.
+    """Scores (B, C): the cosine in a class's own subspace, plus alpha times those in all others.
 
-    Args:
-        features: (B, T, D), of each sample in each subspace.
-        prototypes: (C, T, D).
-        own: (C,) phase of each class.
-        alpha: Weight of the others.
-        divide: By their number, T - 1.
+    Of features (B, T, D) and prototypes (C, T, D) in all T subspaces, and the phase of each class,
+    `own` (C,); with `divide`, alpha is divided by T - 1.
     """
     cosines = torch.einsum(
         "btd,ctd->bct", F.normalize(features, dim=2), F.normalize(prototypes, dim=2)

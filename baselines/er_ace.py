@@ -1,8 +1,8 @@
 """ER-ACE: New Insights on Reducing Abrupt Representation Change (Caccia et al., ICLR 2022).
 
-Replay from a reservoir with asymmetric losses: new samples compete among the classes that are in
-the batch alone, so they do not push old classes away; exemplars compete among all classes seen.
-The asymmetric loss is on in the first phase as well, where all classes are new.
+Replay from a reservoir with asymmetric losses: new samples compete only among the classes in the
+batch, so they do not push old classes away; exemplars compete among all classes seen. The
+asymmetric loss is used in the first phase as well, where all classes are new.
 """
 
 from __future__ import annotations
@@ -23,10 +23,8 @@ class ERACE(ER):
     """Experience replay with asymmetric cross entropy."""
 
     about: ClassVar[Mapping[str, str]] = {
-        "name": "ER-ACE",
-        "paper": "Caccia et al. 2022",
-        "link": "https://arxiv.org/abs/2104.05025",
-    }
+        "name": "ER-ACE", "paper": "Caccia et al. 2022", "link": "https://arxiv.org/abs/2104.05025",
+    }  # fmt: skip
     _num_old = 0
 
     def begin_phase(self, phase: PhaseData, memory: Memory) -> None:
@@ -35,19 +33,16 @@ class ERACE(ER):
         self._num_old = phase.new.start
 
     def loss_of(self, logits: Tensor, labels: Tensor, old: Tensor | None) -> Tensor:
-        """The two losses (eq. 5), and distillation where it is asked for."""
+        """The two losses (eq. 5), and distillation if it is set."""
         plain = super().loss_of(logits, labels, old)
         loss = asymmetric_loss(logits, labels, self._num_old)
         return loss + (plain - F.cross_entropy(logits, labels) if old is not None else 0)
 
 
 def asymmetric_loss(logits: Tensor, labels: Tensor, num_old: int) -> Tensor:
-    """Cross entropy of new samples among the batch's own new classes, plus that of exemplars.
+    """Cross entropy of new samples among the batch's new classes, plus that of exemplars.
 
-    Args:
-        logits: (B, C) of all classes seen.
-        labels: (B,); those below `num_old` are exemplars.
-        num_old: Classes of former phases.
+    Of logits (B, C) and labels (B,); exemplars are the samples with labels below `num_old`.
 
     >>> logits = torch.tensor([[9.0, 1.0, 1.0], [2.0, 0.0, 0.0]])
     >>> round(float(asymmetric_loss(logits[:1], torch.tensor([2]), 1)), 6)  # 9.0 does no harm

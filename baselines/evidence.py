@@ -1,15 +1,15 @@
-"""Which patches speak for a class: maps of evidence that are sound for a ViLT.
+"""Evidence of patches for a class: maps that are sound for a ViLT.
 
 ViLT classifies a sample by one token, [CLS] of the text, and this token reads the patches through
 attention. The logit's gradient with respect to the last layer's patch outputs is zero, so a class
-activation map as in convolutional networks, or Grad-CAM, has nothing to look at there. What the
+activation map as in convolutional networks, or Grad-CAM, would be zero. What the
 last block adds to [CLS] is sum_j sum_h A_h[j] W_O^h v_j^h over tokens j and heads h; with the
 gradient g of the logit at this sum the share of token j is
 
     sum_h A_h[j] g^T W_O^h v_j^h  =  sum_h A_h[j] * d logit / d A_h[j]            (`vcam`)
 
 Like a class activation map it is complete: all tokens together (and the bias of W_O) are g^T times
-what the block adds. No weight need be read for it, so scales and shifts are a part of it.
+what the block adds. No weight is read for it, so scales and shifts are accounted for.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from baselines.learner import Classifier
-from baselines.views import Batch
+from baselines.vilt import Batch
 
-#: Contributions of patches to the logit; their positive parts head by head (gradient x attention);
-#: and plain attention, which knows no class.
+#: Contributions of patches to the logit; their positive parts per head (gradient x attention);
+#: plain attention, which does not depend on the class.
 SOURCES = ("vcam", "grad_attention", "attention")
 
 
@@ -54,7 +54,7 @@ def relevance(maps: Sequence[Tensor], gradients: Sequence[Tensor]) -> Tensor:
         gradients: The logit's gradient by each of them.
 
     Returns:
-        R (B, L, L): row i says what token i is made of.
+        R (B, L, L): row i holds the relevance of all tokens to token i.
     """
     found = torch.eye(maps[0].shape[-1], device=maps[0].device).expand_as(maps[0][:, 0])
     for attention, gradient in zip(maps, gradients, strict=True):
@@ -85,7 +85,7 @@ def attention_and_gradients(
     token = model.vilt.model.embeddings.cls_token
     trained = token.requires_grad
     with torch.enable_grad():
-        token.requires_grad_(True)  # else there is no graph where the backbone is frozen
+        token.requires_grad_(True)  # else a frozen backbone has no graph
         try:
             out = model.vilt(batch, attentions=True)
             logits = model.classify(out.pooled)
@@ -106,7 +106,7 @@ def class_evidence(
     Returns:
         (B, K), zero where padded, and (B, C).
     """
-    first = batch.words.shape[1] + 1
+    first = batch.token_ids.shape[1] + 1
     if source == "attention":
         out = model.vilt(batch, attentions=True)
         return (out.attentions or [])[-1][:, :, 0, first:].mean(1), model.classify(out.pooled)
@@ -120,7 +120,7 @@ def class_evidence(
 def heat_map(evidence: Tensor, grid: tuple[int, int], patch_size: int) -> Tensor:
     """Evidence (K,) of all patches of a grid scaled to 0..1 and, bilinearly, to pixels (H, W).
 
-    Where all patches are alike none stands out, and all is zero.
+    If all patches are equal, all is zero.
     """
     low, high = evidence.min(), evidence.max()
     scaled = (evidence - low) / (high - low).clamp(min=torch.finfo(evidence.dtype).tiny)

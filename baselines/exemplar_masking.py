@@ -1,76 +1,95 @@
 """Exemplar Masking for Multimodal Incremental Learning (Lee et al., arXiv 2412.09549).
 
-Of an exemplar only the patches stay that the class token attends to, and the words that the
-discarded patches attend to; so more exemplars fit into the same memory. This follows the abstract,
-the figures and their captions; the rest is settings, their defaults chosen on validation data
-(docs/ablation.md has the figures). That new samples may be masked in training as well has its
-precedent in CIM (Luo et al., CVPR 2023): its code (foster.py, der.py) shows new samples compressed,
-drawn at random with a chance that grows with the epochs.
+Of an exemplar only those patches are kept that the class token attends to, and those words that the
+discarded patches attend to, so that more exemplars fit into the same memory. This follows the
+abstract, the figures and their captions; the rest is settings, with defaults chosen on validation
+data (docs/ablation.md has the figures). Masking new samples in training as well has a precedent in
+CIM (Luo et al., CVPR 2023), whose code (foster.py, der.py) shows new samples compressed at random,
+with a chance that grows with the epochs.
 """
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
-from baselines import codecs
-from baselines.attention import SOURCES, above_mean, patch_scores, reduce_layers, word_scores
-from baselines.codec_learner import CodecChoice, CodecLearner, RawInSamplesSettings
-from baselines.gallery import masked_gallery
-from baselines.learner import Lazy, check_choice, require, setting
-from baselines.pictures import available
-from baselines.selection import Array
-from baselines.views import Batch, View
+from baselines.codec_learner import CodecLearner, PartSettings
+from baselines.exemplars import codecs
+from baselines.exemplars.selection import Array
+from baselines.learner import Lazy
+from baselines.settings import require, setting
+from baselines.vilt import Batch, Vilt, ViltInput
+from baselines.vilt.attention import SOURCES, above_mean, patch_scores, reduce_layers, token_scores
 from benchmark.data import Sample
 from benchmark.exemplar import Exemplar, StoredExemplar
 from benchmark.memory import Memory
 from benchmark.method import PhaseData
 
-_MEASURED = 6  # samples that codec and quality are chosen on
-
 
 @dataclass(frozen=True)
-class MaskingSettings(RawInSamplesSettings):
+class MaskingSettings(PartSettings):
     """Settings of `ExemplarMasking`."""
 
-    attention: str = setting("last", f"layers the maps come from: {', '.join(SOURCES)}")
-    tau_image: float = setting(1.0, "patches stay above this times their own mean attention")
+    attention: str = setting(
+        "last", f"layers of the attention maps: {', '.join(SOURCES)}", choices=SOURCES
+    )
+    tau_image: float = setting(1.0, "patches with more than this times the mean attention are kept")
     mask_text: bool = setting(False, "drop words too, by the attention of discarded patches")
-    tau_text: float = setting(1.0, "words stay above this times their own mean attention")
-    mask_prob: float = setting(1.0, "chance that a new sample is masked in training")
+    tau_text: float = setting(1.0, "words with more than this times the mean attention are kept")
+    mask_prob: float = setting(
+        1.0, "chance that a new sample is masked in training", within="[0, 1]"
+    )
     text_swap_prob: float = setting(
-        0.5, "chance that an exemplar's text is drawn anew from its class"
+        0.5, "chance that an exemplar gets the text of another one of its class", within="[0, 1]"
     )
 
-    @classmethod
-    def candidates(cls) -> tuple[str, ...]:
-        """All codecs there are: a few patches may be shortest raw."""
-        return available()
-
     def __post_init__(self) -> None:
-        """Refuse values outside their range, and those that could not take effect."""
+        """Refuse a threshold that could not take effect."""
         super().__post_init__()
-        check_choice("attention", self.attention, SOURCES)
-        for name in ("mask_prob", "text_swap_prob"):
-            chance = getattr(self, name)
-            require(0 <= chance <= 1, f"{name}={chance}: a chance lies between 0 and 1")
-        for name in ("tau_image", "tau_text"):
-            factor = getattr(self, name)
-            require(factor >= 0, f"{name}={factor}: cannot be negative")
         alone = self.tau_text != 1.0 and not self.mask_text
         require(not alone, "tau_text has no effect without mask_text=true")
 
 
 @dataclass(frozen=True)
 class Masks:
-    """What to keep of one view, and the attention that says so."""
+    """What to keep of one input, and the attention that decides it."""
 
     patches: Array  # (K,) bool
     words: Array  # (T,) bool
-    attention: Array  # (K,) float32
+    attention: Array  # (K,) float32, of [CLS] to each patch
+
+
+def attended(
+    model: Vilt, batch: Batch, settings: MaskingSettings, special: tuple[int, int]
+) -> list[Masks]:
+    """What to keep of each sample of a batch: the patches and words that get attention.
+
+    Args:
+        model: On the device of the batch.
+        batch: Whole samples.
+        settings: Source of attention, and the thresholds.
+        special: Ids of [CLS] and [SEP], which are always kept and not counted in the mean.
+    """
+    out = model(batch, attentions=True)
+    attention, first = reduce_layers(out.attentions or [], settings.attention), out.first_patch
+    scores = patch_scores(attention, first)
+    patches = above_mean(scores, batch.patch_mask, settings.tau_image)
+    words = batch.text_mask.clone()
+    if settings.mask_text:
+        dropped = batch.patch_mask & ~patches
+        text = token_scores(attention, dropped, words.shape[1], first)
+        inner = words & (batch.token_ids != special[0]) & (batch.token_ids != special[1])
+        words = (words & ~inner) | above_mean(text, inner, settings.tau_text)
+    rows = zip(patches.cpu(), words.cpu(), scores.float().cpu(), strict=True)
+    sizes = zip(batch.patch_mask.sum(1).tolist(), batch.text_mask.sum(1).tolist(), strict=True)
+    return [
+        Masks(p[:k].numpy(), w[:t].numpy(), s[:k].numpy())
+        for (p, w, s), (k, t) in zip(rows, sizes, strict=True)
+    ]
 
 
 class ExemplarMasking(CodecLearner):
@@ -87,7 +106,7 @@ class ExemplarMasking(CodecLearner):
         "link": "https://arxiv.org/abs/2412.09549",
     }
     presets: ClassVar[dict[str, dict[str, Any]]] = {
-        # The control for what is won by the codec and not by masking: every patch is kept.
+        # The control for the gain by the codec alone, without masking: every patch is kept.
         "whole": {"tau_image": 0.0, "mask_prob": 0.0},
         # What the captions of the paper's Fig. 2 and 3 and the maps of its Fig. 4 show: new data
         # beside exemplars, masks made after training, a threshold at a sample's own mean (all 516
@@ -104,96 +123,93 @@ class ExemplarMasking(CodecLearner):
         },
     }
 
+    measured: ClassVar[int] = 6
+
     def begin_phase(self, phase: PhaseData, memory: Memory) -> None:
-        """Mask the new samples as exemplars will be, for training on them masked."""
+        """Mask the new samples as exemplars will be, for training on masked samples."""
         super().begin_phase(phase, memory)
         self._masks: dict[str, Masks] = {}
         if self.settings.mask_prob:
-            found = self.masks(self.views(phase.train))
+            found = self.masks(self.inputs(phase.train))
             self._masks = dict(zip(phase.train.file_names, found, strict=True))
-        self._texts: dict[int, list[View]] = {}
+        self._texts: dict[int, list[ViltInput]] = {}
         for exemplar in memory.exemplars():
-            self._texts.setdefault(exemplar.label, []).append(self.view(exemplar))
+            self._texts.setdefault(exemplar.label, []).append(self.input(exemplar))
 
-    def decode(self, exemplar: Exemplar) -> View:
+    def decode(self, exemplar: Exemplar) -> ViltInput:
         """The kept patches and words."""
-        patches, places, grid = codecs.decode_patches(exemplar.image, self.preprocessor.patch_size)
-        words, positions, length = codecs.decode_words(exemplar.text)
-        return View(patches, places, grid, words, positions, length)
+        size = self.preprocessor.patch_size
+        patches, indices, grid = codecs.decode_patches(exemplar.image, size)
+        return ViltInput(patches, indices, grid, *codecs.decode_text(exemplar.text))
 
-    def augment(self, items: Sequence[Sample | Exemplar], rng: np.random.Generator) -> list[View]:
+    def augment(
+        self, items: Sequence[Sample | Exemplar], rng: np.random.Generator
+    ) -> list[ViltInput]:
         """Mask some new samples; give some exemplars the text of another of their class."""
-        views = []
+        inputs = []
         for item, draw in zip(items, rng.random(len(items)), strict=True):
-            view = self.view(item)
+            input = self.input(item)
             if isinstance(item, Exemplar):
                 if draw < self.settings.text_swap_prob:
                     partners = self._texts[item.label]
-                    view = view.with_words_of(partners[int(rng.integers(len(partners)))])
+                    input = input.with_text_of(partners[int(rng.integers(len(partners)))])
             elif draw < self.settings.mask_prob:
                 masks = self._masks[item.file_name]
-                view = view.keep(masks.patches, masks.words)
-            views.append(view)
-        return views
+                input = input.keep(masks.patches, masks.words)
+            inputs.append(input)
+        return inputs
 
     def end_phase(self, phase: PhaseData, memory: Memory) -> None:
         """Mask all samples, rank those of each new class, keep the first that fit."""
-        whole = self.views(phase.train)
+        whole = self.inputs(phase.train)
         masks = self.masks(whole)
         masked = Lazy(lambda i: whole[i].keep(masks[i].patches, masks[i].words), len(whole))
         features = self.features(masked)
-        # The class mean is that of untouched samples; only cosine asks for it.
+        # The class mean is that of untouched samples; only cosine uses it.
         centers = self.features(whole) if self.settings.selection == "cosine" else features
-        choice = self.choice or self.settings.fixed
-        choice = self.choice = choice or self._choose(masked, memory.currency)
+        choice = self.choose(masked, codecs.measure, memory.currency)
         names = phase.train.file_names
 
         def make(number: int) -> StoredExemplar:
-            view, label = masked[number], int(phase.train.labels[number])
-            image = codecs.encode_patches(view, choice.codec, choice.quality)
-            kept = len(view.places) / (view.grid[0] * view.grid[1])
-            exemplar = Exemplar(label, image, codecs.encode_words(view), pixel_fraction=kept)
+            input, label = masked[number], int(phase.train.labels[number])
+            exemplar = codecs.encode(input, label, choice.codec, choice.quality)
             return StoredExemplar(exemplar, names[number], choice.codec)
 
         self.keep_ranked(phase, memory, features, make, centers)
 
-    def masks(self, views: Sequence[View]) -> list[Masks]:
-        """Which patches and words of each view stay."""
-
-        def read(batch: Batch) -> list[Masks]:
-            out = self.model.vilt(batch, attentions=True)
-            attention = reduce_layers(out.attentions or [], self.settings.attention)
-            first = out.patches.start
-            scores = patch_scores(attention, first)
-            patches = above_mean(scores, batch.patch_mask, self.settings.tau_image)
-            words = batch.text_mask.clone()
-            if self.settings.mask_text:
-                dropped = batch.patch_mask & ~patches
-                text = word_scores(attention, dropped, words.shape[1], first)
-                # [CLS] and [SEP] are always kept and are no measure for the others.
-                inner = words & (batch.words != self.preprocessor.cls_token_id)
-                inner &= batch.words != self.preprocessor.sep_token_id
-                words = (words & ~inner) | above_mean(text, inner, self.settings.tau_text)
-            rows = zip(patches.cpu(), words.cpu(), scores.float().cpu(), strict=True)
-            sizes = zip(
-                batch.patch_mask.sum(1).tolist(), batch.text_mask.sum(1).tolist(), strict=True
-            )
-            return [
-                Masks(p[:k].numpy(), w[:t].numpy(), s[:k].numpy())
-                for (p, w, s), (k, t) in zip(rows, sizes, strict=True)
-            ]
-
-        return self.encode(views, read)
+    def masks(self, inputs: Sequence[ViltInput]) -> list[Masks]:
+        """Which patches and words of each input are kept."""
+        special = self.preprocessor.cls_token_id, self.preprocessor.sep_token_id
+        model, settings = self.model.vilt, self.settings
+        return self.encode(inputs, lambda batch: attended(model, batch, settings, special))
 
     def gallery(self, phase: PhaseData, memory: Memory) -> list[dict[str, Any]]:
-        """The best exemplars of two new classes, for the report."""
-        return masked_gallery(self, phase, memory)
-
-    def _choose(self, views: Sequence[View], currency: str) -> CodecChoice:
-        """Codec and quality, measured on some samples of the first phase."""
-        codec = self.settings.codec
-        if codec == "auto" and currency != "bytes":
-            return CodecChoice("raw", 100)  # bytes cost nothing there, so none are saved at a loss
-        candidates = self.settings.candidates() if codec == "auto" else [codec]
-        some = views[:: -(-len(views) // _MEASURED)]
-        return CodecChoice(*codecs.choose(some, candidates, self.settings.min_psnr))
+        """The best exemplars of two new classes: image, attention, what is kept, what it costs."""
+        first = {row["file_name"]: row for row in memory.selected() if row["rank"] == 0}
+        names = phase.train.file_names
+        chosen = phase.train.select([i for i, name in enumerate(names) if name in first][:2])
+        inputs = [self.input(sample) for sample in chosen]
+        pictures = []
+        for sample, input, masks in zip(chosen, inputs, self.masks(inputs), strict=True):
+            tokens = self.preprocessor.tokenizer.convert_ids_to_tokens(input.token_ids.tolist())
+            words = [
+                {"text": token, "kept": bool(kept)}
+                for token, kept in zip(tokens, masks.words, strict=True)
+                if token not in ("[CLS]", "[SEP]")
+            ]
+            stored = first[sample.file_name]
+            pictures.append(
+                {
+                    "file_name": sample.file_name,
+                    "label": sample.label,
+                    "image": base64.b64encode(input.png()).decode(),
+                    "grid": list(input.grid),
+                    "attention": [round(float(score), 5) for score in masks.attention],
+                    "kept": masks.patches.tolist(),
+                    "words": words,
+                    "bytes": stored["bytes"],
+                    "native_bytes": len(sample.image) + len(sample.caption.encode()),
+                    "codec": stored["codec"],
+                }
+            )
+        return pictures

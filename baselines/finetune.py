@@ -1,4 +1,4 @@
-"""No memory: the lower bound. Forgets whatever the new classes overwrite."""
+"""No memory: the lower bound. Forgets whatever new classes overwrite."""
 
 from __future__ import annotations
 

@@ -14,9 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from baselines.learner import check_choice, require, setting
 from baselines.replay import Replay
 from baselines.replay_learner import ReplaySettings
+from baselines.settings import require, setting
 
 
 @dataclass(frozen=True)
@@ -25,12 +25,13 @@ class ICaRLSettings(ReplaySettings):
 
     classifier: str = setting("nme", "nme (nearest mean, iCaRL's), linear, balanced, aligned, all")
     distillation: float = setting(1.0, "weight of distillation from the model before the phase")
-    loss: str = setting("ce", "ce (softmax, as in PyCIL) or bce (sigmoids, as in the paper)")
+    loss: str = setting(
+        "ce", "ce (softmax, as in PyCIL) or bce (sigmoids, as in the paper)", choices=("ce", "bce")
+    )
 
     def __post_init__(self) -> None:
-        """Refuse an unknown loss, and what has no effect on binary cross entropy."""
+        """Refuse what has no effect on binary cross entropy."""
         super().__post_init__()
-        check_choice("loss", self.loss, ("ce", "bce"))
         changed = (self.distillation, self.temperature) != (1.0, 2.0)
         require(self.loss == "ce" or not changed, "distillation is a part of loss=bce: set neither")
 
@@ -40,10 +41,8 @@ class ICaRL(Replay):
 
     Settings = ICaRLSettings
     about: ClassVar[Mapping[str, str]] = {
-        "name": "iCaRL",
-        "paper": "Rebuffi et al. 2017",
-        "link": "https://arxiv.org/abs/1611.07725",
-    }
+        "name": "iCaRL", "paper": "Rebuffi et al. 2017", "link": "https://arxiv.org/abs/1611.07725",
+    }  # fmt: skip
 
     def loss_of(self, logits: Tensor, labels: Tensor, old: Tensor | None) -> Tensor:
         """Softmax and distillation in PyCIL's form, or the paper's sigmoids."""

@@ -1,4 +1,4 @@
-"""All data at once: the upper bound, no class-incremental method."""
+"""All data at once: the upper bound, not a class-incremental method."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from benchmark.method import Kind
 
 
 class Joint(ViltLearner):
-    """Starts anew from the pretrained model in every phase, on the data of all phases so far.
+    """Restarts from the pretrained model in every phase, on the data of all phases so far.
 
-    It has as many steps as any row has taken by then. There is no former model, so there are no
-    settings of distillation.
+    It takes as many steps as any method has taken by then. There is no former model, so there are
+    no settings of distillation.
     """
 
     kind: ClassVar[Kind] = "bound"

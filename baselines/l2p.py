@@ -1,13 +1,14 @@
 """L2P: Learning to Prompt for Continual Learning (Wang et al., CVPR 2022).
 
-The backbone is frozen. A pool of prompts is learnt, each with a key; a sample uses those whose keys
-are most like its query, which is what the backbone makes of the sample without prompts. The prompts
-enter ViLT beside words and patches, and the mean of what becomes of them is classified.
+The backbone is frozen. A pool of prompts is learned, each with a key; a sample uses those whose
+keys are most similar to its query, the feature of the sample without prompts. The prompts enter
+ViLT beside words and patches, and the mean of their outputs is classified.
 
     loss = CE(logits of the phase's classes) - pull * sum of the chosen keys' similarities
 
 Each sample chooses for itself, in training and at test. The official code chooses once for a whole
-batch, so that a prediction depends on batch mates; `batch_wise=true` does so in training alone.
+batch, so that a prediction depends on the other samples; `batch_wise=true` does so in training
+only.
 """
 
 from __future__ import annotations
@@ -20,37 +21,34 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from baselines.learner import require, setting
 from baselines.prompts import Prompted, PromptMethod, uniform
-from baselines.views import Batch
-from baselines.vilt import Vilt
+from baselines.settings import Settings, require, setting
+from baselines.vilt import Batch, Vilt
 
 
 @dataclass(frozen=True)
-class L2PSettings:
+class L2PSettings(Settings):
     """Settings of `L2P`; the defaults are those of its ports to PyTorch."""
 
     pool: int = setting(10, "prompts in the pool")
-    length: int = setting(5, "tokens of a prompt", search=(1, 5, 10))
-    top: int = setting(5, "prompts a sample uses")
-    pull: float = setting(
-        0.1, "weight of the similarity of query and chosen keys", search=(0.1, 1.0)
-    )
+    length: int = setting(5, "tokens of a prompt", search=(1, 5, 10), within="[1, inf)")
+    top: int = setting(5, "prompts that a sample uses")
+    pull: float = setting(0.1, "weight of the similarity of query and chosen keys", (0.1, 1.0))
     init: float = setting(
-        1.0, "prompts and keys are drawn between minus and plus this", search=(0.01, 0.1, 1.0)
+        1.0, "bound of the uniform initial prompts and keys", (0.01, 0.1, 1.0), within="(0, inf)"
     )
-    batch_wise: bool = setting(False, "choose once for a batch in training, as the official code")
+    batch_wise: bool = setting(
+        False, "choose once per batch in training, as the official code does"
+    )
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be chosen from."""
+        """Refuse more prompts than there are in the pool."""
+        super().__post_init__()
         require(1 <= self.top <= self.pool, f"top={self.top}: choose 1 to pool={self.pool}")
-        require(self.length >= 1, f"length={self.length}: a prompt has at least one token")
-        require(self.pull >= 0, f"pull={self.pull}: cannot be negative")
-        require(self.init > 0, f"init={self.init}: must be positive")
 
 
 class L2PModel(Prompted):
-    """ViLT with a pool of prompts, and a linear head on the mean of what the chosen ones become."""
+    """ViLT with a pool of prompts, and a linear head on the mean output of the chosen ones."""
 
     def __init__(
         self, vilt: Vilt, num_classes: int, generator: torch.Generator, settings: L2PSettings
@@ -82,19 +80,13 @@ class L2P(PromptMethod):
         "weight_decay": 0.0,  # prompts that are not chosen would shrink
     }
     about: ClassVar[Mapping[str, str]] = {
-        "name": "L2P",
-        "paper": "Wang et al. 2022",
-        "link": "https://arxiv.org/abs/2112.08654",
-    }
+        "name": "L2P", "paper": "Wang et al. 2022", "link": "https://arxiv.org/abs/2112.08654",
+    }  # fmt: skip
     model: L2PModel
 
     def build(self) -> L2PModel:
         """ViLT, prompts and head."""
         return L2PModel(self.vilt, self.context.num_classes, self.generator, self.settings)
-
-    def before_step(self) -> None:
-        """Clip the gradient."""
-        self.clip_gradients()
 
 
 def choose(similarity: Tensor, top: int, *, batch_wise: bool = False) -> Tensor:

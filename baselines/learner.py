@@ -1,19 +1,18 @@
-"""What methods on ViLT share: views of samples, features, a growing head, the loss.
+"""What methods on ViLT share: inputs of samples, features, a growing head, the loss.
 
-Derive from `ViltLearner`, which trains a head over all classes seen, and change what your method
-does differently; or from `ViltMethod` where there is no such head. Give your class a `Settings`
-dataclass of its own, if it has any.
+Derive from `ViltLearner`, which trains a head over all classes seen, and override what your method
+does differently; or from `ViltMethod` if there is no such head. Give your class a `Settings`
+dataclass of its own if it has options (`baselines.settings`).
 """
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 import torch
@@ -21,50 +20,24 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from baselines.selection import Array
-from baselines.tuning import merge, tune
-from baselines.views import Batch, Preprocessor, View, collate
-from baselines.vilt import Vilt
+from baselines.exemplars.selection import Array
+from baselines.vilt import Batch, Preprocessor, Vilt, ViltInput, collate
+from baselines.vilt.tuning import tune
 from benchmark.data import Sample
 from benchmark.exemplar import Exemplar
 from benchmark.memory import Memory
 from benchmark.method import Method, MethodContext, PhaseData
 from benchmark.processes import map_batches
 
+_Item = TypeVar("_Item")
 _log = logging.getLogger(__name__)
-_CACHE_BYTES = 4 * 2**30  # decoded views of one phase; beyond it they are decoded again each epoch
+_CACHE_BYTES = 4 * 2**30  # decoded inputs of one phase; beyond it they are decoded again each epoch
 
 
-def setting(
-    default: Any, text: str, search: tuple[Any, ...] = (), search_in: str | None = None
-) -> Any:
-    """A field of a method's settings with its help text.
+class Lazy(Sequence[_Item]):
+    """Items made when they are asked for: inputs of a whole phase may not fit into memory."""
 
-    Args:
-        default: Its value where none is given.
-        text: For `--list METHOD`.
-        search: The values that `python -m benchmark.tune` may choose from; none leaves it alone.
-        search_in: The only currency in which it has an effect by default, so is searched.
-    """
-    metadata = {"help": text, "search": search, "search_in": search_in}
-    return field(default=default, metadata=metadata)
-
-
-def require(condition: bool, otherwise: str) -> None:
-    """Raise ValueError, which reaches the user as a message, unless a setting makes sense."""
-    if not condition:
-        raise ValueError(otherwise)
-
-
-def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
-    """Raise ValueError unless a setting has one of its possible values."""
-    require(value in choices, f"{name}={value}: choose one of {', '.join(choices)}")
-
-
-class Lazy(Sequence[View]):
-    """Views made when they are asked for: those of a whole phase may not fit into memory."""
-
-    def __init__(self, make: Callable[[int], View], count: int) -> None:
+    def __init__(self, make: Callable[[int], _Item], count: int) -> None:
         self._make = make
         self._count = count
 
@@ -79,20 +52,21 @@ class Lazy(Sequence[View]):
 
 @dataclass(frozen=True)
 class Labelled:
-    """Views with their labels (B,)."""
+    """Inputs with their labels (B,)."""
 
-    views: Batch
+    inputs: Batch
     labels: Tensor
 
-    def to(self, device: torch.device, **_: Any) -> Labelled:
-        """Move both."""
-        return Labelled(self.views.to(device), self.labels.to(device))
+    def to(self, device: torch.device, **_: Any) -> Self:
+        """Move all tensors."""
+        values = {spec.name: getattr(self, spec.name) for spec in fields(self)}
+        return replace(self, **{k: v.to(device) for k, v in values.items() if hasattr(v, "to")})
 
 
 class Classifier(nn.Module):
     """ViLT and a linear head on its pooled class token.
 
-    The head is laid out for all classes; `num_seen` of its rows take part, so it grows by counting.
+    The head has rows for all classes, of which the first `num_seen` are used.
     """
 
     def __init__(self, vilt: Vilt, num_classes: int, generator: torch.Generator) -> None:
@@ -115,15 +89,15 @@ class Classifier(nn.Module):
 
 
 class ViltMethod(Method):
-    """ViLT, what it sees of samples and exemplars, and features of them; set `model` yourself.
+    """ViLT, its inputs of samples and exemplars, and their features; set `model` yourself.
 
     Attributes:
         vilt: The backbone, tuned as `--tuning` says.
-        preprocessor: Image bytes and captions to views.
-        generator: Draws the first weights of what is put on top.
+        preprocessor: Image bytes and captions to inputs.
+        generator: Draws the initial weights of what is added to the backbone.
     """
 
-    #: What reading a ViLT imports, seconds of it.
+    #: Imports of seconds that reading a ViLT needs; the harness does them in advance.
     imports: ClassVar[tuple[str, ...]] = (
         "accelerate",
         "transformers.models.auto.modeling_auto",
@@ -135,10 +109,10 @@ class ViltMethod(Method):
 
     def __init__(self, context: MethodContext, settings: Any) -> None:
         super().__init__(context, settings)
-        self.generator = torch.Generator().manual_seed(int(context.rng("init").integers(2**63)))
+        self.generator = self.new_generator("init")
         self.vilt = Vilt.from_pretrained(context.backbone, max_text_length=context.max_text_length)
-        # Weights may lie anywhere in a mapped file, and products of unaligned ones differ in their
-        # last digits from those of a copy.
+        # Weights in a mapped file may be unaligned, and products of these differ in their last
+        # digits from those of an aligned copy.
         for parameter in self.vilt.parameters():
             parameter.data = parameter.data.clone()
         self._backbone = dict(sorted(self.vilt.model.state_dict().items()))
@@ -146,73 +120,81 @@ class ViltMethod(Method):
         self.preprocessor = Preprocessor.from_pretrained(
             context.backbone, max_text_length=context.max_text_length
         )
-        self._views: dict[Exemplar | str, View] = {}
+        self._inputs: dict[Exemplar | str, ViltInput] = {}
         self._room = _CACHE_BYTES
 
     def begin_phase(self, phase: PhaseData, memory: Memory) -> None:
-        """Say once how many captions lose their end."""
-        if phase.index == self.context.rank == 0:
-            self._warn_of_cut_captions(phase.train.captions)
-
-    def _warn_of_cut_captions(self, captions: Sequence[str]) -> None:
-        if cut := self.preprocessor.count_cut(captions):
+        """Report once how many captions are truncated."""
+        captions, limit = phase.train.captions, self.preprocessor.max_text_length
+        if phase.index == self.context.rank == 0 and (
+            long := self.preprocessor.count_long(captions)
+        ):
             _log.warning(
-                f"note: {cut} of the {len(captions)} captions of the first phase are longer than "
-                f"{self.preprocessor.max_text_length} tokens and lose their end; a larger "
-                "--max-text-length keeps more of them"
+                f"note: {long} of the {len(captions)} captions of the first phase are longer than "
+                f"{limit} tokens and are truncated; a larger --max-text-length keeps more of them"
             )
 
-    def view(self, item: Sample | Exemplar) -> View:
-        """What the model sees of a sample or an exemplar; decoded once a phase."""
+    def new_generator(self, purpose: str, *numbers: int) -> torch.Generator:
+        """A generator of the CPU that depends on the seed, its purpose and numbers."""
+        return torch.Generator().manual_seed(
+            int(self.context.rng(purpose, *numbers).integers(2**63))
+        )
+
+    def input(self, item: Sample | Exemplar) -> ViltInput:
+        """What the model sees of a sample or an exemplar; decoded once per phase."""
         key = item if isinstance(item, Exemplar) else item.file_name
-        if key in self._views:
-            return self._views[key]
-        view = self.decode(item) if isinstance(item, Exemplar) else self.see(item)
-        if self._room > view.patches.nbytes:
-            self._views[key] = view
-            self._room -= view.patches.nbytes
-        return view
+        if key in self._inputs:
+            return self._inputs[key]
+        input = self.decode(item) if isinstance(item, Exemplar) else self.see(item)
+        if self._room > input.patches.nbytes:
+            self._inputs[key] = input
+            self._room -= input.patches.nbytes
+        return input
 
-    def views(self, samples: Sequence[Sample]) -> Lazy:
-        """`view` of each sample."""
-        return Lazy(lambda i: self.view(samples[i]), len(samples))
+    def inputs(self, samples: Sequence[Sample]) -> Lazy[ViltInput]:
+        """`input` of each sample."""
+        return Lazy(lambda i: self.input(samples[i]), len(samples))
 
-    def see(self, sample: Sample) -> View:
+    def see(self, sample: Sample) -> ViltInput:
         """The whole sample."""
-        return self.preprocessor.view(sample.image, sample.caption)
+        return self.preprocessor.input(sample.image, sample.caption)
 
-    def decode(self, exemplar: Exemplar) -> View:
+    def decode(self, exemplar: Exemplar) -> ViltInput:
         """What was kept of a sample; here a whole one in its native bytes."""
-        return self.preprocessor.view(exemplar.image, exemplar.text.decode())
+        return self.preprocessor.input(exemplar.image, exemplar.text.decode())
 
     def collate(self, items: Sequence[Sample | Exemplar], rng: np.random.Generator | None) -> Any:
-        """Pack views; at evaluation they are whole, in training `augment` may change them."""
-        # Test samples have no names of their own, under which they could be kept.
-        see = (self.see(item) if isinstance(item, Sample) else self.view(item) for item in items)
-        views = list(see) if rng is None else self.augment(items, rng)
-        return Labelled(collate(views), torch.tensor([item.label for item in items]))
+        """Pack inputs; at evaluation they are whole, in training `augment` may change them."""
+        # Test samples have no names under which they could be cached.
+        see = (self.see(item) if isinstance(item, Sample) else self.input(item) for item in items)
+        inputs = list(see) if rng is None else self.augment(items, rng)
+        return Labelled(collate(inputs), torch.tensor([item.label for item in items]))
 
-    def augment(self, items: Sequence[Sample | Exemplar], rng: np.random.Generator) -> list[View]:
-        """The views a training step uses."""
-        return [self.view(item) for item in items]
+    def augment(
+        self, items: Sequence[Sample | Exemplar], rng: np.random.Generator
+    ) -> list[ViltInput]:
+        """The inputs a training step uses."""
+        return [self.input(item) for item in items]
 
-    def encode(self, views: Sequence[View], read: Callable[[Batch], Sequence[Any]]) -> list[Any]:
-        """Answer for each view with what `read` makes of batches of them, without gradient."""
+    def encode(
+        self, inputs: Sequence[ViltInput], read: Callable[[Batch], Sequence[Any]]
+    ) -> list[Any]:
+        """The result of `read`, applied to batches without gradient, for each input."""
         self.model.eval()
 
         def work(chosen: Sequence[int]) -> Sequence[Any]:
             with torch.no_grad():
-                return read(collate([views[i] for i in chosen]).to(self.context.device))
+                return read(collate([inputs[i] for i in chosen]).to(self.context.device))
 
         context = self.context
-        return map_batches(work, len(views), context.batch_size, context.rank, context.world)
+        return map_batches(work, len(inputs), context.batch_size, context.rank, context.world)
 
     def features(
-        self, views: Sequence[View], read: Callable[[Batch], Tensor] | None = None
+        self, inputs: Sequence[ViltInput], read: Callable[[Batch], Tensor] | None = None
     ) -> Array:
-        """Features (N, D) float32 of views: what `read` makes of a batch, by default pooled."""
+        """Features (N, D) float32 of inputs: `read` of a batch, by default the pooled features."""
         read = read or self.vilt.pool
-        rows = self.encode(views, lambda batch: list(read(batch).float().cpu().numpy()))
+        rows = self.encode(inputs, lambda batch: list(read(batch).float().cpu().numpy()))
         return np.stack(rows)
 
     def input_pixels(self, width: int, height: int) -> int:
@@ -243,21 +225,21 @@ class ViltLearner(ViltMethod):
         return Classifier(self.vilt, self.context.num_classes, self.generator)
 
     def begin_phase(self, phase: PhaseData, memory: Memory) -> None:
-        """Let the head grow."""
+        """Extend the head to the new classes."""
         super().begin_phase(phase, memory)
         self.model.num_seen = phase.num_seen
 
     def begin_test(self, num_seen: int, memory: Memory) -> None:
-        """Let the head be as large as it was in training."""
+        """Give the head its size in training."""
         self.model.num_seen = num_seen
 
     def loss(self, batch: Any) -> Tensor:
         """Cross entropy over all classes seen."""
-        return F.cross_entropy(self.model(batch.views), batch.labels)
+        return F.cross_entropy(self.model(batch.inputs), batch.labels)
 
     def predict(self, batch: Any) -> Tensor | Mapping[str, Tensor]:
         """Logits of the classes seen (B, num_seen)."""
-        scores: Tensor = self.model(batch.views)
+        scores: Tensor = self.model(batch.inputs)
         return scores
 
     def save_pretrained(self, folder: Path, class_names: Sequence[str]) -> None:
@@ -266,11 +248,7 @@ class ViltLearner(ViltMethod):
         Scales and shifts are merged into the weights. Logits are `weight @ pooler_output + bias`;
         the names of the classes are the `id2label` of the config.
         """
-        vilt = copy.deepcopy(self.vilt).cpu()
-        merge(vilt)
-        vilt.config.id2label = dict(enumerate(class_names))
-        vilt.config.label2id = {name: i for i, name in enumerate(class_names)}
-        vilt.save_pretrained(folder)
+        self.vilt.save_pretrained(folder, class_names)
         self.preprocessor.save_pretrained(folder)
         weight, bias = (tensor.detach().cpu().clone() for tensor in self.linear_head())
         save_file({"weight": weight, "bias": bias}, folder / "classifier.safetensors")

@@ -1,10 +1,10 @@
-"""Replay of low-resolution copies that are blown up again.
+"""Replay of low-resolution copies that are enlarged again.
 
-After GPS, grid-based patch sampling (Ma et al., arXiv 2504.10409), by its abstract: of each cell of
-a grid one pixel is kept, which makes a small picture. There several small pictures are put together
-for training; here each is blown up to its former size, so that all rows train in the same way. The
-small picture is stored as `codec` stores whole ones. Where samples are counted its share is that of
-its pixels, 1/factor^2, bytes are free, and nothing is lost to a codec.
+After the abstract of GPS, grid-based patch sampling (Ma et al., arXiv 2504.10409): one pixel of
+each cell of a grid is kept, which gives a small picture. There several small pictures are put
+together for training; here each is enlarged to its former size, so that all methods train in the
+same way. The small picture is stored as `codec` stores whole ones. Where samples are counted it is
+charged the share of its pixels, 1/factor^2; bytes are free then, and the codec is lossless.
 """
 
 from __future__ import annotations
@@ -17,14 +17,11 @@ import numpy as np
 from PIL import Image
 
 from baselines.codec import CodecReplay, CodecReplaySettings
-from baselines.codec_learner import FIDELITIES, FIDELITY, CodecChoice
-from baselines.learner import check_choice, require, setting
-from baselines.pixels import Pixels
-from benchmark.memory import Memory
-from benchmark.method import MethodContext, PhaseData
+from baselines.codec_learner import FIDELITIES, FIDELITY
+from baselines.settings import setting
+from baselines.vilt.pixels import Pixels
+from benchmark.method import MethodContext
 from mm_imagenet_r.errors import UserError
-
-_SAMPLINGS = ("pixel", "mean")
 
 
 @dataclass(frozen=True)
@@ -33,19 +30,13 @@ class LowResolutionSettings(CodecReplaySettings):
 
     codec: str = setting("auto", "auto (fewest bytes; lossless if bytes are free) or a codec")
     compress_new: float = setting(
-        0.0, "chance that a new sample is seen blown up in training", search=(0.0, 1.0)
+        0.0, "chance that a new sample is reduced and enlarged in training", search=(0.0, 1.0)
     )
     min_psnr: float = setting(23.0, FIDELITY, search=FIDELITIES, search_in="bytes")
-    factor: int = setting(2, "sides of a picture are this many times shorter")
-    sampling: str = setting("pixel", "of a cell: pixel (one, as in GPS) or mean")
-
-    def __post_init__(self) -> None:
-        """Refuse values outside their range."""
-        super().__post_init__()
-        require(
-            self.factor >= 2, f"factor={self.factor}: from 2; whole pictures are --method codec"
-        )
-        check_choice("sampling", self.sampling, _SAMPLINGS)
+    factor: int = setting(2, "sides of a picture are this many times shorter", within="[2, inf)")
+    sampling: str = setting(
+        "pixel", "kept of a cell: pixel (one, as in GPS) or mean", choices=("pixel", "mean")
+    )
 
 
 class LowResolution(CodecReplay):
@@ -58,6 +49,8 @@ class LowResolution(CodecReplay):
         "link": "https://arxiv.org/abs/2504.10409",
     }
 
+    free_codec: ClassVar[str] = "webp_lossless"
+
     def __init__(self, context: MethodContext, settings: LowResolutionSettings) -> None:
         super().__init__(context, settings)
         size = self.preprocessor.patch_size
@@ -66,18 +59,12 @@ class LowResolution(CodecReplay):
                 f"factor={settings.factor}: a patch has {size} pixels a side; at most that many"
             )
 
-    def choose(self, phase: PhaseData, memory: Memory) -> CodecChoice:
-        """Lossless where bytes are free."""
-        if self.settings.codec == "auto" and memory.currency != "bytes":
-            return CodecChoice("webp_lossless", 100)
-        return super().choose(phase, memory)
-
     def reduce(self, pixels: Pixels) -> Pixels:
         """One pixel of each cell."""
         return shrink(pixels, self.settings.factor, self.settings.sampling)
 
     def enlarge(self, pixels: Pixels) -> Pixels:
-        """Blow up (bicubic) and cut off what cells had beyond the edge, less than a patch."""
+        """Enlarge (bicubic) and crop what cells had beyond the edge, less than a patch."""
         height, width = (side * self.settings.factor for side in pixels.shape[:2])
         large = Image.fromarray(pixels).resize((width, height), Image.Resampling.BICUBIC)
         size = self.preprocessor.patch_size
@@ -89,7 +76,7 @@ class LowResolution(CodecReplay):
 
 
 def shrink(pixels: Pixels, factor: int, sampling: str = "pixel") -> Pixels:
-    """Pixels (H, W, 3) with one for each cell of factor x factor: that in its middle, or its mean.
+    """Pixels (H, W, 3) with one for each cell of factor x factor: its middle, or its mean.
 
     Cells at the right and lower edge may be smaller.
 

@@ -1,16 +1,16 @@
 """MRDC: Memory Replay with Data Compression for Continual Learning (Wang et al., ICLR 2022).
 
-Exemplars are the native pictures as JPEG files of one quality, their resolution kept, chosen by
-herding on what is left of them; new samples stay as they are. A lower quality buys more exemplars.
-The rule takes the lowest that keeps what the paper calls the feature volume: for each quality q, as
-many exemplars as then fit are herded among the compressed samples of each class and equally many
-among the originals, and the squared ratio R_q of the volumes that their features span must be near
-one. It is asked for once, after the first phase's training.
+Exemplars are the native pictures as JPEG files of one quality and full resolution, chosen by
+herding on the compressed pictures; new samples stay as they are. A lower quality buys more
+exemplars. The paper's rule takes the lowest quality that preserves what it calls the feature
+volume: for each quality q, as many exemplars as then fit are herded among the compressed samples of
+each class and equally many among the originals, and the squared ratio R_q of the volumes that their
+features span must be near one. The rule is applied once, after training on the first phase.
 
-The ratio and the herding follow the released code (github.com/lywang3081/MRDC), which prints one
-volume at a time; the number of exemplars is what really fits, not a ratio of folder sizes. Where
-samples are counted, an exemplar is as much of one as its file is of the native one, as there
-(`codec_learner.relative_size`). A file that JPEG would make longer is kept as it is.
+Ratio and herding follow the released code (github.com/lywang3081/MRDC), which prints one volume at
+a time; the number of exemplars is what really fits, not a ratio of folder sizes. Where samples are
+counted, an exemplar is charged the bytes of its file over those of the native one, as in that code
+(`codec_learner.relative_size`). A file that JPEG would enlarge is kept as it is.
 """
 
 from __future__ import annotations
@@ -19,19 +19,20 @@ import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
 
-from baselines import selection
 from baselines.codec_learner import CodecChoice, CodecLearner, relative_size
-from baselines.codecs import decode_words, encode_words
-from baselines.learner import Lazy, require, setting
-from baselines.pictures import damaged, encode_picture
-from baselines.pixels import decode
+from baselines.exemplars import selection
+from baselines.exemplars.codecs import encode_text
+from baselines.exemplars.pictures import damaged, encode_picture
+from baselines.exemplars.selection import Array
+from baselines.learner import Lazy
 from baselines.replay_learner import ReplaySettings
-from baselines.selection import Array
-from baselines.views import View
+from baselines.settings import require, setting
+from baselines.vilt.pixels import Pixels, decode
 from benchmark.budget import fill
 from benchmark.data import Sample
 from benchmark.exemplar import Exemplar, StoredExemplar
@@ -48,16 +49,17 @@ _VANISHED = -500.0  # classes whose volume has no larger logarithm do not count
 class MRDCSettings(ReplaySettings):
     """Settings of `MRDC`."""
 
-    quality: int = setting(0, "JPEG quality, 1 to 100; 0: by the rule")
+    quality: int = setting(0, "JPEG quality, 1 to 100; 0: by the rule", within="[0, 100]")
     epsilon: float = setting(
-        0.5, "how far the rule's ratio of volumes may be from 1", search=(0.5, 0.25, 1.0, 2.0)
+        0.5,
+        "how far the rule's ratio of volumes may be from 1",
+        search=(0.5, 0.25, 1.0, 2.0),
+        within="(0, inf)",
     )
 
     def __post_init__(self) -> None:
-        """Refuse values outside their range, and those that could not take effect."""
+        """Refuse values that could not take effect."""
         super().__post_init__()
-        require(0 <= self.quality <= 100, f"quality={self.quality}: 1 to 100, or 0 for the rule")
-        require(self.epsilon > 0, f"epsilon={self.epsilon}: must be positive")
         require(not self.quality or self.epsilon == 0.5, "epsilon has no effect with a quality")
 
 
@@ -66,32 +68,34 @@ class MRDC(CodecLearner):
 
     Settings = MRDCSettings
     about: ClassVar[Mapping[str, str]] = {
-        "name": "MRDC",
-        "paper": "Wang et al. 2022",
-        "link": "https://arxiv.org/abs/2202.06592",
-    }
+        "name": "MRDC", "paper": "Wang et al. 2022", "link": "https://arxiv.org/abs/2202.06592",
+    }  # fmt: skip
 
     def end_phase(self, phase: PhaseData, memory: Memory) -> None:
         """Compress all samples, rank those of each new class, keep the first that fit."""
         if self.choice is None:
-            quality = self.settings.quality or self.choose(phase, memory)
+            quality = self.settings.quality or self.quality_by_rule(phase, memory)
             self.choice = CodecChoice("jpeg", quality)
         make = self.compressed(phase, self.choice.quality)
         self.keep_ranked(phase, memory, self.features_of(phase, make), make)
 
-    def choose(self, phase: PhaseData, memory: Memory) -> int:
+    def quality_by_rule(self, phase: PhaseData, memory: Memory) -> int:
         """The quality by the rule."""
         quality, kept = choose_quality(self.ratios(phase, memory), self.settings.epsilon)
         if not kept and not self.context.rank:
             _log.warning(
-                f"note: no JPEG quality keeps the feature volume within {self.settings.epsilon}; "
-                f"mrdc takes the highest, {quality}"
+                "note: no JPEG quality preserves the feature volume within "
+                f"{self.settings.epsilon}; mrdc uses the highest, {quality}"
             )
         return quality
 
     def ratios(self, phase: PhaseData, memory: Memory) -> Iterator[tuple[int, float]]:
-        """R_q for each of `QUALITIES`, as they are asked for."""
-        originals = self.features(self.views(phase.train))
+        """R_q for each of `QUALITIES`, computed on demand."""
+
+        def cost(make: Callable[[int], StoredExemplar], number: int) -> float:
+            return memory.cost(make(number).exemplar)
+
+        originals = self.features(self.inputs(phase.train))
         for quality in QUALITIES:
             make = self.compressed(phase, quality)
             features = self.features_of(phase, make)
@@ -101,7 +105,7 @@ class MRDC(CodecLearner):
                 if not len(own):
                     continue
                 ranking = own[selection.herding(features[own])].tolist()
-                fit = what_fits(ranking, make, memory, label)
+                fit = fill(ranking, partial(cost, make), memory.allowance(label))
                 fit = fit[: features.shape[1]]  # more vectors would span no volume
                 equal = own[selection.herding(originals[own])[: len(fit)]]
                 volumes.append((log_volume(features[fit]), log_volume(originals[equal])))
@@ -109,8 +113,8 @@ class MRDC(CodecLearner):
 
     def features_of(self, phase: PhaseData, make: Callable[[int], StoredExemplar]) -> Array:
         """Features (N, D) of a phase's samples as they would be stored."""
-        views = Lazy(lambda i: self.decode(make(i).exemplar), len(phase.train))
-        return self.features(views)
+        inputs = Lazy(lambda i: self.decode(make(i).exemplar), len(phase.train))
+        return self.features(inputs)
 
     def compressed(self, phase: PhaseData, quality: int) -> Callable[[int], StoredExemplar]:
         """Samples of a phase by number, as exemplars at a JPEG quality."""
@@ -126,29 +130,17 @@ class MRDC(CodecLearner):
         exemplar = Exemplar(
             sample.label,
             image,
-            encode_words(self.view(sample)),
+            encode_text(self.input(sample)),
             pixel_fraction=relative_size(len(image), len(sample.image), raw),
         )
         return StoredExemplar(exemplar, sample.file_name, codec)
 
-    def decode(self, exemplar: Exemplar) -> View:
-        """The picture, resized for the model as native ones are, and the caption.
-
-        Raises:
-            ValueError: The exemplar is damaged.
-        """
-        words, _, _ = decode_words(exemplar.text)
+    def decode_pixels(self, image: bytes) -> Pixels:
+        """The picture, resized for the model as native ones are."""
         try:
-            return self.preprocessor.view_of(self.preprocessor.pixels(exemplar.image), words)
+            return self.preprocessor.pixels(image)
         except Exception as error:  # Pillow's decoders raise nearly anything
             raise damaged("image", "its file cannot be decoded") from error
-
-
-def what_fits(
-    ranking: Sequence[int], make: Callable[[int], StoredExemplar], memory: Memory, label: int
-) -> list[int]:
-    """Those of a class's samples that the memory would keep."""
-    return fill(ranking, lambda i: memory.cost(make(i).exemplar), memory.allowance(label))
 
 
 def log_volume(features: Array) -> float:
@@ -179,7 +171,7 @@ def volume_ratio(volumes: Sequence[tuple[float, float]]) -> float:
     if not counted:
         return math.nan
     exponent = 2 * math.fsum(counted) / len(counted)
-    return math.exp(min(exponent, 700.0))  # more would be no number, and is as far from 1
+    return math.exp(min(exponent, 700.0))  # more overflows, and is as far from 1
 
 
 def choose_quality(ratios: Iterable[tuple[int, float]], epsilon: float) -> tuple[int, bool]:

@@ -1,8 +1,8 @@
-"""What prompt methods share: queries of the frozen backbone, prompts that grow, the masked loss.
+"""What prompt methods share: queries of the frozen backbone, growing prompts, the masked loss.
 
-A query is what the frozen backbone makes of a sample without any prompt: its class token after the
-final layer norm. Nothing that is trained takes part in it, so the queries of a phase are computed
-once, before its first step, and looked up in every step.
+A query is the class token after the final layer norm of the frozen backbone, without any prompt. No
+trained parameter takes part in it, so the queries of a phase are computed once, before its first
+step, and looked up in every step.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from baselines.learner import Classifier, Labelled, ViltLearner
-from baselines.views import Batch
-from baselines.vilt import Vilt
+from baselines.vilt import Batch, Vilt
 from benchmark.data import Sample
 from benchmark.exemplar import Exemplar
 from benchmark.memory import Memory
@@ -26,24 +25,17 @@ from benchmark.method import Kind, Method, PhaseData
 
 
 @dataclass(frozen=True)
-class Queried:
-    """Views with labels (B,) and queries (B, D)."""
+class Queried(Labelled):
+    """Inputs with labels (B,) and queries (B, D)."""
 
-    views: Batch
-    labels: Tensor
     queries: Tensor
-
-    def to(self, device: torch.device, **_: Any) -> Queried:
-        """Move all."""
-        moved = self.labels.to(device), self.queries.to(device)
-        return Queried(self.views.to(device), *moved)
 
 
 class Prompted(Classifier):
-    """A frozen ViLT that is given prompts by queries, and a linear head.
+    """A frozen ViLT with prompts that depend on queries, and a linear head.
 
     Attributes:
-        parts: What each phase added to the prompts, if a method has them grow.
+        parts: What each phase added to the prompts, if they grow.
     """
 
     def __init__(self, vilt: Vilt, num_classes: int, generator: torch.Generator) -> None:
@@ -52,7 +44,7 @@ class Prompted(Classifier):
 
     @torch.no_grad()
     def query(self, batch: Batch) -> Tensor:
-        """What the frozen backbone makes of the samples without prompts (B, D)."""
+        """Features of the samples without prompts (B, D)."""
         return self.vilt.class_token(batch)
 
     def answer(self, batch: Batch, queries: Tensor) -> tuple[Tensor, Tensor]:
@@ -66,38 +58,38 @@ class PromptMethod(ViltLearner):
     kind: ClassVar[Kind] = "memory-free"
     unused: ClassVar[frozenset[str]] = frozenset({"tuning"})
     model: Prompted
-    save_pretrained = Method.save_pretrained  # prompts have no place in a ViltModel
+    save_pretrained = Method.save_pretrained  # a ViltModel cannot hold prompts
     _first = 0
     _queries: Mapping[str, Tensor] = {}
 
     def begin_phase(self, phase: PhaseData, memory: Memory) -> None:
-        """Query the frozen backbone for every sample of the phase."""
+        """Compute the query of every sample of the phase."""
         super().begin_phase(phase, memory)
         self._first = phase.new.start
-        queries = torch.from_numpy(self.features(self.views(phase.train), self.model.query))
+        queries = torch.from_numpy(self.features(self.inputs(phase.train), self.model.query))
         self._queries = dict(zip(phase.train.file_names, queries, strict=True))
 
     def collate(
         self, items: Sequence[Sample | Exemplar], rng: np.random.Generator | None
-    ) -> Labelled | Queried:
-        """Add the queries in training; at test they are asked for in `predict`."""
+    ) -> Labelled:
+        """Add the queries in training; at test `predict` computes them."""
         plain: Labelled = super().collate(items, rng)
         if rng is None:
             return plain
         own = [self._queries[item.file_name] for item in items if isinstance(item, Sample)]
-        return Queried(plain.views, plain.labels, torch.stack(own))
+        return Queried(plain.inputs, plain.labels, torch.stack(own))
 
     def loss(self, batch: Queried) -> Tensor:
         """Cross entropy among the phase's classes, and what the method adds."""
-        logits, added = self.model.answer(batch.views, batch.queries)
+        logits, added = self.model.answer(batch.inputs, batch.queries)
         return phase_cross_entropy(logits, batch.labels, self._first) + added
 
     def predict(self, batch: Any) -> Tensor:
         """Logits of the classes seen (B, num_seen)."""
-        return self.model.answer(batch.views, self.model.query(batch.views))[0]
+        return self.model.answer(batch.inputs, self.model.query(batch.inputs))[0]
 
-    def clip_gradients(self) -> None:
-        """Bring the norm of the whole gradient down to one."""
+    def before_step(self) -> None:
+        """Clip the norm of the whole gradient to one."""
         nn.utils.clip_grad_norm_([p for p in self.model.parameters() if p.requires_grad], 1.0)
 
     def optimizer(
@@ -112,22 +104,21 @@ class PromptMethod(ViltLearner):
 
 
 class GrowingPrompts(PromptMethod):
-    """Each phase adds a part of its own to the prompts; those of former phases stay as they are."""
+    """Each phase adds its own part to the prompts; those of earlier phases are frozen."""
 
     def part(self, generator: torch.Generator) -> nn.Module:
-        """What a phase begins with; `model.parts` holds those of the former ones."""
+        """The initial part of a phase; `model.parts` holds those of earlier ones."""
         raise NotImplementedError
 
     def begin_phase(self, phase: PhaseData, memory: Memory) -> None:
-        """Freeze what former phases learnt, and add this one's part."""
+        """Freeze the parts of earlier phases, and add this one's."""
         super().begin_phase(phase, memory)
         self.model.parts.requires_grad_(False)
         self._grow(phase.index)
 
     def _grow(self, phase: int) -> None:
-        generator = torch.Generator()
-        generator.manual_seed(int(self.context.rng("prompts", phase).integers(2**63)))
-        self.model.parts.append(self.part(generator).to(self.context.device))
+        part = self.part(self.new_generator("prompts", phase))
+        self.model.parts.append(part.to(self.context.device))
 
     def state(self) -> dict[str, Tensor]:
         """The head and the prompts, trained now or before."""

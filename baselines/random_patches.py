@@ -1,7 +1,7 @@
 """The control for *which* patches are kept: as many as exemplar masking keeps, drawn at random.
 
-In bytes random patches cost another amount, so the number of exemplars differs too: it is a control
-for which patches are kept where samples are counted (`--currency samples`).
+In bytes, random patches have a different cost, so the number of exemplars differs too: use this
+control where samples are counted (`--currency samples`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import ClassVar
 import numpy as np
 
 from baselines.exemplar_masking import ExemplarMasking, Masks
-from baselines.views import View
+from baselines.vilt import ViltInput
 
 
 class RandomPatches(ExemplarMasking):
@@ -22,13 +22,13 @@ class RandomPatches(ExemplarMasking):
 
     about: ClassVar[Mapping[str, str]] = {"name": "Random patches"}  # a control, of no paper
 
-    def masks(self, views: Sequence[View]) -> list[Masks]:
-        """The attention's own masks, shuffled; one view is always shuffled in the same way."""
+    def masks(self, inputs: Sequence[ViltInput]) -> list[Masks]:
+        """The attention's own masks, shuffled; one input is always shuffled in the same way."""
         return [
-            dataclasses.replace(masks, patches=self._rng(view).permutation(masks.patches))
-            for view, masks in zip(views, super().masks(views), strict=True)
+            dataclasses.replace(masks, patches=self._rng(input).permutation(masks.patches))
+            for input, masks in zip(inputs, super().masks(inputs), strict=True)
         ]
 
-    def _rng(self, view: View) -> np.random.Generator:
-        content = view.patches.tobytes() + view.words.tobytes()
+    def _rng(self, input: ViltInput) -> np.random.Generator:
+        content = input.patches.tobytes() + input.token_ids.tobytes()
         return self.context.rng("shuffle", zlib.crc32(content))

@@ -1,13 +1,13 @@
 """RanPAC: Random Projections and Pre-trained Models (McDonnell et al., NeurIPS 2023).
 
-Adapters are trained in the first phase and then frozen. Features pass a fixed random projection and
-a ReLU, h = ReLU(f W), and the head is ridge regression on h (Algorithm 1):
+Adapters are trained in the first phase and then frozen. Features pass through a fixed random
+projection and a ReLU, h = ReLU(f W), and the head is ridge regression on h (Algorithm 1):
 
     G = sum of h h^T,  Q = sum of h y^T,  W_out = (G + lambda I)^-1 Q
 
-G and Q are sums over all samples ever seen, so no order of phases is forgotten, nor any sample
-kept. The projection is drawn anew from the seed whenever it is needed. G is symmetric: half of it
-is carried on, in single precision.
+G and Q are sums over all samples seen, so the order of phases does not matter and no sample is
+kept. The projection is drawn again from the seed whenever it is needed. G is symmetric: only half
+of it is saved, in single precision.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from baselines.adapters import AdapterMethod, AdapterSettings
-from baselines.learner import require, setting
-from baselines.selection import Array
+from baselines.exemplars.selection import Array
+from baselines.settings import setting
 from benchmark.memory import Memory
 from benchmark.method import MethodContext, PhaseData, Stage
 
 #: Candidates for lambda.
-_PROJECTION = 5  # times the features: what is carried on grows with the square
+_PROJECTION = 5  # times the features: the saved state grows with the square
 RIDGES = tuple(10.0**exponent for exponent in range(-8, 9))
 
 
@@ -36,14 +36,10 @@ class RanPACSettings(AdapterSettings):
     """Settings of `RanPAC`."""
 
     projection: int = setting(
-        0, "M, the width of the random projection (10,000 in the paper); 0: five times the features"
+        0,
+        "M, width of the random projection (10,000 in the paper); 0: five times the features",
     )
     adapt: bool = setting(True, "train adapters in the first phase")
-
-    def __post_init__(self) -> None:
-        """Refuse a negative width."""
-        super().__post_init__()
-        require(self.projection >= 0, f"projection={self.projection}: at least 1, or 0")
 
 
 class RanPAC(AdapterMethod):
@@ -60,7 +56,7 @@ class RanPAC(AdapterMethod):
         super().__init__(context, settings)
         width = settings.projection or _PROJECTION * self.vilt.hidden_size
         size = self.vilt.hidden_size, width
-        # On the CPU, in double precision: the solution is otherwise not one for small lambdas.
+        # On the CPU, in double precision: otherwise the solution is wrong for small lambdas.
         self._projection = torch.from_numpy(context.rng("projection").standard_normal(size))
         self._gram = torch.zeros(width, width, dtype=torch.float64)
         self._sums = torch.zeros(width, 0, dtype=torch.float64)
@@ -82,7 +78,7 @@ class RanPAC(AdapterMethod):
         """Add the phase's samples to G and Q, and choose lambda on them."""
         self.model.sets.requires_grad_(False)
         rows = self._project(
-            torch.from_numpy(self.features(self.views(phase.train), self._feature))
+            torch.from_numpy(self.features(self.inputs(phase.train), self._feature))
         )
         targets = one_hot(phase.train.labels, phase.num_seen)
         order = self.context.rng("ridge", phase.index).permutation(len(rows))
@@ -124,7 +120,7 @@ class RanPAC(AdapterMethod):
 
     def predict(self, batch: Any) -> Tensor:
         """Scores (B, num_seen): h times the weights, with no norm and no bias."""
-        scores = self._project(self._feature(batch.views)) @ self._weights
+        scores = self._project(self._feature(batch.inputs)) @ self._weights
         return scores.float().to(self.context.device)
 
 
@@ -148,10 +144,10 @@ def ridge(gram: Tensor, sums: Tensor, penalty: float) -> Tensor:
 
 
 def choose_ridge(rows: Tensor, targets: Tensor) -> float:
-    """The one of `RIDGES` that is best on the last fifth of rows (N, M) and targets (N, C).
+    """The value of `RIDGES` that is best on the last fifth of rows (N, M) and targets (N, C).
 
-    It is fitted to the others, and judged by the mean squared error. One decomposition serves all
-    candidates. Of too few rows to split it is 1.
+    It is fitted to the others and evaluated by the mean squared error. One decomposition serves all
+    candidates. It is 1 if there are too few rows to split.
     """
     cut = int(0.8 * len(rows))
     if not 0 < cut < len(rows):

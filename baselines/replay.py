@@ -1,4 +1,4 @@
-"""Replay of whole samples in their native bytes: the row that the paper calls "SSF"."""
+"""Replay of whole samples in their native bytes: the row "SSF" of the paper's tables."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchmark.method import PhaseData
 
 
 class Replay(ReplayLearner):
-    """Keeps as many whole samples of a class as fit and trains on them beside the new ones."""
+    """Keeps as many whole samples per class as fit and trains on them with the new ones."""
 
     about: ClassVar[Mapping[str, str]] = {
         "name": "Replay (SSF)",
@@ -22,5 +22,5 @@ class Replay(ReplayLearner):
 
     def end_phase(self, phase: PhaseData, memory: Memory) -> None:
         """Rank the samples of each new class and keep the first that fit."""
-        features = self.features(self.views(phase.train))
+        features = self.features(self.inputs(phase.train))
         self.keep_ranked(phase, memory, features, lambda i: StoredExemplar.whole(phase.train[i]))

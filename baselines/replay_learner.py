@@ -1,8 +1,8 @@
-"""What replay methods share: how exemplars enter a batch, and how a class is read in the end.
+"""What replay methods share: how exemplars enter a batch, and how samples are classified at test.
 
-Derive from `ReplayLearner`, say in `end_phase` what is kept and in `decode` what it is later, and
-every setting by which a comparison must be fair is there: the balance of old and new in a batch and
-the classifier.
+Derive from `ReplayLearner`, define in `end_phase` what is kept and in `decode` how it is read back,
+and every setting that a fair comparison needs is there: the balance of old and new in a batch, the
+selection and the classifier.
 """
 
 from __future__ import annotations
@@ -16,15 +16,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from baselines import selection
 from baselines.classifiers import READINGS, aligned, balanced, class_means, nearest_mean
 from baselines.distillation import DistillationSettings, DistillingLearner
-from baselines.learner import check_choice, require, setting
-from baselines.selection import Array
+from baselines.exemplars import selection
+from baselines.exemplars.selection import Array
+from baselines.settings import setting
 from benchmark.exemplar import StoredExemplar
 from benchmark.memory import Memory
 from benchmark.method import PhaseData, Stage
 
+#: Help text of `replay_share`.
+SHARE = "share of exemplars in a batch; 0: in proportion to their number"
 _log = logging.getLogger(__name__)
 
 
@@ -34,32 +36,25 @@ class ReplaySettings(DistillationSettings):
 
     classifier: str = setting(
         "linear",
-        "linear (the head as trained), balanced (re-fitted on exemplars, classes counting alike), "
-        "nme (nearest mean of exemplars), aligned (new rows scaled as in WA), or all of them",
+        "linear (the head as trained), balanced (re-fitted on exemplars, every class weighted the "
+        "same), nme (nearest mean of exemplars), aligned (new rows scaled as in WA), or all",
+        choices=(*READINGS, "all"),
     )
-    replay_share: float = setting(
-        0.0, "share of exemplars in a batch; 0: as many as there are", search=(0.0, 0.5, 0.75)
-    )
+    replay_share: float = setting(0.0, SHARE, search=(0.0, 0.5, 0.75), within="[0, 1)")
     selection: str = setting(
-        "herding", "herding, cosine (to the class mean), facility_location (CRAIG) or random"
+        "herding",
+        "herding, cosine (to the class mean), facility_location (CRAIG) or random",
+        choices=selection.RANKINGS,
     )
-
-    def __post_init__(self) -> None:
-        """Refuse unknown names and what is no share."""
-        super().__post_init__()
-        check_choice("classifier", self.classifier, (*READINGS, "all"))
-        check_choice("selection", self.selection, selection.RANKINGS)
-        share = self.replay_share
-        require(0 <= share < 1, f"replay_share={share}: a share lies from 0 to below 1")
 
 
 class ReplayLearner(DistillingLearner):
-    """Trains on new samples and exemplars, and reads classes by the classifier that was chosen."""
+    """Trains on new samples and exemplars, and predicts by the chosen classifier."""
 
     Settings = ReplaySettings
 
     def stages(self, phase: PhaseData, memory: Memory) -> Iterator[Stage]:
-        """One training, with the balance that was asked for."""
+        """One training, with the balance that is set."""
         yield Stage(replay_share=self.settings.replay_share or None)
 
     def keep_ranked(
@@ -76,7 +71,7 @@ class ReplayLearner(DistillingLearner):
             phase: Its samples are those that may be kept.
             memory: Takes them as long as they fit.
             features: (N, D) of the phase's samples as they will be stored.
-            make: Number of a sample -> what is stored of it; called for those the memory asks for.
+            make: Number of a sample -> what is stored of it; called on demand.
             centers: (N, D) of the same samples, whose class means `cosine` compares with; the
                 features themselves if not given.
         """
@@ -91,7 +86,7 @@ class ReplayLearner(DistillingLearner):
             memory.keep(label, map(make, own[order].tolist()))
 
     def begin_test(self, num_seen: int, memory: Memory) -> None:
-        """Fit the classifiers that are asked for to the exemplars, with the network as it is."""
+        """Fit the chosen classifiers to the exemplars, with the current network."""
         super().begin_test(num_seen, memory)
         chosen = self.settings.classifier
         self._wanted = READINGS if chosen == "all" else tuple(dict.fromkeys((chosen, "linear")))
@@ -104,16 +99,16 @@ class ReplayLearner(DistillingLearner):
             self._fit(memory, weight, bias, num_seen)
 
     def _newest(self, num_seen: int) -> int:
-        """Number of classes of the phase after which so many are seen."""
+        """Number of new classes of the phase after which `num_seen` are seen."""
         ends = np.cumsum(self.context.phase_sizes)
         return int(self.context.phase_sizes[int(np.searchsorted(ends, num_seen))])
 
     def _fit(self, memory: Memory, weight: Tensor, bias: Tensor, num_seen: int) -> None:
-        """The two classifiers that need the exemplars; without any the head stands for them."""
+        """The two classifiers that need exemplars; without any they are the linear head."""
         self._heads["balanced"] = (weight, bias)
         if not (exemplars := memory.exemplars()):
             if not self.context.rank:
-                _log.warning("note: there are no exemplars; the linear head is read in their place")
+                _log.warning("note: there are no exemplars, so the linear head classifies instead")
             return
         labels = np.array([exemplar.label for exemplar in exemplars])
         features = self.features([self.decode(exemplar) for exemplar in exemplars])
@@ -123,8 +118,8 @@ class ReplayLearner(DistillingLearner):
             self._heads["balanced"] = balanced(features, labels, weight, bias)
 
     def predict(self, batch: Any) -> Mapping[str, Tensor]:
-        """Scores (B, num_seen) of each classifier asked for, and of the head as trained."""
-        features = self.vilt.pool(batch.views)
+        """Scores (B, num_seen) of each chosen classifier, and of the head as trained."""
+        features = self.vilt.pool(batch.inputs)
         return {name: self._read(name, features) for name in self._wanted}
 
     def _read(self, name: str, features: Tensor) -> Tensor:

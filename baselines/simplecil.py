@@ -1,11 +1,11 @@
 """SimpleCIL: Revisiting CIL with Pre-Trained Models (Zhou et al., IJCV 2024).
 
-Nothing is trained. A class is the mean of what the frozen backbone makes of its samples, and a
-sample belongs to the class whose mean is most like it:
+Nothing is trained. A class is the mean feature of its samples in the frozen backbone, and a sample
+belongs to the class with the most similar mean:
 
     score_c = cos(f(x), mean of f over the class)
 
-Every method that trains should do better, so this row tells what the backbone knows already.
+Every method that trains should do better: this shows what the backbone knows already.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class SimpleCIL(ViltMethod):
 
     def end_phase(self, phase: PhaseData, memory: Memory) -> None:
         """Add the means of the new classes."""
-        features = torch.from_numpy(self.features(self.views(phase.train), self.vilt.class_token))
+        features = torch.from_numpy(self.features(self.inputs(phase.train), self.vilt.class_token))
         labels = torch.from_numpy(phase.train.labels)
         new = torch.stack([features[labels == label].mean(0) for label in phase.new])
         self._means = torch.cat([self._means, new])
@@ -72,4 +72,4 @@ class SimpleCIL(ViltMethod):
 
     def predict(self, batch: Any) -> Tensor:
         """Cosines (B, num_seen)."""
-        return F.normalize(self.vilt.class_token(batch.views), dim=1) @ self._units.T
+        return F.normalize(self.vilt.class_token(batch.inputs), dim=1) @ self._units.T

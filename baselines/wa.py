@@ -1,7 +1,7 @@
 """WA: Maintaining Discrimination and Fairness in Class Incremental Learning (Zhao et al., 2020).
 
-Distillation whose weight grows with the share of old classes; after each phase the head's rows of
-the new classes are scaled to the mean length of the old ones.
+Distillation with a weight that grows with the share of old classes; after each phase the head's
+rows of new classes are scaled to the mean length of the old ones.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from torch import Tensor
 
 from baselines.classifiers import aligned
 from baselines.distillation import distillation
-from baselines.learner import require, setting
 from baselines.replay import Replay
 from baselines.replay_learner import ReplaySettings
+from baselines.settings import require, setting
 from benchmark.memory import Memory
 from benchmark.method import PhaseData
 
@@ -41,10 +41,8 @@ class WA(Replay):
 
     Settings = WASettings
     about: ClassVar[Mapping[str, str]] = {
-        "name": "WA",
-        "paper": "Zhao et al. 2020",
-        "link": "https://arxiv.org/abs/1911.07053",
-    }
+        "name": "WA", "paper": "Zhao et al. 2020", "link": "https://arxiv.org/abs/1911.07053",
+    }  # fmt: skip
 
     def loss_of(self, logits: Tensor, labels: Tensor, old: Tensor | None) -> Tensor:
         """Cross entropy and distillation, weighted by the shares of new and old classes (eq. 2)."""

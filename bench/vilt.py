@@ -25,8 +25,8 @@ import numpy as np
 import torch
 from transformers import ViltConfig, ViltModel
 
-from baselines.pixels import from_pixels, to_pixels
-from baselines.vilt import Batch, View, Vilt, collate
+from baselines.vilt import Batch, Vilt, ViltInput, collate
+from baselines.vilt.pixels import from_pixels, to_pixels
 
 TINY: dict[str, Any] = {
     "hidden_size": 96,
@@ -57,21 +57,21 @@ def models(**config: Any) -> tuple[ViltModel, Vilt]:
 
 def random_views(
     rng: np.random.Generator, patch: int, sizes: list[tuple[int, int]], vocabulary: int, text: int
-) -> list[View]:
-    views = []
+) -> list[ViltInput]:
+    inputs = []
     for height, width in sizes:
         pixels = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
         patches = from_pixels(pixels, patch)
         words = rng.integers(5, vocabulary, text)
-        places = np.arange(len(patches))
+        patch_indices = np.arange(len(patches))
         grid = (height // patch, width // patch)
-        views.append(View(patches, places, grid, words, np.arange(text), text))
-    return views
+        inputs.append(ViltInput(patches, patch_indices, grid, words, np.arange(text), text))
+    return inputs
 
 
-def for_transformers(views: list[View], batch: Batch) -> dict[str, torch.Tensor]:
-    """The same whole views as `ViltModel` takes them."""
-    images = [to_pixels(view.patches, view.places, view.grid) for view in views]
+def for_transformers(inputs: list[ViltInput], batch: Batch) -> dict[str, torch.Tensor]:
+    """The same whole inputs as `ViltModel` takes them."""
+    images = [to_pixels(input.patches, input.patch_indices, input.grid) for input in inputs]
     height, width = (max(image.shape[axis] for image in images) for axis in (0, 1))
     pixels = torch.zeros(len(images), 3, height, width)
     mask = torch.zeros(len(images), height, width, dtype=torch.int64)
@@ -80,7 +80,7 @@ def for_transformers(views: list[View], batch: Batch) -> dict[str, torch.Tensor]
         pixels[i, :, : image.shape[0], : image.shape[1]] = normalised
         mask[i, : image.shape[0], : image.shape[1]] = 1
     return {
-        "input_ids": batch.words,
+        "input_ids": batch.token_ids,
         "attention_mask": batch.text_mask.long(),
         "pixel_values": pixels,
         "pixel_mask": mask,
@@ -123,31 +123,33 @@ def main() -> None:
     print(f"{'A / B':<74} {'A ms':>8} {'B ms':>8}   ratio (least-most)   target")
 
     theirs, ours = models(**TINY)
-    views = random_views(rng, 12, [(72, 96), (72, 72)] * 16, 1000, 40)
-    batch = collate(views)
-    inputs = for_transformers(views, batch)
-    difference = (theirs(**inputs).pooler_output - ours(batch).pooled).abs().max()
+    inputs = random_views(rng, 12, [(72, 96), (72, 72)] * 16, 1000, 40)
+    batch = collate(inputs)
+    given = for_transformers(inputs, batch)
+    difference = (theirs(**given).pooler_output - ours(batch).pooled).abs().max()
     assert difference < 1e-4, f"the two models differ by {difference}"
     tiny = "tiny, 32 whole mixed images: transformers / "
     for name, key, run in (
         ("pool (training, predicting)", "pool", lambda: ours.pool(batch)),
         ("forward (with all tokens)", "whole", lambda: ours(batch)),
     ):
-        compare(tiny + name, TARGETS[key], lambda: theirs(**inputs), run, 5 * pairs)
+        compare(tiny + name, TARGETS[key], lambda: theirs(**given), run, 5 * pairs)
 
     theirs, ours = models()
-    views = random_views(rng, 32, [(384, 384)] * 2, 30522, 40)
-    batch = collate(views)
-    inputs = for_transformers(views, batch)
-    difference = (theirs(**inputs).pooler_output - ours(batch).pooled).abs().max()
+    inputs = random_views(rng, 32, [(384, 384)] * 2, 30522, 40)
+    batch = collate(inputs)
+    given = for_transformers(inputs, batch)
+    difference = (theirs(**given).pooler_output - ours(batch).pooled).abs().max()
     assert difference < 1e-4, f"the two models differ by {difference}"
     b32 = "ViLT-B/32, 2 whole images: "
     for name, run in (
         ("pool", lambda: ours.pool(batch)),
         ("forward", lambda: ours(batch)),
     ):
-        compare(f"{b32}transformers / {name}", TARGETS["b32"], lambda: theirs(**inputs), run, pairs)
-    third = collate([view.keep(np.isin(view.places, rng.permutation(144)[:48])) for view in views])
+        compare(f"{b32}transformers / {name}", TARGETS["b32"], lambda: theirs(**given), run, pairs)
+    third = collate(
+        [input.keep(np.isin(input.patch_indices, rng.permutation(144)[:48])) for input in inputs]
+    )
     name = b32 + "all patches / a third"
     compare(name, TARGETS["third"], lambda: ours(batch), lambda: ours(third), pairs)
 

@@ -111,7 +111,7 @@ def _line(what: str, change: str, runs: Sequence[RunConfig]) -> list[str]:
 
 def markdown(lines: Iterable[Sequence[str]]) -> str:
     """The page's table."""
-    header = ["part", "setting", "average accuracy", "last accuracy", "exemplars a class", "kB"]
+    header = ["part", "setting", "average accuracy", "last accuracy", "exemplars per class", "kB"]
     rows = [header, ["---"] * len(header), *lines]
     return "\n".join("| " + " | ".join(row) + " |" for row in rows) + "\n"
 

@@ -16,7 +16,7 @@ from baselines.adapters import AdapterMethod, CosineHead, adapter_width
 from baselines.ease import EASE, complement, reweighted
 from baselines.learner import Labelled
 from baselines.ranpac import RIDGES, RanPAC, choose_ridge, ridge
-from baselines.views import collate
+from baselines.vilt import collate
 from benchmark.data import Samples
 from benchmark.load_method import make_settings
 from benchmark.method import PhaseData
@@ -66,10 +66,10 @@ def batch_of(method: Any, samples: Samples, count: int = 9) -> Labelled:
 
 def test_a_fresh_set_changes_nothing(build: Build, samples: Samples) -> None:
     method = build(EASE)
-    views = collate([method.view(sample) for sample in samples[:3]])
+    inputs = collate([method.input(sample) for sample in samples[:3]])
     adapters = method.add_set(0)
     method.model.train()
-    assert torch.equal(method.model.feature(views, 0), method.model.feature(views, None))
+    assert torch.equal(method.model.feature(inputs, 0), method.model.feature(inputs, None))
     down = adapters[0].down
     assert down.shape == (8, 32)
     assert 0.9 / math.sqrt(32) < float(down.detach().abs().max()) <= 1 / math.sqrt(32)
@@ -153,9 +153,9 @@ def test_ease_predicts_from_means_in_all_subspaces(build: Build, phases: list[Ph
     with torch.no_grad():
         for label in phases[1].new:
             own = phases[1].train.of_classes([label])
-            views = collate([method.view(sample) for sample in own])
+            inputs = collate([method.input(sample) for sample in own])
             for number in range(2):
-                mean = method.model.feature(views, number).mean(0)
+                mean = method.model.feature(inputs, number).mean(0)
                 stored = method.state()["means.1"][label - 2, number]
                 torch.testing.assert_close(mean, stored, atol=1e-5, rtol=0)
         batch = batch_of(method, phases[0].train)
@@ -231,8 +231,8 @@ def test_ranpac_is_ridge_regression_on_all_phases(
     assert len(method.model.sets) == adapt
     everything = samples.of_classes(range(6))
     with torch.no_grad():
-        views = [method.view(sample) for sample in everything]
-        features = np.concatenate([method.features([view], method._feature) for view in views])
+        inputs = [method.input(sample) for sample in everything]
+        features = np.concatenate([method.features([input], method._feature) for input in inputs])
         projection = torch.from_numpy(method.context.rng("projection").standard_normal((32, 50)))
         rows = (torch.from_numpy(features).double() @ projection).relu()
         targets = F.one_hot(torch.from_numpy(everything.labels).long(), 6).double()
@@ -263,10 +263,10 @@ def test_ranpac_trains_in_the_first_phase_alone(build: Build, phases: list[Phase
 
 def test_settings() -> None:
     for kind, given, message in (
-        (EASE, {"width": "-1"}, "width=-1: cannot be negative"),
-        (EASE, {"dropout": "1"}, "dropout=1.0: a share"),
-        (EASE, {"alpha": "-1"}, "alpha=-1.0: cannot be negative"),
-        (RanPAC, {"projection": "-1"}, "projection=-1: at least 1"),
+        (EASE, {"width": "-1"}, "width=-1: choose a number in"),
+        (EASE, {"dropout": "1"}, "dropout=1.0: choose a number in"),
+        (EASE, {"alpha": "-1"}, "alpha=-1.0: choose a number in"),
+        (RanPAC, {"projection": "-1"}, "projection=-1: choose a number in"),
     ):
         with pytest.raises(UserError, match=message):
             make_settings(kind, "", given)

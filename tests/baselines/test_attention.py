@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from baselines.attention import SOURCES, above_mean, patch_scores, reduce_layers, word_scores
+from baselines.vilt.attention import SOURCES, above_mean, patch_scores, reduce_layers, token_scores
 
 
 def maps(layers: int = 3, batch: int = 2, heads: int = 2, length: int = 5) -> list[Tensor]:
@@ -47,11 +47,11 @@ def test_rows_and_columns_are_those_of_the_paper() -> None:
     attention = torch.arange(36.0).view(1, 6, 6)
     assert patch_scores(attention, first_patch=3).tolist() == [[3, 4, 5]]
     dropped = torch.tensor([[True, False, True]])
-    assert word_scores(attention, dropped, words=2, first_patch=3).tolist() == [
+    assert token_scores(attention, dropped, words=2, first_patch=3).tolist() == [
         [(18 + 30) / 2, (19 + 31) / 2]
     ]
     nothing = torch.zeros(1, 3, dtype=torch.bool)
-    assert word_scores(attention, nothing, words=2, first_patch=3).tolist() == [[0, 0]]
+    assert token_scores(attention, nothing, words=2, first_patch=3).tolist() == [[0, 0]]
 
 
 def test_the_threshold_is_each_samples_own_mean() -> None:

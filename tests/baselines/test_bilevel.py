@@ -13,7 +13,7 @@ from torch import Tensor
 from baselines.bilevel import MaskNetwork, Rational, outer_loss, rational_gelu, twins
 from baselines.finetune import Finetune
 from baselines.learner import Labelled
-from baselines.views import collate
+from baselines.vilt import collate
 from benchmark.data import Sample, Samples
 from mm_imagenet_r.errors import UserError
 
@@ -33,8 +33,8 @@ def test_twins_are_nearly_gelu() -> None:
 
 
 def labelled(method: Any, samples: Sequence[Sample]) -> Labelled:
-    views = collate([method.view(sample) for sample in samples])
-    return Labelled(views, torch.tensor([sample.label for sample in samples]))
+    inputs = collate([method.input(sample) for sample in samples])
+    return Labelled(inputs, torch.tensor([sample.label for sample in samples]))
 
 
 @pytest.fixture
@@ -47,16 +47,16 @@ def method(build: Build) -> Any:
 
 def test_the_model_is_left_as_it_was(method: Any, samples: Samples) -> None:
     batch = labelled(method, samples[:3])
-    before = method.model(batch.views)
+    before = method.model(batch.inputs)
 
     def fail() -> None:
         with twins(method.vilt, rational_gelu(3).double() * 2):
-            assert not torch.allclose(method.model(batch.views), before)
+            assert not torch.allclose(method.model(batch.inputs), before)
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         fail()
-    assert torch.equal(method.model(batch.views), before)
+    assert torch.equal(method.model(batch.inputs), before)
 
 
 @pytest.mark.parametrize("source", ["vcam", "grad_attention"])
@@ -116,5 +116,5 @@ def test_phi_is_learnt_and_taken_up_again(build: Build, samples: Samples) -> Non
 
 
 def test_there_has_to_be_something_to_step(build: Build) -> None:
-    with pytest.raises(UserError, match="learned=true takes steps of what is trained beside"):
+    with pytest.raises(UserError, match="learned=true needs parameters that are trained besides"):
         MaskNetwork(build(Finetune, tuning="head").model)

@@ -9,7 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from baselines.boxes import (
+from baselines.evidence import heat_map
+from baselines.exemplars.boxes import (
     Box,
     box_around,
     coarse_patches,
@@ -20,9 +21,8 @@ from baselines.boxes import (
     nearest,
     rate,
 )
-from baselines.evidence import heat_map
-from baselines.pictures import available, psnr
-from baselines.pixels import Pixels, from_pixels
+from baselines.exemplars.pictures import available, psnr
+from baselines.vilt.pixels import Pixels, from_pixels
 from benchmark.budget import fill
 
 RAMP = np.arange(64, dtype=np.uint8).reshape(8, 8)
@@ -88,8 +88,8 @@ def test_reducing_and_blowing_up_are_pillows(height: int, width: int, eta: int) 
 
 def test_nearest_is_pillows_where_sizes_do_not_divide() -> None:
     for length, smaller in ((375, 187), (7, 3), (500, 250)):
-        places = Image.fromarray(np.arange(length, dtype=np.int32)[None])
-        seen = places.resize((smaller, 1), Image.Resampling.NEAREST)
+        patch_indices = Image.fromarray(np.arange(length, dtype=np.int32)[None])
+        seen = patch_indices.resize((smaller, 1), Image.Resampling.NEAREST)
         assert nearest(length, smaller).tolist() == np.asarray(seen)[0].tolist()
 
 
@@ -98,9 +98,9 @@ def test_nearest_is_pillows_where_sizes_do_not_divide() -> None:
 def test_patches_are_coarsened_as_pictures_are(box: Box, eta: int) -> None:
     pixels = photograph(24, 36)
     patches = torch.from_numpy(from_pixels(pixels, 12))
-    places, grids = torch.arange(6), torch.tensor([[2, 3]]).expand(6, 2)
+    patch_indices, grids = torch.arange(6), torch.tensor([[2, 3]]).expand(6, 2)
     boxes = torch.tensor([box]).expand(6, 4)
-    sharp = inside(boxes, places, grids, 12)[..., None]
+    sharp = inside(boxes, patch_indices, grids, 12)[..., None]
     found = torch.where(sharp, patches, coarse_patches(patches, eta)).numpy()
     assert np.array_equal(found, from_pixels(coarsen_around(pixels, box, eta), 12))
 

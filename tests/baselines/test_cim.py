@@ -15,11 +15,11 @@ from running import fail_in_phase
 from safetensors.torch import load_file
 from torch import Tensor
 
-from baselines import selection
 from baselines.bilevel import rational_gelu
-from baselines.boxes import coarsen_around, rate
 from baselines.cim import CIM
-from baselines.pixels import to_pixels
+from baselines.exemplars import selection
+from baselines.exemplars.boxes import coarsen_around, rate
+from baselines.vilt.pixels import to_pixels
 from benchmark import results
 from benchmark.config import RunConfig
 from benchmark.load_method import make_settings
@@ -58,13 +58,13 @@ def test_what_is_stored_is_a_sharp_box_charged_by_its_rate(
     for label in phase.new:
         assert len(memory.stored[label]) == 6
         for one in memory.stored[label]:
-            view, box = method.view(samples[one.file_name]), boxes[one.file_name]
-            pixels = to_pixels(view.patches, view.places, view.grid)
+            input, box = method.input(samples[one.file_name]), boxes[one.file_name]
+            pixels = to_pixels(input.patches, input.patch_indices, input.grid)
             height, width, _ = pixels.shape
-            seen = method.view(one.exemplar)
-            found = to_pixels(seen.patches, seen.places, seen.grid)
+            seen = method.input(one.exemplar)
+            found = to_pixels(seen.patches, seen.patch_indices, seen.grid)
             assert np.array_equal(found, coarsen_around(pixels, box, 4))
-            assert np.array_equal(seen.words, view.words)
+            assert np.array_equal(seen.token_ids, input.token_ids)
             share = rate(box, height, width, 4)
             assert one.exemplar.pixel_fraction == pytest.approx(share, abs=1 / 65535)
             assert len(one.exemplar.image) == pytest.approx(3 * share * height * width + 7)
@@ -93,7 +93,7 @@ def test_samples_are_ranked_as_they_are_stored(build: Build, phase: PhaseData) -
     for label in phase.new:
         stored = {one.file_name: one.exemplar for one in memory.stored[label]}
         names = phase.train.of_classes([label]).file_names
-        features = method.features([method.view(stored[name]) for name in names])
+        features = method.features([method.input(stored[name]) for name in names])
         order = [names[i] for i in selection.herding(features)]
         assert [one.file_name for one in memory.stored[label]] == order
 
@@ -131,13 +131,13 @@ def test_new_samples_are_compressed_more_often_as_training_goes_on(
     seen: list[Tensor] = []
     method.model.register_forward_pre_hook(lambda module, given: seen.append(given[0].patches))
     method.loss(batch)
-    owner = batch.views.patch_mask.nonzero()[:, 0]
-    differs = (seen[0] != batch.views.patches).flatten(1).any(1)
+    owner = batch.inputs.patch_mask.nonzero()[:, 0]
+    differs = (seen[0] != batch.inputs.patches).flatten(1).any(1)
     changed = {int(i) for i in owner[differs]}
     assert changed == {i for i in range(12) if batch.draws[i] < chance}
     assert not method._boxes.any()  # so all of a changed picture is coarse
     whole = method.collate(items, None)
-    assert torch.equal(whole.views.patches, batch.views.patches)
+    assert torch.equal(whole.inputs.patches, batch.inputs.patches)
 
 
 def test_boxes_are_drawn_anew_after_each_fifth(build: Build, phase: PhaseData) -> None:
@@ -199,20 +199,20 @@ def test_the_mask_network_draws_the_boxes(build: Build, phase: PhaseData) -> Non
     with torch.no_grad():
         method.network.phi.mul_(-1.5)
     assert method.draw_boxes(phase) != plain.draw_boxes(phase)
-    views = method.collate(list(phase.train), None)
-    assert torch.equal(method.model(views.views), plain.model(views.views))
+    inputs = method.collate(list(phase.train), None)
+    assert torch.equal(method.model(inputs.inputs), plain.model(inputs.inputs))
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         ({"map": "cam"}, "map=cam: choose one of vcam, grad_attention, attention"),
-        ({"tau": "1"}, "tau=1.0: a share of the map lies from 0 to below 1"),
+        ({"tau": "1"}, "tau=1.0: choose a number in"),
         ({"eta": "5"}, "eta=5: choose a square number"),
         ({"eta": "1"}, "eta=1: choose a square number"),
-        ({"compress_new": "0.5"}, "compress_new=0.5: it is added up, 0 to 0.25"),
+        ({"compress_new": "0.5"}, "compress_new=0.5: choose a number in"),
         ({"outer_steps": "2"}, "outer_steps has no effect without learned=true"),
-        ({"learned": "true", "outer_steps": "0"}, "outer_steps=0.0: has to be positive"),
+        ({"learned": "true", "outer_steps": "0"}, "outer_steps=0.0: choose a number in"),
     ],
 )
 def test_impossible_settings_are_refused(settings: dict[str, str], message: str) -> None:

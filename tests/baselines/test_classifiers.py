@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from baselines import selection
 from baselines.classifiers import aligned, balanced, class_mean, class_means, nearest_mean
+from baselines.exemplars import selection
 
 HEAD = torch.tensor([[3.0, 4], [0, 5], [6, 8], [0, 10]])
 

@@ -101,7 +101,7 @@ def test_loss_by_hand(build: Build, phases: list[PhaseData], penalty: float) -> 
         for matrix in (keys, attention, prompts.flatten(1)):
             unit = torch.eye(len(matrix))
             added = added + penalty * ((matrix @ matrix.T - unit) ** 2).mean()
-    logits = method.model.classify(method.vilt.class_token(batch.views, prefixes=prefixes))
+    logits = method.model.classify(method.vilt.class_token(batch.inputs, prefixes=prefixes))
     wanted = F.cross_entropy(logits[:, 2:4], batch.labels - 2) + added
     torch.testing.assert_close(method.loss(batch), wanted)
 

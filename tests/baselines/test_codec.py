@@ -15,11 +15,11 @@ from safetensors.torch import load_file
 
 from baselines.codec import CodecReplay
 from baselines.codec_learner import CodecChoice, relative_size
+from baselines.exemplars.pictures import available, decode_picture, encode_picture, psnr
 from baselines.low_resolution import LowResolution, shrink
 from baselines.mrdc import QUALITIES
-from baselines.pictures import available, decode_picture, encode_picture, psnr
-from baselines.pixels import to_pixels
-from baselines.views import View
+from baselines.vilt import ViltInput
+from baselines.vilt.pixels import to_pixels
 from benchmark.config import RunConfig
 from benchmark.data import Samples
 from benchmark.exemplar import Exemplar, RawSize, StoredExemplar, refuse_too_long
@@ -43,10 +43,10 @@ def make(build: Callable[..., CodecReplay]) -> Make:
     return method
 
 
-def same(one: View, other: View) -> bool:
+def same(one: ViltInput, other: ViltInput) -> bool:
     return all(
         np.array_equal(getattr(one, field.name), getattr(other, field.name))
-        for field in dataclasses.fields(View)
+        for field in dataclasses.fields(ViltInput)
     )
 
 
@@ -56,8 +56,8 @@ def kept_of(method: CodecReplay, phase: PhaseData, memory: ListMemory) -> list[S
     return [one for label in phase.new for one in memory.stored[label]]
 
 
-def pixels_of(view: View) -> np.ndarray:
-    return to_pixels(view.patches, view.places, view.grid)
+def pixels_of(input: ViltInput) -> np.ndarray:
+    return to_pixels(input.patches, input.patch_indices, input.grid)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -88,10 +88,10 @@ def test_new_samples_are_compressed_by_chance_and_test_samples_never(
     for chance in (0.0, 0.5, 1.0):
         method = make(compress_new=chance)
         method.begin_phase(phases[0], ListMemory())
-        views = method.augment(samples, np.random.default_rng(0))
-        changed = [not same(v, method.see(s)) for v, s in zip(views, samples, strict=True)]
+        inputs = method.augment(samples, np.random.default_rng(0))
+        changed = [not same(v, method.see(s)) for v, s in zip(inputs, samples, strict=True)]
         assert sum(changed) / len(changed) == pytest.approx(chance, abs=0.15)
-        test = method.collate(samples[:3], None).views
+        test = method.collate(samples[:3], None).inputs
         whole = np.concatenate([method.see(sample).patches for sample in samples[:3]])
         assert np.array_equal(test.patches, whole)
     assert make().settings.compress_new == 1
@@ -119,7 +119,7 @@ def test_the_choice_reaches_the_fidelity_is_made_once_and_carried_on(
     later = make(min_psnr=26)
     later.load_state(method.state())
     assert later.choice == method.choice
-    monkeypatch.setattr(later, "choose", pytest.fail)  # nothing is tried again
+    monkeypatch.setattr(later, "_measure", pytest.fail)  # nothing is tried again
     assert {one.codec for one in kept_of(later, phases[1], ListMemory())} == {
         method.choice.codec  # type: ignore[union-attr]
     }
@@ -256,13 +256,13 @@ def test_a_smooth_picture_survives_low_resolution(make: Make) -> None:
 REFUSED: list[tuple[type[CodecReplay], dict[str, Any], str]] = [
     (CodecReplay, {"codec": "wepb"}, "codec=wepb: choose one of auto, jpeg"),
     (CodecReplay, {"codec": "raw"}, "codec=raw: choose one of auto, jpeg"),
-    (CodecReplay, {"codec": "jpeg", "quality": 101}, "quality=101: 1 to 100"),
+    (CodecReplay, {"codec": "jpeg", "quality": 101}, "quality=101: choose a number in"),
     (CodecReplay, {"codec": "auto", "quality": 50}, "quality=50: codec=auto has none"),
     (CodecReplay, {"codec": "webp_lossless", "quality": 50}, "webp_lossless has none"),
     (CodecReplay, {"codec": "webp_lossless", "min_psnr": 26}, "min_psnr has no effect"),
     (CodecReplay, {"codec": "jpeg", "quality": 50, "min_psnr": 26}, "min_psnr has no effect"),
-    (CodecReplay, {"codec": "jpeg", "compress_new": 1.5}, "compress_new=1.5: a chance"),
-    (LowResolution, {"codec": "jpeg", "factor": 1}, "factor=1: from 2"),
+    (CodecReplay, {"codec": "jpeg", "compress_new": 1.5}, "compress_new=1.5: choose a number in"),
+    (LowResolution, {"codec": "jpeg", "factor": 1}, "factor=1: choose a number in"),
     (LowResolution, {"codec": "jpeg", "factor": 17}, "factor=17: a patch has 16 pixels"),
     (LowResolution, {"codec": "jpeg", "sampling": "max"}, "sampling=max: choose one of pixel"),
 ]

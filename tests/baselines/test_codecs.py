@@ -11,10 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from baselines.codecs import choose, decode_patches, decode_words, encode_patches, encode_words
-from baselines.pictures import QUALITIES, available, psnr
-from baselines.pixels import from_pixels
-from baselines.views import View
+from baselines.exemplars.codecs import (
+    decode_patches,
+    decode_text,
+    encode_patches,
+    encode_text,
+    measure,
+)
+from baselines.exemplars.pictures import QUALITIES, available, fewest_bytes, psnr
+from baselines.vilt import ViltInput
+from baselines.vilt.pixels import from_pixels
 from mm_imagenet_r.errors import UserError
 
 LOSSLESS = [name for name in available() if name in ("raw", "webp_lossless")]
@@ -37,75 +43,75 @@ def smooth(height: int, width: int) -> np.ndarray:
     return np.stack(channels, axis=-1).round().astype(np.uint8)
 
 
-def view_of(pixels: np.ndarray, size: int, words: int = 6) -> View:
+def input_of(pixels: np.ndarray, size: int, words: int = 6) -> ViltInput:
     patches = from_pixels(pixels, size)
-    return View(
+    return ViltInput(
         patches=patches,
-        places=np.arange(len(patches)),
+        patch_indices=np.arange(len(patches)),
         grid=(pixels.shape[0] // size, pixels.shape[1] // size),
-        words=np.arange(words) * 7 + 2,
+        token_ids=np.arange(words) * 7 + 2,
         positions=np.arange(words),
         text_length=words,
     )
 
 
 @st.composite
-def masked_views(draw: st.DrawFn) -> View:
+def masked_views(draw: st.DrawFn) -> ViltInput:
     size = draw(st.sampled_from([12, 32]))
     rows, columns = draw(st.integers(1, 12)), draw(st.integers(1, 19))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    view = view_of(rng.integers(0, 256, (rows * size, columns * size, 3), dtype=np.uint8), size)
+    input = input_of(rng.integers(0, 256, (rows * size, columns * size, 3), dtype=np.uint8), size)
     count = draw(st.sampled_from([0, 1, rows * columns]) | st.integers(0, rows * columns))
     mask = np.zeros(rows * columns, dtype=bool)
     mask[rng.permutation(len(mask))[:count]] = True
-    return view.keep(patches=mask)
+    return input.keep(patches=mask)
 
 
 @given(masked_views())
 @settings(max_examples=60, deadline=None)
-def test_raw_loses_nothing(view: View) -> None:
-    payload = encode_patches(view, "raw")
-    patches, places, grid = decode_patches(payload, view.patches.shape[1])
-    assert np.array_equal(patches, view.patches)
+def test_raw_loses_nothing(input: ViltInput) -> None:
+    payload = encode_patches(input, "raw")
+    patches, patch_indices, grid = decode_patches(payload, input.patches.shape[1])
+    assert np.array_equal(patches, input.patches)
     assert patches.dtype == np.uint8
-    assert np.array_equal(places, view.places)
-    assert places.dtype == np.int64
-    assert grid == view.grid
-    cells = view.grid[0] * view.grid[1]
-    listed = (len(places) + 1) * (2 if cells > 256 else 1)
-    kept = 0 if len(places) == cells else min(-(-cells // 8), listed)
-    assert len(payload) == 3 + kept + view.patches.nbytes
+    assert np.array_equal(patch_indices, input.patch_indices)
+    assert patch_indices.dtype == np.int64
+    assert grid == input.grid
+    cells = input.grid[0] * input.grid[1]
+    listed = (len(patch_indices) + 1) * (2 if cells > 256 else 1)
+    kept = 0 if len(patch_indices) == cells else min(-(-cells // 8), listed)
+    assert len(payload) == 3 + kept + input.patches.nbytes
 
 
 @pytest.mark.skipif("webp_lossless" not in LOSSLESS, reason="this Pillow has no WebP")
 @pytest.mark.parametrize("size", [12, 32])
 def test_lossless_webp_loses_nothing(size: int) -> None:
-    view = view_of(smooth(5 * size, 4 * size), size).keep(patches=np.arange(20) % 4 != 1)
-    payload = encode_patches(view, "webp_lossless")
-    assert np.array_equal(decode_patches(payload, size)[0], view.patches)
-    assert len(payload) < view.patches.nbytes / 2
+    input = input_of(smooth(5 * size, 4 * size), size).keep(patches=np.arange(20) % 4 != 1)
+    payload = encode_patches(input, "webp_lossless")
+    assert np.array_equal(decode_patches(payload, size)[0], input.patches)
+    assert len(payload) < input.patches.nbytes / 2
 
 
 @given(masked_views(), st.sampled_from(LOSSY), st.integers(1, 100))
 @settings(max_examples=25, deadline=None)
-def test_lossy_codecs_keep_places_and_shape(view: View, codec: str, quality: int) -> None:
-    payload = encode_patches(view, codec, quality)
-    assert payload == encode_patches(view, codec, quality)
-    patches, places, grid = decode_patches(payload, view.patches.shape[1])
-    assert patches.shape == view.patches.shape
-    assert np.array_equal(places, view.places)
-    assert grid == view.grid
+def test_lossy_codecs_keep_places_and_shape(input: ViltInput, codec: str, quality: int) -> None:
+    payload = encode_patches(input, codec, quality)
+    assert payload == encode_patches(input, codec, quality)
+    patches, patch_indices, grid = decode_patches(payload, input.patches.shape[1])
+    assert patches.shape == input.patches.shape
+    assert np.array_equal(patch_indices, input.patch_indices)
+    assert grid == input.grid
 
 
 @pytest.mark.parametrize("codec", LOSSY)
 @pytest.mark.parametrize("size", [12, 32])
 def test_lossy_codecs_are_faithful(codec: str, size: int) -> None:
     """Every patch comes back in its own place, better at a higher quality, for more bytes."""
-    view = view_of(smooth(8 * size, 9 * size), size).keep(patches=np.arange(72) % 7 < 3)
-    low, high = (encode_patches(view, codec, quality) for quality in (30, 95))
-    assert len(low) < len(high) < view.patches.nbytes / 2
+    input = input_of(smooth(8 * size, 9 * size), size).keep(patches=np.arange(72) % 7 < 3)
+    low, high = (encode_patches(input, codec, quality) for quality in (30, 95))
+    assert len(low) < len(high) < input.patches.nbytes / 2
     by_patch = [
-        [psnr(a, b) for a, b in zip(view.patches, decode_patches(p, size)[0], strict=True)]
+        [psnr(a, b) for a, b in zip(input.patches, decode_patches(p, size)[0], strict=True)]
         for p in (low, high)
     ]
     assert min(by_patch[1]) > 28
@@ -113,37 +119,45 @@ def test_lossy_codecs_are_faithful(codec: str, size: int) -> None:
 
 
 def test_overhead_is_small() -> None:
-    view = view_of(np.zeros((64, 64, 3), dtype=np.uint8), 16)
-    nothing = encode_patches(view.keep(patches=np.zeros(16, dtype=bool)), "raw")
+    input = input_of(np.zeros((64, 64, 3), dtype=np.uint8), 16)
+    nothing = encode_patches(input.keep(patches=np.zeros(16, dtype=bool)), "raw")
     assert len(nothing) == 4
-    sizes = {codec: len(encode_patches(view, codec, 50)) for codec in available()}
+    sizes = {codec: len(encode_patches(input, codec, 50)) for codec in available()}
     assert sizes["raw"] == 3 + 64 * 64 * 3
     assert sizes["jpeg"] < 700
     assert sizes.get("webp", 0) < 100
 
 
 def test_patches_in_another_order_are_sorted() -> None:
-    view = view_of(smooth(36, 36), 12)
+    input = input_of(smooth(36, 36), 12)
     order = np.array([5, 0, 8, 3])
-    shuffled = View(view.patches[order], order, view.grid, view.words, view.positions, 6)
-    patches, places, _ = decode_patches(encode_patches(shuffled, "raw"), 12)
-    assert places.tolist() == [0, 3, 5, 8]
-    assert np.array_equal(patches, view.patches[places])
+    shuffled = ViltInput(
+        input.patches[order], order, input.grid, input.token_ids, input.positions, 6
+    )
+    patches, patch_indices, _ = decode_patches(encode_patches(shuffled, "raw"), 12)
+    assert patch_indices.tolist() == [0, 3, 5, 8]
+    assert np.array_equal(patches, input.patches[patch_indices])
 
 
 def test_views_that_cannot_be_stored() -> None:
-    view = view_of(smooth(36, 36), 12)
+    input = input_of(smooth(36, 36), 12)
     with pytest.raises(UserError, match="did you mean 'webp'"):
-        encode_patches(view, "web")
+        encode_patches(input, "web")
     with pytest.raises(UserError, match="from 1 to 100"):
-        encode_patches(view, "raw", 0)
-    twice = View(view.patches[:2], np.array([4, 4]), view.grid, view.words, view.positions, 6)
+        encode_patches(input, "raw", 0)
+    twice = ViltInput(
+        input.patches[:2], np.array([4, 4]), input.grid, input.token_ids, input.positions, 6
+    )
     with pytest.raises(ValueError, match="twice"):
         encode_patches(twice, "raw")
-    outside = View(view.patches[:1], np.array([9]), view.grid, view.words, view.positions, 6)
+    outside = ViltInput(
+        input.patches[:1], np.array([9]), input.grid, input.token_ids, input.positions, 6
+    )
     with pytest.raises(ValueError, match="outside"):
         encode_patches(outside, "raw")
-    wide = View(view.patches[:1], np.array([9]), (1, 300), view.words, view.positions, 6)
+    wide = ViltInput(
+        input.patches[:1], np.array([9]), (1, 300), input.token_ids, input.positions, 6
+    )
     with pytest.raises(ValueError, match="1x300"):
         encode_patches(wide, "raw")
 
@@ -157,12 +171,12 @@ def test_words_come_back(kept: list[bool], seed: int) -> None:
     mask = np.array([True, *kept])
     ids = np.random.default_rng(seed).integers(0, 65536, len(mask))
     none = np.zeros((0, 12, 12, 3), dtype=np.uint8)
-    whole = View(none, np.arange(0), (1, 1), ids, np.arange(len(ids)), len(ids))
-    view = whole.keep(words=mask)
-    payload = encode_words(view)
-    words, positions, length = decode_words(payload)
-    assert np.array_equal(words, view.words)
-    assert np.array_equal(positions, view.positions)
+    whole = ViltInput(none, np.arange(0), (1, 1), ids, np.arange(len(ids)), len(ids))
+    input = whole.keep(words=mask)
+    payload = encode_text(input)
+    words, positions, length = decode_text(payload)
+    assert np.array_equal(words, input.token_ids)
+    assert np.array_equal(positions, input.positions)
     assert length == len(mask)
     if mask.all():
         assert len(payload) == 1 + 2 * len(mask)
@@ -171,34 +185,36 @@ def test_words_come_back(kept: list[bool], seed: int) -> None:
 
 
 def test_words_beyond_two_bytes() -> None:
-    view = view_of(smooth(12, 12), 12)
+    input = input_of(smooth(12, 12), 12)
     for ids in ([2, 65536], [2, -1]):
-        large = View(view.patches, view.places, (1, 1), np.array(ids), np.arange(2), 2)
+        large = ViltInput(
+            input.patches, input.patch_indices, (1, 1), np.array(ids), np.arange(2), 2
+        )
         with pytest.raises(ValueError, match="65,535"):
-            encode_words(large)
+            encode_text(large)
 
 
 @given(st.sampled_from(available()), st.data())
 @settings(max_examples=80, deadline=None)
 def test_damage_is_told_or_harmless(codec: str, data: st.DataObject) -> None:
-    view = view_of(smooth(48, 60), 12).keep(patches=np.arange(20) % 3 == 0)
-    payload = bytearray(encode_patches(view, codec, 80))
+    input = input_of(smooth(48, 60), 12).keep(patches=np.arange(20) % 3 == 0)
+    payload = bytearray(encode_patches(input, codec, 80))
     if data.draw(st.booleans()):
         del payload[data.draw(st.integers(0, len(payload) - 1)) :]
     else:
         payload[data.draw(st.integers(0, len(payload) - 1))] ^= data.draw(st.integers(1, 255))
     decoded = undamaged(lambda: decode_patches(bytes(payload), 12))
     if decoded is not None:
-        patches, places, grid = decoded
-        assert patches.shape == (len(places), 12, 12, 3)
-        assert (np.diff(places, append=grid[0] * grid[1]) > 0).all()
+        patches, patch_indices, grid = decoded
+        assert patches.shape == (len(patch_indices), 12, 12, 3)
+        assert (np.diff(patch_indices, append=grid[0] * grid[1]) > 0).all()
 
 
 @given(st.binary(max_size=60))
 @settings(max_examples=150, deadline=None)
 def test_noise_is_told_or_harmless(noise: bytes) -> None:
     undamaged(lambda: decode_patches(noise, 12))
-    decoded = undamaged(lambda: decode_words(noise))
+    decoded = undamaged(lambda: decode_text(noise))
     if decoded is not None:
         words, positions, length = decoded
         assert len(words) == len(positions) <= length
@@ -206,18 +222,18 @@ def test_noise_is_told_or_harmless(noise: bytes) -> None:
 
 
 def test_truncated_payloads_are_refused() -> None:
-    view = view_of(smooth(48, 60), 12).keep(np.arange(20) % 3 == 0, np.arange(6) != 3)
+    input = input_of(smooth(48, 60), 12).keep(np.arange(20) % 3 == 0, np.arange(6) != 3)
     for codec in available():
-        payload = encode_patches(view, codec, 80)
+        payload = encode_patches(input, codec, 80)
         for length in (0, 2, 4, len(payload) // 2):
             with pytest.raises(ValueError, match="image of an exemplar is damaged"):
                 decode_patches(payload[:length], 12)
         with pytest.raises(ValueError, match="image of an exemplar is damaged"):
             decode_patches(payload, 16)
-    payload = encode_words(view)
+    payload = encode_text(input)
     for length in range(len(payload)):
         with pytest.raises(ValueError, match="text of an exemplar is damaged"):
-            decode_words(payload[:length])
+            decode_text(payload[:length])
 
 
 def test_psnr_by_hand() -> None:
@@ -232,33 +248,33 @@ def test_choice_reaches_the_fidelity_with_fewest_bytes(
     shared_data: Callable[[str], Path],
 ) -> None:
     files = sorted(shared_data("caltech101_mini").glob("*/*.jpg"))[::700]
-    views = []
+    inputs = []
     for file in files:
         with Image.open(file) as image:
             pixels = np.asarray(image.convert("RGB").resize((96, 96)))
-        views.append(view_of(pixels, 12).keep(patches=np.arange(64) % 3 != 0))
+        inputs.append(input_of(pixels, 12).keep(patches=np.arange(64) % 3 != 0))
 
-    def measure(codec: str, quality: int) -> tuple[float, int]:
-        payloads = [encode_patches(view, codec, quality) for view in views]
+    def tried(codec: str, quality: int) -> tuple[float, int]:
+        payloads = [encode_patches(input, codec, quality) for input in inputs]
         fidelities = [
-            psnr(view.patches, decode_patches(payload, 12)[0])
-            for view, payload in zip(views, payloads, strict=True)
+            psnr(input.patches, decode_patches(payload, 12)[0])
+            for input, payload in zip(inputs, payloads, strict=True)
         ]
         return float(np.mean(fidelities)), sum(map(len, payloads))
 
     candidates = [name for name in ("raw", "jpeg", "webp", "avif") if name in available()]
-    codec, quality = choose(views, candidates, 30.0)
-    assert (codec, quality) == choose(views, candidates, 30.0)
-    fidelity, size = measure(codec, quality)
+    codec, quality = fewest_bytes(inputs, measure, candidates, 30.0)
+    assert (codec, quality) == fewest_bytes(inputs, measure, candidates, 30.0)
+    fidelity, size = tried(codec, quality)
     assert fidelity >= 30
     for other in candidates[1:]:
-        reached = [q for q in QUALITIES if measure(other, q)[0] >= 30]
+        reached = [q for q in QUALITIES if tried(other, q)[0] >= 30]
         if reached:
-            assert measure(other, min(reached))[1] >= size
-    assert quality == min(q for q in QUALITIES if measure(codec, q)[0] >= 30)
-    assert size < sum(view.patches.nbytes for view in views) / 4
-    assert choose(views, ["raw"], 99.0) == ("raw", 100)
+            assert tried(other, min(reached))[1] >= size
+    assert quality == min(q for q in QUALITIES if tried(codec, q)[0] >= 30)
+    assert size < sum(input.patches.nbytes for input in inputs) / 4
+    assert fewest_bytes(inputs, measure, ["raw"], 99.0) == ("raw", 100)
     with pytest.raises(UserError, match=r"none of the codecs jpeg reaches 99.0 dB"):
-        choose(views, ["jpeg"], 99.0)
+        fewest_bytes(inputs, measure, ["jpeg"], 99.0)
     with pytest.raises(ValueError, match="at least one picture"):
-        choose([], ["raw"], 30.0)
+        fewest_bytes([], measure, ["raw"], 30.0)

@@ -10,10 +10,10 @@ import pytest
 import torch
 from memories import ListMemory
 
-from baselines import selection
 from baselines.core_tokens import CoreTokens, highest
 from baselines.evidence import attention_and_gradients, relevance
-from baselines.views import collate
+from baselines.exemplars import selection
+from baselines.vilt import collate
 from benchmark.load_method import make_settings
 from benchmark.method import PhaseData
 from mm_imagenet_r.errors import UserError
@@ -38,17 +38,17 @@ def test_the_highest_attribution_of_the_predicted_class_stays(
     method.begin_phase(phases[1], ListMemory())
     with torch.no_grad():
         method.model.head.weight.mul_(20)
-    views = [method.view(sample) for sample in phases[1].train]
+    inputs = [method.input(sample) for sample in phases[1].train]
     predicted = set()
-    for view, masks in zip(views, method.masks(views), strict=True):
-        batch = collate([view])
+    for input, masks in zip(inputs, method.masks(inputs), strict=True):
+        batch = collate([input])
         label = method.model(batch).argmax(1)
         predicted.add(int(label))
         maps, gradients, _ = attention_and_gradients(method.model, batch, label, layers=3)
-        scores = relevance(maps, gradients)[0, 0, len(view.words) + 1 :].detach()
+        scores = relevance(maps, gradients)[0, 0, len(input.token_ids) + 1 :].detach()
         assert np.allclose(masks.attention, scores, atol=1e-5)
         assert masks.words.all()
-        assert masks.patches.sum() == round(0.36 * len(view.places))
+        assert masks.patches.sum() == round(0.36 * len(input.patch_indices))
         assert masks.attention[masks.patches].min() >= masks.attention[~masks.patches].max()
     assert len(predicted) > 1
 
@@ -61,12 +61,12 @@ def test_the_memory_holds_a_coreset(build: Build, phases: list[PhaseData]) -> No
     for label in phases[0].new:
         own = phases[0].train.of_classes([label])
         kept = {one.file_name: one.exemplar for one in memory.stored[label]}
-        features = method.features([method.view(kept[name]) for name in own.file_names])
+        features = method.features([method.input(kept[name]) for name in own.file_names])
         order = [own.file_names[i] for i in selection.facility_location(features)]
         assert [one.file_name for one in memory.stored[label]] == order
         for exemplar in kept.values():
-            view = method.view(exemplar)
-            share = len(view.places) / (view.grid[0] * view.grid[1])
+            input = method.input(exemplar)
+            share = len(input.patch_indices) / (input.grid[0] * input.grid[1])
             assert exemplar.pixel_fraction == pytest.approx(share, abs=1 / 65535)
             assert share == pytest.approx(0.36, abs=0.03)
 

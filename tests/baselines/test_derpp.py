@@ -73,7 +73,7 @@ def test_logits_are_those_at_the_end_of_the_phase(build: Build, phases: list[Pha
                 logits = np.frombuffer(exemplar.extra, "<f4")
                 assert len(logits) == phase.num_seen
                 batch = method.collate([exemplar], None)
-                own = method.model(batch.views)[0].detach().numpy()
+                own = method.model(batch.inputs)[0].detach().numpy()
                 np.testing.assert_allclose(logits, own, atol=1e-5)
                 assert exemplar.nbytes > len(exemplar.image) + len(exemplar.text) + 4 * len(logits)
     assert methods[-1]._seen == sum(len(phase.train) for phase in phases)
@@ -92,7 +92,7 @@ def test_half_of_the_exemplars_come_with_their_logits_half_with_their_labels(
     mixed = [old[0], *new[:3], *old[1:4], new[3], old[4]]  # in whatever order they come
     batch = method.collate(mixed, np.random.default_rng(0))
     assert isinstance(batch, Mixed)
-    assert (batch.new, len(batch.views), len(batch.labels)) == (4, 9, 9)
+    assert (batch.new, len(batch.inputs), len(batch.labels)) == (4, 9, 9)
     assert batch.labels.tolist() == [item.label for item in (*new, *old)]
     heads = [len(one.extra) // 4 for one in old[:3]]
     assert batch.stored.shape == batch.present.shape == (3, max(heads))
@@ -101,7 +101,7 @@ def test_half_of_the_exemplars_come_with_their_logits_half_with_their_labels(
     for row, one, count in zip(batch.stored, old, heads, strict=False):
         assert row[:count].tolist() == np.frombuffer(one.extra, "<f4").tolist()
         assert not row[count:].any()
-    logits = method.model(batch.views)
+    logits = method.model(batch.inputs)
     wanted = derpp_loss(
         logits, batch.labels, 4, batch.stored, batch.present, alpha=0.3, beta=0.5
     )  # fmt: skip
@@ -123,5 +123,5 @@ def test_the_first_phase_is_cross_entropy_alone(build: Build, phases: list[Phase
     method = build(DERpp)
     method.begin_phase(phases[0], ListMemory(0))
     batch = method.collate(list(phases[0].train[:3]), np.random.default_rng(0))
-    wanted = torch.nn.functional.cross_entropy(method.model(batch.views), batch.labels)
+    wanted = torch.nn.functional.cross_entropy(method.model(batch.inputs), batch.labels)
     assert torch.equal(method.loss(batch), wanted)

@@ -15,8 +15,9 @@ from baselines.distillation import distillation
 from baselines.exemplar_masking import ExemplarMasking
 from baselines.finetune import Finetune
 from baselines.joint import Joint
-from baselines.learner import ViltLearner, setting
+from baselines.learner import ViltLearner
 from baselines.replay import Replay
+from baselines.settings import setting
 from benchmark.data import Samples
 from benchmark.load_method import make_settings
 from benchmark.method import NoSettings, PhaseData
@@ -32,13 +33,13 @@ def test_loss_is_cross_entropy_and_distillation_by_the_former_model(
     batch = method.collate(list(samples.of_classes([0, 3])[:4]), None)
     method.begin_phase(phases[0], ListMemory())
     assert method.teacher is None
-    before = method.model(batch.views).detach()
+    before = method.model(batch.inputs).detach()
     method.begin_phase(phases[1], ListMemory())
     with torch.no_grad():
         for parameter in method.model.parameters():
             if parameter.requires_grad:
                 parameter.mul_(1.1)
-    scores = method.model(batch.views)
+    scores = method.model(batch.inputs)
     wanted = F.cross_entropy(scores, batch.labels)
     wanted = wanted + 0.7 * distillation(scores[:, :2], before, 3.0)
     torch.testing.assert_close(method.loss(batch), wanted)
@@ -105,7 +106,7 @@ def test_joint_has_no_former_model() -> None:
 def test_pictures_are_as_large_as_the_model_sees_them(build: Build, samples: Samples) -> None:
     method = build(ViltLearner)
     for sample in samples[:3]:
-        view = method.see(sample)
-        height, width = 16 * view.grid[0], 16 * view.grid[1]
+        input = method.see(sample)
+        height, width = 16 * input.grid[0], 16 * input.grid[1]
         assert method.input_pixels(width, height) == height * width
     assert method.input_pixels(640, 480) == 64 * 80

@@ -70,7 +70,7 @@ def test_loss_by_hand(build: Build, phases: list[PhaseData]) -> None:
     newest = method.model.experts[1]
     prefixes = {0: tuple(method.model.general[0]), 1: tuple(method.model.general[1])}
     prefixes[2] = tuple(newest.prompts[0])
-    logits = method.model.classify(method.vilt.class_token(batch.views, prefixes=prefixes))
+    logits = method.model.classify(method.vilt.class_token(batch.inputs, prefixes=prefixes))
     cosine = F.cosine_similarity(batch.queries, newest.key[None]).mean()
     wanted = F.cross_entropy(logits[:, 2:4], batch.labels - 2) - 0.3 * cosine
     torch.testing.assert_close(method.loss(batch), wanted)
@@ -102,7 +102,7 @@ def test_a_sample_is_tested_with_the_prompt_of_the_nearest_key(
 ) -> None:
     method = taught(partial(build, DualPrompt), phases[:2])
     batch = method.collate(list(phases[0].train[:3]) + list(phases[1].train[:3]), None)
-    queries = method.model.query(batch.views)
+    queries = method.model.query(batch.inputs)
     first, second = method.model.experts
     first.key.copy_(queries[1])  # of another length than the others, which does not matter
     second.key.copy_(-queries[1])

@@ -13,9 +13,8 @@ import torch.nn.functional as F
 from memories import ListMemory
 
 from baselines.derpp import DERpp
-from baselines.er import ER
+from baselines.er import ER, let_pass, reservoir
 from baselines.er_ace import ERACE, asymmetric_loss
-from baselines.reservoir import let_pass, reservoir
 from benchmark.data import Samples
 from benchmark.method import PhaseData, Stage
 from mm_imagenet_r.errors import UserError
@@ -120,7 +119,7 @@ def test_half_of_a_batch_is_drawn_from_the_reservoir(
     build: Build, phases: list[PhaseData], kind: type[ER]
 ) -> None:
     assert list(build(kind).stages(phases[1], ListMemory(0))) == [Stage(replay_share=0.5)]
-    with pytest.raises(UserError, match="selection=herding: a reservoir draws at random"):
+    with pytest.raises(UserError, match="selection=herding: choose one of random"):
         build(kind, selection="herding")
 
 
@@ -146,12 +145,12 @@ def test_er_ace_uses_it_from_the_second_phase_on(
     method = build(ERACE)
     batch = method.collate(list(samples.of_classes([0, 1])[:4]), None)
     method.begin_phase(phases[0], ListMemory())
-    logits = method.model(batch.views)
+    logits = method.model(batch.inputs)
     torch.testing.assert_close(method.loss(batch), asymmetric_loss(logits, batch.labels, 0))
     method.begin_phase(phases[1], ListMemory())
     mixed = method.collate(list(samples.of_classes([0, 3])[:12]), None)
     assert {0, 3} == set(mixed.labels.tolist())
-    logits = method.model(mixed.views)
+    logits = method.model(mixed.inputs)
     torch.testing.assert_close(method.loss(mixed), asymmetric_loss(logits, mixed.labels, 2))
 
 
@@ -164,9 +163,9 @@ def test_er_ace_distils_where_it_is_asked_to(
     for method in (plain, distilling):
         for phase in phases[:2]:
             method.begin_phase(phase, ListMemory())
-        logits = method.model(mixed.views)
+        logits = method.model(mixed.inputs)
         losses.append(method.loss_of(logits, mixed.labels, method.former_logits(mixed)))
     kept = distilling.former_logits(mixed).div(2).softmax(1)
-    logits = distilling.model(mixed.views)[:, :2]
+    logits = distilling.model(mixed.inputs)[:, :2]
     wanted = -(kept * logits.div(2).log_softmax(1)).sum(1).mean()
     torch.testing.assert_close(losses[1] - losses[0], 0.7 * wanted, atol=1e-5, rtol=1e-5)

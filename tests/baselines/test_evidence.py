@@ -18,7 +18,7 @@ from baselines.evidence import (
     relevance,
 )
 from baselines.finetune import Finetune
-from baselines.views import View, collate
+from baselines.vilt import ViltInput, collate
 from benchmark.data import Samples
 
 Build = Callable[..., Any]
@@ -64,22 +64,22 @@ def model(build: Build) -> Any:
 
 
 @pytest.fixture
-def views(build: Build, samples: Samples) -> list[View]:
-    """Three views of three sizes."""
+def inputs(build: Build, samples: Samples) -> list[ViltInput]:
+    """Three inputs of three sizes."""
     method = build(Finetune)
-    views = [method.view(sample) for sample in samples[:3]]
-    assert len({view.grid for view in views}) == 3
-    return views
+    inputs = [method.input(sample) for sample in samples[:3]]
+    assert len({input.grid for input in inputs}) == 3
+    return inputs
 
 
 @pytest.mark.parametrize("label", [0, 5])
-def test_contributions_are_complete(model: Any, views: list[View], label: int) -> None:
+def test_contributions_are_complete(model: Any, inputs: list[ViltInput], label: int) -> None:
     """All tokens and the bias together are g^T times what the last attention adds to [CLS]."""
     dense = model.vilt.model.encoder.layer[-1].attention.output.dense
     added: list[Tensor] = []
     handle = dense.register_forward_hook(lambda module, given, out: added.append(out))
     maps, gradients, logits = attention_and_gradients(
-        model, collate(views[:1]), torch.tensor([label]), layers=1, create_graph=True
+        model, collate(inputs[:1]), torch.tensor([label]), layers=1, create_graph=True
     )
     handle.remove()
     (gradient,) = torch.autograd.grad(logits[0, label], added[0])
@@ -92,39 +92,39 @@ def test_contributions_are_complete(model: Any, views: list[View], label: int) -
 
 @pytest.mark.parametrize("source", SOURCES)
 def test_batch_mates_and_other_logits_do_not_matter(
-    model: Any, views: list[View], source: str
+    model: Any, inputs: list[ViltInput], source: str
 ) -> None:
     labels = torch.tensor([0, 3, 5])
-    together, logits = class_evidence(model, collate(views), labels, source)
-    torch.testing.assert_close(logits, model(collate(views)), atol=1e-5, rtol=1e-5)
-    for row, view in enumerate(views):
-        alone, _ = class_evidence(model, collate([view]), labels[row : row + 1], source)
-        torch.testing.assert_close(together[row, : len(view.places)], alone[0])
-        assert not together[row, len(view.places) :].any()
-    others, _ = class_evidence(model, collate(views), (labels + 1) % 6, source)
+    together, logits = class_evidence(model, collate(inputs), labels, source)
+    torch.testing.assert_close(logits, model(collate(inputs)), atol=1e-5, rtol=1e-5)
+    for row, input in enumerate(inputs):
+        alone, _ = class_evidence(model, collate([input]), labels[row : row + 1], source)
+        torch.testing.assert_close(together[row, : len(input.patch_indices)], alone[0])
+        assert not together[row, len(input.patch_indices) :].any()
+    others, _ = class_evidence(model, collate(inputs), (labels + 1) % 6, source)
     assert torch.equal(others, together) == (source == "attention")
 
 
-def test_relevance_does_not_depend_on_batch_mates(model: Any, views: list[View]) -> None:
-    def first_row(chosen: list[View]) -> Tensor:
+def test_relevance_does_not_depend_on_batch_mates(model: Any, inputs: list[ViltInput]) -> None:
+    def first_row(chosen: list[ViltInput]) -> Tensor:
         maps, gradients, _ = attention_and_gradients(model, collate(chosen), None, layers=3)
         assert len(maps) == len(gradients) == 3
         return relevance(maps, gradients)[:, 0]
 
-    together = first_row(views)
-    for row, view in enumerate(views):
-        alone = first_row([view])[0]
+    together = first_row(inputs)
+    for row, input in enumerate(inputs):
+        alone = first_row([input])[0]
         torch.testing.assert_close(together[row, : len(alone)], alone)
         assert not together[row, len(alone) :].any()
 
 
-def test_a_frozen_backbone_has_evidence_too(build: Build, views: list[View]) -> None:
+def test_a_frozen_backbone_has_evidence_too(build: Build, inputs: list[ViltInput]) -> None:
     model = build(Finetune, tuning="head").model
-    found, _ = class_evidence(model, collate(views), torch.tensor([0, 1, 2]), "vcam")
+    found, _ = class_evidence(model, collate(inputs), torch.tensor([0, 1, 2]), "vcam")
     assert found.any()
     assert not any(p.requires_grad or p.grad is not None for p in model.vilt.parameters())
 
 
-def test_no_gradient_is_left_behind(model: Any, views: list[View]) -> None:
-    class_evidence(model, collate(views), torch.tensor([0, 1, 2]), "grad_attention")
+def test_no_gradient_is_left_behind(model: Any, inputs: list[ViltInput]) -> None:
+    class_evidence(model, collate(inputs), torch.tensor([0, 1, 2]), "grad_attention")
     assert all(p.grad is None for p in model.parameters())

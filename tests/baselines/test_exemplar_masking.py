@@ -11,11 +11,11 @@ import pytest
 import torch
 from memories import ListMemory
 
-from baselines import codecs, selection
 from baselines.exemplar_masking import ExemplarMasking, MaskingSettings
-from baselines.pictures import available
+from baselines.exemplars import codecs, selection
+from baselines.exemplars.pictures import available
 from baselines.random_patches import RandomPatches
-from baselines.views import View, collate
+from baselines.vilt import ViltInput, collate
 from benchmark.data import Samples
 from benchmark.exemplar import Exemplar, StoredExemplar
 from benchmark.load_method import make_settings
@@ -45,39 +45,39 @@ def memory() -> ListMemory:
     return ListMemory()
 
 
-def same(one: View, other: View) -> bool:
+def same(one: ViltInput, other: ViltInput) -> bool:
     return all(
         np.array_equal(getattr(one, field.name), getattr(other, field.name))
-        for field in dataclasses.fields(View)
+        for field in dataclasses.fields(ViltInput)
     )
 
 
 def test_patches_above_their_own_mean_stay(make: Make, samples: Samples) -> None:
     method = make()
-    views = [method.view(sample) for sample in samples[:9]]
-    for view, masks in zip(views, method.masks(views), strict=True):
+    inputs = [method.input(sample) for sample in samples[:9]]
+    for input, masks in zip(inputs, method.masks(inputs), strict=True):
         assert masks.patches.tolist() == (masks.attention > masks.attention.mean()).tolist()
-        assert 0 < masks.patches.sum() < len(view.patches)
+        assert 0 < masks.patches.sum() < len(input.patches)
         assert masks.words.all()  # the text stays whole by default
-    tight, loose = (make(tau_image=tau).masks(views) for tau in (1.3, 0.7))
+    tight, loose = (make(tau_image=tau).masks(inputs) for tau in (1.3, 0.7))
     for few, many in zip(tight, loose, strict=True):
         assert (few.patches <= many.patches).all()
 
 
 def test_words_go_by_what_the_discarded_patches_attend_to(make: Make, samples: Samples) -> None:
     method = make(mask_text=True, attention="mean")
-    views = [method.view(sample) for sample in samples[:5]]
-    for view, masks in zip(views, method.masks(views), strict=True):
+    inputs = [method.input(sample) for sample in samples[:5]]
+    for input, masks in zip(inputs, method.masks(inputs), strict=True):
         special = np.isin(
-            view.words, [method.preprocessor.cls_token_id, method.preprocessor.sep_token_id]
+            input.token_ids, [method.preprocessor.cls_token_id, method.preprocessor.sep_token_id]
         )
         assert masks.words[special].all()
         assert 0 < masks.words[~special].sum() < (~special).sum()
         # By hand, on the sample alone: mean over discarded patches, layers and heads.
-        out = method.model.vilt(collate([view]), attentions=True)
+        out = method.model.vilt(collate([input]), attentions=True)
         attention = torch.stack([layer.mean(1) for layer in out.attentions]).mean(0)[0]
         rows = attention[out.first_patch :][~torch.from_numpy(masks.patches)]
-        scores = rows[:, : len(view.words)].mean(0).detach().numpy()
+        scores = rows[:, : len(input.token_ids)].mean(0).detach().numpy()
         own = scores[~special]
         assert masks.words[~special].tolist() == (own > own.mean()).tolist()
 
@@ -85,17 +85,17 @@ def test_words_go_by_what_the_discarded_patches_attend_to(make: Make, samples: S
 def test_masks_do_not_depend_on_batch_mates(make: Make, samples: Samples) -> None:
     for kind in (ExemplarMasking, RandomPatches):
         method = make(kind, mask_text=True)
-        views = [method.view(sample) for sample in samples[:7]]
-        for view, masks in zip(views, method.masks(views), strict=True):
-            (alone,) = method.masks([view])
+        inputs = [method.input(sample) for sample in samples[:7]]
+        for input, masks in zip(inputs, method.masks(inputs), strict=True):
+            (alone,) = method.masks([input])
             assert np.array_equal(alone.patches, masks.patches)
             assert np.array_equal(alone.words, masks.words)
 
 
 def test_random_patches_keep_as_many_as_attention_does(make: Make, samples: Samples) -> None:
     attended, drawn = make(), make(RandomPatches)
-    views = [attended.view(sample) for sample in samples[:12]]
-    pairs = list(zip(attended.masks(views), drawn.masks(views), strict=True))
+    inputs = [attended.input(sample) for sample in samples[:12]]
+    pairs = list(zip(attended.masks(inputs), drawn.masks(inputs), strict=True))
     assert all(a.patches.sum() == b.patches.sum() for a, b in pairs)
     assert any((a.patches != b.patches).any() for a, b in pairs)
 
@@ -109,10 +109,10 @@ def test_the_memory_holds_masked_samples_best_first(
     method.end_phase(phase, memory)
     for label in phase.new:
         own = phase.train.of_classes([label])
-        whole = [method.view(sample) for sample in own]
+        whole = [method.input(sample) for sample in own]
         masked = [
-            view.keep(masks.patches, masks.words)
-            for view, masks in zip(whole, method.masks(whole), strict=True)
+            input.keep(masks.patches, masks.words)
+            for input, masks in zip(whole, method.masks(whole), strict=True)
         ]
         center = selection.unit(method.features(whole)).mean(0)
         order = {
@@ -123,8 +123,8 @@ def test_the_memory_holds_masked_samples_best_first(
         kept = memory.stored[label]
         assert [one.file_name for one in kept] == [own.file_names[i] for i in order]
         for one, i in zip(kept, order, strict=True):
-            assert same(method.view(one.exemplar), masked[i])
-            share = len(masked[i].places) / (masked[i].grid[0] * masked[i].grid[1])
+            assert same(method.input(one.exemplar), masked[i])
+            share = len(masked[i].patch_indices) / (masked[i].grid[0] * masked[i].grid[1])
             assert one.exemplar.pixel_fraction == pytest.approx(share, abs=1 / 65535)
 
 
@@ -136,12 +136,14 @@ def test_what_is_stored_is_what_training_gets_back(
     method.end_phase(phase, memory)
     (one, *_) = memory.stored[0]
     assert one.codec == "jpeg"
-    seen = make(codec="jpeg", quality=30).view(one.exemplar)
-    patches, places, grid = codecs.decode_patches(one.exemplar.image, 16)
+    seen = make(codec="jpeg", quality=30).input(one.exemplar)
+    patches, patch_indices, grid = codecs.decode_patches(one.exemplar.image, 16)
     assert np.array_equal(seen.patches, patches)
-    assert (np.array_equal(seen.places, places), seen.grid) == (True, grid)
+    assert (np.array_equal(seen.patch_indices, patch_indices), seen.grid) == (True, grid)
     (sample,) = [s for s in phase.train if s.file_name == one.file_name]
-    original = method.view(sample).patches[np.isin(method.view(sample).places, places)]
+    original = method.input(sample).patches[
+        np.isin(method.input(sample).patch_indices, patch_indices)
+    ]
     assert not np.array_equal(original, patches)
     assert np.abs(original.astype(int) - patches).mean() < 40
 
@@ -164,10 +166,10 @@ def test_new_samples_are_masked_by_chance(
 ) -> None:
     method = make(mask_prob=chance)
     method.begin_phase(phase, memory)
-    views = method.augment(list(phase.train), np.random.default_rng(0))
-    assert sum(len(v.places) < v.grid[0] * v.grid[1] for v in views) == masked
+    inputs = method.augment(list(phase.train), np.random.default_rng(0))
+    assert sum(len(v.patch_indices) < v.grid[0] * v.grid[1] for v in inputs) == masked
     whole = method.collate(list(phase.train), None)
-    assert len(whole.views.patches) == sum(v.grid[0] * v.grid[1] for v in views)
+    assert len(whole.inputs.patches) == sum(v.grid[0] * v.grid[1] for v in inputs)
 
 
 @pytest.mark.parametrize("text_swap_prob", [0.0, 0.5, 1.0])
@@ -180,24 +182,26 @@ def test_exemplars_swap_texts_within_their_class(
     method = make(text_swap_prob=text_swap_prob, mask_prob=0)
     method.begin_phase(phase, memory)
     exemplars = memory.exemplars() * 8
-    views = method.augment(exemplars, np.random.default_rng(1))
+    inputs = method.augment(exemplars, np.random.default_rng(1))
     again = method.augment(exemplars, np.random.default_rng(1))
     swapped = 0
-    for exemplar, view, twin in zip(exemplars, views, again, strict=True):
-        assert same(view, twin)
-        own = method.view(exemplar)
-        assert np.array_equal(view.patches, own.patches)
-        assert int(view.words[0]) in [4 + exemplar.label * 3 + n for n in range(3)]
-        swapped += not np.array_equal(view.words, own.words)
+    for exemplar, input, twin in zip(exemplars, inputs, again, strict=True):
+        assert same(input, twin)
+        own = method.input(exemplar)
+        assert np.array_equal(input.patches, own.patches)
+        assert int(input.token_ids[0]) in [4 + exemplar.label * 3 + n for n in range(3)]
+        swapped += not np.array_equal(input.token_ids, own.token_ids)
     assert (swapped > 0) == (text_swap_prob > 0)
     assert swapped < len(exemplars)
 
 
 def _kept(method: ExemplarMasking, phase: PhaseData, label: int, number: int, word: int) -> Any:
-    view = method.view(phase.train.of_classes([label])[number])
-    view = dataclasses.replace(view, words=np.array([word]), positions=np.array([0]), text_length=1)
-    image = codecs.encode_patches(view, "raw")
-    return StoredExemplar(Exemplar(label, image, codecs.encode_words(view)), f"{label}/{number}")
+    input = method.input(phase.train.of_classes([label])[number])
+    input = dataclasses.replace(
+        input, token_ids=np.array([word]), positions=np.array([0]), text_length=1
+    )
+    image = codecs.encode_patches(input, "raw")
+    return StoredExemplar(Exemplar(label, image, codecs.encode_text(input)), f"{label}/{number}")
 
 
 def test_pictures_for_the_report_show_what_is_stored(
@@ -212,8 +216,8 @@ def test_pictures_for_the_report_show_what_is_stored(
         for picture in pictures:
             first = memory.stored[picture["label"]][0]
             assert first.file_name == picture["file_name"]
-            stored = method.view(first.exemplar)
-            assert np.flatnonzero(picture["kept"]).tolist() == stored.places.tolist()
+            stored = method.input(first.exemplar)
+            assert np.flatnonzero(picture["kept"]).tolist() == stored.patch_indices.tolist()
             assert picture["bytes"] == first.exemplar.nbytes
 
 
@@ -228,12 +232,12 @@ def test_the_papers_settings_have_a_name(make: Make) -> None:
         ({"attention": "first"}, "attention=first: choose one of last, mean, rollout"),
         ({"selection": "best"}, "selection=best: choose one of herding, cosine, random"),
         ({"codec": "gif"}, "codec=gif: choose one of auto, raw"),
-        ({"mask_prob": "1.5"}, "mask_prob=1.5: a chance lies between 0 and 1"),
-        ({"text_swap_prob": "-1"}, "text_swap_prob=-1.0: a chance lies between 0 and 1"),
+        ({"mask_prob": "1.5"}, "mask_prob=1.5: choose a number in"),
+        ({"text_swap_prob": "-1"}, "text_swap_prob=-1.0: choose a number in"),
         ({"tau_text": "2"}, "tau_text has no effect without mask_text=true"),
         ({"temperature": "3"}, "temperature has no effect without distillation"),
-        ({"tau_image": "-1"}, "tau_image=-1.0: cannot be negative"),
-        ({"codec": "jpeg", "quality": "101"}, "quality=101: 1 to 100"),
+        ({"tau_image": "-1"}, "tau_image=-1.0: choose a number in"),
+        ({"codec": "jpeg", "quality": "101"}, "quality=101: choose a number in"),
         ({"quality": "50"}, "quality=50: codec=auto has none; name another"),
         ({"codec": "raw", "quality": "50"}, "quality=50: codec=raw has none; name another"),
         ({"codec": "raw", "min_psnr": "40"}, "min_psnr has no effect with a quality or a lossless"),

@@ -10,7 +10,7 @@ import pytest
 import torch
 from memories import ListMemory
 
-from baselines import selection
+from baselines.exemplars import selection
 from baselines.icarl import ICaRL, ICaRLSettings, icarl_bce
 from benchmark.data import Samples
 from benchmark.load_method import make_settings
@@ -64,20 +64,20 @@ def test_means_are_those_of_the_exemplars_alone(
     means = []
     for label in range(4):
         own = samples.of_classes([label])
-        order = selection.herding(method.features(method.views(own)))
+        order = selection.herding(method.features(method.inputs(own)))
         names = [own.file_names[i] for i in order]
         assert memory.names(label) == names[: len(memory.names(label))]
-        kept = [method.view(s) for s in own if s.file_name in memory.names(label)]
+        kept = [method.input(s) for s in own if s.file_name in memory.names(label)]
         assert 0 < len(kept) < len(own)
         rows = selection.unit(method.features(kept))
         means.append(rows.mean(0) / np.linalg.norm(rows.mean(0)))
     batch = method.collate(list(samples[:9]), None)
-    features = selection.unit(method.vilt.pool(batch.views).detach().numpy())
+    features = selection.unit(method.vilt.pool(batch.inputs).detach().numpy())
     wanted = -((features[:, None] - np.array(means)) ** 2).sum(-1)
     scores = method.predict(batch)
     assert list(scores) == ["nme", "linear"]
     np.testing.assert_allclose(scores["nme"].detach().numpy(), wanted, atol=1e-5)
-    torch.testing.assert_close(scores["linear"], method.model(batch.views))
+    torch.testing.assert_close(scores["linear"], method.model(batch.inputs))
 
 
 def test_settings() -> None:

@@ -11,9 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from baselines import blocks
-from baselines.views import Batch, Preprocessor, View, collate
-from baselines.vilt import Vilt
+from baselines.vilt import Batch, Preprocessor, Vilt, ViltInput, blocks, collate
 
 TEXTS = ["a cat", "the dogs on a red cat", "", "the blue dog on the red red red cat a a"]
 SIZES = [(64, 64), (96, 64), (64, 96), (32, 96)]
@@ -25,13 +23,13 @@ def model(vilt_folder: Path) -> Vilt:
 
 
 @pytest.fixture(scope="module")
-def views(vilt_folder: Path) -> list[View]:
+def inputs(vilt_folder: Path) -> list[ViltInput]:
     """Of different lengths, some with patches left out."""
     preprocessor = Preprocessor.from_pretrained(vilt_folder)
     rng = np.random.default_rng(0)
     whole = [
-        preprocessor.view_of(
-            rng.integers(0, 256, (*size, 3), dtype=np.uint8), preprocessor.words(text)
+        preprocessor.input_of(
+            rng.integers(0, 256, (*size, 3), dtype=np.uint8), preprocessor.token_ids(text)
         )
         for size, text in zip(SIZES, TEXTS, strict=True)
     ]
@@ -77,12 +75,14 @@ def of_one(inserted: dict[str, Any], i: int) -> dict[str, Any]:
     return {**inserted, "prompts": inserted["prompts"][i : i + 1], "prefixes": prefixes}
 
 
-def plain_loop(model: Vilt, view: View, inserted: dict[str, Any]) -> tuple[Tensor, list[Tensor]]:
+def plain_loop(
+    model: Vilt, input: ViltInput, inserted: dict[str, Any]
+) -> tuple[Tensor, list[Tensor]]:
     """Tokens (L, D) after the final norm and maps of one sample, over the modules one by one."""
     first = model.model.encoder.layer[0]
     found: list[Tensor] = []
     handle = first.layernorm_before.register_forward_pre_hook(lambda _, args: found.append(args[0]))
-    model(collate([view]))
+    model(collate([input]))
     handle.remove()
     x = torch.cat([found[0][0], inserted["prompts"][0]])
     maps = []
@@ -111,15 +111,17 @@ def close(a: Tensor, b: Tensor, tolerance: float = 2e-5) -> None:
 
 
 @torch.no_grad()
-def test_batches_equal_a_plain_loop_over_single_samples(model: Vilt, views: list[View]) -> None:
-    inserted = everything(len(views))
-    batch = collate(views)
+def test_batches_equal_a_plain_loop_over_single_samples(
+    model: Vilt, inputs: list[ViltInput]
+) -> None:
+    inserted = everything(len(inputs))
+    batch = collate(inputs)
     out = model(batch, **inserted)
     mapped = model(batch, attentions=True, **inserted)
     close(mapped.hidden[mask_of(batch)], out.hidden[mask_of(batch)])
-    for i, view in enumerate(views):
-        hidden, maps = plain_loop(model, view, of_one(inserted, i))
-        words, patches = len(view.words), len(view.patches)
+    for i, input in enumerate(inputs):
+        hidden, maps = plain_loop(model, input, of_one(inserted, i))
+        words, patches = len(input.token_ids), len(input.patches)
         close(out.hidden[i, out.text][:words], hidden[:words])
         close(out.hidden[i, out.image_cls], hidden[words])
         close(out.hidden[i, out.patches][:patches], hidden[words + 1 : words + 1 + patches])
@@ -139,10 +141,10 @@ def mask_of(batch: Batch) -> Tensor:
 @torch.no_grad()
 @pytest.mark.parametrize("same_size", [False, True])
 def test_the_class_token_is_that_of_the_whole_pass(
-    model: Vilt, views: list[View], same_size: bool
+    model: Vilt, inputs: list[ViltInput], same_size: bool
 ) -> None:
-    views = [views[0]] * 3 if same_size else views  # no padding at all, or some
-    batch, inserted = collate(views), everything(len(views))
+    inputs = [inputs[0]] * 3 if same_size else inputs  # no padding at all, or some
+    batch, inserted = collate(inputs), everything(len(inputs))
     out = model(batch, **inserted)
     close(model.class_token(batch, **inserted), out.hidden[:, 0])
     close(model.pool(batch, **inserted), out.pooled)
@@ -150,16 +152,16 @@ def test_the_class_token_is_that_of_the_whole_pass(
 
 
 @torch.no_grad()
-def test_batch_equals_singles(model: Vilt, views: list[View]) -> None:
-    inserted = everything(len(views))
-    together = model.class_token(collate(views), **inserted)
-    for i, view in enumerate(views):
-        close(together[i], model.class_token(collate([view]), **of_one(inserted, i))[0])
+def test_batch_equals_singles(model: Vilt, inputs: list[ViltInput]) -> None:
+    inserted = everything(len(inputs))
+    together = model.class_token(collate(inputs), **inserted)
+    for i, input in enumerate(inputs):
+        close(together[i], model.class_token(collate([input]), **of_one(inserted, i))[0])
 
 
 @torch.no_grad()
-def test_nothing_inserted_changes_no_bit(model: Vilt, views: list[View]) -> None:
-    batch = collate(views)
+def test_nothing_inserted_changes_no_bit(model: Vilt, inputs: list[ViltInput]) -> None:
+    batch = collate(inputs)
     bare, empty = model(batch), model(batch, prompts=drawn(0, 32), prefixes={}, adapters={})
     assert torch.equal(bare.hidden, empty.hidden)
     silent = bottleneck(0)
@@ -171,27 +173,27 @@ def test_nothing_inserted_changes_no_bit(model: Vilt, views: list[View]) -> None
 
 
 @torch.no_grad()
-def test_prompts_of_all_are_those_of_each(model: Vilt, views: list[View]) -> None:
-    batch, rows = collate(views), drawn(3, 32)
+def test_prompts_of_all_are_those_of_each(model: Vilt, inputs: list[ViltInput]) -> None:
+    batch, rows = collate(inputs), drawn(3, 32)
     shared = model(batch, prompts=rows).hidden
-    assert torch.equal(shared, model(batch, prompts=rows.expand(len(views), 3, 32)).hidden)
+    assert torch.equal(shared, model(batch, prompts=rows.expand(len(inputs), 3, 32)).hidden)
 
 
-def test_gradients_reach_all_that_is_inserted(model: Vilt, views: list[View]) -> None:
-    inserted = everything(len(views))
+def test_gradients_reach_all_that_is_inserted(model: Vilt, inputs: list[ViltInput]) -> None:
+    inserted = everything(len(inputs))
     leaves = [
         inserted["prompts"],
         *(rows for pair in inserted["prefixes"].values() for rows in pair),
     ]
     for leaf in leaves:
         leaf.requires_grad_()
-    model.class_token(collate(views), **inserted).sum().backward()
+    model.class_token(collate(inputs), **inserted).sum().backward()
     leaves += [p for adapter in inserted["adapters"].values() for p in adapter.parameters()]
     assert all(leaf.grad is not None and leaf.grad.abs().sum() > 0 for leaf in leaves)
 
 
-def test_what_does_not_fit_is_refused(model: Vilt, views: list[View]) -> None:
-    batch = collate(views)
+def test_what_does_not_fit_is_refused(model: Vilt, inputs: list[ViltInput]) -> None:
+    batch = collate(inputs)
     with pytest.raises(ValueError, match=r"are \(P, 32\) or \(5, P, 32\), not \(4, 2, 32\)"):
         model(batch, prompts=drawn(4, 2, 32))
     with pytest.raises(ValueError, match="there is no layer 3: they are 0 to 2"):
@@ -221,9 +223,9 @@ class OneHead(nn.Module):
 
 
 @pytest.mark.parametrize("mapped", [False, True])
-def test_a_prefix_by_hand(views: list[View], mapped: bool) -> None:
+def test_a_prefix_by_hand(inputs: list[ViltInput], mapped: bool) -> None:
     """q = [1, 0] over keys of the unit axes; with a prefix of key 0 and value 10 in front."""
-    bare = views[0].keep(np.arange(16) < 0, np.zeros(len(views[0].words), dtype=bool))
+    bare = inputs[0].keep(np.arange(16) < 0, np.zeros(len(inputs[0].token_ids), dtype=bool))
     layout = blocks.Layout(collate([bare]))  # [CLS] and the image's class token
     x = torch.tensor([[[1.0, 0.0], [1.0, 0.0]]])
     prefix = torch.zeros(1, 2), torch.full((1, 2), 10.0)

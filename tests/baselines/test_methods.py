@@ -187,10 +187,10 @@ def test_a_model_that_is_saved_predicts_the_same(
     preprocessor = Preprocessor.from_pretrained(tmp_path / "model")
     head = load_file(tmp_path / "model" / "classifier.safetensors")
     samples = list(plan.data.test)
-    views = [preprocessor.view(sample.image, sample.caption) for sample in samples]
+    inputs = [preprocessor.input(sample.image, sample.caption) for sample in samples]
     with torch.no_grad():
         found = method.predict(method.collate(samples, None))
-        logits = torch.nn.functional.linear(vilt.pool(collate(views)), **head)
+        logits = torch.nn.functional.linear(vilt.pool(collate(inputs)), **head)
     own = next(iter(found.values())) if isinstance(found, Mapping) else found
     assert logits.argmax(1).tolist() == own.argmax(1).tolist()
 

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from memories import ListMemory
 
-from baselines import selection
 from baselines.codec_learner import CodecChoice
+from baselines.exemplars import selection
+from baselines.exemplars.pictures import psnr
 from baselines.mrdc import MRDC, QUALITIES, choose_quality, log_volume, volume_ratio
-from baselines.pictures import psnr
 from benchmark.budget import fill
 from benchmark.exemplar import RawSize, refuse_too_long
 from benchmark.method import PhaseData
@@ -122,7 +122,7 @@ def test_without_a_quality_that_keeps_the_volume_the_highest_is_taken(
     with caplog.at_level(logging.WARNING):
         method.end_phase(phases[0], ListMemory())
     assert method.choice == CodecChoice("jpeg", 90)
-    assert "no JPEG quality keeps the feature volume within 0.5" in caplog.text
+    assert "no JPEG quality preserves the feature volume within 0.5" in caplog.text
 
 
 def test_native_pictures_are_encoded_at_their_resolution_and_chosen_by_what_is_left(
@@ -140,9 +140,9 @@ def test_native_pictures_are_encoded_at_their_resolution_and_chosen_by_what_is_l
             share = len(one.exemplar.image) / len(sample.image)
             assert share < 1
             assert one.exemplar.pixel_fraction == pytest.approx(share, abs=1e-4)
-            view, whole = method.decode(one.exemplar), method.see(sample)
-            assert np.array_equal(view.words, whole.words)
-            assert 15 < psnr(view.patches, whole.patches) < 40
+            input, whole = method.decode(one.exemplar), method.see(sample)
+            assert np.array_equal(input.token_ids, whole.token_ids)
+            assert 15 < psnr(input.patches, whole.patches) < 40
         ranking = selection.herding(method.features([method.decode(o.exemplar) for o in stored]))
         names = own.file_names
         assert memory.names(label) == [names[i] for i in ranking]
@@ -153,10 +153,10 @@ def test_new_samples_stay_as_they_are(make: Make, phases: list[PhaseData]) -> No
     method = make(quality=10)
     method.begin_phase(phases[0], ListMemory())
     samples = list(phases[0].train[:3])
-    for sample, view in zip(
+    for sample, input in zip(
         samples, method.augment(samples, np.random.default_rng(0)), strict=True
     ):
-        assert np.array_equal(view.patches, method.see(sample).patches)
+        assert np.array_equal(input.patches, method.see(sample).patches)
 
 
 def test_a_file_that_would_grow_is_kept(make: Make, phases: list[PhaseData]) -> None:
@@ -200,8 +200,8 @@ def test_a_damaged_exemplar_is_told(make: Make, phases: list[PhaseData]) -> None
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"quality": 101}, "quality=101: 1 to 100"),
-        ({"epsilon": 0}, "epsilon=0.0: must be positive"),
+        ({"quality": 101}, "quality=101: choose a number in"),
+        ({"epsilon": 0}, "epsilon=0.0: choose a number in"),
         ({"quality": 50, "epsilon": 0.2}, "epsilon has no effect with a quality"),
     ],
 )

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from baselines.pictures import (
+from baselines.exemplars.pictures import (
     CODECS,
     QUALITIES,
     available,
-    choose_codec,
     decode_picture,
     encode_picture,
+    fewest_bytes,
+    measure,
     psnr,
 )
 from mm_imagenet_r.errors import UserError
@@ -57,7 +58,7 @@ def test_no_other_format_is_opened() -> None:
 def test_what_cannot_be_encoded_is_refused() -> None:
     with pytest.raises(UserError, match="did you mean 'webp'"):
         encode_picture(smooth(8, 8), "wepb", 60)
-    with pytest.raises(UserError, match="'raw' makes no image file"):
+    with pytest.raises(UserError, match="'raw' does not write image files"):
         encode_picture(smooth(8, 8), "raw")
     with pytest.raises(UserError, match="from 1 to 100"):
         encode_picture(smooth(8, 8), "jpeg", 0)
@@ -76,17 +77,17 @@ def test_the_fewest_bytes_for_a_fidelity() -> None:
         found = [psnr(p, decode_picture(b)) for p, b in zip(pictures, payloads, strict=True)]
         return sum(map(len, payloads)), sum(found) / 2
 
-    codec, quality = choose_codec(pictures, FILES, 33.0)
+    codec, quality = fewest_bytes(pictures, measure, FILES, 33.0)
     size, fidelity = tried(codec, quality)
     assert fidelity >= 33
     rivals = [tried(name, q) for name in FILES for q in QUALITIES]
     assert size <= min(other for other, reached in rivals if reached >= 33) * 1.05
     # Where no lossy codec reaches it, the lossless one does; without it that is told.
-    assert choose_codec(pictures, FILES, 200.0) == ("webp_lossless", 100)
+    assert fewest_bytes(pictures, measure, FILES, 200.0) == ("webp_lossless", 100)
     with pytest.raises(UserError, match=r"none of the codecs jpeg, webp reaches 99.0 dB"):
-        choose_codec(pictures, ["jpeg", "webp"], 99.0)
+        fewest_bytes(pictures, measure, ["jpeg", "webp"], 99.0)
     with pytest.raises(ValueError, match="at least one picture"):
-        choose_codec([], FILES, 30.0)
+        fewest_bytes([], measure, FILES, 30.0)
 
 
 def test_stored_files_are_those_that_their_names_say() -> None:

@@ -14,7 +14,7 @@ from baselines.coda_prompt import CODAPrompt
 from baselines.dualprompt import DualPrompt
 from baselines.l2p import L2P
 from baselines.prompts import GrowingPrompts, PromptMethod
-from baselines.views import collate
+from baselines.vilt import collate
 from benchmark.method import PhaseData
 
 Build = Callable[..., Any]
@@ -58,8 +58,8 @@ def test_the_cache_changes_no_digit(
     class Uncached(kind):  # type: ignore[misc, valid-type]
         def collate(self, items: Sequence[Any], rng: Any) -> Any:
             self.model.eval()
-            views = self.views(phases[0].train)
-            again = torch.from_numpy(self.features(views, self.model.query))
+            inputs = self.inputs(phases[0].train)
+            again = torch.from_numpy(self.features(inputs, self.model.query))
             self._queries = dict(zip(phases[0].train.file_names, again, strict=True))
             self.model.train()
             return super().collate(items, rng)
@@ -80,7 +80,7 @@ def test_a_query_is_the_class_token_without_prompts(
     method = begun(partial(build, kind), phases[0])
     items = list(phases[0].train[3:7])
     batch = method.collate(items, torch.Generator())
-    plain = method.vilt(collate([method.view(item) for item in items])).hidden[:, 0]
+    plain = method.vilt(collate([method.input(item) for item in items])).hidden[:, 0]
     torch.testing.assert_close(batch.queries, plain, atol=1e-5, rtol=0)
     assert not batch.queries.requires_grad
 

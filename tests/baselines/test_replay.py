@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from transformers import AutoTokenizer, ViltModel, ViltProcessor
 from transformers.models.vilt.image_processing_pil_vilt import ViltImageProcessorPil
 
-from baselines import selection
+from baselines.exemplars import selection
 from baselines.l2p import L2P
 from baselines.replay import Replay
 from benchmark.data import Samples
@@ -44,9 +44,9 @@ def test_exemplars_are_the_native_files_and_are_seen_like_the_samples(
         sample, exemplar = by_name[one.file_name], one.exemplar
         assert (exemplar.image, exemplar.text) == (sample.image, sample.caption.encode())
         assert (exemplar.pixel_fraction, exemplar.extra, one.codec) == (1, b"", "native")
-        old, new = method.view(exemplar), method.view(sample)
+        old, new = method.input(exemplar), method.input(sample)
         assert np.array_equal(old.patches, new.patches)
-        assert np.array_equal(old.words, new.words)
+        assert np.array_equal(old.token_ids, new.token_ids)
 
 
 @pytest.mark.parametrize("kind", ["herding", "cosine", "random"])
@@ -55,7 +55,7 @@ def test_the_best_of_each_class_come_first(make: Make, phases: list[PhaseData], 
     method.end_phase(phase, memory)
     for label in phase.new:
         own = phase.train.of_classes([label])
-        features = method.features([method.view(sample) for sample in own])
+        features = method.features([method.input(sample) for sample in own])
         order = {
             "herding": selection.herding(features),
             "cosine": selection.by_cosine(features, selection.unit(features).mean(0)),
@@ -106,9 +106,9 @@ def test_the_head_grows_by_counting(make: Make, phases: list[PhaseData]) -> None
     method = make()
     method.begin_phase(phases[0], ListMemory())
     batch = method.collate(list(phases[0].train[:3]), None)
-    assert method.model(batch.views).shape == (3, 2)
+    assert method.model(batch.inputs).shape == (3, 2)
     method.begin_phase(PhaseData(1, range(2, 5), 5, phases[0].train), ListMemory())
-    scores = method.model(batch.views)
+    scores = method.model(batch.inputs)
     assert scores.shape == (3, 5)
     method.loss(batch).backward()
     gradient = method.model.head.weight.grad
@@ -121,18 +121,18 @@ def test_views_are_decoded_once_and_no_more_than_there_is_room(
     make: Make, samples: Samples, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     method = make()
-    assert method.view(samples[0]) is method.view(samples[0])
+    assert method.input(samples[0]) is method.input(samples[0])
     monkeypatch.setattr(method, "_room", 0)
-    assert method.view(samples[1]) is not method.view(samples[1])
+    assert method.input(samples[1]) is not method.input(samples[1])
     exemplar = Exemplar(0, samples[2].image, b"a cat")
-    assert method.view(exemplar) is not method.view(exemplar)
+    assert method.input(exemplar) is not method.input(exemplar)
 
 
 def test_features_do_not_depend_on_batch_mates(make: Make, samples: Samples) -> None:
     method = make()
-    views = [method.view(sample) for sample in samples[:7]]
-    together = method.features(views)
-    alone = np.concatenate([method.features([view]) for view in views])
+    inputs = [method.input(sample) for sample in samples[:7]]
+    together = method.features(inputs)
+    alone = np.concatenate([method.features([input]) for input in inputs])
     np.testing.assert_allclose(together, alone, atol=1e-5)
 
 
@@ -167,9 +167,9 @@ def test_a_test_sample_is_never_answered_from_a_training_sample_of_its_name(
     """Names of test samples are numbers; those of a table without names may be the same ones."""
     method = make()
     one, other = samples[0], samples[7]
-    method.view(dataclasses.replace(one, file_name="test/0"))
+    method.input(dataclasses.replace(one, file_name="test/0"))
     unknown = dataclasses.replace(other, file_name="test/0", label=-1)
-    seen = method.collate([unknown], None).views
+    seen = method.collate([unknown], None).inputs
     assert torch.equal(seen.patches, torch.from_numpy(method.see(other).patches))
 
 

@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from memories import ListMemory
 
-from baselines import selection
 from baselines.classifiers import READINGS, aligned, balanced, class_means
 from baselines.exemplar_masking import ExemplarMasking
+from baselines.exemplars import selection
 from baselines.replay import Replay
 from baselines.replay_learner import ReplayLearner
 from benchmark.data import Samples
@@ -65,10 +65,10 @@ def test_every_reading_is_what_it_is_called(
     memory = ListMemory(5000)
     method = learnt(build, phases, memory, classifier="all")
     batch = method.collate(list(samples[:9]), None)
-    scores, features = method.predict(batch), method.vilt.pool(batch.views)
+    scores, features = method.predict(batch), method.vilt.pool(batch.inputs)
     weight, bias = method.model.head.weight[:4], method.model.head.bias[:4]
     kept = memory.exemplars()
-    rows = method.features([method.view(one) for one in kept])
+    rows = method.features([method.input(one) for one in kept])
     labels = np.array([one.label for one in kept])
     wanted = {
         "linear": F.linear(features, weight, bias),
@@ -80,7 +80,7 @@ def test_every_reading_is_what_it_is_called(
         torch.testing.assert_close(scores[name], own, atol=1e-4, rtol=1e-4)
     pairs = [(a, b) for a in READINGS for b in READINGS if a < b]
     assert not any(torch.allclose(scores[a], scores[b], atol=1e-3) for a, b in pairs)
-    torch.testing.assert_close(scores["linear"], method.model(batch.views))
+    torch.testing.assert_close(scores["linear"], method.model(batch.inputs))
 
 
 @pytest.mark.parametrize("chosen", READINGS)
@@ -90,7 +90,7 @@ def test_the_chosen_reading_is_a_linear_map_that_can_be_saved(
 ) -> None:
     method = learnt(build, phases, ListMemory(5000), classifier=chosen)
     batch = method.collate(list(samples), None)
-    own = F.linear(method.vilt.pool(batch.views), *method.linear_head())
+    own = F.linear(method.vilt.pool(batch.inputs), *method.linear_head())
     assert own.argmax(1).tolist() == method.predict(batch)[chosen].argmax(1).tolist()
 
 
@@ -141,7 +141,7 @@ def test_every_replay_method_has_the_same_choice(name: str) -> None:
     for share in ("0", "0.25", "0.75"):
         assert make_settings(kind, "", {"replay_share": share}).replay_share == float(share)
     for share in ("1", "-0.1"):
-        with pytest.raises(UserError, match="a share lies from 0 to below 1"):
+        with pytest.raises(UserError, match=r"choose a number in \[0, 1\)"):
             make_settings(kind, "", {"replay_share": share})
 
 

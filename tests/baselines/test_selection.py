@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
-from baselines.selection import at_random, by_cosine, herding, unit
+from baselines.exemplars.selection import at_random, by_cosine, herding, unit
 
 Features = NDArray[np.float64]
 

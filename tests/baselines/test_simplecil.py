@@ -12,7 +12,7 @@ from memories import ListMemory
 from teaching import taught
 
 from baselines.simplecil import SimpleCIL
-from baselines.views import collate
+from baselines.vilt import collate
 from benchmark.data import Samples
 from benchmark.method import PhaseData
 
@@ -25,14 +25,14 @@ def test_means_and_scores_by_hand(build: Build, phases: list[PhaseData]) -> None
     means = []
     for phase in phases:
         for label in phase.new:
-            views = [method.view(sample) for sample in phase.train.of_classes([label])]
+            inputs = [method.input(sample) for sample in phase.train.of_classes([label])]
             means.append(
-                torch.stack([method.vilt(collate([v])).hidden[0, 0] for v in views]).mean(0)
+                torch.stack([method.vilt(collate([v])).hidden[0, 0] for v in inputs]).mean(0)
             )
     torch.testing.assert_close(method.state()["means"], torch.stack(means), atol=1e-5, rtol=1e-5)
     item = phases[1].train[2]
     scores = method.predict(method.collate([item], None))
-    feature = method.vilt(collate([method.view(item)])).hidden[0, 0]
+    feature = method.vilt(collate([method.input(item)])).hidden[0, 0]
     wanted = [float(feature @ mean / feature.norm() / mean.norm()) for mean in means]
     torch.testing.assert_close(scores, torch.tensor([wanted]), atol=1e-5, rtol=1e-5)
 

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 from transformers import ViltConfig, ViltModel
 
-from baselines.patches import PatchProjection
-from baselines.tuning import ScaleShift, merge, tune
-from baselines.views import Batch, Preprocessor, collate
-from baselines.vilt import Vilt
+from baselines.vilt import Batch, Preprocessor, Vilt, collate
+from baselines.vilt.patches import PatchProjection
+from baselines.vilt.tuning import ScaleShift, merge, tune
 from mm_imagenet_r.errors import UserError
 
 
@@ -43,8 +43,8 @@ def batch(vilt_folder: Path) -> Batch:
     rng = np.random.default_rng(0)
     sizes = [(64, 64), (96, 64)]
     pixels = [rng.integers(0, 256, (*size, 3), dtype=np.uint8) for size in sizes]
-    words = [preprocessor.words(text) for text in ("a cat", "the dog on the grass")]
-    return collate([preprocessor.view_of(p, w) for p, w in zip(pixels, words, strict=True)])
+    words = [preprocessor.token_ids(text) for text in ("a cat", "the dog on the grass")]
+    return collate([preprocessor.input_of(p, w) for p, w in zip(pixels, words, strict=True)])
 
 
 def test_linear_by_hand() -> None:
@@ -72,25 +72,14 @@ def test_layer_norm_by_hand() -> None:
     torch.testing.assert_close(layer.merged()(x), expected, rtol=0, atol=1e-4)
 
 
-def test_convolutions_are_scaled_along_channels() -> None:
-    """Also where height and width equal the number of channels, and without a bias."""
-    x = torch.randn(2, 3, 3, 3, generator=seeded())
-    for bias in (True, False):
-        convolution = nn.Conv2d(3, 3, 1, bias=bias)
-        plain = convolution(x)
-        layer = with_values(convolution, [1.0, 2.0, 3.0], [0.0, 0.0, 1.0])
-        expected = torch.stack([plain[:, 0], plain[:, 1] * 2, plain[:, 2] * 3 + 1], dim=1)
-        torch.testing.assert_close(layer(x), expected)
-        torch.testing.assert_close(layer.merged()(x), expected)
-    convolution = nn.Conv2d(3, 4, 3)
+def test_a_patch_projection_is_scaled_and_merged() -> None:
+    x, convolution = torch.randn(2, 3, 3, 3, generator=seeded()), nn.Conv2d(3, 4, 3)
     plain = convolution(x).flatten(1)
     torch.testing.assert_close(PatchProjection(convolution)(x), plain)
     layer = with_values(PatchProjection(convolution), [1.0, 2.0, 3.0, 4.0], [0.0, 1.0, 0.0, 0.0])
     expected = plain * torch.tensor([1.0, 2.0, 3.0, 4.0]) + torch.tensor([0.0, 1.0, 0.0, 0.0])
     torch.testing.assert_close(layer(x), expected)
     torch.testing.assert_close(layer.merged()(x), expected)
-    with pytest.raises(TypeError, match="behind a ReLU"):
-        ScaleShift(nn.ReLU(), seeded())
 
 
 def test_number_of_parameters_on_vilt_b32(model: Vilt) -> None:
@@ -130,14 +119,20 @@ def test_first_values_come_from_the_own_generator(model: Vilt, vilt_folder: Path
         assert torch.equal(value, state[name])
 
 
-def test_merged_equals_unmerged(model: Vilt, batch: Batch) -> None:
-    plain = model(batch).pooled.detach()
-    names = list(model.state_dict())
+def scale_and_shift(model: Vilt) -> None:
+    """Far from the identity."""
     tune(model, "ssf", seeded(), ssf_text=True)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            if parameter.requires_grad:  # far from the identity
+            if parameter.requires_grad:
                 parameter.add_(torch.randn(parameter.shape, generator=seeded(len(name))) * 0.2)
+
+
+def test_merged_equals_unmerged(model: Vilt, batch: Batch) -> None:
+    plain = model(batch).pooled.detach()
+    names = list(model.state_dict())
+    scale_and_shift(model)
+    with torch.no_grad():
         scaled = model(batch)
         merge(model)
         merged = model(batch)
@@ -145,6 +140,22 @@ def test_merged_equals_unmerged(model: Vilt, batch: Batch) -> None:
     torch.testing.assert_close(scaled.hidden, merged.hidden, rtol=0, atol=2e-5)
     assert list(model.state_dict()) == names
     assert not any(p.requires_grad for p in model.parameters())
+
+
+def test_what_is_saved_with_scales_and_shifts_loads_equal(
+    model: Vilt, batch: Batch, vilt_folder: Path, tmp_path: Path
+) -> None:
+    scale_and_shift(model)
+    names = list(model.state_dict())
+    model.save_pretrained(tmp_path)
+    Preprocessor.from_pretrained(vilt_folder).save_pretrained(tmp_path)
+    assert list(model.state_dict()) == names  # the model itself stays unmerged
+    loaded, report = ViltModel.from_pretrained(tmp_path, output_loading_info=True)
+    assert not any(report[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+    assert len(loaded.state_dict()) == len(load_file(tmp_path / "model.safetensors"))
+    with torch.no_grad():
+        again, own = Vilt.from_pretrained(tmp_path).pool(batch), model.pool(batch)
+    torch.testing.assert_close(again, own, rtol=0, atol=2e-5)
 
 
 def test_ssf_trains_scales_and_shifts_alone(model: Vilt, batch: Batch) -> None:

@@ -35,18 +35,18 @@ def test_the_loss_is_that_of_the_former_model(
     method = build(WA)
     batch = method.collate(list(samples.of_classes([0, 3])[:12]), None)
     method.begin_phase(phases[0], ListMemory())
-    before = method.model(batch.views).detach()
+    before = method.model(batch.inputs).detach()
     method.begin_phase(phases[1], ListMemory())
     with torch.no_grad():
         method.model.head.weight.mul_(1.1)
-    logits = method.model(batch.views)
+    logits = method.model(batch.inputs)
     wanted = 0.5 * F.cross_entropy(logits, batch.labels)
     wanted = wanted + 0.5 * distillation(logits[:, :2], before, 2.0)
     torch.testing.assert_close(method.loss(batch), wanted)
     alone = build(WA, distillation=0)
     for phase in phases[:2]:
         alone.begin_phase(phase, ListMemory())
-    logits = alone.model(batch.views)
+    logits = alone.model(batch.inputs)
     torch.testing.assert_close(alone.loss(batch), F.cross_entropy(logits, batch.labels))
 
 

@@ -106,12 +106,12 @@ def test_files_beside_a_method_given_by_its_path_count(
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / f"beside_{folder}.py").write_text(f"NAME = '{folder}'\n")
-        words = f"import json\nimport beside_{folder}\nfrom baselines import selection"
+        words = f"import json\nimport beside_{folder}\nfrom baselines.exemplars import selection"
         (tmp_path / folder / "mine.py").write_text(METHOD.format(words))
         monkeypatch.syspath_prepend(tmp_path / folder)
     (one, _), (other, _) = (load_method(f"{tmp_path}/{folder}/mine.py:Mine") for folder in "ab")
     assert one is not other
-    own = {"baselines/__init__.py", "baselines/selection.py", "mine.py", "beside_a.py"}
+    own = {"baselines/__init__.py", "baselines/exemplars/selection.py", "mine.py", "beside_a.py"}
     assert set(method_sources(one)) == own
     assert method_sha256(one) != method_sha256(other)
 
@@ -119,7 +119,11 @@ def test_files_beside_a_method_given_by_its_path_count(
 def test_methods_of_baselines_have_all_they_are_made_of() -> None:
     method, _ = load_method("exemplar_masking")
     names = set(method_sources(method))
-    assert {"baselines/exemplar_masking.py", "baselines/learner.py", "baselines/vilt.py"} <= names
+    assert {
+        "baselines/exemplar_masking.py",
+        "baselines/learner.py",
+        "baselines/vilt/model.py",
+    } <= names
     assert not any(name.startswith(("benchmark", "mm_imagenet_r")) for name in names)
 
 

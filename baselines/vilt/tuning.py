@@ -11,14 +11,15 @@ the pairs fold into the weights. For ViLT-B/32 they are 205,824 parameters of 11
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from baselines.patches import PatchProjection
-from baselines.vilt import Vilt
 from mm_imagenet_r.errors import UserError, did_you_mean
+
+if TYPE_CHECKING:
+    from baselines.vilt.model import Vilt
 
 MODES = ("ssf", "full", "head")
 
@@ -27,25 +28,23 @@ class ScaleShift(nn.Module):
     """A layer followed by scale * y + shift for each of its output channels.
 
     Attributes:
-        base: The layer.
+        base: A linear map, patch projection or layer norm, with C outputs on its last axis.
         scale: (C,) drawn from N(1, 0.02).
         shift: (C,) drawn from N(0, 0.02).
     """
 
     def __init__(self, base: nn.Module, generator: torch.Generator) -> None:
-        """Wrap a layer; `generator` is one of the CPU."""
+        """Wrap a layer; `generator` must be on the CPU."""
         super().__init__()
-        channels, self._axes_behind = _channels(base)
         self.base = base
-        device = next(base.parameters()).device
-        noise = torch.randn(2, channels, generator=generator) * 0.02
-        self.scale = nn.Parameter((1 + noise[0]).to(device))
-        self.shift = nn.Parameter(noise[1].to(device))
+        weight = next(base.parameters())
+        noise = torch.randn(2, len(weight), generator=generator) * 0.02
+        self.scale = nn.Parameter((1 + noise[0]).to(weight.device))
+        self.shift = nn.Parameter(noise[1].to(weight.device))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the layer's output, scaled and shifted."""
-        shape = (-1,) + (1,) * self._axes_behind
-        return torch.addcmul(self.shift.view(shape), self.base(x), self.scale.view(shape))
+        return torch.addcmul(self.shift, self.base(x), self.scale)
 
     @torch.no_grad()
     def merged(self) -> nn.Module:
@@ -60,23 +59,6 @@ class ScaleShift(nn.Module):
         return self.base
 
 
-def _channels(layer: nn.Module) -> tuple[int, int]:
-    """Return a layer's number of output channels and how many axes follow the channel axis.
-
-    Decided by the layer's type: the sizes cannot tell the channels from a width equal to them.
-    """
-    match layer:
-        case nn.Linear():
-            return layer.out_features, 0
-        case nn.LayerNorm():
-            return layer.normalized_shape[-1], 0
-        case PatchProjection():
-            return layer.weight.shape[0], 0
-        case nn.Conv2d():
-            return layer.out_channels, 2
-    raise TypeError(f"no place for scale and shift behind a {type(layer).__name__}")
-
-
 def tune(
     model: Vilt, mode: str, generator: torch.Generator | None = None, *, ssf_text: bool = False
 ) -> None:
@@ -87,7 +69,7 @@ def tune(
         mode: `ssf` adds scale and shift behind the patch projection, both norms, query, key, value,
             and the three linear maps of every block, and the final norm, as the paper does in ViT.
             The pooler, which a ViT does not have, stays frozen. `full` trains all weights. `head`
-            trains none of the model, only what is put on top of it.
+            trains nothing of the model, only what is added to it.
         generator: Draws the first scales and shifts; `ssf` needs one.
         ssf_text: Also scale and shift behind the norm of the text embedding, which has no
             counterpart in the paper (2 * D parameters more).
@@ -110,7 +92,7 @@ def tune(
 
 
 def _places(model: Any, ssf_text: bool) -> Iterator[tuple[nn.Module, str]]:
-    """Yield the module and attribute name of every layer that SSF stands behind."""
+    """Yield the module and attribute name of every layer that SSF follows."""
     if ssf_text:
         yield model.embeddings.text_embeddings, "LayerNorm"
     yield model.embeddings.patch_embeddings, "projection"
@@ -127,7 +109,7 @@ def _places(model: Any, ssf_text: bool) -> Iterator[tuple[nn.Module, str]]:
 
 
 def merge(model: nn.Module) -> None:
-    """Fold all scales and shifts into the weights: the same function, no parameter more."""
+    """Fold all scales and shifts into the weights: the same function, no added parameter."""
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, ScaleShift):

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 from PIL import Image, features
 
-from baselines.pixels import Pixels
+from baselines.vilt.pixels import Pixels
 from mm_imagenet_r.errors import UserError, did_you_mean
 
 #: Qualities that are tried.
@@ -30,25 +30,25 @@ class Codec:
     lossy: bool = True
 
 
-_FULL_COLOUR = {"subsampling": "4:4:4"}
+_FULL_COLOR = {"subsampling": "4:4:4"}
 _AVIF = {"speed": 6, "max_threads": 1}
 #: By name; the order is part of what is stored, so new ones go to the end.
 CODECS = {
     "raw": Codec(None, {}, lossy=False),
     "jpeg": Codec("JPEG", {"optimize": True}),
-    "jpeg444": Codec("JPEG", {"optimize": True, **_FULL_COLOUR}),
+    "jpeg444": Codec("JPEG", {"optimize": True, **_FULL_COLOR}),
     "webp": Codec("WEBP", {"method": 6}),
     # Its quality is effort: more than this takes up to a hundred times as long and gains nothing.
     "webp_lossless": Codec("WEBP", {"method": 4, "lossless": True, "quality": 75}, lossy=False),
     "avif": Codec("AVIF", _AVIF),
-    "avif444": Codec("AVIF", {**_AVIF, **_FULL_COLOUR}),
+    "avif444": Codec("AVIF", {**_AVIF, **_FULL_COLOR}),
 }
 
 
 def available() -> tuple[str, ...]:
     """Return the pixel codecs that this installation of Pillow has.
 
-    `raw` and `webp_lossless` lose nothing and ignore the quality; `444` keeps colour at full
+    `raw` and `webp_lossless` are lossless and ignore the quality; `444` keeps color at full
     resolution. All but `raw` make image files.
     """
     missing = {name for name in ("WEBP", "AVIF") if not features.check(name.lower())}
@@ -81,12 +81,14 @@ def encode_picture(pixels: Pixels, codec: str, quality: int = 100) -> bytes:
     """
     found = find_codec(codec, quality)
     if found.format is None:
-        raise UserError(f"{codec!r} makes no image file: use 'webp_lossless' to lose nothing")
+        raise UserError(
+            f"{codec!r} does not write image files: for lossless ones use 'webp_lossless'"
+        )
     image, options = Image.fromarray(pixels), {"quality": quality, **found.options}
     try:
         return _save(image, found.format, options)
     except OSError:
-        # Optimised JPEG must fit a buffer that Pillow sizes for photographs; noise exceeds it.
+        # Optimized JPEG must fit into a buffer that Pillow sizes for photographs; noise exceeds it.
         return _save(image, found.format, options | {"optimize": False})
 
 
@@ -117,7 +119,7 @@ def decode_picture(payload: bytes, formats: tuple[str, ...] = ()) -> Pixels:
 
 
 def damaged(part: str, why: str) -> ValueError:
-    """What to raise where a part of an exemplar cannot be read."""
+    """The error for a part of an exemplar that cannot be read."""
     return ValueError(f"the {part} of an exemplar is damaged: {why}")
 
 
@@ -135,42 +137,26 @@ def psnr(a: Pixels, b: Pixels) -> float:
     return 10 * math.log10(255**2 / error) if error else math.inf
 
 
-def choose_codec(
-    pictures: Sequence[Pixels], candidates: Sequence[str], min_psnr: float
-) -> tuple[str, int]:
-    """Return the codec and quality that need the fewest bytes for a wanted fidelity.
-
-    Args:
-        pictures: Pixels (H, W, 3) of some of what will be stored.
-        candidates: Names of codecs.
-        min_psnr: In dB, mean over the pictures.
-
-    Raises:
-        UserError: No candidate reaches the fidelity.
-        ValueError: There are no pictures.
-    """
-
-    def trial(pixels: Pixels, codec: str, quality: int) -> tuple[int, float]:
-        payload = encode_picture(pixels, codec, quality)
-        return len(payload), psnr(pixels, decode_picture(payload))
-
-    return fewest_bytes(pictures, trial, candidates, min_psnr)
+def measure(pixels: Pixels, codec: str, quality: int) -> tuple[int, float]:
+    """Bytes that pixels (H, W, 3) need as a file, and the PSNR in dB of what is read back."""
+    payload = encode_picture(pixels, codec, quality)
+    return len(payload), psnr(pixels, decode_picture(payload))
 
 
 def fewest_bytes(
     items: Sequence[_Item],
-    trial: Callable[[_Item, str, int], tuple[int, float]],
+    measure: Callable[[_Item, str, int], tuple[int, float]],
     candidates: Sequence[str],
     min_psnr: float,
 ) -> tuple[str, int]:
-    """See `choose_codec`; for anything for which `trial` tells bytes and PSNR.
+    """Return the codec and quality that need the fewest bytes for a wanted mean fidelity.
 
     For each codec, the lowest of `QUALITIES` whose mean PSNR suffices is found by bisection; of
     ties the earlier candidate wins.
 
     Args:
         items: Some of what will be stored.
-        trial: Of an item, a codec and a quality: length in bytes and PSNR in dB.
+        measure: Of an item, a codec and a quality: length in bytes and PSNR in dB.
         candidates: Names of codecs.
         min_psnr: In dB.
 
@@ -179,7 +165,7 @@ def fewest_bytes(
         ValueError: There are no items.
     """
     if not items:
-        raise ValueError("choosing a codec needs at least one picture to measure it on")
+        raise ValueError("choosing a codec needs at least one picture to measure")
     best: tuple[float, str, int] = (math.inf, "", 0)
     for codec in candidates:
         ladder = QUALITIES if codec in CODECS and CODECS[codec].lossy else (100,)
@@ -191,10 +177,10 @@ def fewest_bytes(
             sizes: dict[int, float] = sizes,
             most: float = best[0],
         ) -> bool:
-            """Whether a quality suffices, or is too long already, as all above it are."""
+            """Whether a quality suffices, or is too long, as then all above it are."""
             size, fidelity = 0, 0.0
             for item in items:
-                length, reached = trial(item, codec, quality)
+                length, reached = measure(item, codec, quality)
                 size, fidelity = size + length, fidelity + reached
                 if size >= most:
                     sizes[quality] = math.inf
@@ -208,6 +194,6 @@ def fewest_bytes(
     if not best[1]:
         raise UserError(
             f"none of the codecs {', '.join(candidates)} reaches {min_psnr} dB: lower the wanted "
-            "fidelity, or allow one that loses nothing"
+            "fidelity, or allow a lossless codec"
         )
     return best[1:]

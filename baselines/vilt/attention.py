@@ -1,4 +1,4 @@
-"""What attends to what: scores of patches and words read off a transformer's attention maps.
+"""Attention scores of patches and words, read from a transformer's attention maps.
 
 Maps are a list over layers of (B, heads, L, L) with rows that sum to one; the sequence is text,
 image class token, patches. Padding has weight zero everywhere.
@@ -38,7 +38,7 @@ def patch_scores(attention: Tensor, first_patch: int) -> Tensor:
     return attention[:, 0, first_patch:]
 
 
-def word_scores(attention: Tensor, dropped: Tensor, words: int, first_patch: int) -> Tensor:
+def token_scores(attention: Tensor, dropped: Tensor, words: int, first_patch: int) -> Tensor:
     """A_{I->T}: mean attention of the discarded patches to each word, (B, T).
 
     Args:

@@ -66,7 +66,7 @@ def facility_location(features: Array) -> list[int]:
     [1, 4, 3, 0, 2]
     """
     rows = unit(features)
-    similarity = 1 + rows @ rows.T  # at least 0, which is what no cover is worth
+    similarity = 1 + rows @ rows.T  # at least 0, the value of no cover
     covered = np.zeros(len(rows))
     left = list(range(len(rows)))
     order: list[int] = []

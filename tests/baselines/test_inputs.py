@@ -12,8 +12,8 @@ from PIL import Image
 from transformers import ViltProcessor
 from transformers.models.vilt.image_processing_pil_vilt import ViltImageProcessorPil
 
-from baselines.pixels import decode
-from baselines.views import Preprocessor, View, collate
+from baselines.vilt import Preprocessor, ViltInput, collate
+from baselines.vilt.pixels import decode
 from mm_imagenet_r.errors import UserError
 
 
@@ -63,10 +63,10 @@ def test_photographs_equal_transformers(
             with Image.open(file) as image:
                 theirs = by_transformers(own.image_processor, image.convert("RGB"))
             assert np.array_equal(own.pixels(file.read_bytes()), theirs)
-            view = own.view(file.read_bytes(), "a cat")
-            rows, columns = np.divmod(view.places, view.grid[1])
+            input = own.input(file.read_bytes(), "a cat")
+            rows, columns = np.divmod(input.patch_indices, input.grid[1])
             size = own.patch_size
-            for patch, row, column in zip(view.patches, rows, columns, strict=True):
+            for patch, row, column in zip(input.patches, rows, columns, strict=True):
                 corner = (slice(row * size, (row + 1) * size), slice(column * size, None))
                 assert np.array_equal(patch, theirs[corner][:, :size])
 
@@ -78,19 +78,19 @@ def test_batch_equals_transformers_processor(preprocessor: Preprocessor, vilt_fo
         images=images, text=captions, padding=True, truncation=True, max_length=12
     )
     batch = collate(
-        [preprocessor.view(file_of(i), c) for i, c in zip(images, captions, strict=True)]
+        [preprocessor.input(file_of(i), c) for i, c in zip(images, captions, strict=True)]
     )
     assert batch.text_mask.long().tolist() == theirs["attention_mask"]
-    assert (batch.words * batch.text_mask).tolist() == theirs["input_ids"]
-    assert batch.words[2][batch.text_mask[2]].tolist() == [2, 3]
-    assert batch.words[3, [0, -1]].tolist() == [2, 3]
+    assert (batch.token_ids * batch.text_mask).tolist() == theirs["input_ids"]
+    assert batch.token_ids[2][batch.text_mask[2]].tolist() == [2, 3]
+    assert batch.token_ids[3, [0, -1]].tolist() == [2, 3]
 
 
 def test_narrow_images_keep_a_row_of_patches(preprocessor: Preprocessor) -> None:
     for size, grid in (((1, 500), (1, 6)), ((500, 1), (6, 1)), ((1, 9000), (1, 6))):
-        view = preprocessor.view(file_of(noise(*size)), "")
-        assert view.grid == grid
-        assert len(view.patches) == 6
+        input = preprocessor.input(file_of(noise(*size)), "")
+        assert input.grid == grid
+        assert len(input.patches) == 6
 
 
 def test_kinds_of_files() -> None:
@@ -137,34 +137,34 @@ def test_damaged_files_are_named_as_such() -> None:
 
 
 def test_keep(preprocessor: Preprocessor) -> None:
-    view = preprocessor.view(file_of(noise(64, 96)), "a cat on the grass")
+    input = preprocessor.input(file_of(noise(64, 96)), "a cat on the grass")
     some = np.arange(24) % 5 == 1
     words = np.array([False, True, False, True, False, True, False])
-    part = view.keep(patches=some, words=words)
-    assert part.places.tolist() == [1, 6, 11, 16, 21]
-    assert np.array_equal(part.patches, view.patches[some])
+    part = input.keep(patches=some, words=words)
+    assert part.patch_indices.tolist() == [1, 6, 11, 16, 21]
+    assert np.array_equal(part.patches, input.patches[some])
     assert part.positions.tolist() == [0, 1, 3, 5]  # [CLS] stays
-    assert part.words.tolist() == view.words[[0, 1, 3, 5]].tolist()
+    assert part.token_ids.tolist() == input.token_ids[[0, 1, 3, 5]].tolist()
     assert (part.grid, part.text_length) == ((4, 6), 7)
-    assert part.keep(patches=np.arange(5) == 2).places.tolist() == [11]
-    assert view.keep() is view
+    assert part.keep(patches=np.arange(5) == 2).patch_indices.tolist() == [11]
+    assert repr(input.keep()) == repr(input) == "ViltInput(24 of 24 patches, 7 of 7 tokens)"
     for wrong in (some[:-1], some.astype(int), some[:, None]):
         with pytest.raises(ValueError, match=r"boolean of shape \(24,\)"):
-            view.keep(patches=wrong)
+            input.keep(patches=wrong)
     with pytest.raises(ValueError, match=r"mask of words must be boolean of shape \(7,\)"):
-        view.keep(words=some)
+        input.keep(words=some)
 
 
 def test_batches(preprocessor: Preprocessor) -> None:
     file = file_of(noise(64, 96))
-    view, short = preprocessor.view(file, "a cat"), preprocessor.view(file, "")
-    even = collate([view, view])
+    input, short = preprocessor.input(file, "a cat"), preprocessor.input(file, "")
+    even = collate([input, input])
     assert even.order is even.slots is None
     assert even.mask.all()
     assert len(even) == 2
     assert even.patches.shape == (48, 16, 16, 3)
     none = short.keep(patches=np.zeros(24, dtype=bool))
-    batch = collate([view, none]).to("cpu")
+    batch = collate([input, none]).to("cpu")
     assert batch.mask.sum(dim=1).tolist() == [4 + 1 + 24, 2 + 1]
     assert batch.slots is not None
     assert batch.mask.flatten().nonzero()[:, 0].equal(batch.slots)
@@ -174,14 +174,14 @@ def test_batches(preprocessor: Preprocessor) -> None:
     with pytest.raises(ValueError, match="at least one view"):
         collate([])
     if torch.cuda.is_available():
-        assert batch.pin_memory().words.is_pinned()
+        assert batch.pin_memory().token_ids.is_pinned()
 
 
 def test_survives_pickling(preprocessor: Preprocessor) -> None:
     """As worker processes need."""
     again: Preprocessor = pickle.loads(pickle.dumps(preprocessor))
-    view: View = again.view(file_of(noise(30, 40)), "a red cat")
-    assert view.words.tolist() == preprocessor.words("a red cat").tolist()
+    input: ViltInput = again.input(file_of(noise(30, 40)), "a red cat")
+    assert input.token_ids.tolist() == preprocessor.token_ids("a red cat").tolist()
 
 
 def test_settings_that_cannot_work(preprocessor: Preprocessor, vilt_folder: Path) -> None:

@@ -1,14 +1,13 @@
-"""How fit a data set and a backbone are to measure exemplar masking on: linear probes, attention.
+"""How suitable a data set and a backbone are for measuring exemplar masking: probes, attention.
 
-    python -m baselines.quality                        # prints the figures
-    python -m baselines.quality --page docs/mini.md    # and writes them there
+    python -m studies.quality                        # prints the figures
+    python -m studies.quality --page docs/mini.md    # and writes them there
 
 The probes see frozen features and choose their weight decay on a part of the training data.
 """
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,15 +16,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from baselines.attention import SOURCES, above_mean, patch_scores, reduce_layers
-from baselines.selection import Array
-from baselines.views import Batch, Preprocessor, View, collate
-from baselines.vilt import Encoded, Vilt
-from mm_imagenet_r import mini
-from mm_imagenet_r.errors import UserError
+from baselines.exemplars.selection import Array
+from baselines.vilt import Batch, Encoded, Preprocessor, Vilt, ViltInput, collate
+from baselines.vilt.attention import SOURCES, above_mean, patch_scores, reduce_layers
+from mm_imagenet_r import command_line, mini
 from mm_imagenet_r.files import replace_section
 
-RATE = 0.36  # share of the patches that the paper's masks keep in the mean
+RATE = 0.36  # share of the patches that the paper's masks keep on average
 _DECAYS = (1e-4, 1e-3, 1e-2, 1e-1)
 
 
@@ -64,53 +61,42 @@ def _score(model: tuple[torch.Tensor, ...], x: Array, y: Array) -> float:
 
 
 class Measured:
-    """Mini through a backbone: views, features, attention."""
+    """Mini through a backbone: inputs, features, attention."""
 
     def __init__(self, backbone: str, edition: mini.Edition) -> None:
         self.preprocessor = Preprocessor.from_pretrained(backbone)
         self.model = Vilt.from_pretrained(backbone)
         self.labels: dict[str, Array] = {}
-        self.views: dict[str, list[View]] = {}
+        self.inputs: dict[str, list[ViltInput]] = {}
         self.objects: list[Array] = []  # share of each patch of a test image that is object
-        for split, count in (
-            ("train", edition.train_per_class),
-            ("test", edition.test_per_class),
-        ):
-            drawn = [
-                (c.number, mini.draw(c, split, i))
-                for c in mini.classes(edition)
-                for i in range(count)
-            ]
-            self.labels[split] = np.array([number for number, _ in drawn])
-            self.views[split] = [self.preprocessor.view(d.image, d.caption) for _, d in drawn]
-            if split == "test":
-                self.objects = [
-                    coverage(d.mask, view)
-                    for (_, d), view in zip(drawn, self.views[split], strict=True)
-                ]
+        counts = {"train": edition.train_per_class, "test": edition.test_per_class}
+        for split, count in counts.items():
+            classes = [c for c in mini.classes(edition) for _ in range(count)]
+            drawn = [mini.draw(c, split, i % count) for i, c in enumerate(classes)]
+            self.labels[split] = np.array([c.number for c in classes])
+            self.inputs[split] = [self.preprocessor.input(d.image, d.caption) for d in drawn]
+        pairs = zip(drawn, self.inputs["test"], strict=True)
+        self.objects = [coverage(d.mask, seen) for d, seen in pairs]
 
-    def features(self, views: Sequence[View]) -> Array:
+    def features(self, inputs: Sequence[ViltInput]) -> Array:
         """Pooled features (N, D)."""
+        starts = range(0, len(inputs), 128)
         with torch.no_grad():
-            return np.concatenate(
-                [
-                    self.model.pool(collate(views[i : i + 128])).numpy()
-                    for i in range(0, len(views), 128)
-                ]
-            )
+            rows = [self.model.pool(collate(inputs[i : i + 128])).numpy() for i in starts]
+        return np.concatenate(rows)
 
-    def scores(self, views: Sequence[View], source: str) -> list[Array]:
-        """Class-token attention on each view's patches."""
+    def scores(self, inputs: Sequence[ViltInput], source: str) -> list[Array]:
+        """Class-token attention on each input's patches."""
         found: list[Array] = []
-        for start in range(0, len(views), 128):
-            batch = collate(views[start : start + 128])
+        for start in range(0, len(inputs), 128):
+            batch = collate(inputs[start : start + 128])
             with torch.no_grad():
                 out = self.model(batch, attentions=True)
             found += patch_scores_of(out, batch, source)
         return found
 
-    def probe(self, train: Sequence[View], test: Sequence[View]) -> float:
-        """Linear probe trained on one kind of view and tested on another."""
+    def probe(self, train: Sequence[ViltInput], test: Sequence[ViltInput]) -> float:
+        """Linear probe trained on one kind of input and tested on another."""
         return probe(
             self.features(train), self.labels["train"], self.features(test), self.labels["test"]
         )
@@ -122,40 +108,40 @@ def patch_scores_of(out: Encoded, batch: Batch, source: str) -> list[Array]:
     return [s[m].numpy() for s, m in zip(scores, batch.patch_mask, strict=True)]
 
 
-def coverage(mask: Array, view: View) -> Array:
+def coverage(mask: Array, input: ViltInput) -> Array:
     """Share of each patch (K,) that an object mask (H, W) covers."""
     from PIL import Image
 
-    rows, columns = view.grid
+    rows, columns = input.grid
     small = Image.fromarray(mask.astype(np.float32)).resize(
         (columns, rows), resample=Image.Resampling.BOX
     )
     return np.asarray(small).ravel()
 
 
-def without_words(view: View) -> View:
+def without_words(input: ViltInput) -> ViltInput:
     """The picture alone: [CLS] and [SEP] stay."""
-    ends = np.zeros(len(view.words), dtype=bool)
+    ends = np.zeros(len(input.token_ids), dtype=bool)
     ends[[0, -1]] = True
-    return view.keep(words=ends)
+    return input.keep(words=ends)
 
 
-def without_patches(view: View) -> View:
+def without_patches(input: ViltInput) -> ViltInput:
     """The caption alone."""
-    return view.keep(patches=np.zeros(len(view.patches), dtype=bool))
+    return input.keep(patches=np.zeros(len(input.patches), dtype=bool))
 
 
-def strongest(view: View, scores: Array, rate: float) -> View:
-    """The view with the share `rate` of its patches that score highest."""
+def strongest(input: ViltInput, scores: Array, rate: float) -> ViltInput:
+    """The input with the share `rate` of its patches that score highest."""
     keep = np.zeros(len(scores), dtype=bool)
     keep[np.argsort(-scores, kind="stable")[: round(rate * len(scores))]] = True
-    return view.keep(patches=keep)
+    return input.keep(patches=keep)
 
 
 def measure(backbone: str, edition: mini.Edition) -> dict[str, float]:
     """All figures of `docs/mini.md` that need no training of the network."""
     data = Measured(backbone, edition)
-    train, test = data.views["train"], data.views["test"]
+    train, test = data.inputs["train"], data.inputs["test"]
     figures = {
         "image and text": data.probe(train, test),
         "image alone": data.probe([*map(without_words, train)], [*map(without_words, test)]),
@@ -165,12 +151,12 @@ def measure(backbone: str, edition: mini.Edition) -> dict[str, float]:
     whole, whole_test = data.features(train), data.features(test)
     for source in (*SOURCES, "random"):
         scores, own = (
-            _noise(views) if source == "random" else data.scores(views, source)
-            for views in (test, train)
+            _noise(inputs) if source == "random" else data.scores(inputs, source)
+            for inputs in (test, train)
         )
         masked, masked_train = (
-            data.features([strongest(v, s, RATE) for v, s in zip(views, given, strict=True)])
-            for views, given in ((test, scores), (train, own))
+            data.features([strongest(v, s, RATE) for v, s in zip(inputs, given, strict=True)])
+            for inputs, given in ((test, scores), (train, own))
         )
         labels, answers = data.labels["train"], data.labels["test"]
         figures[f"masked at {RATE} by {source}"] = probe(whole, labels, masked, answers)
@@ -194,9 +180,9 @@ def measure(backbone: str, edition: mini.Edition) -> dict[str, float]:
     return figures
 
 
-def _noise(views: Sequence[View]) -> list[Array]:
+def _noise(inputs: Sequence[ViltInput]) -> list[Array]:
     rng = np.random.default_rng(0)
-    return [rng.random(len(view.patches)) for view in views]
+    return [rng.random(len(input.patches)) for input in inputs]
 
 
 def _kept(scores: Array) -> Array:
@@ -213,20 +199,19 @@ def table(figures: dict[str, float]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and write the page."""
-    command = argparse.ArgumentParser(prog="python -m baselines.quality", description=__doc__)
+    return command_line.run(_main, arguments)
+
+
+def _main(arguments: Sequence[str] | None) -> None:
+    command = command_line.Parser(prog="python -m studies.quality", description=__doc__)
     command.add_argument("--dataset", default="mini", choices=mini.EDITIONS, help="which edition")
     command.add_argument("--backbone", default="tiny", help="name or folder")
     command.add_argument("--page", type=Path, help="Markdown file whose section to replace")
     given = command.parse_args(arguments)
-    try:
-        text = table(measure(given.backbone, mini.EDITIONS[given.dataset])) + "\n"
-        if given.page:
-            replace_section(given.page, "quality", text)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    text = table(measure(given.backbone, mini.EDITIONS[given.dataset])) + "\n"
+    if given.page:
+        replace_section(given.page, "quality", text)
     print(text)
-    return 0
 
 
 if __name__ == "__main__":

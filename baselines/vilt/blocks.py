@@ -1,7 +1,4 @@
-"""One pre-norm transformer block on packed or padded tokens, with what may be put into it.
-
-The modules are those of transformers' ViLT; this is the path through one of its layers.
-"""
+"""One pre-norm transformer block of ViLT, on packed or padded tokens, with prefix and adapter."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from baselines.views import Batch
+from baselines.vilt.batch import Batch
 
 _PACK_BELOW = 0.9  # share of real tokens; where packing and padding took equal time
 
@@ -24,15 +21,15 @@ Prefix: TypeAlias = tuple[Tensor, Tensor]
 class Layout:
     """Where the tokens of a batch lie: M of them packed, or in B padded sequences of length L.
 
-    Packed tokens cost nothing for padding but have to be spread out for attention in every block,
-    which pays where padding is more than a trifle. Prompts are the last tokens of a sequence, and
-    the last ones packed.
+    Packed tokens spend nothing on padding but are padded for attention in every block, which pays
+    off only where there is much padding. Prompts are the last tokens of a sequence, and the last
+    ones packed.
     """
 
     def __init__(self, batch: Batch, prompts: int = 0) -> None:
         self.prompts = prompts
         self.size = len(batch)
-        before = batch.words.shape[1] + 1 + batch.patch_mask.shape[1]
+        before = batch.token_ids.shape[1] + 1 + batch.patch_mask.shape[1]
         self.length = before + prompts
         self.slots, self.mask = batch.slots, None
         if batch.slots is not None:
@@ -45,11 +42,11 @@ class Layout:
         self.packed = self.slots is not None and len(self.slots) < _PACK_BELOW * total
 
     def _with_prompts(self, slots: Tensor, before: int) -> Tensor:
-        """Places in sequences that grew from a length of `before`, and behind them the prompts."""
-        places = slots // before * self.length + slots % before
+        """Slots in sequences that grew from a length of `before`, followed by those of prompts."""
+        grown = slots // before * self.length + slots % before
         starts = torch.arange(self.size, device=slots.device)[:, None] * self.length + before
         prompts = starts + torch.arange(self.prompts, device=slots.device)
-        return torch.cat([places, prompts.flatten()])
+        return torch.cat([grown, prompts.flatten()])
 
     def spread(self, x: Tensor) -> Tensor:
         """(M, D) -> (B, L, D), zeros where padded."""

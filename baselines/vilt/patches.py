@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 
 class PatchProjection(nn.Module):
-    """The patch convolution as the linear map it is on patches that are cut already.
+    """The patch convolution as the linear map it is on patches that are already split.
 
     Weight (D, 3, P, P) and bias (D,) keep the names and shapes of the convolution, so checkpoints
     are read and written unchanged.
@@ -24,14 +24,14 @@ class PatchProjection(nn.Module):
         return F.linear(patches.flatten(1), self.weight.flatten(1), self.bias)
 
 
-def bilinear_weights(places: Tensor, grids: Tensor, side: int) -> Tensor:
+def bilinear_weights(indices: Tensor, grids: Tensor, side: int) -> Tensor:
     """Return how much each row of a position table counts for each patch.
 
     Equals resizing the table to every image's own grid (bilinear, corners aligned), for the wanted
     patches alone, all images at once, and as a matrix product that gradients pass through.
 
     Args:
-        places: (N,) flat positions.
+        indices: (N,) flat row-major indices.
         grids: (N, 2) rows and columns of each patch's image.
         side: Rows, and columns, of the position table.
 
@@ -39,7 +39,7 @@ def bilinear_weights(places: Tensor, grids: Tensor, side: int) -> Tensor:
         (N, side * side) float weights.
     """
     columns = grids[:, 1]
-    at = torch.stack([places // columns, places % columns], dim=1)
+    at = torch.stack([indices // columns, indices % columns], dim=1)
     # The first and the last patch lie on the first and the last entry; a lone one on the first.
     at = at * (side - 1) / (grids - 1).clamp(min=1)
     near = (1 - (at[:, :, None] - torch.arange(side, device=at.device)).abs()).clamp(min=0)

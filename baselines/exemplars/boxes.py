@@ -1,9 +1,9 @@
 """A picture that is sharp within a box and coarse around it: CIM's operator, and its bytes.
 
-Around the box the picture is reduced by eta in area and blown up again, both by nearest neighbours
-(Luo et al., CVPR 2023). What is stored is the box and the thumbnail, side by side in one picture,
-with the thumbnail flat where the box is: on small and large photographs, in WebP and in AVIF, that
-took fewer bytes at equal fidelity than the composite, whose blown-up pixels cost a codec as much as
+Around the box the picture is reduced by eta in area and enlarged again, both by nearest neighbors
+(Luo et al., CVPR 2023). Box and thumbnail are stored side by side in one picture, with the
+thumbnail flat where the box is: on small and large photographs, in WebP and in AVIF, that took
+fewer bytes at equal fidelity than the composite, whose enlarged pixels cost a codec as much as
 sharp ones (a tenth to a fifth fewer than even a composite that is smooth around the box).
 """
 
@@ -11,18 +11,15 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from baselines.learner import Labelled
-from baselines.pictures import damaged, decode_picture, encode_picture, fewest_bytes, psnr
-from baselines.pixels import Pixels
-from baselines.selection import Array
+from baselines.exemplars.pictures import damaged, decode_picture, encode_picture, psnr
+from baselines.exemplars.selection import Array
+from baselines.vilt.pixels import Pixels
 
 #: Top, bottom, left, right; half-open, in pixels. All zero: there is none.
 Box: TypeAlias = tuple[int, int, int, int]
@@ -74,7 +71,7 @@ def nearest(length: int, smaller: int) -> Array:
 
 
 def compose(thumbnail: Pixels, crop: Pixels, box: Box, height: int, width: int) -> Pixels:
-    """The thumbnail blown up to (height, width), with the sharp crop in the box."""
+    """The thumbnail enlarged to (height, width), with the sharp crop in the box."""
     rows, columns = thumbnail.shape[:2]
     picture = thumbnail[nearest(rows, height)][:, nearest(columns, width)]
     picture[slice(*box[:2]), slice(*box[2:])] = crop
@@ -94,69 +91,23 @@ def coarse_patches(patches: Tensor, eta: int) -> Tensor:
     return patches[:, at][:, :, at]
 
 
-def inside(boxes: Tensor, places: Tensor, grids: Tensor, size: int) -> Tensor:
+def inside(boxes: Tensor, indices: Tensor, grids: Tensor, size: int) -> Tensor:
     """Which pixels of patches lie in their picture's box, (N, P, P) bool.
 
-    Args:
-        boxes: (N, 4) the box of each patch's picture.
-        places: (N,) where the patch lies in the grid.
-        grids: (N, 2) rows and columns of the picture in patches.
-        size: P.
+    Of each patch: the box of its picture (N, 4), its index (N,) in the grid, and the grid (N, 2).
     """
     columns, within = grids[:, 1], torch.arange(size, device=boxes.device)
-    y, x = (at[:, None] * size + within for at in (places // columns, places % columns))
+    y, x = (at[:, None] * size + within for at in (indices // columns, indices % columns))
     top, bottom, left, right = boxes[..., None].unbind(1)
     return ((top <= y) & (y < bottom))[:, :, None] & ((left <= x) & (x < right))[:, None, :]
 
 
-@dataclass(frozen=True)
-class Boxable(Labelled):
-    """A training batch that may still be compressed, with the boxes there are by then.
-
-    Attributes:
-        numbers: (B,) number of each new sample in its phase, -1 for exemplars.
-        draws: (B,) from 0 to 1; those below the chance of the moment are compressed.
-    """
-
-    numbers: Tensor
-    draws: Tensor
-
-    def to(self, device: torch.device, **_: Any) -> Boxable:
-        """Move all."""
-        rest = (tensor.to(device) for tensor in (self.labels, self.numbers, self.draws))
-        return Boxable(self.views.to(device), *rest)
-
-    def compressed(self, boxes: Tensor, chance: float, eta: int) -> Labelled:
-        """The batch with some new samples as they would be stored, without loss.
-
-        Args:
-            boxes: (N, 4) those of all N samples of the phase.
-            chance: That a new sample is compressed.
-            eta: Pixels that become one; its root divides the patches' sides.
-        """
-        views, size = self.views, self.views.patches.shape[1]
-        owner = views.patch_mask.nonzero()[:, 0]  # of each patch
-        found = boxes.to(owner.device)[self.numbers.clamp(min=0)][owner]
-        chosen = ((self.numbers >= 0) & (self.draws < chance))[owner, None, None]
-        sharp = inside(found, views.places, views.grids, size) | ~chosen
-        patches = torch.where(sharp[..., None], views.patches, coarse_patches(views.patches, eta))
-        return Labelled(replace(views, patches=patches), self.labels)
-
-
-def choose_codec(
-    pictures: Sequence[tuple[Pixels, Box]], eta: int, candidates: Sequence[str], min_psnr: float
-) -> tuple[str, int]:
-    """Return the codec and quality that need the fewest bytes for pictures with boxes.
-
-    As `pictures.choose_codec`; what counts is how near the picture of the stored box and thumbnail
-    is to the one without loss.
-    """
-
-    def trial(one: tuple[Pixels, Box], codec: str, quality: int) -> tuple[int, float]:
-        payload = encode_boxed(*one, eta, codec, quality)
-        return len(payload), psnr(coarsen_around(*one, eta), decode_boxed(payload, eta))
-
-    return fewest_bytes(pictures, trial, candidates, min_psnr)
+def measure(
+    pixels: Pixels, box: Box, eta: int, codec: str, quality: int = 100
+) -> tuple[int, float]:
+    """Bytes that a picture with a box needs, and the PSNR in dB to the composite without loss."""
+    payload = encode_boxed(pixels, box, eta, codec, quality)
+    return len(payload), psnr(coarsen_around(pixels, box, eta), decode_boxed(payload, eta))
 
 
 def encode_boxed(pixels: Pixels, box: Box, eta: int, codec: str, quality: int = 100) -> bytes:
@@ -171,7 +122,7 @@ def encode_boxed(pixels: Pixels, box: Box, eta: int, codec: str, quality: int = 
 
     Raises:
         UserError: The codec is unknown here, or the quality out of range.
-        ValueError: A side is no multiple.
+        ValueError: A side is not a multiple.
     """
     side, shape = math.isqrt(eta), pixels.shape[:2]
     if any(length % side for length in (*box, *shape)):
@@ -200,12 +151,12 @@ def decode_boxed(payload: bytes, eta: int) -> Pixels:
     flag = payload[0] if payload else 255
     form = "<6H" if flag & _WIDE else "<6B"
     if flag > (_FILE | _WIDE) or len(payload) <= struct.calcsize(form):
-        raise damaged("image", "its header makes no sense")
+        raise damaged("image", "its header is invalid")
     side, rest = math.isqrt(eta), payload[1 + struct.calcsize(form) :]
     units = struct.unpack_from(form, payload, 1)
     rows, columns, top, bottom, left, right = units
     if not (top <= bottom <= rows and left <= right <= columns and rows and columns):
-        raise damaged("image", "its box makes no sense")
+        raise damaged("image", "its box is invalid")
     box = (top * side, bottom * side, left * side, right * side)
     height, width = box[1] - box[0], box[3] - box[2]
     thumbnail = np.zeros((rows, columns, 3), dtype=np.uint8)
@@ -240,7 +191,7 @@ def _beside_shape(first: tuple[int, int], second: tuple[int, int]) -> tuple[int,
 
 
 def _beside(first: Pixels, second: Pixels) -> Pixels:
-    """Two pictures next to each other; the lower one goes on with its last row."""
+    """Two pictures side by side; the last row of the lower one is repeated."""
     height, _ = _beside_shape(first.shape[:2], second.shape[:2])
     parts = [p for p in (first, second) if p.size]
     grown = (np.pad(p, ((0, height - len(p)), (0, 0), (0, 0)), mode="edge") for p in parts)

@@ -8,44 +8,44 @@ forward pass draws no random number in any mode.
 
     preprocessor = Preprocessor.from_pretrained("tiny")
     model = Vilt.from_pretrained("tiny")
-    view = preprocessor.view(Path("dog.jpg").read_bytes(), "a dog on the grass")
-    half = view.keep(patches=np.arange(len(view.patches)) % 2 == 0)
-    vectors = model(collate([view, half])).pooled  # (2, D)
+    whole = preprocessor.input(Path("dog.jpg").read_bytes(), "a dog on the grass")
+    half = whole.keep(patches=np.arange(len(whole.patches)) % 2 == 0)
+    vectors = model(collate([whole, half])).pooled  # (2, D)
 
-What prompt tuning, prefix tuning and adapters put into a frozen transformer goes in by arguments of
-the same forward pass, on whole and on masked samples alike.
+What prompt tuning, prefix tuning and adapters put into a frozen transformer is an argument of the
+same forward pass, for whole and masked samples alike (`Inserted`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import copy
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypedDict, Unpack, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from baselines.backbone import backbone_path, located, read_config, read_image_processor, reading
-from baselines.blocks import Layout, Prefix, block, for_each
-from baselines.patches import PatchProjection, bilinear_weights
-from baselines.views import Batch, Preprocessor, View, collate
+from baselines.vilt.backbone import Checkpoint
+from baselines.vilt.batch import Batch
+from baselines.vilt.blocks import Layout, Prefix, block, for_each
+from baselines.vilt.patches import PatchProjection, bilinear_weights
+from baselines.vilt.tuning import merge
 from mm_imagenet_r.errors import UserError
-
-__all__ = ["Batch", "Encoded", "Preprocessor", "View", "Vilt", "collate"]
 
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """What ViLT makes of a batch: B samples, L = T + 1 + K + P tokens, D wide.
+    """Output of ViLT for a batch: B samples, L = T + 1 + K + P tokens, D wide.
 
     Attributes:
         pooled: (B, D) a sample's vector, tanh(dense(hidden[:, 0])).
         hidden: (B, L, D) tokens after the final layer norm; padded rows mean nothing.
         attentions: For each layer (B, heads, L, L), rows attend to columns, or None if not asked
-            for. Padded columns are 0, padded rows mean nothing. Prefixes are no columns of it:
-            rows of a layer that has some sum to less than one.
+            for. Padded columns are 0, padded rows mean nothing. Prefixes have no columns:
+            rows of a layer with prefixes sum to less than one.
         text_length: T, the padded length of the texts.
         num_prompts: P, the prompts of each sample.
     """
@@ -62,18 +62,13 @@ class Encoded:
         return slice(0, self.text_length)
 
     @property
-    def image_cls(self) -> int:
-        """Where the image class token lies along L."""
-        return self.text_length
-
-    @property
     def first_patch(self) -> int:
-        """Where the first patch lies along L."""
+        """Where the first patch lies along L, behind text and image class token."""
         return self.text_length + 1
 
     @property
     def patches(self) -> slice:
-        """Where the patches lie along L, in the order of each view."""
+        """Where the patches lie along L, in the order of each input."""
         return slice(self.first_patch, self.hidden.shape[1] - self.num_prompts)
 
     @property
@@ -82,12 +77,32 @@ class Encoded:
         return slice(self.hidden.shape[1] - self.num_prompts, self.hidden.shape[1])
 
 
+class Inserted(TypedDict, total=False):
+    """What can be put into the frozen transformer.
+
+    Attributes:
+        prompts: (P, D), or (B, P, D) for prompts of each sample's own. They enter the first layer
+            as further tokens, with no position, modality or layer norm; all tokens attend to them
+            and they to all.
+        prefixes: Layer, counted from 0 -> keys and values, each (P, D) or (B, P, D). They stand in
+            front of that layer's projected keys and values and are not projected; queries are
+            unchanged.
+        adapters: Layer, counted from 0 -> module from h (..., D), the tokens after attention and
+            its residual, to (..., D); its output is added to that of the block. It may see tokens
+            packed or padded, so it must treat each token alone.
+    """
+
+    prompts: Tensor | None
+    prefixes: Mapping[int, Prefix] | None
+    adapters: Mapping[int, Callable[[Tensor], Tensor]] | None
+
+
 class Vilt(nn.Module):
     """ViLT from `Batch` to `Encoded`.
 
     Attributes:
-        model: transformers' `ViltModel`; its submodules are called one by one, so replacing one of
-            them (as scaling and shifting of features does) takes effect.
+        model: transformers' `ViltModel`; its submodules are called one by one, so replacing one
+            (as SSF does) takes effect.
         config: Its `ViltConfig`.
     """
 
@@ -116,28 +131,29 @@ class Vilt(nn.Module):
         """Read a backbone, in evaluation mode and single precision.
 
         Args:
-            name: Folder, Hub id, or `tiny`. Heads (of masked language modelling, say) are left out.
+            name: Folder, Hub id (`id@REVISION` pins it), or `tiny`. Heads (of masked language
+                modelling, say) are left out.
             max_text_length: Longest text in tokens. If it exceeds what the backbone was trained
                 with, its position table is stretched by linear interpolation.
 
         Raises:
-            UserError: The backbone is absent, incomplete or no ViLT.
+            UserError: The backbone is absent, incomplete or not a ViLT.
         """
         from transformers import ViltModel
 
-        path = backbone_path(name)
-        read_config(path)
-        image_processor = read_image_processor(path)
+        checkpoint = Checkpoint.find(name)
+        checkpoint.config()
+        image_processor = checkpoint.image_processor()
         # transformers fills weights it does not find by drawing from the global generator.
-        model_class: Any = ViltModel
-        with torch.random.fork_rng(devices=[]), reading(path, "weights"):
-            model, report = model_class.from_pretrained(
-                **located(path), dtype=torch.float32, output_loading_info=True
+        with torch.random.fork_rng(devices=[]):
+            model, report = checkpoint.read(
+                ViltModel, "weights", dtype=torch.float32, output_loading_info=True
             )
         if missing := sorted(report["missing_keys"]):
             raise UserError(
-                f"the weights of backbone {path!r} lack {len(missing)} tensors ({missing[0]}, ...):"
-                " name a complete ViLT checkpoint, such as dandelin/vilt-b32-mlm or 'tiny'"
+                f"the weights of backbone {checkpoint.path!r} lack {len(missing)} tensors "
+                f"({missing[0]}, ...): name a complete ViLT checkpoint, such as "
+                "dandelin/vilt-b32-mlm or 'tiny'"
             )
         if max_text_length is not None and max_text_length > model.config.max_position_embeddings:
             _stretch_text_positions(model, max_text_length)
@@ -148,104 +164,80 @@ class Vilt(nn.Module):
         """D, the width of the tokens and of the pooled vector."""
         return int(self.config.hidden_size)
 
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Write config and weights for transformers; `Preprocessor.save_pretrained` the rest."""
-        self.model.save_pretrained(folder)
+    def save_pretrained(self, folder: str | Path, class_names: Sequence[str] = ()) -> None:
+        """Write config and weights for transformers; `Preprocessor.save_pretrained` the rest.
+
+        Scales and shifts (SSF) are merged into the written weights; this model keeps them.
+
+        Args:
+            folder: Where to write.
+            class_names: The `id2label` of the config, if there are any.
+        """
+        model = copy.deepcopy(self.model).cpu()
+        merge(model)
+        if class_names:
+            model.config.id2label = dict(enumerate(class_names))
+            model.config.label2id = {name: i for i, name in enumerate(class_names)}
+        model.save_pretrained(folder)
 
     def forward(
-        self,
-        batch: Batch,
-        attentions: bool = False,
-        *,
-        prompts: Tensor | None = None,
-        prefixes: Mapping[int, Prefix] | None = None,
-        adapters: Mapping[int, Callable[[Tensor], Tensor]] | None = None,
+        self, batch: Batch, attentions: bool = False, **inserted: Unpack[Inserted]
     ) -> Encoded:
         """Encode a batch.
 
         Args:
             batch: On the model's device.
-            attentions: Return the attention maps (slower, and much memory).
-            prompts: (P, D), or (B, P, D) for prompts of each sample's own. They enter the first
-                layer as further tokens, with no position, modality or layer norm; all tokens attend
-                to them and they to all.
-            prefixes: Layer, counted from 0 -> keys and values, each (P, D) or (B, P, D). They stand
-                in front of that layer's projected keys and values and are not projected; queries
-                are as they were.
-            adapters: Layer, counted from 0 -> module from h (..., D), the tokens after attention
-                and its residual, to (..., D); its output is added to that of the block. It may see
-                tokens packed or padded, so it has to treat each token alone.
+            attentions: Return the attention maps (slower, and takes much memory).
+            **inserted: Prompts, prefixes and adapters, see `Inserted`.
 
         Raises:
             ValueError: A shape does not fit, or there is no such layer.
         """
-        layout = Layout(batch, _count(prompts))
         maps: list[Tensor] | None = [] if attentions else None
-        x = self._embed(batch, layout, prompts)
-        for layer, prefix, adapter in self._layers(prefixes, adapters):
-            x = block(layer, x, layout, maps, prefix=prefix, adapter=adapter)
-        hidden = layout.pad(self.model.layernorm(x))
+        x, layout = self._encode(batch, maps, **inserted)
+        hidden = layout.pad(x)
         pooled = self.model.pooler(hidden)
-        return Encoded(pooled, hidden, maps, batch.words.shape[1], layout.prompts)
+        return Encoded(pooled, hidden, maps, batch.token_ids.shape[1], layout.prompts)
 
-    def pool(
-        self,
-        batch: Batch,
-        *,
-        prompts: Tensor | None = None,
-        prefixes: Mapping[int, Prefix] | None = None,
-        adapters: Mapping[int, Callable[[Tensor], Tensor]] | None = None,
-    ) -> Tensor:
-        """Return `forward(...).pooled` (B, D) at less cost; the arguments are those of `forward`.
+    def pool(self, batch: Batch, **inserted: Unpack[Inserted]) -> Tensor:
+        """Return `forward(...).pooled` (B, D) at less cost.
 
         The last block is computed for [CLS] alone, since nothing else of it is read.
         """
-        return cast(Tensor, self.model.pooler(self._class(batch, prompts, prefixes, adapters)))
+        return cast(Tensor, self.model.pooler(self._encode(batch, cls_only=True, **inserted)[0]))
 
-    def class_token(
+    def class_token(self, batch: Batch, **inserted: Unpack[Inserted]) -> Tensor:
+        """Return `forward(...).hidden[:, 0]` (B, D), [CLS] of the text, at the cost of `pool`."""
+        return self._encode(batch, cls_only=True, **inserted)[0][:, 0]
+
+    def _encode(
         self,
         batch: Batch,
+        maps: list[Tensor] | None = None,
         *,
+        cls_only: bool = False,
         prompts: Tensor | None = None,
         prefixes: Mapping[int, Prefix] | None = None,
         adapters: Mapping[int, Callable[[Tensor], Tensor]] | None = None,
-    ) -> Tensor:
-        """Return `forward(...).hidden[:, 0]` (B, D), [CLS] of the text, at the cost of `pool`."""
-        return self._class(batch, prompts, prefixes, adapters)[:, 0]
-
-    def _class(
-        self,
-        batch: Batch,
-        prompts: Tensor | None,
-        prefixes: Mapping[int, Prefix] | None,
-        adapters: Mapping[int, Callable[[Tensor], Tensor]] | None,
-    ) -> Tensor:
-        """Return (B, 1, D), [CLS] after the final layer norm."""
-        layout = Layout(batch, _count(prompts))
-        x = self._embed(batch, layout, prompts)
-        last = len(self.model.encoder.layer) - 1
-        for i, (layer, prefix, adapter) in enumerate(self._layers(prefixes, adapters)):
-            x = block(layer, x, layout, prefix=prefix, adapter=adapter, cls_only=i == last)
-        return cast(Tensor, self.model.layernorm(x))
-
-    def _layers(
-        self,
-        prefixes: Mapping[int, Prefix] | None,
-        adapters: Mapping[int, Callable[[Tensor], Tensor]] | None,
-    ) -> Iterator[tuple[Any, Prefix | None, Callable[[Tensor], Tensor] | None]]:
-        """Each block with what is put into it."""
-        layers = self.model.encoder.layer
-        prefixes, adapters = prefixes or {}, adapters or {}
+    ) -> tuple[Tensor, Layout]:
+        """Tokens after the final layer norm, or [CLS] alone (B, 1, D), and their layout."""
+        layers, prefixes, adapters = self.model.encoder.layer, prefixes or {}, adapters or {}
         if unknown := (prefixes.keys() | adapters.keys()) - set(range(len(layers))):
             raise ValueError(f"there is no layer {min(unknown)}: they are 0 to {len(layers) - 1}")
-        for number, layer in enumerate(layers):
-            yield layer, prefixes.get(number), adapters.get(number)
+        layout = Layout(batch, 0 if prompts is None else prompts.shape[-2])
+        x = self._embed(batch, layout, prompts)
+        for i, layer in enumerate(layers):
+            x = block(
+                layer, x, layout, maps, prefix=prefixes.get(i), adapter=adapters.get(i),
+                cls_only=cls_only and i == len(layers) - 1,
+            )  # fmt: skip
+        return self.model.layernorm(x), layout
 
     def _embed(self, batch: Batch, layout: Layout, prompts: Tensor | None) -> Tensor:
         """Return the tokens in the form of the layout, (M, D) packed or (B, L, D) padded."""
         embeddings = self.model.embeddings
         text_modality, image_modality = embeddings.token_type_embeddings.weight[:2]
-        words = self._embed_words(batch) + text_modality
+        words = self._embed_text(batch) + text_modality
         cls = embeddings.cls_token[0] + embeddings.position_embeddings[0, :1] + image_modality
         patches = self._embed_patches(batch) + image_modality
         size, width = len(batch), words.shape[-1]
@@ -259,18 +251,17 @@ class Vilt(nn.Module):
             x = torch.cat([x, own if batch.order is None else own.flatten(0, 1)], dim=-2)
         return x if batch.order is None or layout.packed else layout.spread(x)
 
-    def _embed_words(self, batch: Batch) -> Tensor:
+    def _embed_text(self, batch: Batch) -> Tensor:
         embeddings = self.model.embeddings.text_embeddings
-        longest = embeddings.position_embeddings.num_embeddings
-        if batch.words.shape[1] > longest:
+        length, longest = batch.token_ids.shape[1], embeddings.position_embeddings.num_embeddings
+        if length > longest:
             raise ValueError(
-                f"a text of {batch.words.shape[1]} tokens exceeds the backbone's {longest}: give "
+                f"a text of {length} tokens exceeds the backbone's {longest}: give "
                 "Vilt.from_pretrained and Preprocessor.from_pretrained the same max_text_length"
             )
-        words = embeddings.word_embeddings(batch.words) + embeddings.token_type_embeddings.weight[0]
-        return cast(
-            Tensor, embeddings.LayerNorm(words + embeddings.position_embeddings(batch.positions))
-        )
+        x = embeddings.word_embeddings(batch.token_ids) + embeddings.token_type_embeddings.weight[0]
+        x = x + embeddings.position_embeddings(batch.positions)
+        return cast(Tensor, embeddings.LayerNorm(x))
 
     def _embed_patches(self, batch: Batch) -> Tensor:
         embeddings = self.model.embeddings
@@ -280,7 +271,7 @@ class Vilt(nn.Module):
             table.dtype, memory_format=torch.contiguous_format
         )
         pixels.mul_(self.pixel_scale).add_(self.pixel_shift)
-        weights = bilinear_weights(batch.places, batch.grids, side).to(table.dtype)
+        weights = bilinear_weights(batch.patch_indices, batch.grids, side).to(table.dtype)
         return cast(Tensor, embeddings.patch_embeddings.projection(pixels) + weights @ table)
 
 
@@ -292,7 +283,3 @@ def _stretch_text_positions(model: Any, length: int) -> None:
     embeddings.position_ids = torch.arange(length)[None]
     embeddings.token_type_ids = torch.zeros(1, length, dtype=torch.long)
     model.config.max_position_embeddings = length
-
-
-def _count(prompts: Tensor | None) -> int:
-    return 0 if prompts is None else prompts.shape[-2]

@@ -1,67 +1,73 @@
-"""An exemplar as bytes and back: what is kept of a sample is these bytes and nothing else.
+"""An exemplar as bytes and back: these bytes are all that is kept of a sample.
 
-An untouched exemplar is its native file, as it is. A masked one is a payload of
+An untouched exemplar is its native file, unchanged. A masked one is a payload of
 
-* one flag byte (pixel codec and how places are written), rows and columns of the grid,
-* the kept places: nothing if all are kept, else a bit mask or a list, whichever is shorter,
+* one flag byte (pixel codec and how indices are written), rows and columns of the grid,
+* the kept indices: nothing if all are kept, else a bit mask or a list, whichever is shorter,
 * the kept patches, raw or packed into a compact mosaic and compressed as JPEG, WebP or AVIF.
 
-The order of patches and words is that of the picture and of the text. `decode(encode(...))` is what
-training sees again. Numbers are little-endian.
+Patches and words keep the order of the picture and the text. Training sees `decode(encode(...))`.
+Numbers are little-endian.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 
-from baselines.pictures import (
+from baselines.exemplars.pictures import (
     damaged,
     decode_picture,
     encode_picture,
-    fewest_bytes,
     find_codec,
     psnr,
 )
-from baselines.pixels import Integers, Pixels, from_pixels, to_pixels
-from baselines.views import View
+from baselines.vilt import ViltInput
+from baselines.vilt.pixels import Integers, Pixels, from_pixels, to_pixels
+from benchmark.exemplar import Exemplar
 
 _FORMATS = (None, "JPEG", "WEBP", "AVIF")  # the flag's two low bits
-_ALL, _MASK, _LIST = 0, 1, 2  # how places are written: the next two bits
-_WIDE = 16  # places take two bytes
+_ALL, _MASK, _LIST = 0, 1, 2  # how indices are written: the next two bits
+_WIDE = 16  # indices take two bytes
 
 
-def encode_patches(view: View, codec: str, quality: int = 100) -> bytes:
-    """Encode the patches of a view, with their places and the grid.
+def encode(input: ViltInput, label: int, codec: str, quality: int) -> Exemplar:
+    """The exemplar of an input: its patches and words, charged by its share of the patches."""
+    kept = len(input.patch_indices) / (input.grid[0] * input.grid[1])
+    image = encode_patches(input, codec, quality)
+    return Exemplar(label, image, encode_text(input), pixel_fraction=kept)
+
+
+def encode_patches(input: ViltInput, codec: str, quality: int = 100) -> bytes:
+    """Encode the patches of an input, with their indices and the grid.
 
     Args:
-        view: Its patches are stored in the order of the picture.
+        input: Its patches are stored in the order of the picture.
         codec: One of `pictures.available()`.
         quality: 1 to 100.
 
     Raises:
         UserError: The codec is unknown here, or the quality out of range.
-        ValueError: A place occurs twice or is not in the grid, or the grid exceeds 255 x 255.
+        ValueError: An index occurs twice or is not in the grid, or the grid exceeds 255 x 255.
     """
     format = find_codec(codec, quality).format
-    rows, columns = view.grid
+    rows, columns = input.grid
     if not (1 <= rows <= 255 and 1 <= columns <= 255):
         raise ValueError(f"a grid of {rows}x{columns} patches exceeds what the codec stores")
-    kind, places = _encode_places(view.places, rows * columns)
-    flag = _FORMATS.index(format) | kind << 2 | (_WIDE if _wide(view.grid) else 0)
-    patches = view.patches[np.argsort(view.places)]
+    kind, patch_indices = _encode_indices(input.patch_indices, rows * columns)
+    flag = _FORMATS.index(format) | kind << 2 | (_WIDE if _wide(input.grid) else 0)
+    patches = input.patches[np.argsort(input.patch_indices)]
     as_picture = format is not None and len(patches)
     pixels = encode_picture(_mosaic(patches), codec, quality) if as_picture else patches.tobytes()
-    return bytes([flag, rows, columns]) + places + pixels
+    return bytes([flag, rows, columns]) + patch_indices + pixels
 
 
 def decode_patches(payload: bytes, patch_size: int) -> tuple[Pixels, Integers, tuple[int, int]]:
     """Decode what `encode_patches` returned.
 
     Returns:
-        Patches (K, P, P, 3) uint8, their ascending places (K,), and the grid.
+        Patches (K, P, P, 3) uint8, their ascending indices (K,), and the grid.
 
     Raises:
         ValueError: The payload is damaged or was made with another patch size.
@@ -71,31 +77,35 @@ def decode_patches(payload: bytes, patch_size: int) -> tuple[Pixels, Integers, t
     flag, rows, columns = payload[:3]
     grid = (rows, columns)
     if flag >> 5 or not rows * columns or bool(flag & _WIDE) != _wide(grid):
-        raise damaged("image", "its header makes no sense")
-    places, rest = _decode_places(flag >> 2 & 3, payload[3:], rows * columns)
-    return _decode_pixels(rest, _FORMATS[flag & 3], len(places), patch_size), places, grid
+        raise damaged("image", "its header is invalid")
+    patch_indices, rest = _decode_indices(flag >> 2 & 3, payload[3:], rows * columns)
+    return (
+        _decode_pixels(rest, _FORMATS[flag & 3], len(patch_indices), patch_size),
+        patch_indices,
+        grid,
+    )
 
 
-def encode_words(view: View) -> bytes:
-    """Encode the words of a view: two bytes a token, and the positions if some were dropped.
+def encode_text(input: ViltInput) -> bytes:
+    """Encode the words of an input: two bytes per token, and the positions if some were dropped.
 
     Raises:
         ValueError: A token id exceeds 65,535, a position occurs twice or exceeds the text, or the
             text exceeds 65,535 tokens.
     """
-    length = view.text_length
-    if length > 65535 or (view.words < 0).any() or (view.words > 65535).any():
-        raise ValueError("two bytes a token hold no id or text length beyond 65,535")
-    kind, positions = _encode_places(view.positions, length)
-    ids = view.words[np.argsort(view.positions)].astype("<u2").tobytes()
+    length = input.text_length
+    if length > 65535 or (input.token_ids < 0).any() or (input.token_ids > 65535).any():
+        raise ValueError("two bytes per token hold no id or text length beyond 65,535")
+    kind, positions = _encode_indices(input.positions, length)
+    ids = input.token_ids[np.argsort(input.positions)].astype("<u2").tobytes()
     if kind == _ALL:
         return bytes([kind]) + ids
     wide = length > 256
     return bytes([kind | (_WIDE if wide else 0)]) + length.to_bytes(2, "little") + positions + ids
 
 
-def decode_words(payload: bytes) -> tuple[Integers, Integers, int]:
-    """Decode what `encode_words` returned.
+def decode_text(payload: bytes) -> tuple[Integers, Integers, int]:
+    """Decode what `encode_text` returned.
 
     Returns:
         Token ids (T,), their ascending positions (T,), and the length of the whole text.
@@ -111,72 +121,65 @@ def decode_words(payload: bytes) -> tuple[Integers, Integers, int]:
         return ids, np.arange(len(ids)), len(ids)
     length = int.from_bytes(payload[1:3], "little")
     if len(payload) < 3 or bool(payload[0] & _WIDE) != (length > 256):
-        raise damaged("text", "its header makes no sense")
-    positions, rest = _decode_places(kind, payload[3:], length, "text")
+        raise damaged("text", "its header is invalid")
+    positions, rest = _decode_indices(kind, payload[3:], length, "text")
     ids = _numbers(rest, "<u2", "text")
     if len(ids) != len(positions):
         raise damaged("text", f"it has {len(ids)} words for {len(positions)} positions")
     return ids, positions, length
 
 
-def choose(views: Sequence[View], candidates: Sequence[str], min_psnr: float) -> tuple[str, int]:
-    """Return the codec and quality that need the fewest bytes for the kept patches of views.
-
-    As `pictures.choose_codec`, with views in the place of pictures.
-    """
-
-    def trial(view: View, codec: str, quality: int) -> tuple[int, float]:
-        payload = encode_patches(view, codec, quality)
-        patches, _, _ = decode_patches(payload, view.patches.shape[1])
-        return len(payload), psnr(view.patches[np.argsort(view.places)], patches)
-
-    return fewest_bytes(views, trial, candidates, min_psnr)
+def measure(input: ViltInput, codec: str, quality: int) -> tuple[int, float]:
+    """Bytes that the patches of an input need, and the PSNR in dB of what is read back."""
+    payload = encode_patches(input, codec, quality)
+    patches, _, _ = decode_patches(payload, input.patches.shape[1])
+    return len(payload), psnr(input.patches[np.argsort(input.patch_indices)], patches)
 
 
 def _wide(grid: tuple[int, int]) -> bool:
     return grid[0] * grid[1] > 256
 
 
-def _encode_places(places: Integers, length: int) -> tuple[int, bytes]:
-    """Write a set of places among `length` in the shortest way."""
+def _encode_indices(patch_indices: Integers, length: int) -> tuple[int, bytes]:
+    """Write a set of indices below `length` in the shortest way."""
     kept = np.zeros(length, dtype=np.bool_)
-    if len(places) and not 0 <= places.min() <= places.max() < length:
-        raise ValueError(f"a place lies outside of the {length} there are")
-    kept[places] = True
-    if kept.sum() != len(places):
-        raise ValueError("a place occurs twice")
+    if len(patch_indices) and not 0 <= patch_indices.min() <= patch_indices.max() < length:
+        raise ValueError(f"an index lies outside of the {length} there are")
+    kept[patch_indices] = True
+    if kept.sum() != len(patch_indices):
+        raise ValueError("an index occurs twice")
     if kept.all():
         return _ALL, b""
     mask = np.packbits(kept).tobytes()
     unit = "<u2" if length > 256 else "u1"
-    listed = np.array([len(places), *np.flatnonzero(kept)]).astype(unit).tobytes()
+    listed = np.array([len(patch_indices), *np.flatnonzero(kept)]).astype(unit).tobytes()
     return (_LIST, listed) if len(listed) < len(mask) else (_MASK, mask)
 
 
-def _decode_places(
+def _decode_indices(
     kind: int, data: bytes, length: int, part: str = "image"
 ) -> tuple[Integers, bytes]:
-    """Read the places and return them with the bytes that follow."""
+    """Read the indices and return them with the bytes that follow."""
     if kind == _ALL:
         return np.arange(length), data
     if kind == _MASK:
         end = -(-length // 8)
         bits = np.unpackbits(np.frombuffer(data[:end], dtype=np.uint8))
         if len(bits) < length or bits[length:].any():
-            raise damaged(part, "its mask of kept places makes no sense")
+            raise damaged(part, "its mask of kept indices is invalid")
         return np.flatnonzero(bits[:length]).astype(np.int64), data[end:]
     unit, width = ("<u2", 2) if length > 256 else ("u1", 1)
     count = int.from_bytes(data[:width], "little")
     end = width * (count + 1)
-    places = _numbers(data[width:end], unit, part)
-    if kind != _LIST or len(data) < end or (np.diff(places, append=length) <= 0).any():
-        raise damaged(part, "its list of kept places makes no sense")
-    return places, data[end:]
+    patch_indices = _numbers(data[width:end], unit, part)
+    if kind != _LIST or len(data) < end or (np.diff(patch_indices, append=length) <= 0).any():
+        raise damaged(part, "its list of kept indices is invalid")
+    return patch_indices, data[end:]
 
 
 def _numbers(data: bytes, unit: str, part: str) -> Integers:
     if len(data) % np.dtype(unit).itemsize:
-        raise damaged(part, "it breaks off within a number")
+        raise damaged(part, "it ends within a number")
     return np.frombuffer(data, dtype=unit).astype(np.int64)
 
 
@@ -193,7 +196,7 @@ def _mosaic_shape(count: int) -> tuple[int, int]:
 def _mosaic(patches: Pixels) -> Pixels:
     """Patches (K, P, P, 3) as one near-square picture."""
     rows, columns = _mosaic_shape(len(patches))
-    # Empty places of the last row go on with the last patch's right edge, which costs few bytes.
+    # Empty cells of the last row repeat the right edge of the last patch, which costs few bytes.
     edge = np.broadcast_to(patches[-1, :, -1:], patches[-1].shape)
     spare = np.broadcast_to(edge, (rows * columns - len(patches), *edge.shape))
     tiles = np.concatenate([patches, spare])

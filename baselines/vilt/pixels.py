@@ -1,8 +1,7 @@
-"""An image file as RGB pixels of the size ViLT wants, and pixels as patches.
+"""An image file as RGB pixels of ViLT's input size, and pixels as patches.
 
-The resizing rule is that of ViLT (Kim et al., ICML 2021) as transformers' image processor applies
-it, and the pixels are the same bit for bit; only images so narrow that they would vanish differ
-(there at least one patch is kept).
+The resizing rule and the pixels equal those of transformers' image processor for ViLT (Kim et al.,
+ICML 2021), except for images so narrow that they would vanish: of these one patch is kept.
 """
 
 from __future__ import annotations
@@ -24,14 +23,14 @@ def decode(image: bytes) -> Image.Image:
     """Decode an image file as `mm_imagenet_r.images.rgb` does.
 
     Raises:
-        UserError: The bytes are no image, or a damaged one.
+        UserError: The bytes are not an image, or damaged.
     """
     try:
         return rgb(image)
     except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
         raise UserError(
             f"an image file of {len(image)} bytes cannot be decoded ({error}): "
-            "it is damaged or no image; replace it or take it out of the data"
+            "it is damaged or not an image: replace it or remove it from the data"
         ) from error
 
 
@@ -60,21 +59,21 @@ def target_size(height: int, width: int, *, shorter: int, divisor: int) -> tuple
 
 
 def from_pixels(pixels: Pixels, patch_size: int) -> Pixels:
-    """Cut pixels (H, W, 3) into patches (H/P * W/P, P, P, 3), row by row.
+    """Split pixels (H, W, 3) into patches (H/P * W/P, P, P, 3), row by row.
 
     Raises:
-        ValueError: A side is no multiple of the patch size.
+        ValueError: A side is not a multiple of the patch size.
     """
     height, width, _ = pixels.shape
     if height % patch_size or width % patch_size:
         raise ValueError(f"{height}x{width} pixels do not divide into patches of {patch_size}")
     rows, columns = height // patch_size, width // patch_size
-    cut = pixels.reshape(rows, patch_size, columns, patch_size, 3).transpose(0, 2, 1, 3, 4)
-    return np.ascontiguousarray(cut).reshape(-1, patch_size, patch_size, 3)
+    split = pixels.reshape(rows, patch_size, columns, patch_size, 3).transpose(0, 2, 1, 3, 4)
+    return np.ascontiguousarray(split).reshape(-1, patch_size, patch_size, 3)
 
 
-def to_pixels(patches: Pixels, places: Integers, grid: tuple[int, int], fill: int = 127) -> Pixels:
-    """Lay patches (K, P, P, 3) back at their places in a picture (H, W, 3) of grey `fill`.
+def to_pixels(patches: Pixels, indices: Integers, grid: tuple[int, int], fill: int = 127) -> Pixels:
+    """Put patches (K, P, P, 3) back into a picture (H, W, 3) that is otherwise grey `fill`.
 
     >>> pixels = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
     >>> bool((to_pixels(from_pixels(pixels, 2), np.arange(6), (2, 3)) == pixels).all())
@@ -83,6 +82,6 @@ def to_pixels(patches: Pixels, places: Integers, grid: tuple[int, int], fill: in
     rows, columns = grid
     size = patches.shape[1]
     whole = np.full((rows * columns, size, size, 3), fill, dtype=np.uint8)
-    whole[places] = patches
-    cut = whole.reshape(rows, columns, size, size, 3).transpose(0, 2, 1, 3, 4)
-    return np.ascontiguousarray(cut).reshape(rows * size, columns * size, 3)
+    whole[indices] = patches
+    rearranged = whole.reshape(rows, columns, size, size, 3).transpose(0, 2, 1, 3, 4)
+    return np.ascontiguousarray(rearranged).reshape(rows * size, columns * size, 3)
