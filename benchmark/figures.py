@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +11,10 @@ from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.files import write_atomic
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-#: Formats, and what of their metadata would tell when and by what they were written.
+#: Formats, and the metadata that would say when and by what they were written.
 _FORMATS: dict[str, dict[str, Any]] = {
     ".svg": {"Date": None, "Creator": None},
     ".pdf": {"CreationDate": None, "Creator": None, "Producer": None},
@@ -20,7 +22,7 @@ _FORMATS: dict[str, dict[str, Any]] = {
 }
 #: Text as outlines looks the same everywhere; fonts that journals accept in PDF.
 _STYLE: Any = {"svg.hashsalt": "figure", "svg.fonttype": "path", "pdf.fonttype": 42}
-#: Okabe and Ito's colours, told apart by colour-blind people, without the yellow that print loses.
+#: Okabe and Ito's colors, distinguishable by color-blind people, without the yellow.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
@@ -33,17 +35,14 @@ def check_path(path: Path) -> None:
             installed.
     """
     if path.suffix.lower() not in _FORMATS:
-        raise UserError(
-            f"{path} has to end in {', '.join(_FORMATS)}: give it one of these suffixes"
-        )
+        raise UserError(f"{path}: the suffix must be one of {', '.join(_FORMATS)}")
     if not path.parent.is_dir():
-        raise UserError(f"{path}: there is no folder {path.parent}: make it, or name another")
+        raise UserError(f"{path}: there is no folder {path.parent}: create it, or name another")
     try:
         import matplotlib  # noqa: F401
     except ImportError as error:
         raise UserError(
-            "figures need matplotlib: `pip install matplotlib`, or the extra `figures` of this "
-            "package"
+            "figures need matplotlib: `pip install matplotlib`, or the extra `figures`"
         ) from error
 
 
@@ -55,6 +54,26 @@ def new_figure(width: float, height: float) -> Figure:
     figure = Figure(figsize=(width, height), dpi=160, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
+
+
+def look(number: int) -> dict[str, Any]:
+    """Color, marker and dashes of the line with that number, from 0."""
+    return {
+        "color": COLOURS[number % len(COLOURS)],
+        "marker": MARKERS[number % len(MARKERS)],
+        "linestyle": "-" if number < len(COLOURS) else "--",
+    }
+
+
+def set_title(axes: Axes, words: str) -> None:
+    """A long title in small letters, on as many lines as it takes."""
+    axes.set_title("\n".join(textwrap.wrap(words, 72)), fontsize=8, loc="left")
+
+
+def tidy(axes: Axes) -> None:
+    """Horizontal rules instead of a box."""
+    axes.grid(axis="y", alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
 
 
 def save(figure: Figure, path: Path) -> Path:

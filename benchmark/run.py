@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from benchmark.display import Display
 
 _ALL = "all"  # of --list
-_COMPARISON = "comparison.html"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -85,7 +84,7 @@ def run(config: RunConfig, display: Display | None = None) -> list[Path]:
     from benchmark.devices import find_place
     from benchmark.display import Display
     from benchmark.experiment import run_cell
-    from benchmark.leaderboard.comparison import write_comparison
+    from benchmark.report.comparison import comparison_name, write_comparison
 
     place = find_place(config)
     display = display or Display(silent=not place.main)
@@ -106,9 +105,9 @@ def run(config: RunConfig, display: Display | None = None) -> list[Path]:
         _write_left_out(plans[0].data, folders)
         table.print_table(folders, display.console)
         if len(folders) > 1:
-            remove_temporaries(config.output, _COMPARISON)
-            page = write_comparison(folders, config.output / _COMPARISON)
-            display.wrote("comparison", page)
+            name = comparison_name(folders)
+            remove_temporaries(config.output, name)
+            display.wrote("comparison", write_comparison(folders, config.output / name))
     return folders
 
 

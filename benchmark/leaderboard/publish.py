@@ -15,7 +15,7 @@ from benchmark.leaderboard import cards, tasks
 from benchmark.leaderboard.build import CSV, INDEX, JSON, METHODS, build
 from benchmark.leaderboard.check import check
 from benchmark.leaderboard.levels import RECORD, Level, safe
-from benchmark.leaderboard.site.collect import Collection, Shown
+from benchmark.report.board.collect import Collection, Shown
 from benchmark.report.gallery import GALLERY
 from benchmark.results.io import RESULT, is_there, read, result_file
 from benchmark.results.small_form import files_beside
@@ -206,7 +206,7 @@ def _runs(root: Path, shown: Sequence[Shown]) -> bytes:
     from benchmark.table.frame import frame
 
     table = frame([one.folder for one in shown], per="run")
-    levels = {str(one.folder): one.level.word if one.level else "" for one in shown}
+    levels = {str(one.folder): Level(one.level).word if one.level else "" for one in shown}
     table["level"] = table["folder"].map(levels)
     table["folder"] = [Path(name).relative_to(root).as_posix() for name in table["folder"]]
     out = io.BytesIO()

@@ -7,13 +7,12 @@ panels with one axis of memory, since two scales in one panel can be made to cro
 from __future__ import annotations
 
 import itertools
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from benchmark.figures import COLOURS, MARKERS, check_path, new_figure, save
+from benchmark.figures import COLOURS, check_path, look, new_figure, save, set_title, tidy
 from benchmark.metrics import Spread
 from benchmark.results.tables import Row
 from benchmark.table.columns import head_of
@@ -127,7 +126,7 @@ def _lines(axes: Axes, panel: Panel, names: Sequence[str], metric: str) -> None:
             [spread.mean for spread in spreads.values()],
             yerr=[spread.std or 0.0 for spread in spreads.values()],
             label=name, capsize=2.5, elinewidth=1, linewidth=1.6, markersize=5, zorder=3,
-            **_style(number),
+            **look(number),
         )  # fmt: skip
     counts = {row.average.n for rows in panel.lines.values() for row in rows.values()}
     runs = (
@@ -135,10 +134,8 @@ def _lines(axes: Axes, panel: Panel, names: Sequence[str], metric: str) -> None:
         if len(counts) == 1
         else f"{min(counts)} to {max(counts)} runs"
     )
-    title = f"{panel.heading}; mean and standard deviation of {runs}"
-    axes.set_title("\n".join(textwrap.wrap(title, 72)), fontsize=8, loc="left")
-    axes.grid(axis="y", alpha=0.3)
-    axes.spines[["top", "right"]].set_visible(False)
+    set_title(axes, f"{panel.heading}; mean and standard deviation of {runs}")
+    tidy(axes)
     _flat_lines(
         axes, {name: cast(Spread, row.figures[metric]).mean for name, row in panel.flat.items()}
     )
@@ -175,8 +172,7 @@ def _bars(axes: Axes, panel: Panel, names: Sequence[str]) -> None:
     axes.set_xticks(range(len(panel.amounts)), [f"{amount:g}" for amount in panel.amounts])
     axes.set_xlabel(panel.axis)
     axes.set_ylabel("exemplars\nper class")
-    axes.grid(axis="y", alpha=0.3)
-    axes.spines[["top", "right"]].set_visible(False)
+    tidy(axes)
 
 
 def spread_out(places: Sequence[float], gap: float) -> list[float]:
@@ -204,14 +200,6 @@ def _span(group: Sequence[float], gap: float) -> tuple[float, float]:
     half = (len(group) - 1) * gap / 2
     middle = max(min(sum(group) / len(group), 1 - half), half)
     return middle - half, middle + half
-
-
-def _style(number: int) -> dict[str, Any]:
-    return {
-        "color": COLOURS[number % len(COLOURS)],
-        "marker": MARKERS[number % len(MARKERS)],
-        "linestyle": "-" if number < len(COLOURS) else "--",
-    }
 
 
 def _one_reading(rows: Sequence[Row]) -> list[Row]:

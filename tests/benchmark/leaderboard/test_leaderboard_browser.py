@@ -18,7 +18,7 @@ import pytest
 
 from benchmark.leaderboard import build
 from benchmark.leaderboard.levels import Level
-from benchmark.leaderboard.site.collect import Shown, collect
+from benchmark.report.board.collect import Shown, collect
 from benchmark.results import read
 from benchmark.results.schema import Result
 

@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 
 from benchmark.leaderboard import build, command
-from benchmark.leaderboard.comparison import write_comparison
 from benchmark.leaderboard.levels import RECORD, Level, Record, files_of, write_record
-from benchmark.leaderboard.site import boards
-from benchmark.leaderboard.site.collect import Shown, collect
+from benchmark.report.board import boards
+from benchmark.report.board.collect import Shown, collect
+from benchmark.report.comparison import write_comparison
 from benchmark.results import read
 from benchmark.results.schema import Result
 from mm_imagenet_r.errors import UserError

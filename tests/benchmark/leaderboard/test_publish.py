@@ -477,7 +477,7 @@ def test_nothing_of_strangers_is_markup(tmp_path: Path) -> None:
     name = "a|b <script>alert(1)</script> --- [x](http://y)"
     change_result(run, lambda value: value["about"].update(name=name))
     result = results.read(run)
-    from benchmark.leaderboard.site.collect import Shown
+    from benchmark.report.board.collect import Shown
     from benchmark.save import card
 
     shown: Any = {**result, "method": name}

@@ -105,7 +105,7 @@ def test_a_curve_needs_two_amounts_and_a_known_suffix(runs: Path, tmp_path: Path
     tables = table.tables(list(runs.glob("*-5-1")))
     with pytest.raises(UserError, match="at least two amounts of memory"):
         table.write_curve(tables, tmp_path / "x.svg")
-    with pytest.raises(UserError, match=r"x.jpeg has to end in \.svg, \.pdf, \.png"):
+    with pytest.raises(UserError, match=r"x.jpeg: the suffix must be one of \.svg, \.pdf, \.png"):
         table.write_curve(table.tables([runs]), tmp_path / "x.jpeg")
 
 

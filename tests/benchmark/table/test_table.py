@@ -287,7 +287,7 @@ def test_the_command_leaves_out_what_it_cannot_read(
         (["--baseline", "repla"], "did you mean 'replay'"),
         (["--caption", "x"], "--caption has an effect only with --format latex"),
         (["--label", "x"], "--label has an effect only with --format latex"),
-        (["--curve", "x.gif"], "x.gif has to end in .svg, .pdf, .png"),
+        (["--curve", "x.gif"], "x.gif: the suffix must be one of .svg, .pdf, .png"),
         (["--curve", "nowhere/x.svg"], "there is no folder nowhere"),
         (["--format", "csv", "--wide"], "--format csv has all columns: leave --wide out"),
         (["--curve", "x.svg"], "at least two amounts of memory"),
