@@ -11,15 +11,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmark import formatting
 from benchmark.config import RunConfig
 from benchmark.figures import check_path
-from benchmark.formatting import (
-    MISSING,
-    budget_sentence,
-    method_title,
-    order_words,
-    result_phases_words,
-)
+from benchmark.formatting import MISSING, method_title
 from benchmark.metrics import METRICS
 from benchmark.options import from_mapping
 from benchmark.report import sections
@@ -29,7 +24,7 @@ from benchmark.results.derive import given_config
 from benchmark.results.records import PREDICTIONS, read_predictions
 from benchmark.results.schema import Result
 from mm_imagenet_r import command_line
-from mm_imagenet_r.errors import UserError, pluralize
+from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.files import write_atomic
 from mm_imagenet_r.markup import el
 from mm_imagenet_r.pages import render
@@ -67,13 +62,11 @@ def write_report(folder: Path, path: Path | None = None) -> Path:
         scripts=["report.js"],
         title=f"{name} on {result['dataset']['name']}",
         name=name + (f"@{preset}" if preset not in (None, "", "default") else ""),
+        fmt=formatting,
         result=result,
+        kind=KINDS.get(result["kind"], result["kind"]),
+        recipe=sections.recipe_words(result),
         num_classes=sections.seen(result)[-1],
-        phases_words=result_phases_words(result),
-        budget_words=budget_sentence(result["budget"], sees_all_data=result["sees_all_data"]),
-        header=_header(result),
-        finished=pluralize(len(result["phases"]), "phase"),
-        key_figures=sections.key_figures(result),
         curve=sections.curve(result),
         invariance=sections.invariance(result),
         matrix_note=sections.MATRIX_NOTE,
@@ -81,12 +74,10 @@ def write_report(folder: Path, path: Path | None = None) -> Path:
         classifiers=sections.classifiers(result),
         gallery=drawn(read_gallery(folder)),
         memory=sections.memory(result),
-        outside=sections.outside(result),
         mistakes=sections.mistakes(result, predictions),
         time=sections.time(result),
         training=sections.training(result),
         metrics=METRICS,
-        missing=MISSING,
         again=command(given_config(result)),
         provenance={
             "Configuration": pairs(result["config"]),
@@ -97,18 +88,6 @@ def write_report(folder: Path, path: Path | None = None) -> Path:
     path = path or folder / REPORT
     write_atomic(path, page.encode())
     return path
-
-
-def _header(result: Result) -> dict[str, str]:
-    data, backbone = result["dataset"], result["backbone"]
-    return {
-        "data": f"{data['name']}, {data['train']:,} training and {data['test']:,} test samples",
-        "backbone": f"{backbone['name']}, {backbone['parameters']:,} parameters",
-        "class order": order_words(result["class_order"]),
-        "kind": KINDS.get(result["kind"], result["kind"]),
-        "training": sections.recipe_words(result),
-        "run": f"seed {result['seed']}",
-    }
 
 
 def _provenance(result: Result) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from itertools import accumulate
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 from benchmark.config import RECIPE
 from benchmark.formatting import (
@@ -13,16 +13,15 @@ from benchmark.formatting import (
     amount_words,
     bytes_words,
     class_share,
-    exemplars_per_class,
     seconds_words,
 )
 from benchmark.metrics import sample_weighted_accuracy
-from benchmark.report.charts import COLOURS, Line, column_chart, line_chart, loss_chart
+from benchmark.report.charts import Line, column_chart, line_chart, loss_chart
 from benchmark.results.derive import as_classifier
 from benchmark.results.derive import classifiers as names_of
 from benchmark.results.records import Prediction
-from benchmark.results.schema import ClassLedger, LoadedPhase, Result
-from mm_imagenet_r.markup import Child, Html, el, join
+from benchmark.results.schema import ClassLedger, Result
+from mm_imagenet_r.markup import Child, Html, el
 
 MATRIX_NOTE = (
     "Row: after which phase. Column: on whose test data. Framed: just learned. Accuracy in %."
@@ -30,69 +29,6 @@ MATRIX_NOTE = (
 _SHOWN = 8  # hardest classes, and confused pairs
 _TUNING = {"ssf": "scales and shifts", "full": "all weights", "head": "the head only"}
 Row = Sequence[Child]
-
-
-class Card(NamedTuple):
-    """A large figure and what goes with it."""
-
-    title: str
-    figure: str
-    unit: str
-    under: Child
-
-
-def key_figures(result: Result) -> list[Card]:
-    """The cards at the top."""
-    figure, last = result["metrics"].__getitem__, result["phases"][-1]
-    ledger, budget = last["memory"], result["budget"]
-    forgetting = figure("forgetting")
-    weighted = "phase-weighted {}"
-    used = Card(
-        "Memory used", *_unit(amount_words(ledger["cost"], budget["currency"])), "no budget"
-    )
-    if ledger["budget"]:
-        share = ledger["cost"] / ledger["budget"]
-        meter = el("span", el("i", style=f"width:{min(100, 100 * share):.1f}%"), class_="meter")
-        words = f"{100 * share:.0f} % of {amount_words(ledger['budget'], budget['currency'])}"
-        if budget["currency"] != "bytes":
-            words += f"; on disk {bytes_words(ledger['bytes'])}"
-        used = used._replace(under=join(meter, words))
-    outside, trained = last["outside_memory"], last["trainable_parameters"]
-    return [
-        Card(
-            "Average incremental accuracy",
-            *_unit(_percent(figure("average_incremental_accuracy"))),
-            f"over {len(result['phases'])} phases; "
-            + weighted.format(_percent(figure("average_incremental_accuracy_phase_weighted"))),
-        ),
-        Card(
-            "Last accuracy",
-            *_unit(_percent(figure("last_accuracy"))),
-            f"on {sum(result['test_sizes']):,} test samples of {seen(result)[-1]} classes; "
-            + weighted.format(_percent(figure("last_accuracy_phase_weighted"))),
-        ),
-        Card("Forgetting", MISSING, "", "one phase only: nothing to forget")
-        if forgetting is None
-        else Card(
-            "Forgetting",
-            f"{forgetting:.1f}",
-            "points",
-            f"learning accuracy {_percent(figure('learning_accuracy'))}",
-        ),
-        Card(
-            "Exemplars per class",
-            f"{exemplars_per_class(result):.1f}",
-            "",
-            f"{ledger['exemplars']:,} in all, after the last phase",
-        ),
-        used,
-        Card(
-            "Outside the memory",
-            *(_unit(bytes_words(outside["bytes"])) if outside else (MISSING, "")),
-            ("" if trained is None else f"{trained:,} trained parameters; ")
-            + "not charged to the budget",
-        ),
-    ]
 
 
 def seen(result: Result) -> list[int]:
@@ -180,16 +116,6 @@ def memory(result: Result) -> dict[str, Any] | None:
     return {"note": note, "charts": charts, "rows": rows}
 
 
-def outside(result: Result) -> list[Row]:
-    """What is carried outside the memory, after the last phase."""
-    carried = result["phases"][-1]["outside_memory"]
-    if carried is None:
-        return []
-    rows: list[Row] = [(name, bytes_words(size)) for name, size in carried["what"].items()]
-    whole = "the state file" if result["schema_version"] > 1 else "all"
-    return [*rows, (el("b", whole), el("b", bytes_words(carried["bytes"])))]
-
-
 def mistakes(result: Result, predictions: Sequence[Prediction]) -> dict[str, Any] | None:
     """Classes and pairs of classes that the final model gets wrong most; None if it errs never."""
     last, own = len(result["phases"]) - 1, result["classifier"]
@@ -213,32 +139,17 @@ def mistakes(result: Result, predictions: Sequence[Prediction]) -> dict[str, Any
 
 
 def time(result: Result) -> dict[str, Any]:
-    """What each phase brought and how long it took."""
+    """Into which parts the time of phases falls, and how much it is."""
     phases = result["phases"]
-    kinds = list(dict.fromkeys(kind for phase in phases for kind in phase["seconds"]))
     totals = [sum(phase["seconds"].values()) for phase in phases]
-    rows: list[Row] = [
-        (
-            phase["index"] + 1,
-            len(phase["classes"]),
-            f"{phase['train']:,}",
-            f"{phase['test']:,}",
-            f"{phase['memory']['exemplars']:,}",
-            bytes_words(phase["memory"]["bytes"]),
-            MISSING if (o := phase["outside_memory"]) is None else bytes_words(o["bytes"]),
-            f"{phase['steps']:,}",
-            seconds_words(total) + "*" * bool(phase["resumed"]),
-            _bar(phase, kinds, max([*totals, 1e-9])),
-        )
-        for phase, total in zip(phases, totals, strict=True)
-    ]
     device = result["hardware"].get("accelerator") or f"{result['hardware'].get('cores')} CPU cores"
     steps = sum(phase["steps"] for phase in phases)
     note = f"{steps:,} training steps and {seconds_words(sum(totals))} in all on {device}. "
     note += "Train and test: samples that the phase adds."
     if any(phase["resumed"] for phase in phases):
         note += " * Interrupted: the time since the phase was last resumed."
-    return {"kinds": kinds, "rows": rows, "note": note}
+    kinds = list(dict.fromkeys(kind for phase in phases for kind in phase["seconds"]))
+    return {"kinds": kinds, "longest": max([*totals, 1e-9]), "note": note}
 
 
 def training(result: Result) -> dict[str, Any] | None:
@@ -278,21 +189,6 @@ def recipe_words(result: Result) -> str:
     return ", ".join(filter(None, parts)) or "nothing"
 
 
-def _percent(value: float | None) -> str:
-    """With a space that no line ends at."""
-    return MISSING if value is None else f"{value:.1f}\N{NO-BREAK SPACE}%"
-
-
-def _unit(words: str) -> tuple[str, str]:
-    """A figure and its unit.
-
-    >>> _unit("17.1 kB"), _unit("5")
-    (('17.1', 'kB'), ('5', ''))
-    """
-    number, _, unit = words.replace("\N{NO-BREAK SPACE}", " ").partition(" ")
-    return number, unit
-
-
 def _used(ledger: ClassLedger, currency: str) -> str:
     cost = amount_words(ledger["cost"], currency)
     if ledger["budget"] is None:
@@ -300,17 +196,3 @@ def _used(ledger: ClassLedger, currency: str) -> str:
     share = class_share(ledger)
     words = f"{cost} of {amount_words(ledger['budget'], currency)}"
     return words if share is None else f"{words} ({100 * share:.0f} %)"
-
-
-def _bar(phase: LoadedPhase, kinds: Sequence[str], longest: float) -> Html:
-    parts = [
-        el(
-            "i",
-            class_=f"c{i % COLOURS}",
-            style=f"width:{100 * seconds / longest:.2f}%",
-            title=f"{kind}: {seconds_words(seconds)}",
-        )
-        for i, kind in enumerate(kinds)
-        if (seconds := phase["seconds"].get(kind, 0)) > 0
-    ]
-    return el("div", parts, class_="bar")
