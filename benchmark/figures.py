@@ -61,7 +61,7 @@ def look(number: int) -> dict[str, Any]:
     return {
         "color": COLOURS[number % len(COLOURS)],
         "marker": MARKERS[number % len(MARKERS)],
-        "linestyle": "-" if number < len(COLOURS) else "--",
+        "linestyle": ("-", "--", ":", "-.")[number // len(COLOURS) % 4],
     }
 
 

@@ -20,7 +20,7 @@ from benchmark.report.board.document import MARK, index
 from benchmark.report.board.text import slugs
 from benchmark.results.tables import Row
 from benchmark.table.compare import Table
-from benchmark.table.formats import csv_text
+from benchmark.table.formats import csv_text, records
 from mm_imagenet_r.command_line import Parser, path_of
 from mm_imagenet_r.errors import UserError, pluralize
 from mm_imagenet_r.files import check_writable, write_atomic
@@ -151,7 +151,7 @@ def _csv(found: Collection, tables: Sequence[Table]) -> str:
         known = [level for f in row.folders if f and (level := levels[f]) is not None]
         return {"level": Level(min(known)).word if known else ""}
 
-    return csv_text(tables, level)
+    return csv_text(records(tables, level))
 
 
 def _checked(root: Path) -> Collection:

@@ -51,7 +51,8 @@ def draw(folders: Sequence[Path]) -> Figure:
     labels = sorted(best, key=lambda label: (-best[label], label))  # each has one color everywhere
     columns = min(len(panels), 2)
     lines = math.ceil(len(panels) / columns)
-    figure = new_figure(6.4 * columns, 3.9 * lines)
+    height = max(3.9, 1.2 + 0.19 * max(len(rows) for _, rows in panels))
+    figure = new_figure(7.4 * columns, height * lines)
     for index, (heading, rows) in enumerate(panels):
         axes = figure.add_subplot(lines, columns, index + 1)
         for row in sorted(rows, key=lambda row: labels.index(row.label)):

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import json
 from collections.abc import Sequence
 from importlib import resources
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mm_imagenet_r.markup import Html
+
+if TYPE_CHECKING:
+    import jinja2
 
 
 def render(
@@ -35,7 +39,6 @@ def render(
         parts: Where style sheets, scripts and further macros lie, if in another package.
         values: What the template shows, `title` among it; all text is escaped but `Html`.
     """
-    import jinja2
 
     def read(name: str) -> str:
         return (resources.files(parts or package) / name).read_text("utf-8")
@@ -44,23 +47,26 @@ def render(
     style = shared + "".join(map(read, styles))
     script = "\n".join(map(read, scripts))
     script = f'"use strict";\n(() => {{\n{script}\n}})();' if script else ""
-    environment = jinja2.Environment(
-        loader=jinja2.ChoiceLoader(
-            [jinja2.PackageLoader(name, "") for name in (package, parts, __package__) if name]
-        ),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     policy = (
         f"default-src 'none'; {f'script-src {_hash(script)}; ' if script else ''}"
         f"style-src-elem {_hash(style)}; "
         "style-src-attr 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
     )
-    found = environment.get_template(template)
-    return (
-        found.render(style=Html(style), script=Html(script), policy=Html(policy), **values) + "\n"
+    values |= {"style": Html(style), "script": Html(script), "policy": Html(policy)}
+    return _environment(package, parts).get_template(template).render(values) + "\n"
+
+
+@functools.cache
+def _environment(*packages: str) -> jinja2.Environment:
+    import jinja2
+
+    names = [name for name in (*packages, __package__) if name]
+    return jinja2.Environment(
+        loader=jinja2.ChoiceLoader([jinja2.PackageLoader(name, "") for name in names]),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
 
 

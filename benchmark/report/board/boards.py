@@ -220,7 +220,7 @@ def _difference(one: Difference | None) -> Json | None:
     """In words, the mean and bounds that are drawn, and over how many class orders."""
     if one is None or one.mean is None:
         return None
-    bounds = one.interval[1:] if one.interval else (None, None)
+    bounds = one.interval[1:3] if one.interval else (None, None)
     values = [_rounded(value) for value in (one.mean, *bounds)]
     return {"words": difference_words(one), "values": values, "orders": one.orders}
 

@@ -93,7 +93,9 @@ def test_files_in_three_formats_are_reproducible(
     for number in (0, 1):
         files = [part for kind in paths for part in ("--curve", str(paths[kind][number]))]
         assert table.main([str(runs), "--format", "csv", "--metric", "last", *files]) == 0
-        assert "not in the curve, with one amount of memory: ER" in capsys.readouterr().err
+        assert (
+            "not in the curve, as there is one amount of memory only: ER" in capsys.readouterr().err
+        )
     for kind, (one, other) in paths.items():
         assert one.read_bytes().startswith(begins[kind])
         assert one.read_bytes() == other.read_bytes()
