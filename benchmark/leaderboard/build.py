@@ -35,19 +35,14 @@ def parser() -> argparse.ArgumentParser:
     """Its command line."""
     command = Parser(
         prog="python -m benchmark.leaderboard build",
-        description="Write a page of all results below a folder, each checked first: tables, "
+        description="Write a page of all results in a folder, each checked first: tables, "
         "charts, a page for each method, and the figures as CSV and JSON. It needs no server and "
-        "loads nothing.",
+        "loads nothing from elsewhere.",
         epilog="example: python -m benchmark.leaderboard build results --out docs/leaderboard",
         allow_abbrev=False,
     )
     add = command.add_argument
-    add(
-        "results",
-        type=path_of,
-        metavar="RESULTS",
-        help=f"a folder of results, with {RECORD} or not",
-    )
+    add("results", type=path_of, metavar="RESULTS", help=f"a folder of results, perhaps {RECORD}")
     add("--out", type=path_of, required=True, metavar="SITE", help="the folder to write")
     return command
 
@@ -86,7 +81,7 @@ def build(root: Path, out: Path) -> Collection:
     found = _checked(root)
     if not found.shown:
         reasons = "; ".join(f"{safe(name)}: {safe(why)}" for name, why in found.left_out[:3])
-        raise UserError(f"{root} has no result that could be shown: {reasons}")
+        raise UserError(f"{root} has no result that can be shown: {reasons}")
     write(found, out)
     return found
 
@@ -123,13 +118,13 @@ def _refuse_foreign(root: Path, out: Path) -> None:
     """A page is written over an earlier one of these alone, and not among results."""
     within = out.resolve().is_relative_to(root.resolve())
     if out.resolve() == root.resolve() or (within and any(out.rglob("result.json*"))):
-        raise UserError(f"--out {out} is a folder of results: name another one for the page")
+        raise UserError(f"--out {out} is a folder of results: choose another one for the page")
     there = [name for name in (INDEX, CSV, JSON, METHODS) if os.path.lexists(out / name)]
     page = out / INDEX
     if there and not (page.is_file() and MARK in page.read_text("utf-8", errors="replace")):
         raise UserError(
-            f"{out / there[0]} is of something else and might be lost: name another folder, or "
-            "remove it"
+            f"{out / there[0]} is not part of such a page and would be overwritten: choose another "
+            "folder, or remove it"
         )
 
 

@@ -51,22 +51,22 @@ class Level(enum.IntEnum):
 
 
 _WORDS: Final = {
-    Level.REFUSED: ("refused", "It contradicts itself or what is known of its data."),
+    Level.REFUSED: ("refused", "It contradicts itself or what is known about its data."),
     Level.CONSISTENT: (
         "consistent",
-        "Every figure follows from the predictions, the ledger from the exemplars, and labels and "
-        "hashes are those of the data set, as far as this project ships them. That the model made "
-        "these predictions was not checked.",
+        "Every figure follows from the predictions and the ledger from the exemplars; labels and "
+        "hashes are those of the data set, as far as this project ships them. Whether the model "
+        "made these predictions was not checked.",
     ),
     Level.REPREDICTED: (
         "re-predicted",
-        "The model, made again from its stored state and memory, gives the same predictions after "
-        "the last phase. Earlier phases, and how the model was trained, were not checked.",
+        "The model, rebuilt from its stored state and memory, gives the same predictions after the "
+        "last phase. Earlier phases, and how the model was trained, were not checked.",
     ),
     Level.REPRODUCED: (
         "reproduced",
         "The whole run was repeated from its configuration and gave the same predictions, or "
-        "figures within the noise that is stated.",
+        "figures within the stated noise.",
     ),
 }
 
@@ -133,7 +133,7 @@ def recorded(root: Path) -> dict[Files, Record]:
             raise UserError(f"{place} is a link: put the folder or file itself there")
     if not path.exists():
         return {}
-    remedy = "put it back as it was, or remove it: then nothing is recorded"
+    remedy = "restore it, or remove it: then nothing is recorded"
     value = strict_json.read(path, remedy)
     levels = {level.word: level for level in (Level.REPREDICTED, Level.REPRODUCED)}
     try:

@@ -70,9 +70,7 @@ def read_gallery(folder: Path) -> list[Item]:
     try:
         items = strict_json.parse(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise UserError(
-            f"{path} cannot be read ({error}): copy it again, or remove it to do without"
-        ) from error
+        raise UserError(f"{path} cannot be read ({error}): copy it again, or remove it") from error
     found = list(mismatches(items, list[Item], "gallery"))
     if not found:
         for index, item in enumerate(items):

@@ -84,7 +84,7 @@ def compare(
     shown = [row for row in rows if _is_read(row, rows, reading)]
     if baseline is not None and not any(_is_called(row, baseline) for row in shown):
         known = sorted({row.method for row in shown})
-        raise UserError(f"--baseline {baseline} is no row here: {did_you_mean(baseline, known)}")
+        raise UserError(f"--baseline {baseline} matches no row: {did_you_mean(baseline, known)}")
     comparer = comparer or Comparer([ACCURACIES[name] for name in metrics])
     tables = []
     for heading, group in by_budget(shown):
@@ -176,7 +176,7 @@ def _baseline(rows: Sequence[Row], name: str) -> int | None:
             break
     if len(found) > 1:
         labels = [f"'{rows[i].label}'" for i in found]
-        raise UserError(f"--baseline {name} is several rows: name one of {summarize(labels)}")
+        raise UserError(f"--baseline {name} matches several rows: use one of {summarize(labels)}")
     return found[0] if found else None
 
 

@@ -135,8 +135,8 @@ class _Entries:
         shown = [self._shown[folder] for row in one.rows for folder in row.folders if folder]
         if found := dict.fromkeys(fact for one in shown for fact in one.unchecked):
             yield (
-                "Not checked of results that are no more than consistent, as nothing is shipped to "
-                f"hold it against: {', '.join(found)}."
+                "Not checked for results that are only consistent, as nothing is shipped to "
+                f"compare with: {', '.join(found)}."
             )
 
     def _entry(self, row: Row) -> Json:

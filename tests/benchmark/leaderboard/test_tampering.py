@@ -161,9 +161,9 @@ def test_mistakes_of_the_command_line(
         ("verfy",): "did you mean 'verify'",
         ("verify",): "required",
         ("verify", str(tmp_path / "no")): "does not exist",
-        ("verify", str(tmp_path)): "holds no result.json",
-        ("verify", __file__): "is no folder",
-        ("verify", str(honest), "--record", str(tmp_path / "no")): "is no folder",
+        ("verify", str(tmp_path)): "has no result.json",
+        ("verify", __file__): "is not a folder",
+        ("verify", str(honest), "--record", str(tmp_path / "no")): "is not a folder",
         ("verify", str(honest), "--runs", str(honest)): "--runs is for --predict",
         ("verify", str(honest), "--noise", "1"): "--noise is for --run",
         ("verify", str(honest), "--run", "--noise", "nan"): "--noise nan: give points",
@@ -174,10 +174,10 @@ def test_mistakes_of_the_command_line(
         ("verify", ""): "the path is empty",
         ("build", str(honest), "--out", ""): "the path is empty",
         ("submit", str(honest), "--out", ""): "the path is empty",
-        ("submit", str(honest), "--out", str(honest / "x")): "name a folder outside the runs",
+        ("submit", str(honest), "--out", str(honest / "x")): "choose a folder outside the runs",
         ("verify", str(honest), "--predict", "--minutes", "0"): "--minutes 0",
         ("verify", str(honest), "--predict", "--device", "gpu"): "did you mean 'cpu'",
-        ("verify", str(honest), "--predict", "--record", str(tmp_path)): "does not lie in",
+        ("verify", str(honest), "--predict", "--record", str(tmp_path)): "is not inside",
     }.items():
         assert main(list(given)) == (2 if given else 0)
         said = capsys.readouterr()

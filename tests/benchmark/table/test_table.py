@@ -220,13 +220,13 @@ def test_the_baseline_is_the_row_asked_for(tmp_path: Path, write: Runs) -> None:
     shown = only(tmp_path, baseline="Replay · linear", metrics=("learning",))
     assert column(shown, "vs. Replay · linear")[0].startswith("+")
     assert [standing.metric for standing in shown.standings] == ["learning"]
-    with pytest.raises(UserError, match="--baseline replai is no row here: did you mean 'replay'"):
+    with pytest.raises(UserError, match="--baseline replai matches no row: did you mean 'replay'"):
         table.tables([tmp_path], baseline="replai")
     with pytest.raises(UserError, match="--metric averag: did you mean 'average'"):
         table.tables([tmp_path], metrics=("averag",))
     write("replay", settings={"tau": 1.0}, seed=1)
     with pytest.raises(
-        UserError, match=r"several rows: name one of 'Replay \(.*'Replay \(tau=1.0\)'"
+        UserError, match=r"several rows: use one of 'Replay \(.*'Replay \(tau=1.0\)'"
     ):
         table.tables([tmp_path], baseline="replay")
 
