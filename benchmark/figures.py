@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import itertools
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -90,3 +92,30 @@ def save(figure: Figure, path: Path) -> Path:
         figure.savefig(buffer, format=kind[1:], metadata=_FORMATS[kind])
     write_atomic(path, buffer.getvalue())
     return path
+
+
+def spread_out(places: Sequence[float], gap: float) -> list[float]:
+    """Move places between 0 and 1 apart until no two are closer than `gap`; their order stays.
+
+    >>> [round(place, 2) for place in spread_out([0.5, 0.5, 0.9], gap=0.1)]
+    [0.45, 0.55, 0.9]
+    >>> [round(place, 2) for place in spread_out([0.95, 1.0, 1.0], gap=0.1)]
+    [0.8, 0.9, 1.0]
+    """
+    order = sorted(range(len(places)), key=lambda i: places[i])
+    groups: list[list[float]] = []  # wanted places of names that touch
+    for i in order:
+        groups.append([places[i]])
+        while len(groups) > 1 and _span(groups[-2], gap)[1] + gap > _span(groups[-1], gap)[0]:
+            groups[-2:] = [groups[-2] + groups[-1]]
+    found = itertools.chain.from_iterable(
+        [_span(group, gap)[0] + index * gap for index in range(len(group))] for group in groups
+    )
+    moved = dict(zip(order, found, strict=True))
+    return [moved[i] for i in range(len(places))]
+
+
+def _span(group: Sequence[float], gap: float) -> tuple[float, float]:
+    half = (len(group) - 1) * gap / 2
+    middle = max(min(sum(group) / len(group), 1 - half), half)
+    return middle - half, middle + half

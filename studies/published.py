@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from benchmark.formatting import MISSING
+from benchmark.formatting import MISSING, spread_words
 from benchmark.leaderboard.build import build
 from benchmark.registry import REGISTRY
 from benchmark.results.tables import Row
@@ -193,13 +193,13 @@ def _every_row(table: Table) -> str:
             [
                 row.name,
                 str(len(row.orders)),
-                _spread(row, "average"),
-                _spread(row, "last"),
+                spread_words(row.average),
+                spread_words(row.last),
                 row.classifier or "its own",
                 *(
-                    (_spread(plain, "average"), _spread(plain, "last"))
+                    [spread_words(plain.average), spread_words(plain.last)]
                     if plain
-                    else (MISSING, MISSING)
+                    else [MISSING] * 2
                 ),
                 MISSING if row.keeps_nothing else f"{row.exemplars:.1f}",
                 f"{row.outside / 1000:,.0f}",
@@ -216,10 +216,10 @@ def _findings(table: Table) -> str:
     shown = []
     for row in rows:
         kept = MISSING if row.keeps_nothing else f"{row.exemplars:.1f}"
-        accuracies = (_spread(row, "average"), _spread(row, "last"))
-        name = _full_name(row)
+        name, outside = _full_name(row), f"{row.outside / 1000:,.0f}"
         what = _PRESETS.get(name) or REGISTRY[row.method].summary
-        shown.append([f"`{name}`", *accuracies, kept, f"{row.outside / 1000:,.0f}", what])
+        accuracies = spread_words(row.average), spread_words(row.last)
+        shown.append([f"`{name}`", *accuracies, kept, outside, what])
     heads = ["method", "average", "last", "exemplars per class", "kB outside", "what it is"]
     outcomes = _outcomes(table, "average").items()
     said = "".join(f"- {title}: {', '.join(rivals)}\n" for title, rivals in outcomes if rivals)
@@ -241,9 +241,9 @@ def _headline(ten: dict[tuple[str, str], Table]) -> Iterator[str]:
                 [
                     f"{row.name}{_mark(row)}",
                     str(len(row.orders)),
-                    _spread(row, "average"),
+                    spread_words(row.average),
                     _interval(_difference(table, "average", i)),
-                    _spread(row, "last"),
+                    spread_words(row.last),
                     _interval(_difference(table, "last", i)),
                     MISSING if row.keeps_nothing else f"{row.exemplars:.1f}",
                 ]
@@ -271,7 +271,9 @@ def _other_phases(found: Sequence[Table]) -> Iterator[str]:
         cells = [name]
         for count in counts:
             row = by_phases[count].get(name)
-            cells += [_spread(row, "average"), _spread(row, "last")] if row else [MISSING, MISSING]
+            cells += (
+                [spread_words(row.average), spread_words(row.last)] if row else [MISSING, MISSING]
+            )
         rows.append(cells)
     yield _markdown(heads, rows)
 
@@ -289,11 +291,6 @@ def _linear(table: Table, row: Row) -> Row | None:
     """The same runs read by the head as trained."""
     kin = (other for other in table.rows if other.name == row.name)
     return next((other for other in kin if other.classifier == "linear"), None)
-
-
-def _spread(row: Row, metric: str) -> str:
-    found = row.average if metric == "average" else row.last
-    return f"{found.mean:.1f}" + (f" ± {found.std:.1f}" if found.std is not None else "")
 
 
 def _interval(found: Difference | None) -> str:

@@ -59,8 +59,8 @@ def parser() -> argparse.ArgumentParser:
     add(
         "--benchmark",
         metavar=name,
-        help=f"existing data set repository of the benchmark: gets {tasks.EVAL}, the tasks that the "
-        "results answer",
+        help=f"existing data set repository of the benchmark: gets {tasks.EVAL}, the tasks that "
+        "the results answer",
     )
     add(
         "--model",

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from benchmark.figures import spread_out
 from benchmark.results.schema import LoadedPhase
 from mm_imagenet_r.markup import Html, el, join
 
@@ -63,7 +64,7 @@ def line_chart(lines: Sequence[Line], *, x_label: str, ticks_at: Sequence[float]
                 title = el("title", f"{line.label}: {value:.1f} at {at:.4g} classes")
                 radius = 2.2 if line.quiet else 3.2
                 parts.append(el("circle", title, cx=x, cy=y, r=radius, class_=f"dot {line.style}"))
-        return join(parts, _ends(lines, scale_x, scale_y))
+        return join(parts, _ends(lines, scale_x, scale_y, height))
 
     items = [el("li", el("i", class_=line.style), line.label) for line in lines]
     legend = el("ul", items, class_="legend") if len(lines) > 1 else None
@@ -179,26 +180,18 @@ def ticks(low: float, high: float, count: int = 5) -> list[float]:
     return [float(round(i * step, 10)) for i in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
-def _ends(lines: Sequence[Line], scale_x: Scale, scale_y: Scale) -> list[Html]:
+def _ends(lines: Sequence[Line], scale_x: Scale, scale_y: Scale, height: float) -> list[Html]:
     """Last values beside the lines' ends, pushed apart where they would overlap."""
-    order = sorted(lines, key=lambda line: -line.y[-1])
-    wanted = [scale_y(line.y[-1]) + 4 for line in order]
-    heights = wanted[:]
-    for _ in range(50):  # relax: neighbours share the push, so a crowd stays centred
-        for i in range(len(heights) - 1):
-            lack = 13 - (heights[i + 1] - heights[i])
-            if lack > 0:
-                heights[i] -= lack / 2
-                heights[i + 1] += lack / 2
+    places = spread_out([scale_y(line.y[-1]) / height for line in lines], 13 / height)
     return [
         el(
             "text",
             f"{line.y[-1]:.1f}",
             x=scale_x(line.x[-1]) + 9,
-            y=height,
+            y=place * height + 4,
             class_=f"end {line.style}",
         )
-        for line, height in zip(order, heights, strict=True)
+        for line, place in zip(lines, places, strict=True)
     ]
 
 

@@ -6,13 +6,21 @@ panels with one axis of memory, since two scales in one panel can be made to cro
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from benchmark.figures import COLOURS, check_path, look, new_figure, save, set_title, tidy
+from benchmark.figures import (
+    COLOURS,
+    check_path,
+    look,
+    new_figure,
+    save,
+    set_title,
+    spread_out,
+    tidy,
+)
 from benchmark.metrics import Spread
 from benchmark.results.tables import Row
 from benchmark.table.columns import head_of
@@ -173,33 +181,6 @@ def _bars(axes: Axes, panel: Panel, names: Sequence[str]) -> None:
     axes.set_xlabel(panel.axis)
     axes.set_ylabel("exemplars\nper class")
     tidy(axes)
-
-
-def spread_out(places: Sequence[float], gap: float) -> list[float]:
-    """Move places between 0 and 1 apart until no two are closer than `gap`; their order stays.
-
-    >>> [round(place, 2) for place in spread_out([0.5, 0.5, 0.9], gap=0.1)]
-    [0.45, 0.55, 0.9]
-    >>> [round(place, 2) for place in spread_out([0.95, 1.0, 1.0], gap=0.1)]
-    [0.8, 0.9, 1.0]
-    """
-    order = sorted(range(len(places)), key=lambda i: places[i])
-    groups: list[list[float]] = []  # wanted places of names that touch
-    for i in order:
-        groups.append([places[i]])
-        while len(groups) > 1 and _span(groups[-2], gap)[1] + gap > _span(groups[-1], gap)[0]:
-            groups[-2:] = [groups[-2] + groups[-1]]
-    found = itertools.chain.from_iterable(
-        [_span(group, gap)[0] + index * gap for index in range(len(group))] for group in groups
-    )
-    moved = dict(zip(order, found, strict=True))
-    return [moved[i] for i in range(len(places))]
-
-
-def _span(group: Sequence[float], gap: float) -> tuple[float, float]:
-    half = (len(group) - 1) * gap / 2
-    middle = max(min(sum(group) / len(group), 1 - half), half)
-    return middle - half, middle + half
 
 
 def _one_reading(rows: Sequence[Row]) -> list[Row]:

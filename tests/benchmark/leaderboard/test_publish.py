@@ -456,7 +456,7 @@ def test_two_data_sets_are_two_benchmarks() -> None:
         (["--space", "board"], "'board' is no repository: give owner/name"),
         (["--dataset", "me/a--b"], "'me/a--b' is no repository"),
         (["--model", "me/x", "--space", "me/y"], "two commands"),
-        (["--task-of", "me/x", "--space", "me/y"], "--task-of is for --model"),
+        (["--task-of", "me/x", "--space", "me/y"], "--task-of needs --model"),
         (["--model", "me/x", "--task-of", "me/y@main"], "40 hexadecimal digits"),
         (["--dataset", "me/x", "--benchmark", "me/x"], "results have their own"),
         (["--benchmark", "me/x", "--private"], "--benchmark is there: leave it out"),
