@@ -171,13 +171,13 @@ def write_record(root: Path, records: Mapping[Files, Record]) -> None:
         UserError: It cannot be written.
     """
     entries = [
-        {
-            "folder": record.folder,
-            "level": record.level.word,
-            "how": record.how,
-            "result_sha256": files.result,
-            "predictions_sha256": files.predictions,
-        }
+        _Entry(
+            folder=record.folder,
+            level=record.level.word,
+            how=record.how,
+            result_sha256=files.result,
+            predictions_sha256=files.predictions,
+        )
         for files, record in sorted(records.items(), key=lambda item: item[1].folder)
     ]
     text = json.dumps({"version": _VERSION, "results": entries}, indent=1)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -33,22 +33,6 @@ MATRICES, VARIANTS = 6, 3
 _IMAGE, _PATCHES = 200_000, 2_000  # of one exemplar: characters of its picture; patches or words
 
 
-class Standing(NamedTuple):
-    """A row of the method and where it stands in its table.
-
-    Attributes:
-        row: The row.
-        place: Among the rows that compete; None for a bound.
-        rivals: How many compete.
-        difference: To the best, in words.
-    """
-
-    row: Row
-    place: int | None
-    rivals: int
-    difference: str
-
-
 def method_page(method: str, tables: Sequence[Table], shown: Sequence[Shown], home: str) -> str:
     """The page of a method, by its own classifier.
 
@@ -58,11 +42,18 @@ def method_page(method: str, tables: Sequence[Table], shown: Sequence[Shown], ho
         shown: All results.
         home: Address of the board, seen from this page.
     """
-    standings = [one for table in tables for one in _standings(table, method)]
     own = [one for one in shown if one.result["method"] == method]
     best = max(own, key=lambda one: one.level or Level.REFUSED).result  # most likely to be true
     name = clean(method_title(best))
     by_folder = {one.folder: one for one in own}
+    rows: list[Row] = []
+    standings: dict[str, list[sections.Row]] = {}
+    for table in tables:
+        for i, row in enumerate(table.rows):
+            if row.method == method:
+                rows.append(row)
+                place = _place(table, i, by_folder)
+                standings.setdefault(clean(row.heading), []).append(place)
     return render(
         "benchmark.leaderboard",
         "method.html",
@@ -73,16 +64,11 @@ def method_page(method: str, tables: Sequence[Table], shown: Sequence[Shown], ho
         name=name,
         method=clean(method),
         home=home,
-        header=_header(best, len(standings), len(own)),
-        standings={
-            clean(heading): [
-                _place(one, by_folder) for one in standings if one.row.heading == heading
-            ]
-            for heading in dict.fromkeys(one.row.heading for one in standings)
-        },
-        settings=_settings([one.row for one in standings]),
-        matrices=_matrices([one.row for one in standings]),
-        galleries=_galleries([one.row for one in standings], by_folder),
+        header=_header(best, len(rows), len(own)),
+        standings=standings,
+        settings=_settings(rows),
+        matrices=_matrices(rows),
+        galleries=_galleries(rows, by_folder),
         again=command(given_config(own[0].result)),
         num_results=pluralize(len(own), "result"),
         results=[
@@ -97,26 +83,6 @@ def method_page(method: str, tables: Sequence[Table], shown: Sequence[Shown], ho
     )
 
 
-def _standings(table: Table, method: str) -> list[Standing]:
-    (standing, *_) = table.standings
-    order = contenders(table.rows, standing.metric)
-    return [
-        Standing(row, order.index(i) + 1 if i in order else None, len(order), _difference(table, i))
-        for i, row in enumerate(table.rows)
-        if row.method == method
-    ]
-
-
-def _difference(table: Table, i: int) -> str:
-    """Of a row to the best one."""
-    (standing, *_) = table.standings
-    if standing.baseline is None:
-        return MISSING
-    if standing.baseline == i:
-        return "best"
-    return paired_words(standing.differences[i], table.rows[i], table.rows[standing.baseline])
-
-
 def _header(result: Result, tables: int, results: int) -> dict[str, str | Html | int]:
     about, link = result["about"], result["about"].get("link", "")
     facts: dict[str, str | Html | int] = {}
@@ -127,15 +93,20 @@ def _header(result: Result, tables: int, results: int) -> dict[str, str | Html |
     return {**facts, "kind": kind, "tables": tables, "results": results}
 
 
-def _place(one: Standing, shown: Mapping[Path, Shown]) -> sections.Row:
-    row = one.row
+def _place(table: Table, i: int, shown: Mapping[Path, Shown]) -> sections.Row:
+    """Where a row stands in its table; bounds have no place."""
+    row, (standing, *_) = table.rows[i], table.standings
+    order, base = contenders(table.rows, standing.metric), standing.baseline
+    difference = MISSING if base is None else "best"
+    if base is not None and base != i:
+        difference = paired_words(standing.differences[i], row, table.rows[base])
     levels = [level for f in row.folders if f and (level := shown[f].level) is not None]
     return (
         _line(memory_words(row.budget)),
         _line(row.label),
-        MISSING if one.place is None else f"{one.place} of {one.rivals}",
+        f"{order.index(i) + 1} of {len(order)}" if i in order else MISSING,
         spread_words(row.average),
-        one.difference.replace("-", "\N{MINUS SIGN}"),
+        difference.replace("-", "\N{MINUS SIGN}"),
         spread_words(row.last),
         row.average.n,
         _line(Level(min(levels)).word) if levels else MISSING,

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -132,8 +133,15 @@ def main(arguments: Sequence[str]) -> int:
             verdicts[folder] = _with_record(verdict, records)
             _tell(verdicts[folder], given)
     if given.json:
-        print(json.dumps([_plain(verdict) for verdict in verdicts.values()], indent=1))
-    _summary(list(verdicts.values()), given)
+        plain = [
+            {"folder": str(one.folder), "level": one.level.word, "reasons": one.reasons}
+            for one in verdicts.values()
+        ]
+        print(json.dumps(plain, indent=1))
+    counts = Counter(verdict.level.word for verdict in verdicts.values())
+    words = ", ".join(f"{counts[level.word]} {level.word}" for level in Level if counts[level.word])
+    words = f"{pluralize(len(verdicts), 'result')}: {words}"
+    print(words, file=sys.stderr if given.json else sys.stdout)
     return int(any(verdict.level < wanted for verdict in verdicts.values()))
 
 
@@ -279,20 +287,6 @@ def _physical_memory() -> int:
 def _tell(verdict: Verdict, given: argparse.Namespace) -> None:
     """A line for a result and one for each reason; where the answer is JSON, beside it."""
     file = sys.stderr if given.json else sys.stdout
-    lines = [f"{safe(str(verdict.folder))}: {verdict.level.word}"]
+    lines = [f"{safe(str(verdict.folder))}: {verdict.level.word}", *verdict.reasons]
     # Some reasons begin with a submitter's words, which must not be a command to the workflow.
-    print("\n  - ".join([*lines, *verdict.reasons]), file=file, flush=True)
-
-
-def _summary(verdicts: Sequence[Verdict], given: argparse.Namespace) -> None:
-    counts = {level: sum(v.level is level for v in verdicts) for level in Level}
-    words = ", ".join(f"{count} {level.word}" for level, count in counts.items() if count)
-    print(f"{pluralize(len(verdicts), 'result')}: {words}", file=sys.stderr if given.json else None)
-
-
-def _plain(verdict: Verdict) -> dict[str, Any]:
-    return {
-        "folder": str(verdict.folder),
-        "level": verdict.level.word,
-        "reasons": list(verdict.reasons),
-    }
+    print("\n  - ".join(lines), file=file, flush=True)

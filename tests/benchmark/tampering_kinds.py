@@ -202,7 +202,7 @@ TAMPERED: dict[str, tuple[Forge, str]] = {
                       "control or invisible"),
     "a long text": (edited(lambda v: v["about"].update(name="x" * 10**6)), "is longer than"),
     "a script as a link": (edited(lambda v: v["about"].update(link="javascript:alert(1)")),
-                           "no http address"),
+                           "not an http address"),
     "a borrowed title": (edited(lambda v: v["about"].update(name="Replay")), "is another method"),
     "a link of its own": (
         edited(lambda v: v["about"].update(link="https://evil.example")), "about differs"),
@@ -210,7 +210,7 @@ TAMPERED: dict[str, tuple[Forge, str]] = {
         edited(lambda v: v["about"].update(name="Best")), "about differs"),
     **{f"a title like {title}": (entitled(title), words)
        for title, words in {
-           "exempl\u0430r masking": "in Latin letters", "\uff32eplay": "is another method",
+           "exempl\u0430r masking": "use Latin letters", "\uff32eplay": "is another method",
            "R\u00e9play": "is another method", "SimpIeCIL": "is another method",
            "DER++": "is another method", "Replay (SSF)": "is another method"}.items()},
     "a class of that name": (
@@ -236,7 +236,7 @@ TAMPERED: dict[str, tuple[Forge, str]] = {
     "a name that looks alike": (
         edited(lambda v: v["config"].update(method=["exemplar_m\u0430sking"])), "neither reg"),
     "a preset of markup": (
-        edited(lambda v: v["config"].update(method=["exemplar_masking@<b>"])), "no name of a pre"),
+        edited(lambda v: v["config"].update(method=["exemplar_masking@<b>"])), "not a valid"),
     "a split that nobody knows": (
         edited(lambda v: (v["config"].update(dataset="mm_imagenet_r", split_name="mine"),
                           v["dataset"].update(name="mm_imagenet_r", split="mine"))),
