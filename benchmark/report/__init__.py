@@ -20,7 +20,7 @@ from benchmark.options import from_mapping
 from benchmark.report import sections
 from benchmark.report.gallery import drawn, read_gallery
 from benchmark.results import RESULT, find_runs, read
-from benchmark.results.derive import given_config
+from benchmark.results.derive import classes_seen, given_config
 from benchmark.results.records import PREDICTIONS, read_predictions
 from benchmark.results.schema import Result
 from mm_imagenet_r import command_line
@@ -66,7 +66,7 @@ def write_report(folder: Path, path: Path | None = None) -> Path:
         result=result,
         kind=KINDS.get(result["kind"], result["kind"]),
         recipe=sections.recipe_words(result),
-        num_classes=sections.seen(result)[-1],
+        num_classes=classes_seen(result)[-1],
         curve=sections.curve(result),
         invariance=sections.invariance(result),
         matrix_note=sections.MATRIX_NOTE,

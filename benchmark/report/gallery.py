@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypedDict, cast
 
+import numpy as np
+
 from benchmark.formatting import bytes_words
 from benchmark.results import strict_json
 from benchmark.results.shape import mismatches
@@ -179,13 +181,9 @@ def _colour(value: float) -> str:
     >>> _colour(0), _colour(0.25), _colour(1)
     ('#140e36', '#68186e', '#faeb8c')
     """
-    place = min(max(value, 0.0), 1.0) * (len(_RAMP) - 1)
-    start = min(int(place), len(_RAMP) - 2)
-    mixed = (
-        round(a + (b - a) * (place - start))
-        for a, b in zip(_RAMP[start], _RAMP[start + 1], strict=True)
-    )
-    return "#" + "".join(f"{channel:02x}" for channel in mixed)
+    stops = np.linspace(0, 1, len(_RAMP))
+    channels = (round(float(np.interp(value, stops, one))) for one in zip(*_RAMP, strict=True))
+    return "#" + "".join(f"{channel:02x}" for channel in channels)
 
 
 def _data_url(encoded: str) -> str | None:

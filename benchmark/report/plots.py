@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmark.figures import check_path, look, new_figure, save, set_title, tidy
-from benchmark.report.sections import overall, seen
+from benchmark.report.sections import overall
 from benchmark.results import read
+from benchmark.results.derive import classes_seen
 from benchmark.results.tables import by_budget, table
 from mm_imagenet_r.errors import UserError, pluralize
 
@@ -56,7 +57,7 @@ def draw(folders: Sequence[Path]) -> Figure:
     for index, (heading, rows) in enumerate(panels):
         axes = figure.add_subplot(lines, columns, index + 1)
         for row in sorted(rows, key=lambda row: labels.index(row.label)):
-            at, values = seen(row.runs[0]), np.array([overall(run) for run in row.runs])
+            at, values = classes_seen(row.runs[0]), np.array([overall(run) for run in row.runs])
             mean, runs = values.mean(axis=0), pluralize(len(values), "run")
             style = look(labels.index(row.label))
             axes.plot(at, mean, markersize=4, label=f"{row.label} ({runs})", **style)

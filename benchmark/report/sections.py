@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from itertools import accumulate
 from typing import Any, cast
 
 from benchmark.config import RECIPE
@@ -17,7 +16,7 @@ from benchmark.formatting import (
 )
 from benchmark.metrics import sample_weighted_accuracy
 from benchmark.report.charts import Line, column_chart, line_chart, loss_chart
-from benchmark.results.derive import as_classifier
+from benchmark.results.derive import as_classifier, classes_seen
 from benchmark.results.derive import classifiers as names_of
 from benchmark.results.records import Prediction
 from benchmark.results.schema import ClassLedger, Result
@@ -31,11 +30,6 @@ _TUNING = {"ssf": "scales and shifts", "full": "all weights", "head": "the head 
 Row = Sequence[Child]
 
 
-def seen(result: Result) -> list[int]:
-    """Classes seen after each phase."""
-    return list(accumulate(len(phase["classes"]) for phase in result["phases"]))
-
-
 def overall(result: Result) -> list[float]:
     """After each phase the accuracy on all classes seen."""
     return [phase["accuracy"]["sample_weighted"] for phase in result["phases"]]
@@ -43,7 +37,7 @@ def overall(result: Result) -> list[float]:
 
 def curve(result: Result) -> Html:
     """Accuracy over the classes seen: on all of them, the newest and the older ones."""
-    matrix, at = result["accuracy_matrix"], seen(result)
+    matrix, at = result["accuracy_matrix"], classes_seen(result)
     lines = [Line("all classes seen", at, overall(result))]
     if len(matrix) > 1:
         older = [sample_weighted_accuracy(row[:-1], result["test_sizes"]) for row in matrix[1:]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate
 from typing import Any, cast
 
 from benchmark import metrics
@@ -51,6 +52,11 @@ def as_classifier(result: Result, name: str) -> Result:
         "metrics": metrics.summary(matrix, result["test_sizes"]),
     }
     return cast(Result, found)
+
+
+def classes_seen(result: Result) -> list[int]:
+    """Number of classes seen after each phase."""
+    return list(accumulate(len(phase["classes"]) for phase in result["phases"]))
 
 
 def classifiers(result: Result) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -105,6 +105,7 @@ def _main(arguments: Sequence[str] | None) -> None:
     elif given.format == "long":
         print(frame(folders).to_csv(index=False, lineterminator="\n"), end="")
     else:
+        write: dict[str, Callable[[Sequence[Table]], str]]
         write = {"markdown": markdown, "json": json_text, "csv": lambda t: csv_text(records(t))}
         print(write[given.format](found), end="")
     if broken:

@@ -108,11 +108,17 @@ def panels(tables: Sequence[Table]) -> list[Panel]:
         lines: dict[str, dict[float, Row]] = {}
         for row in same:
             lines.setdefault(row.name, {})[row.budget["amount"] or 0.0] = row
-        flat = {name: next(iter(of.values())) for name, of in lines.items() if _flat(of)}
+        flat = {
+            name: next(iter(of.values()))
+            for name, of in lines.items()
+            if all(row.keeps_nothing for row in of.values())
+        }
         lines = {name: of for name, of in lines.items() if len(of) > 1 and name not in flat}
         if lines:
             amounts = sorted({amount for of in lines.values() for amount in of})
-            lines = dict(sorted(lines.items(), key=lambda item: -_height(item[1])))
+            lines = dict(
+                sorted(lines.items(), key=lambda item: -item[1][max(item[1])].average.mean)
+            )
             found.append(Panel(same[0].heading, _axis(same[0]), amounts, lines, flat))
     return found
 
@@ -187,14 +193,6 @@ def _one_reading(rows: Sequence[Row]) -> list[Row]:
     """Of rows of the same runs the method's own one where it is there."""
     own = {(row.scenario, str(row.budget), row.name) for row in rows if row.own}
     return [row for row in rows if row.own or (row.scenario, str(row.budget), row.name) not in own]
-
-
-def _flat(rows: dict[float, Row]) -> bool:
-    return all(row.keeps_nothing for row in rows.values())
-
-
-def _height(rows: dict[float, Row]) -> float:
-    return rows[max(rows)].average.mean
 
 
 def _axis(row: Row) -> str:

@@ -7,7 +7,6 @@ method without a memory stands in many boards.
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
@@ -17,6 +16,7 @@ from benchmark.metrics import METRICS, Spread, mean_std
 from benchmark.report.board.collect import Collection, Shown
 from benchmark.report.board.text import clean
 from benchmark.results import labels
+from benchmark.results.derive import classes_seen
 from benchmark.results.schema import BudgetInfo, Result
 from benchmark.results.tables import Row, table
 from benchmark.table.columns import difference_words, remarks
@@ -186,13 +186,13 @@ def _run(run: Result, shown: Shown) -> Json:
 
 
 def _board(row: Row) -> Json:
-    budget, phases = row.budget, row.runs[0]["phases"]
+    budget = row.budget
     return {
         "heading": clean(row.heading),
         "scenario": row.scenario,
         "budget": clean(memory_words(budget)),
         "amount": budget["amount"],
-        "seen": list(itertools.accumulate(len(phase["classes"]) for phase in phases)),
+        "seen": classes_seen(row.runs[0]),
         "readings": {},
     }
 
