@@ -36,11 +36,12 @@ _ORDER_DRAWS = 25
 
 
 class Interval(NamedTuple):
-    """A difference in percentage points and the bounds of its interval."""
+    """A difference in percentage points, the bounds of its interval and a two-sided p-value."""
 
     difference: float
     low: float
     high: float
+    p: float = float("nan")
 
     @property
     def holds_zero(self) -> bool:
@@ -111,7 +112,7 @@ def paired_interval(
     A method that is better by one point in each of three orders, on every image alike:
 
     >>> paired_interval([[0.25] * 4] * 3, [0, 0, 1, 1])
-    Interval(difference=1.0, low=1.0, high=1.0)
+    Interval(difference=1.0, low=1.0, high=1.0, p=4e-05)
     >>> shown = paired_interval([[0.5, 0.25, 0, 0.25], [0, 0.5, 0.25, 0.5]], [0, 0, 1, 1])
     >>> shown.difference, shown.holds_zero  # two orders show next to nothing
     (1.125, True)
@@ -140,7 +141,9 @@ def paired_interval(
     error = totals.std(ddof=1) / np.sqrt(orders)
     drawn = chance * error + resampled
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(centre, centre + float(low), centre + float(high))
+    beyond = min((drawn <= -centre).sum(), (drawn >= -centre).sum())
+    p = min(1.0, 2 * (int(beyond) + 1) / (drawn.size + 1))
+    return Interval(centre, centre + float(low), centre + float(high), round(p, 5))
 
 
 @functools.lru_cache(maxsize=2)

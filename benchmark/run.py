@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from benchmark.display import Display
     from benchmark.plan import Plan
 
-_COMPARISON = "comparison.html"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -110,7 +109,7 @@ def run(
     from benchmark.devices import find_place
     from benchmark.display import Display
     from benchmark.experiment import run_cell
-    from benchmark.leaderboard.comparison import write_comparison
+    from benchmark.report.comparison import comparison_name, write_comparison
 
     place = find_place(config)
     display = display or Display(silent=quiet or not place.main)
@@ -139,9 +138,9 @@ def run(
         _write_left_out(plans[0].data, folders)
         table.print_table(folders, display.console)
         if len(folders) > 1:
-            remove_temporaries(config.output, _COMPARISON)
-            page = write_comparison(folders, config.output / _COMPARISON)
-            display.wrote("comparison", page)
+            name = comparison_name(folders)
+            remove_temporaries(config.output, name)
+            display.wrote("comparison", write_comparison(folders, config.output / name))
     return folders
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import html
 from collections.abc import Sequence
 from typing import Union
@@ -12,9 +10,12 @@ _VOID = {"br", "hr", "img", "meta"}
 
 
 class Html(str):
-    """Text that is markup already."""
+    """Text that is markup already, for templates too."""
 
     __slots__ = ()
+
+    def __html__(self) -> str:
+        return str(self)
 
 
 Child = Union[str, int, float, None, "Sequence[Child]"]
@@ -56,44 +57,6 @@ def join(*children: Child) -> Html:
         elif child is not None:
             parts.append(join(*child))
     return Html("".join(parts))
-
-
-def document(title: str, style: str, policy: str, *body: Child) -> str:
-    """A whole HTML page.
-
-    Args:
-        title: Shown by the browser.
-        style: A style sheet.
-        policy: What the page may load (Content-Security-Policy).
-        body: What is within.
-    """
-    head = el(
-        "head",
-        el("meta", charset="utf-8"),
-        el("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        el("meta", http_equiv="Content-Security-Policy", content=policy),
-        el("title", title),
-        el("style", Html(style)),
-    )
-    return f"<!DOCTYPE html>\n{el('html', head, el('body', *body), lang='en')}\n"
-
-
-def policy(style: str, script: str = "") -> str:
-    """A Content-Security-Policy that allows one style sheet, one script and pictures in the page.
-
-    They are known by their hashes: text from data that became markup could neither run nor load
-    anything. The attribute `style` is allowed; there it can do nothing that matters.
-    """
-    allowed = f"script-src {_hash(script)}; " if script else ""
-    return (
-        f"default-src 'none'; {allowed}style-src-elem {_hash(style)}; "
-        "style-src-attr 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
-    )
-
-
-def _hash(text: str) -> str:
-    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-    return f"'sha256-{digest}'"
 
 
 def _text(value: str | int | float) -> str:

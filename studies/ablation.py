@@ -102,10 +102,9 @@ def _line(what: str, change: str, runs: Sequence[RunConfig]) -> list[str]:
         for memory, run in zip(memories, found, strict=True)
     ]
     kilobytes = statistics.fmean(memory["bytes"] for memory in memories) / 1000
-    figures = []
-    for name in ("average_incremental_accuracy", "last_accuracy"):
-        values: list[Any] = [run["metrics"][name] for run in found]
-        figures.append(spread_words(mean_std(values)))
+    metrics: Any = [run["metrics"] for run in found]
+    shown = ("average_incremental_accuracy", "last_accuracy")
+    figures = [spread_words(mean_std([one[name] for one in metrics])) for name in shown]
     return [what, change, *figures, f"{statistics.fmean(counts):.1f}", f"{kilobytes:.0f}"]
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from benchmark.formatting import MISSING
+from benchmark.formatting import MISSING, spread_words
 from benchmark.leaderboard.build import build
 from benchmark.registry import REGISTRY
 from benchmark.results.tables import Row
@@ -92,7 +92,7 @@ def sections(results: Path) -> dict[str, str]:
         "claims": "".join(_claims(ten)),
         "rows": _every_row(ten["5", "bytes"]),
         "headline": "".join(_headline(ten)),
-        "phases": "".join(_other_phases(against_ours)),
+        "phases": _other_phases(against_ours),
         "rates": _rates(ten["5", "samples"]) if ("5", "samples") in ten else f"{_NOTHING}\n",
     }
 
@@ -186,40 +186,23 @@ def _every_row(table: Table) -> str:
     heads = ["method", "orders", "average", "last", "read by", "linear: average", "last",
              "exemplars per class", "kB outside", "steps", "published"]  # fmt: skip
     rows = []
-    for i in _own(table):
-        row = table.rows[i]
-        plain = _linear(table, row)
-        rows.append(
-            [
-                row.name,
-                str(len(row.orders)),
-                _spread(row, "average"),
-                _spread(row, "last"),
-                row.classifier or "its own",
-                *(
-                    (_spread(plain, "average"), _spread(plain, "last"))
-                    if plain
-                    else (MISSING, MISSING)
-                ),
-                MISSING if row.keeps_nothing else f"{row.exemplars:.1f}",
-                f"{row.outside / 1000:,.0f}",
-                f"{row.steps:,.0f}",
-                f"{PUBLISHED[name]:.2f}" if (name := _full_name(row)) in PUBLISHED else MISSING,
-            ]
-        )
+    for row in (table.rows[i] for i in _own(table)):
+        kin = (other for other in table.rows if other.name == row.name)  # the same runs
+        linear = next((other for other in kin if other.classifier == "linear"), None)
+        published = PUBLISHED.get(_full_name(row))
+        cells = [row.name, str(len(row.orders)), *_accuracies(row), row.classifier or "its own"]
+        cells += [*_accuracies(linear), _kept(row), f"{row.outside / 1000:,.0f}"]
+        rows.append([*cells, f"{row.steps:,.0f}", f"{published:.2f}" if published else MISSING])
     return _markdown(heads, rows)
 
 
 def _findings(table: Table) -> str:
     """The rows in short, and in a sentence how exemplar masking stands among them."""
-    rows = [table.rows[i] for i in _own(table)]
     shown = []
-    for row in rows:
-        kept = MISSING if row.keeps_nothing else f"{row.exemplars:.1f}"
-        accuracies = (_spread(row, "average"), _spread(row, "last"))
-        name = _full_name(row)
+    for row in (table.rows[i] for i in _own(table)):
+        name, outside = _full_name(row), f"{row.outside / 1000:,.0f}"
         what = _PRESETS.get(name) or REGISTRY[row.method].summary
-        shown.append([f"`{name}`", *accuracies, kept, f"{row.outside / 1000:,.0f}", what])
+        shown.append([f"`{name}`", *_accuracies(row), _kept(row), outside, what])
     heads = ["method", "average", "last", "exemplars per class", "kB outside", "what it is"]
     outcomes = _outcomes(table, "average").items()
     said = "".join(f"- {title}: {', '.join(rivals)}\n" for title, rivals in outcomes if rivals)
@@ -237,43 +220,32 @@ def _headline(ten: dict[tuple[str, str], Table]) -> Iterator[str]:
         rows = []
         for i in [_ours(table), *_rivals(table)]:
             row = table.rows[i]
-            rows.append(
-                [
-                    f"{row.name}{_mark(row)}",
-                    str(len(row.orders)),
-                    _spread(row, "average"),
-                    _interval(_difference(table, "average", i)),
-                    _spread(row, "last"),
-                    _interval(_difference(table, "last", i)),
-                    MISSING if row.keeps_nothing else f"{row.exemplars:.1f}",
-                ]
-            )
+            average, last = (_interval(_difference(table, m, i)) for m in _METRICS)
+            cells = [f"{row.name}{_mark(row)}", str(len(row.orders)), spread_words(row.average)]
+            rows.append([*cells, average, spread_words(row.last), last, _kept(row)])
         rows.sort(key=lambda cells: -float(cells[2].split()[0]))
         yield f"\n**Memory {memory}, in {currency}**\n\n{_markdown(heads, rows)}"
 
 
-def _other_phases(found: Sequence[Table]) -> Iterator[str]:
+def _other_phases(found: Sequence[Table]) -> str:
     by_phases = {
         _phases(t): {t.rows[i].name: t.rows[i] for i in _own(t)}
         for t in found
         if _setting(t) == ("5", "bytes") and _phases(t) != 10
     }
-    if not by_phases:
-        yield f"{_NOTHING}\n"
-        return
     counts = sorted(by_phases)
-    heads = ["method"]
-    for count in counts:
-        heads += [f"{count} phases: average", "last"]
-    names = list(dict.fromkeys(name for count in counts for name in by_phases[count]))
-    rows = []
-    for name in names:
-        cells = [name]
-        for count in counts:
-            row = by_phases[count].get(name)
-            cells += [_spread(row, "average"), _spread(row, "last")] if row else [MISSING, MISSING]
-        rows.append(cells)
-    yield _markdown(heads, rows)
+    heads = ["method", *(head for n in counts for head in (f"{n} phases: average", "last"))]
+    names = dict.fromkeys(name for n in counts for name in by_phases[n])
+    rows = [[x, *(c for n in counts for c in _accuracies(by_phases[n].get(x)))] for x in names]
+    return _markdown(heads, rows) if rows else f"{_NOTHING}\n"
+
+
+def _accuracies(row: Row | None) -> list[str]:
+    return [spread_words(row.average), spread_words(row.last)] if row else [MISSING] * 2
+
+
+def _kept(row: Row) -> str:
+    return MISSING if row.keeps_nothing else f"{row.exemplars:.1f}"
 
 
 def _rates(table: Table) -> str:
@@ -283,17 +255,6 @@ def _rates(table: Table) -> str:
         if _full_name(row := table.rows[i]) in PUBLISHED_RATES and row.rate is not None
     ]
     return _markdown(["method", "mean stored rate", "implied by Fig. 5"], rows)
-
-
-def _linear(table: Table, row: Row) -> Row | None:
-    """The same runs read by the head as trained."""
-    kin = (other for other in table.rows if other.name == row.name)
-    return next((other for other in kin if other.classifier == "linear"), None)
-
-
-def _spread(row: Row, metric: str) -> str:
-    found = row.average if metric == "average" else row.last
-    return f"{found.mean:.1f}" + (f" ± {found.std:.1f}" if found.std is not None else "")
 
 
 def _interval(found: Difference | None) -> str:

@@ -11,20 +11,19 @@ from pathlib import Path
 from typing import Final
 
 from benchmark.leaderboard.check import check_and_read
-from benchmark.leaderboard.levels import RECORD, lifted, recorded, safe
+from benchmark.leaderboard.levels import RECORD, Level, lifted, recorded, safe
+from benchmark.leaderboard.method_page import method_page
 from benchmark.leaderboard.rules import unchecked
-from benchmark.leaderboard.site.boards import Ranked, describe, rank
-from benchmark.leaderboard.site.collect import Collection, LeftOut, Shown, collect
-from benchmark.leaderboard.site.document import MARK, index
-from benchmark.leaderboard.site.method_page import method_page
-from benchmark.leaderboard.site.text import slugs
+from benchmark.report.board.boards import describe, rank
+from benchmark.report.board.collect import Collection, LeftOut, Shown, collect
+from benchmark.report.board.document import MARK, index
+from benchmark.report.board.text import slugs
 from benchmark.results.tables import Row
 from benchmark.table.compare import Table
-from benchmark.table.formats import csv_text
+from benchmark.table.formats import csv_text, records
 from mm_imagenet_r.command_line import Parser, path_of
 from mm_imagenet_r.errors import UserError, pluralize
 from mm_imagenet_r.files import check_writable, write_atomic
-from mm_imagenet_r.markup import Html, el
 
 INDEX: Final = "index.html"
 CSV: Final = "leaderboard.csv"
@@ -36,19 +35,14 @@ def parser() -> argparse.ArgumentParser:
     """Its command line."""
     command = Parser(
         prog="python -m benchmark.leaderboard build",
-        description="Write a page of all results below a folder, each checked first: tables, "
+        description="Write a page of all results in a folder, each checked first: tables, "
         "charts, a page for each method, and the figures as CSV and JSON. It needs no server and "
-        "loads nothing.",
+        "loads nothing from elsewhere.",
         epilog="example: python -m benchmark.leaderboard build results --out docs/leaderboard",
         allow_abbrev=False,
     )
     add = command.add_argument
-    add(
-        "results",
-        type=path_of,
-        metavar="RESULTS",
-        help=f"a folder of results, with {RECORD} or not",
-    )
+    add("results", type=path_of, metavar="RESULTS", help=f"a folder of results, perhaps {RECORD}")
     add("--out", type=path_of, required=True, metavar="SITE", help="the folder to write")
     return command
 
@@ -87,7 +81,7 @@ def build(root: Path, out: Path) -> Collection:
     found = _checked(root)
     if not found.shown:
         reasons = "; ".join(f"{safe(name)}: {safe(why)}" for name, why in found.left_out[:3])
-        raise UserError(f"{root} has no result that could be shown: {reasons}")
+        raise UserError(f"{root} has no result that can be shown: {reasons}")
     write(found, out)
     return found
 
@@ -101,11 +95,16 @@ def write(found: Collection, out: Path) -> None:
     ranked = rank(found)
     names = slugs({one.result["method"] for one in found.shown})
     pages = {name: f"{METHODS}/{slug}.html" for name, slug in names.items()}
-    data = describe(found, ranked, pages)
+    levels = [(level.word, level.meaning) for level in Level]
+    data = describe(found, ranked, pages, levels)
     for path in _pages_of(out / JSON) - set(pages.values()):
         (out / path).unlink(missing_ok=True)  # first: only the earlier JSON knows of them
-    lead = _lead(found, ranked)
-    page = index(data, title="Leaderboard", lead=lead, footer=_footer())
+    counts = [
+        pluralize(len(found.shown), "result"),
+        pluralize(len(names), "method"),
+        pluralize(len(ranked["own"]), "table"),
+    ]
+    page = index(data, title="Leaderboard", counts=counts, files=(CSV, JSON))
     write_atomic(out / INDEX, page.encode())  # first: it says whose the other files are
     for name, path in pages.items():
         text = method_page(name, ranked["own"], found.shown, f"../{INDEX}")
@@ -119,13 +118,13 @@ def _refuse_foreign(root: Path, out: Path) -> None:
     """A page is written over an earlier one of these alone, and not among results."""
     within = out.resolve().is_relative_to(root.resolve())
     if out.resolve() == root.resolve() or (within and any(out.rglob("result.json*"))):
-        raise UserError(f"--out {out} is a folder of results: name another one for the page")
+        raise UserError(f"--out {out} is a folder of results: choose another one for the page")
     there = [name for name in (INDEX, CSV, JSON, METHODS) if os.path.lexists(out / name)]
     page = out / INDEX
     if there and not (page.is_file() and MARK in page.read_text("utf-8", errors="replace")):
         raise UserError(
-            f"{out / there[0]} is of something else and might be lost: name another folder, or "
-            "remove it"
+            f"{out / there[0]} is not part of such a page and would be overwritten: choose another "
+            "folder, or remove it"
         )
 
 
@@ -145,9 +144,9 @@ def _csv(found: Collection, tables: Sequence[Table]) -> str:
 
     def level(row: Row) -> dict[str, str]:
         known = [level for f in row.folders if f and (level := levels[f]) is not None]
-        return {"level": min(known).word if known else ""}
+        return {"level": Level(min(known)).word if known else ""}
 
-    return csv_text(tables, level)
+    return csv_text(records(tables, level))
 
 
 def _checked(root: Path) -> Collection:
@@ -162,36 +161,7 @@ def _checked(root: Path) -> Collection:
             refused.append(LeftOut(name, f"refused: {verdict.reasons[0]}"))
         else:
             level = lifted(verdict, records).level
-            shown.append(Shown(result, verdict.folder, name, level, unchecked=unchecked(result)))
+            open_facts = unchecked(result) if level is Level.CONSISTENT else ()
+            shown.append(Shown(result, verdict.folder, name, level, unchecked=open_facts))
     shown.sort(key=lambda one: -(one.level or 0))  # of equal results the first one is shown
     return collect(shown, refused)
-
-
-def _lead(found: Collection, ranked: Ranked) -> Html:
-    """What there is, in two sentences."""
-    methods = pluralize(len({one.result["method"] for one in found.shown}), "method")
-    results = pluralize(len(found.shown), "result")
-    tables = pluralize(len(ranked["own"]), "table")
-    return el(
-        "p",
-        "Multimodal class-incremental learning under a memory budget: ",
-        el("b", methods),
-        ", ",
-        el("b", results),
-        f" in {tables}. Only what may be compared stands in one table: the same data, captions, "
-        "split, phases, training steps, backbone, memory and currency.",
-        class_="lead",
-    )
-
-
-def _footer() -> Html:
-    return el(
-        "p",
-        "Every number follows from the files of results: check with ",
-        el("code", "python -m benchmark.leaderboard verify RESULTS"),
-        ". All figures: ",
-        el("a", "CSV", href=CSV),
-        ", ",
-        el("a", "JSON", href=JSON),
-        ".",
-    )

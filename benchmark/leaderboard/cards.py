@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from benchmark.leaderboard.levels import Level
-from benchmark.leaderboard.site.collect import Shown
+from benchmark.report.board.collect import Shown
 from mm_imagenet_r.errors import pluralize
 from mm_imagenet_r.export.sections import escape
 
@@ -84,7 +84,7 @@ def dataset_card(repository: str, shown: Sequence[Shown]) -> str:
     }
     methods = sorted({one.result["method"] for one in shown}, key=str.casefold)
     levels = [
-        f"| {level.word} | {sum(one.level is level for one in shown):,} | {escape(level.meaning)} |"
+        f"| {level.word} | {sum(one.level == level for one in shown):,} | {escape(level.meaning)} |"
         for level in Level
         if level is not Level.REFUSED
     ]

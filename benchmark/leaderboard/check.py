@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -19,7 +20,7 @@ from mm_imagenet_r.hashes import json_sha256
 SECONDS: Final = 60.0  # for one result; real ones take a tenth of one
 _MEMORY: Final = 3 * 2**30
 _PROCESSES: Final = min(4, os.cpu_count() or 1)
-_TOLD: Final = 5  # reasons of one result
+_SHOWN: Final = 5  # reasons of one result
 
 
 @dataclass
@@ -50,23 +51,15 @@ def check(paths: Sequence[Path], records: Mapping[Files, Record] | None = None) 
     Raises:
         UserError: A path does not exist, or there is no result.
     """
-    return [verdict for verdict, _ in _check(paths, records, look_at)]
+    return [verdict for verdict, _ in check_and_read(paths, records, keep=False)]
 
 
 def check_and_read(
-    paths: Sequence[Path], records: Mapping[Files, Record] | None = None
+    paths: Sequence[Path], records: Mapping[Files, Record] | None = None, *, keep: bool = True
 ) -> list[tuple[Verdict, Result | None]]:
-    """`check`, each verdict with the very result that was checked; None where it is refused."""
-    return _check(paths, records, look_at_and_keep)
-
-
-def _check(
-    paths: Sequence[Path],
-    records: Mapping[Files, Record] | None,
-    look: Callable[[Path], Checked],
-) -> list[tuple[Verdict, Result | None]]:
+    """`check`, each verdict with the result that was checked; None where refused or not kept."""
     there = results_below(paths)
-    checked = list(by_themselves(there.folders, look))
+    checked = list(by_themselves(there.folders, keep=keep))
     _beside_each_other(checked, records or {})
     found: list[tuple[Verdict, Result | None]] = [(verdict, None) for verdict in there.refused]
     for one in checked:
@@ -74,19 +67,12 @@ def _check(
     return sorted(found, key=lambda pair: pair[0].folder)
 
 
-def look_at(folder: Path) -> Checked:
-    """Check one result by itself; what it holds stays behind, as thousands may be looked at.
+def look_at(folder: Path, *, keep: bool = False) -> Checked:
+    """Check one result by itself.
 
-    Raises:
-        UserError: It cannot be read.
-    """
-    one = look_at_and_keep(folder)
-    one.found.result = None
-    return one
-
-
-def look_at_and_keep(folder: Path) -> Checked:
-    """`look_at`, with the result.
+    Args:
+        folder: Where it is.
+        keep: Whether to return its content too; thousands may be looked at.
 
     Raises:
         UserError: It cannot be read.
@@ -97,8 +83,9 @@ def look_at_and_keep(folder: Path) -> Checked:
     assert one.result is not None
     result = one.result
     one.found[:0] = rules.faults(folder, result)  # what a board lacks explains some of the rest
-    if one.found:
+    if one.found or not keep:
         one.result = None
+    if one.found:
         return Checked(one)
     from benchmark.results.labels import key_of
     from benchmark.results.tables import figures, run_key
@@ -107,10 +94,9 @@ def look_at_and_keep(folder: Path) -> Checked:
     return Checked(one, (key_of(result), run_key(result)), json_sha256(figures(result)))
 
 
-def by_themselves(
-    folders: Sequence[Path], look: Callable[[Path], Checked] = look_at_and_keep
-) -> Iterator[Checked]:
+def by_themselves(folders: Sequence[Path], *, keep: bool = True) -> Iterator[Checked]:
     """Look at each result in turn, whatever the others are."""
+    look = functools.partial(look_at, keep=keep)
     answers = each(look, folders, seconds=SECONDS, memory=_MEMORY, processes=_PROCESSES)
     for folder, answer in zip(folders, answers, strict=True):
         if isinstance(answer, Failed):
@@ -136,7 +122,7 @@ def _beside_each_other(checked: Sequence[Checked], records: Mapping[Files, Recor
         other = first.setdefault(one.run, one)
         if other.figures != one.figures:
             one.found.found.append(
-                f"{other.found.folder} is the same run with other figures: take one of them out"
+                f"{other.found.folder} is the same run with different figures: remove one of them"
             )
         elif other is not one:
             one.found.notes.append(f"the same as {other.found.folder}: it counts once")
@@ -144,7 +130,7 @@ def _beside_each_other(checked: Sequence[Checked], records: Mapping[Files, Recor
 
 def _verdict(one: Checked) -> Verdict:
     found = one.found.found
-    more = [f"and {len(found) - _TOLD} more"] if len(found) > _TOLD else []
+    more = [f"and {len(found) - _SHOWN} more"] if len(found) > _SHOWN else []
     level = Level.REFUSED if found else Level.CONSISTENT
-    reasons = [*found[:_TOLD], *more] if found else one.found.notes
+    reasons = [*found[:_SHOWN], *more] if found else one.found.notes
     return Verdict(one.found.folder, level, tuple(reasons))

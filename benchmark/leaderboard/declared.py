@@ -28,13 +28,15 @@ class Declared(NamedTuple):
 @functools.cache
 def declared(name: str) -> Declared:
     """What a registered method declares, itself or by a class that it derives from."""
-    line = list(_line(REGISTRY[name].address.partition(":")[2]))
-    about = next((_value(node, "about") for node in line if _has(node, "about")), None)
-    presets = next((_value(node, "presets") for node in line if _has(node, "presets")), None)
-    kind = next((ast.unparse(v) for node in line if (v := _assigned(node).get("Settings"))), "")
+    line = [_assigned(node) for node in _line(REGISTRY[name].address.partition(":")[2])]
+
+    def value(key: str) -> Any:
+        return next((ast.literal_eval(found[key]) for found in line if key in found), {})
+
+    kind = next((ast.unparse(found["Settings"]) for found in line if "Settings" in found), "")
     settings = {field for node in _line(kind) for field in _fields(node)}
     settings |= {old for old, new in RENAMED_SETTINGS.items() if new in settings}
-    return Declared(about or {}, frozenset(presets or ()), frozenset(settings))
+    return Declared(value("about"), frozenset(value("presets")), frozenset(settings))
 
 
 def file_of(name: str) -> str:
@@ -68,14 +70,6 @@ def _assigned(node: ast.ClassDef) -> dict[str, ast.expr]:
         elif isinstance(line, ast.Assign):
             found |= {ast.unparse(target): line.value for target in line.targets}
     return found
-
-
-def _has(node: ast.ClassDef, name: str) -> bool:
-    return name in _assigned(node)
-
-
-def _value(node: ast.ClassDef, name: str) -> Any:
-    return ast.literal_eval(_assigned(node)[name])
 
 
 def _fields(node: ast.ClassDef) -> list[str]:

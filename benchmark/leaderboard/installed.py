@@ -77,8 +77,8 @@ def cell_of(result: Result, means: Means, output: Path) -> Cell:
         if said != here:
             of = f" of {name}" if what == "method" else ""
             raise UserError(
-                f"the code of the {what}{of} is another one than is installed (hash {said[:8]}, "
-                f"not {here[:8]}): install that version of this program to verify it further"
+                f"the code of the {what}{of} differs from the installed one (hash {said[:8]}, not "
+                f"{here[:8]}): install that version of this program to verify it further"
             )
     recipe = dataclasses.asdict(cell.recipe)
     for key, said, here in (
@@ -131,8 +131,8 @@ def _refuse_strangers(result: Result, means: Means) -> None:
     for name in filter(None, (config["method"][0], config.get("match_exemplars_of"))):
         if str(name).partition("@")[0] not in REGISTRY:
             raise UserError(
-                f"the code of {name} would have to be run, and only registered methods are: read "
-                "its source, and run it yourself if you trust it"
+                f"this would run the code of {name}, and only registered methods are run: read its "
+                "source, and run it yourself if you trust it"
             )
     for option, harmless in (
         ("dataset", is_named(str(config.get("dataset")))),
@@ -140,19 +140,19 @@ def _refuse_strangers(result: Result, means: Means) -> None:
         ("captions", config.get("captions") is None),
     ):
         if not harmless and (value := config.get(option)) not in means.trusted:
-            raise UserError(f"{option} {value} is not opened unless you give --trust {value}")
+            raise UserError(f"{option} {value} is opened only with --trust {value}")
 
 
 def _config(result: Result) -> dict[str, Any]:
     """The configuration as results have it, and nothing that says where to run or write."""
     known = RunConfig().identity()
     if strange := sorted(set(result["config"]) - set(known)):
-        raise UserError(f"config.{strange[0]} is no part of a result")
+        raise UserError(f"config.{strange[0]} is not part of a result")
     filled = {**known, **result["config"]}
     written = RunConfig(**from_mapping(given_config(result), source="config")).identity()
     differing = [k for k, v in written.items() if k not in result["from_recipe"] and v != filled[k]]
     if differing:
-        raise UserError(f"config.{differing[0]} is not in the way of writing of results")
+        raise UserError(f"config.{differing[0]} is not written as in results")
     return filled
 
 

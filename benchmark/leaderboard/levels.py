@@ -28,47 +28,42 @@ _LONGEST: Final = 400  # characters of a reason
 
 
 class Level(enum.IntEnum):
-    """What is known of a result; each level includes those before it."""
+    """What is known of a result; each level includes those before it.
 
-    REFUSED = 0
-    CONSISTENT = 1
-    REPREDICTED = 2
-    REPRODUCED = 3
+    `word` is how the level is written for people, `meaning` says what it shows and what not.
 
-    @property
-    def word(self) -> str:
-        """The level as it is written for people.
+    >>> [level.word for level in Level], Level(3) is Level.REPRODUCED
+    (['refused', 'consistent', 're-predicted', 'reproduced'], True)
+    """
 
-        >>> [level.word for level in Level]
-        ['refused', 'consistent', 're-predicted', 'reproduced']
-        """
-        return _WORDS[self][0]
+    word: str
+    meaning: str
 
-    @property
-    def meaning(self) -> str:
-        """In a sentence what the level says, and what it does not."""
-        return _WORDS[self][1]
+    def __new__(cls, value: int, word: str, meaning: str) -> Level:  # noqa: D102
+        level = int.__new__(cls, value)
+        level._value_, level.word, level.meaning = value, word, meaning
+        return level
 
-
-_WORDS: Final = {
-    Level.REFUSED: ("refused", "It contradicts itself or what is known of its data."),
-    Level.CONSISTENT: (
+    REFUSED = 0, "refused", "It contradicts itself or what is known about its data."
+    CONSISTENT = (
+        1,
         "consistent",
-        "Every figure follows from the predictions, the ledger from the exemplars, and labels and "
-        "hashes are those of the data set, as far as this project ships them. That the model made "
-        "these predictions was not checked.",
-    ),
-    Level.REPREDICTED: (
+        "Every figure follows from the predictions and the ledger from the exemplars; labels and "
+        "hashes are those of the data set, as far as this project ships them. Whether the model "
+        "made these predictions was not checked.",
+    )
+    REPREDICTED = (
+        2,
         "re-predicted",
-        "The model, made again from its stored state and memory, gives the same predictions after "
-        "the last phase. Earlier phases, and how the model was trained, were not checked.",
-    ),
-    Level.REPRODUCED: (
+        "The model, rebuilt from its stored state and memory, gives the same predictions after the "
+        "last phase. Earlier phases, and how the model was trained, were not checked.",
+    )
+    REPRODUCED = (
+        3,
         "reproduced",
         "The whole run was repeated from its configuration and gave the same predictions, or "
-        "figures within the noise that is stated.",
-    ),
-}
+        "figures within the stated noise.",
+    )
 
 
 @dataclass(frozen=True)
@@ -133,7 +128,7 @@ def recorded(root: Path) -> dict[Files, Record]:
             raise UserError(f"{place} is a link: put the folder or file itself there")
     if not path.exists():
         return {}
-    remedy = "put it back as it was, or remove it: then nothing is recorded"
+    remedy = "restore it, or remove it: then nothing is recorded"
     value = strict_json.read(path, remedy)
     levels = {level.word: level for level in (Level.REPREDICTED, Level.REPRODUCED)}
     try:
@@ -171,13 +166,13 @@ def write_record(root: Path, records: Mapping[Files, Record]) -> None:
         UserError: It cannot be written.
     """
     entries = [
-        {
-            "folder": record.folder,
-            "level": record.level.word,
-            "how": record.how,
-            "result_sha256": files.result,
-            "predictions_sha256": files.predictions,
-        }
+        _Entry(
+            folder=record.folder,
+            level=record.level.word,
+            how=record.how,
+            result_sha256=files.result,
+            predictions_sha256=files.predictions,
+        )
         for files, record in sorted(records.items(), key=lambda item: item[1].folder)
     ]
     text = json.dumps({"version": _VERSION, "results": entries}, indent=1)

@@ -1,4 +1,4 @@
-"""The second level: the model, made again from its stored state and memory, predicts the same.
+"""The second level: the model, rebuilt from its stored state and memory, predicts the same.
 
 State is read from safetensors and memory from the records of the harness; neither can hold code.
 What a method does with them is the installed method's. Of a run that is finished only the state of
@@ -88,8 +88,8 @@ def predict(job: Repeat) -> str:
     cell = cell_of(result, job.means, job.scratch)
     if job.run is None or not (job.run / STATE).is_dir():
         raise UserError(
-            f"its folder has no {STATE}/: name the folder of the whole run by --runs, or run it "
-            "again (--run)"
+            f"its folder has no {STATE}/: give the folder of the whole run by --runs, or repeat "
+            "the run (--run)"
         )
     if job.run != job.folder and (found := look_at(job.run).found.found):
         raise UserError(f"{job.run}: {found[0]}")
@@ -116,7 +116,7 @@ def predict(job: Repeat) -> str:
             predictions = isolated(test, task, lambda *_: None, cell.method.imports).predictions
         except Exception as error:  # state and memory are somebody else's: whatever they cause
             words = one_line(str(error) or type(error).__name__)
-            raise UserError(f"the model cannot be made again: {words}") from error
+            raise UserError(f"the model cannot be rebuilt: {words}") from error
     names = [seen.file_names[i] for i in order.tolist()]
     again = {own: dict(zip(names, rows, strict=True)) for own, rows in predictions.items()}
     return _compared(job.folder, result, again, f"{index + 1} on {place.device}")
@@ -158,7 +158,7 @@ def _memory_files(run: Path, held: Mapping[str, Any]) -> dict[str, Path]:
     for key in held:
         paths = list((run / MEMORY).glob(f"class-{int(key):04d}-*.bin"))
         if len(paths) != 1:
-            raise UserError(f"{MEMORY}/ has {len(paths)} files of class {key} instead of one")
+            raise UserError(f"{MEMORY}/ has {len(paths)} files of class {key}, not one")
         found[key] = paths[0]
     return found
 
@@ -173,6 +173,6 @@ def _compared(
     wrong = sum(again[row.classifier].get(row.file_name) != row.prediction for row in rows)
     if wrong:
         raise UserError(
-            f"predicted again, {wrong} of {len(rows)} predictions after phase {where} are others"
+            f"predicted again, {wrong} of {len(rows)} predictions after phase {where} differ"
         )
     return f"predicted again: all {len(rows):,} predictions after phase {where} are the same"

@@ -15,7 +15,7 @@ from benchmark.leaderboard import cards, tasks
 from benchmark.leaderboard.build import CSV, INDEX, JSON, METHODS, build
 from benchmark.leaderboard.check import check
 from benchmark.leaderboard.levels import RECORD, Level, safe
-from benchmark.leaderboard.site.collect import Collection, Shown
+from benchmark.report.board.collect import Collection, Shown
 from benchmark.report.gallery import GALLERY
 from benchmark.results.io import RESULT, is_there, read, result_file
 from benchmark.results.small_form import files_beside
@@ -35,16 +35,16 @@ _EXAMPLES: Final = """examples:
   python -m benchmark.leaderboard publish runs/mini-10phases-5-bytes/replay/seed0-1a2b3c4d \\
       --model me/my-model --task-of me/mm_imagenet_r
 
-What is not named is not published. A second time only what differs is sent. docs/publish.md says
-what people at the Hub have to do before it shows a board of its own."""
+Only what is named is published; a second time, only what changed is sent. docs/publish.md says
+what the Hub's staff must do before the Hub shows a board of its own."""
 
 
 def parser() -> argparse.ArgumentParser:
     """Its command line."""
     command = Parser(
         prog="python -m benchmark.leaderboard publish",
-        description="Publish results on the Hugging Face Hub, as the user whose token is there "
-        "(hf auth login, or HF_TOKEN).",
+        description="Publish results on the Hugging Face Hub, with the token of hf auth login or "
+        "HF_TOKEN.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -54,31 +54,33 @@ def parser() -> argparse.ArgumentParser:
         "results", type=path_of, metavar="RESULTS", help="a folder of results; with --model one run"
     )
     name = "OWNER/NAME"
-    add("--space", metavar=name, help="static Space for the page; made if it is not there")
-    add("--dataset", metavar=name, help="data set repository for the results; likewise")
+    add("--space", metavar=name, help="static Space for the page; created if it does not exist")
+    add("--dataset", metavar=name, help="data set repository for the results; created likewise")
     add(
         "--benchmark",
         metavar=name,
-        help=f"data set repository of the benchmark, which is there: gets {tasks.EVAL}, the tasks "
-        "that the results are for",
+        help=f"existing data set repository of the benchmark: gets {tasks.EVAL}, the tasks that "
+        "the results answer",
     )
     add(
         "--model",
         metavar=name,
-        help="model repository for the trained model of a run, whose state and memory are there; "
-        "made if it is not there",
+        help="model repository for the trained model of a run, which needs state and memory; "
+        "created if it does not exist",
     )
     add(
         "--task-of",
         metavar=f"{name}[@COMMIT]",
-        help=f"with --model: data set repository of the benchmark, perhaps at a commit, that "
-        f"{tasks.EVAL_RESULTS} is to name",
+        help=f"with --model: data set repository of the benchmark, perhaps at a commit, named in "
+        f"{tasks.EVAL_RESULTS}",
     )
-    add("--private", action="store_true", help="for their owner alone: what is there must be so")
+    add(
+        "--private", action="store_true", help="visible to the owner only; existing ones must be so"
+    )
     add(
         "--dry-run",
         action="store_true",
-        help="print every call and file and send nothing; needs neither token nor network",
+        help="print every call and file, send nothing; needs neither token nor network",
     )
     return command
 
@@ -106,28 +108,28 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _refuse(given: argparse.Namespace) -> None:
-    """Refuse what is seen to be wrong before anything is read."""
+    """Refuse mistakes that are visible before anything is read."""
     boards = [given.space, given.dataset, given.benchmark]
     if not any([*boards, given.model]):
         raise UserError("say what to publish: --space, --dataset, --benchmark or --model")
     if given.model and any(boards):
-        raise UserError("--model takes one run and the others a folder of results: two commands")
+        raise UserError("--model takes one run, the others a folder of results: use two commands")
     if given.task_of and not given.model:
-        raise UserError("--task-of is for --model: give that too")
+        raise UserError("--task-of needs --model")
     if given.private and not any([given.space, given.dataset, given.model]):
-        raise UserError("--private is for what is made, and --benchmark is there: leave it out")
+        raise UserError("--private applies to new repositories, not to --benchmark: remove it")
     there = [check_name(name) for name in (*boards, given.model) if name]
     if given.dataset and given.dataset == given.benchmark:
-        raise UserError(f"--dataset and --benchmark are both {there[0]}: results have their own")
+        raise UserError(f"--dataset and --benchmark are both {there[0]}: results need their own")
     if given.task_of:
         name, at, revision = given.task_of.partition("@")
         check_name(name)
         if at and not re.fullmatch("[0-9a-f]{40}", revision):
             raise UserError(f"--task-of {given.task_of}: a commit has 40 hexadecimal digits")
     if not given.results.is_dir():
-        words = "is no folder" if given.results.exists() else "does not exist"
+        words = "is not a folder" if given.results.exists() else "does not exist"
         what = "the folder of one run" if given.model else "a folder of results"
-        raise UserError(f"{given.results} {words}: name {what}")
+        raise UserError(f"{given.results} {words}: give {what}")
 
 
 def _heading(upload: Upload) -> str:
@@ -185,14 +187,14 @@ def _dataset(repository: str, root: Path, found: Collection, pages: dict[str, Pa
         names = [result_file(one.folder).name, *files_beside(one.folder), *pictures]
         parts = [part for name in names for part in (place / name).parts]
         if strange := [part for part in parts if not _PLAIN.fullmatch(part)]:
-            why = f"{strange[0]!r} is no plain name of a file or folder"
+            why = f"{strange[0]!r} is not a plain file or folder name"
             print(f"left out of {repository}: {safe(one.name)}: {safe(why)}")
             continue
         shown.append(one)
         for name in names:
             files[(_RESULTS / place / name).as_posix()] = one.folder / name
     if not shown:
-        raise UserError(f"nothing is left for {repository}: rename what is told above")
+        raise UserError(f"nothing is left for {repository}: rename the folders listed above")
     if (root / RECORD).is_file():
         files[f"{_RESULTS}/{RECORD}"] = root / RECORD
     files[cards.RUNS] = _runs(root, shown)
@@ -206,7 +208,7 @@ def _runs(root: Path, shown: Sequence[Shown]) -> bytes:
     from benchmark.table.frame import frame
 
     table = frame([one.folder for one in shown], per="run")
-    levels = {str(one.folder): one.level.word if one.level else "" for one in shown}
+    levels = {str(one.folder): Level(one.level).word if one.level else "" for one in shown}
     table["level"] = table["folder"].map(levels)
     table["folder"] = [Path(name).relative_to(root).as_posix() for name in table["folder"]]
     out = io.BytesIO()
@@ -220,7 +222,7 @@ def _of_model(given: argparse.Namespace, scratch: Path) -> Iterator[Upload]:
 
     run: Path = given.results
     if not is_there(run):
-        raise UserError(f"{run} holds no {RESULT}: --model takes the folder of one run")
+        raise UserError(f"{run} has no {RESULT}: --model takes the folder of one run")
     for verdict in check([run]):
         if verdict.level is Level.REFUSED:
             raise UserError(f"{verdict.folder} is refused: {verdict.reasons[0]}")

@@ -92,20 +92,20 @@ def other_facts(result: Result, again: Result) -> Iterator[str]:
     here: Any = again
     for key in _FACTS:
         if said[key] != here[key]:
-            yield f"{key} is another one"
+            yield f"{key} differs"
     for key, value in said["config"].items():
         if here["config"].get(key) != value and key != "data_dir":
-            yield f"config.{key} is another one"
+            yield f"config.{key} differs"
     for key, value in here["dataset"].items():
         if said["dataset"][key] != value and key != "name":
-            yield f"dataset.{key} is another one"
+            yield f"dataset.{key} differs"
     if len(result["phases"]) != len(again["phases"]):
-        yield "the number of phases is another one"
+        yield "the number of phases differs"
         return
     for t, (one, other) in enumerate(zip(said["phases"], here["phases"], strict=True)):
         for key in _PHASE_FACTS:
             if one[key] != other[key]:
-                yield f"phases[{t}].{key} is another one"
+                yield f"phases[{t}].{key} differs"
 
 
 def other_digits(folder: Path, result: Result, there: Path, again: Result) -> Iterator[str]:
@@ -139,13 +139,13 @@ def within_noise(
     """
     apart = _apart(result, again)
     if not apart:
-        raise UserError(f"run again on {device}, the classifiers are others")
+        raise UserError(f"run again on {device}, the classifiers differ")
     largest = max(apart, key=lambda name: abs(apart[name]))
     own = f"{result['classifier']} " if result["classifier"] else ""
     shown = (f"{own}average_incremental_accuracy", f"{own}last_accuracy", largest)
     words = ", ".join(f"{name} {apart[name]:+.2f} points" for name in dict.fromkeys(shown))
     if noise is None:
-        raise UserError(f"run again on {device}, {first} are others ({words}); see --noise")
+        raise UserError(f"run again on {device}, {first} differ ({words}); see --noise")
     if abs(apart[largest]) > noise:
         raise UserError(f"run again on {device}: {words}, more than the noise of {noise:g} points")
     if different := next(_unlike(result, again), None):
@@ -188,7 +188,7 @@ def _unlike(result: Result, again: Result) -> Iterator[str]:
         two: Any = phase
         pairs = {f"memory.{key}": (one["memory"][key], two["memory"][key]) for key in _LEDGER}
         if [stage["name"] for stage in one["stages"]] != [s["name"] for s in two["stages"]]:
-            yield f"phases[{t}].stages are others"
+            yield f"phases[{t}].stages differ"
         else:
             for number, (stage, other) in enumerate(zip(one["stages"], two["stages"], strict=True)):
                 pairs[f"stages[{number}].items"] = stage["items"], other["items"]

@@ -57,7 +57,7 @@ def notes(result: Result) -> Iterator[str]:
     """What the first level leaves open of a result."""
     if facts := unchecked(result):
         name = result["dataset"]["name"]
-        yield f"not checked, as nothing is shipped of {name} to hold it against: {', '.join(facts)}"
+        yield f"not checked, as nothing of {name} is shipped to compare with: {', '.join(facts)}"
 
 
 def unchecked(result: Result) -> tuple[str, ...]:
@@ -82,16 +82,16 @@ def _known(result: Result) -> Any:
 
 def _unfinished(result: Result) -> Iterator[str]:
     if not result["complete"] or result["config"].get("stop_after"):
-        yield "not all phases are learnt: a board takes whole runs"
+        yield "not all phases are learned: a board takes whole runs"
     if (evaluated := result["config"].get("evaluate_on", "test")) != "test":
         yield f"evaluated on {evaluated} data: a board takes runs on test data"
     found = _known(result)
     if found is not None:
         split, left_out = result["dataset"]["split"], result["dataset"]["left_out"]
         if found.part is None:
-            yield f"split {split!r} is none of {found.name}: its test part cannot be checked"
+            yield f"split {split!r} is not one of {found.name}: its test part cannot be checked"
         if left_out or result["config"].get("partial"):
-            yield f"{left_out} images left out: a board takes the whole of {found.name}"
+            yield f"{left_out} images left out: a board needs all of {found.name}"
 
 
 def _own_choice(result: Result) -> Iterator[str]:
@@ -129,7 +129,7 @@ def _method(folder: Path, result: Result) -> Iterator[str]:
     spec = result["config"]["method"][0]
     address, at, preset = spec.partition("@")
     if at and not re.fullmatch(r"\w+", preset, re.ASCII):
-        yield f"method {spec!r}: {preset!r} is no name of a preset"
+        yield f"method {spec!r}: {preset!r} is not a valid preset name"
     if address not in REGISTRY and not re.fullmatch(r"[^:]+(\.py)?:\w+", address, re.ASCII):
         yield f"method {spec!r} is neither registered, nor file.py:Class, nor module:Class"
     yield from _title(address, method_title(result))
@@ -138,15 +138,15 @@ def _method(folder: Path, result: Result) -> Iterator[str]:
         yield f"settings are from recipe {recipe!r}, but {TUNING} is not there: submit it again"
     about = result["about"]
     if not about.get("link", "https://").startswith(("https://", "http://")):
-        yield "about.link is no http address"
+        yield "about.link is not an http address"
     if address not in REGISTRY:
         return
     if not result["backbone"]["sha256"]:
-        yield f"backbone.sha256 is empty, but {address} tells that of its backbone"
+        yield f"backbone.sha256 is empty, but {address} reports that of its backbone"
     own = declared(address)
     for key in sorted(about):
         if about[key] != own.about.get(key):
-            yield f"about is another one than that of {address}: {key} {about[key]!r}"
+            yield f"about differs from that of {address}: {key} {about[key]!r}"
     if at and preset not in own.presets:
         yield f"{address} has no preset {preset!r}"
     if strange := sorted(set(result["method_settings"]) - own.settings):
@@ -165,17 +165,17 @@ def _title(address: str, title: str) -> Iterator[str]:
     names |= {_plain(declared(name).about.get("name", name)): name for name in REGISTRY}
     if names.get(plain, address) != address:
         yield (
-            f"method {address!r} calls itself {title!r}, which is another method: give it an "
-            "`about` with a name of its own"
+            f"method {address!r} calls itself {title!r}, which is another method: give its `about` "
+            "a name of its own"
         )
     if len(title) > _TITLE:
         yield f"method {address!r} calls itself by {len(title)} characters, more than {_TITLE}"
     if not plain:
-        yield f"method {address!r} calls itself {title!r}, which has neither letter nor digit"
+        yield f"method {address!r} calls itself {title!r}, without any letter or digit"
     if not plain.isascii():
         yield (
-            f"method {address!r} calls itself {title!r}: write that in Latin letters, since those "
-            "of other scripts look like them"
+            f"method {address!r} calls itself {title!r}: use Latin letters, since those of other "
+            "scripts look like them"
         )
 
 

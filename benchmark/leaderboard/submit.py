@@ -39,8 +39,8 @@ def parser() -> argparse.ArgumentParser:
     """Its command line."""
     command = Parser(
         prog="python -m benchmark.leaderboard submit",
-        description="Verify finished runs and lay their results out as this project keeps them, "
-        f"FOLDER/{RESULTS}/SETTING/METHOD/RUN, for a pull request.",
+        description="Verify finished runs and arrange their results for a pull request, as "
+        f"FOLDER/{RESULTS}/SETTING/METHOD/RUN.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -52,13 +52,13 @@ def parser() -> argparse.ArgumentParser:
         type=path_of,
         required=True,
         metavar="FOLDER",
-        help="where to; your clone of the project, or any other folder",
+        help="your clone of the project, or any other folder",
     )
     add(
         "--with-state",
         action="store_true",
-        help=f"also write FOLDER/{WHOLE}, with state and memory, so that maintainers can predict "
-        "again (not to be committed: attach it to the pull request)",
+        help=f"also write FOLDER/{WHOLE}, with state and memory, so that maintainers can repeat "
+        "the predictions (attach it to the pull request, do not commit it)",
     )
     return command
 
@@ -108,7 +108,7 @@ def _placed(verdicts: Sequence[Verdict]) -> dict[Path, Path]:
     if refused:
         raise UserError(
             f"{len(refused)} of {pluralize(len(verdicts), 'result')} cannot stand on a board, so "
-            "nothing was packed: mend them, or name the others alone"
+            "nothing was packed: fix them, or name only the others"
         )
     places: dict[Path, Path] = {}
     for verdict in verdicts:
@@ -120,7 +120,7 @@ def _refuse_amid_runs(runs: Sequence[Path], out: Path) -> None:
     """What is packed would be found among the runs the next time."""
     for run in runs:
         if out.resolve().is_relative_to(run.resolve()):
-            raise UserError(f"--out {out} lies in {run}: name a folder outside the runs")
+            raise UserError(f"--out {out} is inside {run}: choose a folder outside the runs")
 
 
 def _refuse_others(places: Mapping[Path, Path], out: Path) -> None:
@@ -128,8 +128,8 @@ def _refuse_others(places: Mapping[Path, Path], out: Path) -> None:
         there = out / RESULTS / place
         if is_there(there) and _content(there) != _content(run):
             raise UserError(
-                f"{there} holds another result of this configuration: if yours shall take its "
-                "place, remove that folder first and say why in the pull request"
+                f"{there} has another result of this configuration: to replace it, remove that "
+                "folder first and say why in the pull request"
             )
 
 
@@ -143,8 +143,8 @@ def _pack_whole(places: Mapping[Path, Path], path: Path) -> None:
     lacking = [str(run) for run in places.values() if not (run / STATE).is_dir()]
     if lacking:
         raise UserError(
-            f"{summarize(lacking)}: there is no {STATE}/, so --with-state has nothing to pack: "
-            "name the folders of the runs themselves"
+            f"{summarize(lacking)}: no {STATE}/, so --with-state has nothing to pack: name the "
+            "folders of the runs themselves"
         )
     with open_atomic(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for place, run in sorted(places.items()):
@@ -178,11 +178,11 @@ def _next_steps(places: Iterable[Path], out: Path, with_state: bool) -> str:
         f"  git add {RESULTS}",
         f"  git commit -m {shlex.quote(title)}",
         "  git push -u origin my-results",
-        "and open a pull request. Its checks verify the results; what they find is told there.",
+        "and open a pull request. Its checks verify the results and show what they find.",
     ]
     if with_state:
         lines.append(
-            f"Attach {out / WHOLE}, or link to it, so that a maintainer can predict again. It "
-            f"holds the {pluralize(len(list(places)), 'run')} of this command."
+            f"Attach {out / WHOLE}, or a link to it, so that a maintainer can repeat the "
+            f"predictions. It has the {pluralize(len(list(places)), 'run')} of this command."
         )
     return "\n".join(lines)

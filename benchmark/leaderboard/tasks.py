@@ -1,8 +1,8 @@
 """Settings as tasks of a benchmark on the Hub: `eval.yaml` there, `.eval_results` of models.
 
-A task is a data set, a number of phases, a memory, its currency, and one of two accuracies; all
-else that decides what may be compared is as `benchmark.run` has it by default. Forgetting is no
-task: on the Hub more is better.
+A task is a data set, a number of phases, a memory, its currency, and one of two accuracies;
+everything else that decides what may be compared has the defaults of `benchmark.run`. Forgetting is
+no task: on the Hub more is better.
 """
 
 from __future__ import annotations
@@ -74,14 +74,14 @@ def setting_of(result: Result) -> Setting:
     if result["sees_all_data"]:
         why = "its method sees all data at once"
     elif not is_named(config.dataset):
-        why = f"{result['dataset']['name']} is data of your own"
+        why = f"{result['dataset']['name']} is your own data"
     elif other:
         why = f"{', '.join(other)} differ from the defaults"
     else:
         family, _, captions = config.dataset.partition(":")
         name = captions if family == MM_IMAGENET_R else family
         return Setting(name, config.phases, config.memory, config.currency)
-    raise UserError(f"the result is for no task of a benchmark: {why}")
+    raise UserError(f"the result answers no task of the benchmark: {why}")
 
 
 def eval_yaml(settings: Iterable[Setting]) -> bytes:
@@ -95,21 +95,21 @@ def eval_yaml(settings: Iterable[Setting]) -> bytes:
     ordered = sorted(set(settings))
     titles = sorted({origin_of(one.configuration).title for one in ordered})
     if not titles:
-        raise UserError(f"no result is for a task of a benchmark, so there is no {EVAL} to write")
+        raise UserError(f"no result answers a task of the benchmark: there is no {EVAL} to write")
     if len(titles) > 1:
         raise UserError(
-            f"the results are of {' and '.join(titles)}, which are two data sets: name a folder "
-            "with results of one"
+            f"the results are of two data sets, {' and '.join(titles)}: give a folder with results "
+            "of one"
         )
     return _yaml(
         {
             "name": f"{titles[0]}, class by class",
             "description": (
-                "Multimodal class-incremental learning under a memory budget. Classes come phase "
-                "by phase; of old ones only what fits into the memory is kept. Values are "
-                "accuracies in percent: 'average' over phases, each on all classes seen by then, "
-                "and 'last', after the last phase on all classes. A memory is in untouched "
-                "samples a class, counted in real bytes or in shares of pixels."
+                "Multimodal class-incremental learning under a memory budget. Classes arrive phase "
+                "by phase; of earlier classes only what fits into the memory is kept. Values are "
+                "accuracies in percent: 'average' over phases, each on all classes seen so far, "
+                "and 'last', after the last phase on all classes. Memory is given in untouched "
+                "samples per class, counted in real bytes or in shares of pixels."
             ),
             "evaluation_framework": FRAMEWORK,
             "tasks": [

@@ -39,11 +39,11 @@ def results_below(paths: Iterable[Path]) -> Found:
     found = Found([], [])
     for path in paths:
         if path.is_symlink():
-            raise UserError(f"{path} is a link: name the folder itself")
+            raise UserError(f"{path} is a link: give the folder itself")
         if not path.exists():
-            raise UserError(f"{path} does not exist: name a folder of results")
+            raise UserError(f"{path} does not exist: give a folder of results")
         if not path.is_dir() and path.name not in (RESULT, PACKED):
-            raise UserError(f"{path} is no folder: name a folder of results")
+            raise UserError(f"{path} is not a folder: give a folder of results")
         top = path if path.is_dir() else path.parent
         before = len(found.folders) + len(found.refused)
         for place, words in _walk(top):
@@ -53,8 +53,8 @@ def results_below(paths: Iterable[Path]) -> Found:
                 found.folders.append(place)
         if len(found.folders) + len(found.refused) == before:
             raise UserError(
-                f"{path} holds no {RESULT}: name a folder of results, such as the one that "
-                "`python -m benchmark.sweep --results` fills"
+                f"{path} has no {RESULT}: give a folder of results, such as that of "
+                "`python -m benchmark.sweep --results`"
             )
     return Found(sorted(set(found.folders)), sorted(set(found.refused), key=lambda v: v.folder))
 
@@ -71,16 +71,16 @@ def _walk(top: Path) -> Iterator[tuple[Path, str]]:
             continue
         count += len(entries)
         if count > _MOST:
-            yield folder, f"more than {_MOST:,} files: what is left of {top} was not looked at"
+            yield folder, f"more than {_MOST:,} files: the rest of {top} was not checked"
             return
         if depth > _DEEPEST:  # this branch alone: others may be what somebody wants hidden by it
-            yield folder, f"lies more than {_DEEPEST} folders deep"
+            yield folder, f"is more than {_DEEPEST} folders deep"
             continue
         if folder != top and any(entry.name == RECORD for entry in entries):
-            yield folder / RECORD, "levels are recorded beside all results alone: remove it"
+            yield folder / RECORD, "levels are recorded only at the root of all results: remove it"
         is_result = any(entry.name in (RESULT, PACKED) for entry in entries)
         if is_result:
-            yield folder, "lies inside another result: take it out" if inside else ""
+            yield folder, "is inside another result: move it out" if inside else ""
         for entry in entries:
             if entry.is_symlink():
                 if not (is_result or inside):  # else the result itself is refused for it
@@ -118,6 +118,6 @@ def _faults(path: Path, below: Path) -> Iterator[str]:
         inside = _FOLDERS.get(below.parts[0], _OTHERS)
         most = _LIMITS.get(str(below), inside if len(below.parts) == 2 else _OTHERS)
         if status.st_size > most:
-            yield f"{below} has {status.st_size:,} bytes, more than {most:,}: no run writes that"
+            yield f"{below} has {status.st_size:,} bytes, more than {most:,}, which no run writes"
     elif not stat.S_ISDIR(status.st_mode):
-        yield f"{below} is no regular file"
+        yield f"{below} is not a regular file"

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -38,10 +39,9 @@ _EXAMPLES: Final = """examples:
   python -m benchmark.leaderboard verify results --predict --runs runs --record results
   python -m benchmark.leaderboard verify results/mini-10phases-5-bytes/replay --run --record results
 
-Levels: consistent, re-predicted (--predict), reproduced (--run); docs/trust.md says what each of
-them finds. Exit code 1 if a result does not reach the level that was asked for. To check runs of
-your own, unfinished ones and those on validation data too, there is
-`python -m benchmark.results RUNS --verify`."""
+Levels: consistent, re-predicted (--predict), reproduced (--run); docs/trust.md says what each one
+finds. Exit code 1 if a result does not reach the requested level. For your own runs, unfinished or
+on validation data too: `python -m benchmark.results RUNS --verify`."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -50,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
 
     command = Parser(
         prog="python -m benchmark.leaderboard verify",
-        description="Say at which level each result may stand on a board, and why not higher.",
+        description="Report the level that each result reaches, and why it is not higher.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -60,7 +60,7 @@ def parser() -> argparse.ArgumentParser:
     add(
         "--predict",
         action="store_true",
-        help="make each model again from its stored state and memory, and compare its predictions",
+        help="rebuild each model from its stored state and memory, and compare its predictions",
     )
     add(
         "--run",
@@ -73,41 +73,41 @@ def parser() -> argparse.ArgumentParser:
         type=path_of,
         default=[],
         metavar="FOLDER",
-        help="where whole runs lie, with state and memory, of results that are without",
+        help="whole runs, with state and memory, of results that lack them",
     )
     add(
         "--noise",
         type=float,
         metavar="POINTS",
-        help="with --run: by how much the accuracies of each classifier may differ; exemplars and "
-        "bytes may by 2 %% (default: no digit of any prediction)",
+        help="with --run: how much the accuracies of each classifier may differ; exemplars and "
+        "bytes by 2 %% (default: every prediction must be the same)",
     )
-    add("--data-dir", type=path_of, metavar="FOLDER", help="of mm_imagenet_r or upmc_food101")
+    add("--data-dir", type=path_of, metavar="FOLDER", help="data of mm_imagenet_r or upmc_food101")
     add(
         "--trust",
         nargs="+",
         default=[],
         metavar="NAME",
-        help="data sets, backbones and caption files of results that may be opened; by default "
-        "only those that benchmark.run knows by name",
+        help="data sets, backbones and caption files of results that may be opened besides those "
+        "that benchmark.run knows by name",
     )
     add(
         "--device",
         metavar="{auto,cpu,cuda,mps}",
-        help="where to predict and run (default: where the result was computed, if that is here)",
+        help="where to predict and run (default: as the result was computed, if available)",
     )
     add(
         "--minutes",
         type=float,
         metavar="N",
-        help=f"time for each result that is predicted or run again (default: {_MINUTES:g})",
+        help=f"time limit for each result predicted or run again (default: {_MINUTES:g})",
     )
     add(
         "--record",
         type=path_of,
         metavar="ROOT",
-        help=f"root of the results: what --predict and --run find is kept in ROOT/{RECORD}, result "
-        "by result; what that holds is told, and not done again",
+        help=f"root of the results: keep what --predict and --run find in ROOT/{RECORD}, result by "
+        "result; what is recorded there is shown and not repeated",
     )
     add("--json", action="store_true", help="print a JSON list of verdicts instead of lines")
     return command
@@ -133,33 +133,39 @@ def main(arguments: Sequence[str]) -> int:
             verdicts[folder] = _with_record(verdict, records)
             _tell(verdicts[folder], given)
     if given.json:
-        print(json.dumps([_plain(verdict) for verdict in verdicts.values()], indent=1))
-    _summary(list(verdicts.values()), given)
+        plain = [
+            {"folder": str(one.folder), "level": one.level.word, "reasons": one.reasons}
+            for one in verdicts.values()
+        ]
+        print(json.dumps(plain, indent=1))
+    counts = Counter(verdict.level.word for verdict in verdicts.values())
+    words = ", ".join(f"{counts[level.word]} {level.word}" for level in Level if counts[level.word])
+    words = f"{pluralize(len(verdicts), 'result')}: {words}"
+    print(words, file=sys.stderr if given.json else sys.stdout)
     return int(any(verdict.level < wanted for verdict in verdicts.values()))
 
 
 def _refuse(given: argparse.Namespace) -> None:
-    """Refuse what is seen to be wrong before anything is read."""
+    """Refuse mistakes that are visible before anything is read."""
     if given.runs and not given.predict:
-        raise UserError("--runs is for --predict: give that too")
+        raise UserError("--runs needs --predict")
     if given.noise is not None and not given.run:
-        raise UserError("--noise is for --run: give that too")
+        raise UserError("--noise needs --run")
     if given.noise is not None and not 0 <= given.noise <= 100:
         raise UserError(f"--noise {given.noise:g}: give points of accuracy, from 0 to 100")
     for name in ("trust", "minutes", "device", "data_dir"):
         if getattr(given, name) and not (given.predict or given.run):
-            option = name.replace("_", "-")
-            raise UserError(f"--{option} is for --predict and --run: give one of them too")
+            raise UserError(f"--{name.replace('_', '-')} needs --predict or --run")
     if given.minutes is not None and not 0 < given.minutes < 1e6:
         raise UserError(f"--minutes {given.minutes:g}: give a positive number")
     if given.device is not None and given.device not in _DEVICES:
         raise UserError(f"--device {given.device}: {did_you_mean(given.device, _DEVICES)}")
     for path in (*given.runs, *filter(None, (given.record, given.data_dir))):
         if not path.is_dir():
-            raise UserError(f"{path} is no folder: check the path")
+            raise UserError(f"{path} is not a folder: check the path")
     for path in given.paths if given.record else ():
         if not path.resolve().is_relative_to(given.record.resolve()):
-            raise UserError(f"{path} does not lie in {given.record} (--record)")
+            raise UserError(f"{path} is not inside {given.record} (--record)")
 
 
 def _with_record(verdict: Verdict, records: Mapping[Files, Record]) -> Verdict:
@@ -197,7 +203,7 @@ def _further(
         if given.record and verdict.level > Level.CONSISTENT:
             below = verdict.folder.resolve().relative_to(given.record.resolve())
             record = Record(verdict.level, verdict.reasons[0], safe(below.as_posix()))
-            # Read anew: somebody may verify other results of this root meanwhile.
+            # Read again: somebody may be verifying other results of this root.
             now = recorded(given.record)
             write_record(given.record, {**now, files: record})
         _tell(verdict, given)
@@ -215,7 +221,7 @@ def _drop_untrue(root: Path, verdicts: Mapping[Path, Verdict]) -> None:
         for folder in reversed(results_below([root]).folders)
         if folder.resolve() not in refused and not folder_faults(folder)
     }
-    records = recorded(root)  # anew: a colleague may have recorded something while this checked
+    records = recorded(root)  # again: somebody may have recorded something meanwhile
     found = {
         files: record._replace(folder=there[files])
         for files, record in records.items()
@@ -257,7 +263,7 @@ def reached(
         verdict: Of a consistent result.
         predicted: What predicting it again found; None if that was not asked for.
         again: What running it again found, likewise.
-        whole: Whether its state was there. If so, a re-run does not mend what predicting found.
+        whole: Whether its state was there. If so, a re-run does not outweigh what predicting found.
     """
     level, said, failed = verdict.level, [], []
     if isinstance(predicted, Failed):
@@ -267,7 +273,7 @@ def reached(
     if isinstance(again, Failed):
         failed.append(again.why)
     elif again is not None and failed and whole:
-        failed.append(f"{again}, but that is another model than its state")
+        failed.append(f"{again}, but its state is of another model")
     elif again is not None:
         level, said = Level.REPRODUCED, [again]
     return replace(verdict, level=level, reasons=(*said, *failed))
@@ -281,20 +287,6 @@ def _physical_memory() -> int:
 def _tell(verdict: Verdict, given: argparse.Namespace) -> None:
     """A line for a result and one for each reason; where the answer is JSON, beside it."""
     file = sys.stderr if given.json else sys.stdout
-    lines = [f"{safe(str(verdict.folder))}: {verdict.level.word}"]
+    lines = [f"{safe(str(verdict.folder))}: {verdict.level.word}", *verdict.reasons]
     # Some reasons begin with a submitter's words, which must not be a command to the workflow.
-    print("\n  - ".join([*lines, *verdict.reasons]), file=file, flush=True)
-
-
-def _summary(verdicts: Sequence[Verdict], given: argparse.Namespace) -> None:
-    counts = {level: sum(v.level is level for v in verdicts) for level in Level}
-    words = ", ".join(f"{count} {level.word}" for level, count in counts.items() if count)
-    print(f"{pluralize(len(verdicts), 'result')}: {words}", file=sys.stderr if given.json else None)
-
-
-def _plain(verdict: Verdict) -> dict[str, Any]:
-    return {
-        "folder": str(verdict.folder),
-        "level": verdict.level.word,
-        "reasons": list(verdict.reasons),
-    }
+    print("\n  - ".join(lines), file=file, flush=True)

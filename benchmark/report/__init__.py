@@ -1,46 +1,42 @@
 """A run as one self-contained page: `python -m benchmark.report RUNS...`; several, compared.
 
-Pages are views of result files: no network, no dependency, nothing that is not in the run's folder.
-The same files give the same bytes.
+Pages are views of result files: no network, nothing that is not in the run's folder. The same files
+give the same bytes.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmark import formatting
 from benchmark.config import RunConfig
-from benchmark.formatting import (
-    MISSING,
-    budget_sentence,
-    method_title,
-    order_words,
-    result_phases_words,
-)
+from benchmark.figures import check_path
+from benchmark.formatting import MISSING, method_title
+from benchmark.metrics import METRICS
 from benchmark.options import from_mapping
-from benchmark.report import ledger_sections, sections, training_sections
-from benchmark.report.gallery import gallery, read_gallery
-from benchmark.report.page import page
+from benchmark.report import sections
+from benchmark.report.gallery import drawn, read_gallery
 from benchmark.results import RESULT, find_runs, read
-from benchmark.results.derive import given_config
+from benchmark.results.derive import classes_seen, given_config
 from benchmark.results.records import PREDICTIONS, read_predictions
 from benchmark.results.schema import Result
-from mm_imagenet_r.errors import UserError, pluralize
+from mm_imagenet_r import command_line
+from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.files import write_atomic
-from mm_imagenet_r.markup import Child, Html, el, join
+from mm_imagenet_r.markup import el
+from mm_imagenet_r.pages import render
 
 REPORT = "report.html"
-_KINDS = {
+KINDS = {
     "replay": "replay of exemplars",
-    "memory-free": "no exemplars",
+    "memory-free": "keeps no exemplars",
     "bound": "a bound that methods are measured against",
 }
 
-__all__ = ["REPORT", "command", "main", "write_report"]
+__all__ = ["KINDS", "REPORT", "command", "main", "pairs", "write_report"]
 
 
 def write_report(folder: Path, path: Path | None = None) -> Path:
@@ -58,77 +54,45 @@ def write_report(folder: Path, path: Path | None = None) -> Path:
     """
     result = read(folder)
     predictions = read_predictions(folder / PREDICTIONS)
-    items = read_gallery(folder)
-    name = method_title(result)
-    body = join(
-        _header(result),
-        el(
-            "main",
-            sections.cards(result),
-            _opened(sections.accuracy(result)),
-            sections.accuracy_matrix(result),
-            training_sections.classifiers(result),
-            sections.section(
-                "What an exemplar is",
-                "Image, attention of the class token, and what is kept; of the caption, the words "
-                "kept. What is dimmed or struck through is not stored.",
-                gallery(items),
-            )
-            if items
-            else None,
-            ledger_sections.memory(result),
-            ledger_sections.outside(result),
-            sections.mistakes(result, predictions),
-            ledger_sections.phases(result),
-            training_sections.training(result),
-            sections.figures(result),
-            _again(result),
-        ),
+    name, preset = method_title(result), result["preset"]
+    page = render(
+        "benchmark.report",
+        "report.html",
+        styles=["report.css"],
+        scripts=["report.js"],
+        title=f"{name} on {result['dataset']['name']}",
+        name=name + (f"@{preset}" if preset not in (None, "", "default") else ""),
+        fmt=formatting,
+        result=result,
+        kind=KINDS.get(result["kind"], result["kind"]),
+        recipe=sections.recipe_words(result),
+        num_classes=classes_seen(result)[-1],
+        curve=sections.curve(result),
+        invariance=sections.invariance(result),
+        matrix_note=sections.MATRIX_NOTE,
+        overall=sections.overall(result),
+        classifiers=sections.classifiers(result),
+        gallery=drawn(read_gallery(folder)),
+        memory=sections.memory(result),
+        mistakes=sections.mistakes(result, predictions),
+        time=sections.time(result),
+        training=sections.training(result),
+        metrics=METRICS,
+        again=command(given_config(result)),
+        provenance={
+            "Configuration": pairs(result["config"]),
+            "Settings of the method": pairs(result["method_settings"]),
+            "Provenance": pairs(_provenance(result)),
+        },
     )
     path = path or folder / REPORT
-    write_atomic(path, page(f"{name} on {result['dataset']['name']}", body).encode())
+    write_atomic(path, page.encode())
     return path
 
 
-def _header(result: Result) -> Html:
-    data = result["dataset"]
-    backbone, sizes = result["backbone"], [len(phase["classes"]) for phase in result["phases"]]
-    facts: dict[str, str] = {
-        "data": f"{data['name']}, {data['train']:,} training and {data['test']:,} test samples",
-        "backbone": f"{backbone['name']}, {backbone['parameters']:,} parameters",
-        "class order": order_words(result["class_order"]),
-        "kind": _KINDS.get(result["kind"], result["kind"]),
-        "training": training_sections.recipe_words(result),
-        "run": f"seed {result['seed']}",
-    }
-    preset = f"@{result['preset']}" if result["preset"] not in (None, "", "default") else ""
-    return el(
-        "header",
-        el("p", "MM-ImageNet-R · run", class_="eyebrow"),
-        el("h1", method_title(result), preset),
-        el(
-            "p",
-            f"{sum(sizes)} classes of ",
-            el("strong", data["name"]),
-            f" learnt in {result_phases_words(result)}. ",
-            budget_sentence(result["budget"], sees_all_data=result["sees_all_data"]),
-            class_="lead",
-        ),
-        el("ul", [el("li", f"{k} ", el("b", v)) for k, v in facts.items()], class_="facts"),
-        None
-        if result["complete"]
-        else el(
-            "p",
-            f"Not finished: {pluralize(len(sizes), 'phase')} so far. The same command resumes it.",
-            class_="warning",
-        ),
-    )
-
-
-def _again(result: Result) -> Html:
-    """How to reproduce the run, its configuration and where everything came from."""
-    data, order, backbone = result["dataset"], result["class_order"], result["backbone"]
-    origin = {
+def _provenance(result: Result) -> dict[str, Any]:
+    data, backbone = result["dataset"], result["backbone"]
+    return {
         **{f"method: {k}": v for k, v in result["about"].items()},
         "method's code (sha256)": result["method_sha256"],
         "harness's code (sha256)": result["harness_sha256"] or MISSING,
@@ -138,33 +102,12 @@ def _again(result: Result) -> Html:
         "split (sha256 of the file names evaluated on)": data["split_sha256"],
         "captions": data["captions"],
         "captions (fingerprint of the set, hash of the texts)": data["captions_id"],
-        "class order (sha256)": order["sha256"],
+        "class order (sha256)": result["class_order"]["sha256"],
         f"backbone {backbone['name']} (sha256)": backbone["sha256"],
         **{f"exemplars of: {k}": v for k, v in (result["match_exemplars_of"] or {}).items()},
         **{f"hardware: {k}": v for k, v in result["hardware"].items()},
         **{f"version: {k}": v for k, v in result["versions"].items()},
     }
-    return sections.section(
-        "The same again",
-        "The same machine and versions give identical results.",
-        el(
-            "div",
-            el("pre", command(given_config(result))),
-            el("button", "Copy", type="button"),
-            class_="command",
-        ),
-        el(
-            "p",
-            "With a later version that has other defaults: ",
-            el("code", f"python -m benchmark.run --config {RESULT}"),
-            class_="note",
-        ),
-        el("details", el("summary", "Configuration"), _pairs(result["config"])),
-        el("details", el("summary", "Settings of the method"), _pairs(result["method_settings"]))
-        if result["method_settings"]
-        else None,
-        el("details", el("summary", "Provenance"), _pairs(origin)),
-    )
 
 
 def command(config: Mapping[str, Any]) -> str:
@@ -184,45 +127,51 @@ def command(config: Mapping[str, Any]) -> str:
         return f"python -m benchmark.run --config {RESULT}"
 
 
-def _pairs(values: Mapping[str, Any]) -> Html:
-    rows: list[Sequence[Child]] = [
-        (key, el("code", value if isinstance(value, str) else json.dumps(value)))
-        for key, value in values.items()
+def pairs(values: Mapping[str, Any]) -> list[sections.Row]:
+    """Names and values as rows of a table."""
+    return [
+        (name, el("code", value if isinstance(value, str) else json.dumps(value)))
+        for name, value in values.items()
     ]
-    return sections.plain_table((), rows)
-
-
-def _opened(first: Html) -> Html:
-    """The section right under the cards needs no rule above it."""
-    return Html(first.replace("<section>", '<section class="open">', 1))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the page of one run, or one page that compares several."""
-    parser = argparse.ArgumentParser(
+    """Write the page of one run, or one page that compares several; 0, or 2 for a mistake."""
+    return command_line.run(_main, arguments)
+
+
+def _main(arguments: Sequence[str] | None) -> None:
+    parser = command_line.Parser(
         prog="python -m benchmark.report",
         description="One page for a run; for several runs, one page that compares them.",
-        epilog="example: python -m benchmark.report runs/ --output comparison.html --png curve.png",
+        epilog="example: python -m benchmark.report runs/ --output all.html --curve curve.pdf",
     )
-    parser.add_argument("runs", nargs="+", type=Path, help="folders of runs, or result.json files")
-    parser.add_argument("--output", type=Path, help="the page (default: report.html of the run)")
+    path = command_line.path_of
+    parser.add_argument("runs", nargs="+", type=path, help="folders of runs, or result.json files")
     parser.add_argument(
-        "--png", type=Path, help="also draw the accuracy curves: .png, .svg or .pdf"
+        "--output",
+        type=path,
+        help="the page (default: report.html of the run; for several runs comparison-HASH.html "
+        "here, HASH of which runs they are)",
+    )
+    parser.add_argument(
+        "--curve",
+        "--png",  # its former name
+        type=path,
+        metavar="FILE",
+        help="also draw accuracy over the classes seen: .svg, .pdf or .png",
     )
     given = parser.parse_args(arguments)
-    try:
-        folders = find_runs(given.runs)
-        if len(folders) == 1:
-            print(write_report(folders[0], given.output))
-        else:
-            from benchmark.leaderboard.comparison import write_comparison
+    if given.curve:
+        check_path(given.curve)
+    folders = find_runs(given.runs)
+    if len(folders) == 1:
+        print(write_report(folders[0], given.output))
+    else:
+        from benchmark.report.comparison import comparison_name, write_comparison
 
-            print(write_comparison(folders, given.output or Path("comparison.html")))
-        if given.png:
-            from benchmark.report.plots import write_curve
+        print(write_comparison(folders, given.output or Path(comparison_name(folders))))
+    if given.curve:
+        from benchmark.report.plots import write_curve
 
-            print(write_curve(folders, given.png))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+        print(write_curve(folders, given.curve))

@@ -10,74 +10,102 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
+from benchmark.figures import spread_out
+from benchmark.results.schema import LoadedPhase
 from mm_imagenet_r.markup import Html, el, join
 
 _WIDE, _NARROW = (900, 340), (380, 280)
 _LEFT, _RIGHT, _TOP, _BOTTOM = 38, 46, 24, 40
 COLOURS = 8  # classes c0 ... c7 of the style sheet
+_LABEL = "accuracy, %"
+Scale: TypeAlias = Callable[[float], float]
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line through points; `spread` is the half-width of its band, None where there is none."""
+    """A line through points, in percent."""
 
     label: str
     x: Sequence[float]
     y: Sequence[float]
-    spread: Sequence[float | None] = ()
     colour: int = 0
     quiet: bool = False
-    notes: Sequence[str] = ()
+
+    @property
+    def style(self) -> str:
+        """Its classes in the style sheet."""
+        return f"c{self.colour % COLOURS}{' quiet' if self.quiet else ''}"
 
 
-def line_chart(
-    lines: Sequence[Line],
-    *,
-    x_label: str,
-    y_label: str = "accuracy, %",
-    caption: str = "",
-    ticks_at: Sequence[float] | None = None,
-    ends: bool = True,
-    percent: bool = True,
-) -> Html:
-    """A figure with a legend, lines with bands, and the last values written at the right.
+def line_chart(lines: Sequence[Line], *, x_label: str, ticks_at: Sequence[float]) -> Html:
+    """Accuracies as lines, with a legend and the last values written at the right.
 
     Args:
         lines: What to draw; points of a line are joined in the order given.
         x_label: Under the axis.
-        y_label: Above the axis.
-        caption: What the reader should know.
-        ticks_at: Where the x axis has marks; by default at round numbers.
-        ends: Whether to write each line's last value beside its end.
-        percent: Whether heights are percentages, drawn with a mark at each; else any, with 0
-            on the axis.
+        ticks_at: Where the x axis has marks.
     """
 
     def draw(width: float, height: float) -> Html:
-        return _lines(lines, x_label, y_label, ticks_at, ends, percent, width, height)
+        ys = [y for line in lines for y in line.y]
+        low, high = max(0.0, min(ys) - 3), min(100.0, max(ys) + 3)
+        scale_y = _scale(low, high, height - _BOTTOM, _TOP)
+        scale_x = _scale(min(ticks_at), max(ticks_at), _LEFT + 8, width - _RIGHT)
+        parts = _frame(_LABEL, x_label, ticks(low, high), scale_y, width, height)
+        every = math.ceil(len(ticks_at) * 34 / (width - _LEFT - _RIGHT))
+        for mark in ticks_at[::every]:
+            parts.append(_below(f"{mark:g}", scale_x(mark), height))
+        for line in lines:
+            points = [(scale_x(x), scale_y(y)) for x, y in zip(line.x, line.y, strict=True)]
+            parts.append(_polyline(points, f"line {line.style}"))
+            for (x, y), at, value in zip(points, line.x, line.y, strict=True):
+                title = el("title", f"{line.label}: {value:.1f} at {at:.4g} classes")
+                radius = 2.2 if line.quiet else 3.2
+                parts.append(el("circle", title, cx=x, cy=y, r=radius, class_=f"dot {line.style}"))
+        return join(parts, _ends(lines, scale_x, scale_y, height))
 
-    label = f"{y_label} over {x_label}: " + ", ".join(line.label for line in lines)
-    return el(
-        "figure",
-        _legend(lines) if len(lines) > 1 else None,
-        _both(draw, label),
-        el("figcaption", caption) if caption else None,
-        class_="chart",
-    )
+    items = [el("li", el("i", class_=line.style), line.label) for line in lines]
+    legend = el("ul", items, class_="legend") if len(lines) > 1 else None
+    label = f"{_LABEL} over {x_label}: {', '.join(line.label for line in lines)}"
+    return el("figure", legend, _both(draw, label), class_="chart")
 
 
-def _legend(lines: Sequence[Line]) -> Html:
-    """Which colour is which line."""
-    items = [
-        el(
-            "li",
-            el("i", class_=f"c{line.colour % COLOURS}{' quiet' if line.quiet else ''}"),
-            line.label,
-        )
-        for line in lines
-    ]
-    return el("ul", items, class_="legend")
+def loss_chart(phases: Sequence[LoadedPhase]) -> Html:
+    """The loss over all training steps, a line for each phase, phases told apart by shade."""
+    starts = [0, *itertools.accumulate(phase["steps"] for phase in phases)]
+    losses = [loss for phase in phases for _, loss in phase["loss"]]
+    low, high = 1.05 * min(0.0, *losses), 1.05 * max(0.0, *losses)
+    high = high if high > low else 1.0
+
+    def draw(width: float, height: float) -> Html:
+        scale_y = _scale(low, high, height - _BOTTOM, _TOP)
+        scale_x = _scale(0, max(starts[-1], 1), _LEFT, width - 8)
+        slot = (width - _LEFT) / len(phases)
+        shades, parts = [], []
+        for phase, start, stop in zip(phases, starts, starts[1:], strict=False):
+            left, right, number = scale_x(start), scale_x(stop), phase["index"] + 1
+            if phase["index"] % 2:
+                shades.append(
+                    el("rect", x=left, y=_TOP, width=right - left, height=height - _TOP - _BOTTOM,
+                       class_="phase")
+                )  # fmt: skip
+            if phase["index"] % math.ceil(18 / slot) == 0:
+                parts.append(_below(str(number), (left + right) / 2, height))
+            points = [(scale_x(start + step), scale_y(loss)) for step, loss in phase["loss"]]
+            if points:
+                first, last = phase["loss"][0][1], phase["loss"][-1][1]
+                title = el(
+                    "title", f"phase {number}: loss {first:.3f} at first, {last:.3f} at last"
+                )
+                parts.append(_polyline(points, "line thin c0", title))
+        label = f"phase, {starts[-1]:,} training steps in all"
+        frame = _frame("training loss", label, ticks(low, high), scale_y, width + 30, height)
+        return join(shades, frame, parts)
+
+    label = f"training loss over {starts[-1]:,} steps in {len(phases)} phases"
+    return el("figure", _both(draw, label), class_="chart")
 
 
 def column_chart(
@@ -89,7 +117,7 @@ def column_chart(
     limit: float | None = None,
     numbers: Sequence[str] = (),
 ) -> Html:
-    """One column a class, neighbouring groups told apart by shade, an optional line at a limit.
+    """One column per class, neighboring groups told apart by shade, an optional line at a limit.
 
     Args:
         values: Heights.
@@ -105,7 +133,7 @@ def column_chart(
         scale_y = _scale(0, top * 1.12, height - 22, 22)
         slot = (width - _LEFT - 6) / len(values)
         parts: list[Html] = _rules(ticks(0, top * 1.05, 3), scale_y, width - 6)
-        parts.append(el("text", y_label, x=0, y=11, class_="axis"))
+        parts.append(el("text", y_label, x=0, y=11))
         for i, value in enumerate(values):
             x, gap = _LEFT + i * slot, min(2.0, slot / 5)
             parts.append(
@@ -131,7 +159,7 @@ def column_chart(
         for (start, group), (stop, _) in itertools.pairwise([*ends, (len(groups), -1)]):
             if (stop - start) * slot >= 12:
                 middle = _LEFT + (start + stop) / 2 * slot
-                parts.append(el("text", group + 1, x=middle, y=height - 6, class_="axis middle"))
+                parts.append(el("text", group + 1, x=middle, y=height - 6, class_="middle"))
         return join(parts)
 
     return el("figure", _both(draw, y_label, (900, 170), (380, 150)), class_="chart columns")
@@ -152,91 +180,50 @@ def ticks(low: float, high: float, count: int = 5) -> list[float]:
     return [float(round(i * step, 10)) for i in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
-def _lines(
-    lines: Sequence[Line],
-    x_label: str,
-    y_label: str,
-    ticks_at: Sequence[float] | None,
-    ends: bool,
-    percent: bool,
-    width: float,
-    height: float,
-) -> Html:
-    spreads = [[s or 0 for s in line.spread] or [0] * len(line.y) for line in lines]
-    xs = [x for line in lines for x in line.x]
-    lows, highs = (
-        [y + sign * s for line, band in zip(lines, spreads, strict=True)
-         for y, s in zip(line.y, band, strict=True)]
-        for sign in (-1, 1)
-    )  # fmt: skip
-    low, high = max(0.0, min(lows) - 3), min(100.0, max(highs) + 3)
-    if not percent:
-        low, high = 1.05 * min(0.0, *lows), 1.05 * max(0.0, *highs)
-        high = high if high > low else 1.0
-    marks = list(ticks_at) if ticks_at is not None else ticks(min(0, *xs), max(xs), 6)
-    scale_y = _scale(low, max(high, low + 1) if percent else high, height - _BOTTOM, _TOP)
-    scale_x = _scale(min([*xs, *marks]), max([*xs, *marks]), _LEFT + 8, width - _RIGHT)
-    parts: list[Html] = _rules(ticks(low, high, 5), scale_y, width - _RIGHT + 8)
-    parts.append(el("text", y_label, x=0, y=11, class_="axis"))
-    every = math.ceil(len(marks) * 34 / (width - _LEFT - _RIGHT))
-    for mark in marks[::every]:
-        y = height - _BOTTOM + 18
-        parts.append(el("text", f"{mark:g}", x=scale_x(mark), y=y, class_="axis middle"))
-    middle = (_LEFT + width - _RIGHT) / 2
-    parts.append(el("text", x_label, x=middle, y=height - 4, class_="axis middle"))
-    for line, band in zip(lines, spreads, strict=True):
-        if any(band):
-            edge = [(x, y + s) for x, y, s in zip(line.x, line.y, band, strict=True)]
-            edge += [(x, y - s) for x, y, s in zip(line.x, line.y, band, strict=True)][::-1]
-            path = " ".join(f"{scale_x(x):.1f},{scale_y(y):.1f}" for x, y in edge)
-            parts.append(el("polygon", points=path, class_=f"band c{line.colour % COLOURS}"))
-    for line in lines:
-        style = f"c{line.colour % COLOURS}{' quiet' if line.quiet else ''}"
-        points = [(scale_x(x), scale_y(y)) for x, y in zip(line.x, line.y, strict=True)]
-        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-        parts.append(el("polyline", points=path, class_=f"line {style}"))
-        for i, (x, y) in enumerate(points if percent else ()):
-            note = f" ({line.notes[i]})" if line.notes else ""
-            title = el("title", f"{line.label}: {line.y[i]:.1f} at {line.x[i]:.4g}{note}")
-            radius = 2.2 if line.quiet else 3.2
-            parts.append(el("circle", title, cx=x, cy=y, r=radius, class_=f"dot {style}"))
-    if ends:
-        parts += _ends(lines, scale_x, scale_y)
-    return join(parts)
-
-
-def _ends(
-    lines: Sequence[Line], scale_x: Callable[[float], float], scale_y: Callable[[float], float]
-) -> list[Html]:
+def _ends(lines: Sequence[Line], scale_x: Scale, scale_y: Scale, height: float) -> list[Html]:
     """Last values beside the lines' ends, pushed apart where they would overlap."""
-    order = sorted(lines, key=lambda line: -line.y[-1])
-    wanted = [scale_y(line.y[-1]) + 4 for line in order]
-    heights = wanted[:]
-    for _ in range(50):  # relax: neighbours share the push, so a crowd stays centred
-        for i in range(len(heights) - 1):
-            lack = 13 - (heights[i + 1] - heights[i])
-            if lack > 0:
-                heights[i] -= lack / 2
-                heights[i + 1] += lack / 2
+    places = spread_out([scale_y(line.y[-1]) / height for line in lines], 13 / height)
     return [
         el(
             "text",
             f"{line.y[-1]:.1f}",
             x=scale_x(line.x[-1]) + 9,
-            y=height,
-            class_=f"end c{line.colour % COLOURS}{' quiet' if line.quiet else ''}",
+            y=place * height + 4,
+            class_=f"end {line.style}",
         )
-        for line, height in zip(order, heights, strict=True)
+        for line, place in zip(lines, places, strict=True)
     ]
 
 
-def _rules(marks: Sequence[float], scale: Callable[[float], float], right: float) -> list[Html]:
+def _frame(
+    y_label: str, x_label: str, marks: Sequence[float], scale: Scale, width: float, height: float
+) -> list[Html]:
+    """Names of the axes and horizontal rules."""
+    middle = (_LEFT + width - _RIGHT) / 2
+    return [
+        *_rules(marks, scale, width - _RIGHT + 8),
+        el("text", y_label, x=0, y=11),
+        el("text", x_label, x=middle, y=height - 4, class_="middle"),
+    ]
+
+
+def _rules(marks: Sequence[float], scale: Scale, right: float) -> list[Html]:
     parts = []
     for mark in marks:
         y = scale(mark)
         parts.append(el("line", x1=_LEFT, x2=right, y1=y, y2=y, class_="rule"))
-        parts.append(el("text", f"{mark:g}", x=_LEFT - 8, y=y + 4, class_="axis right"))
+        parts.append(el("text", f"{mark:g}", x=_LEFT - 8, y=y + 4, class_="right"))
     return parts
+
+
+def _below(words: str, x: float, height: float) -> Html:
+    return el("text", words, x=x, y=height - _BOTTOM + 18, class_="middle")
+
+
+def _polyline(points: Sequence[tuple[float, float]], style: str, title: Html | None = None) -> Html:
+    return el(
+        "polyline", title, points=" ".join(f"{x:.1f},{y:.1f}" for x, y in points), class_=style
+    )
 
 
 def _both(
@@ -253,6 +240,6 @@ def _both(
     )
 
 
-def _scale(low: float, high: float, start: float, stop: float) -> Callable[[float], float]:
+def _scale(low: float, high: float, start: float, stop: float) -> Scale:
     span = (high - low) or 1.0
     return lambda value: start + (value - low) / span * (stop - start)

@@ -11,7 +11,9 @@ import binascii
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypedDict, cast
+from typing import Any, TypedDict, cast
+
+import numpy as np
 
 from benchmark.formatting import bytes_words
 from benchmark.results import strict_json
@@ -20,7 +22,7 @@ from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.markup import Html, el, join
 
 GALLERY = "gallery.json"
-KEPT = 6  # exemplars that go on with a result: what a page of a board shows
+KEPT = 6  # exemplars that are passed on with a result: what a page of a board shows
 _SHOWN = 12
 _STRONGEST = 1_000_000
 _KINDS = {b"\xff\xd8\xff": "jpeg", b"\x89PNG\r\n\x1a\n": "png", b"RIFF": "webp", b"GIF8": "gif"}
@@ -43,7 +45,7 @@ class Item(TypedDict):
         grid: Rows and columns of patches the model sees.
         attention: Attention to each patch, row by row; any non-negative scale.
         kept: Whether each patch is kept.
-        bytes: What the stored exemplar weighs, all included; `native_bytes`: the untouched sample.
+        bytes: Size of the stored exemplar, all included; `native_bytes`: of the untouched sample.
     """
 
     file_name: str
@@ -70,9 +72,7 @@ def read_gallery(folder: Path) -> list[Item]:
     try:
         items = strict_json.parse(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise UserError(
-            f"{path} cannot be read ({error}): copy it again, or remove it to do without"
-        ) from error
+        raise UserError(f"{path} cannot be read ({error}): copy it again, or remove it") from error
     found = list(mismatches(items, list[Item], "gallery"))
     if not found:
         for index, item in enumerate(items):
@@ -90,21 +90,17 @@ def read_gallery(folder: Path) -> list[Item]:
     return cast(list[Item], items)
 
 
-def gallery(items: Sequence[Item], name: str = "picture") -> Html:
-    """Exemplars as figures: some taken evenly from all, the others folded away.
+def drawn(items: Sequence[Item], name: str = "picture") -> dict[str, list[dict[str, Any]]] | None:
+    """Exemplars as the templates show them: some taken evenly from all, and the rest.
 
     Args:
         items: What is shown.
         name: Begins the ids of its pictures, where a page has several galleries.
     """
-    figures = [_figure(f"{name}-{index}", item) for index, item in enumerate(items)]
-    step = math.ceil(len(figures) / _SHOWN)
-    shown = el("div", figures[::step], class_="gallery")
-    rest = [figure for index, figure in enumerate(figures) if index % step]
-    if not rest:
-        return shown
-    more = el("details", el("summary", f"{len(rest)} more"), el("div", rest, class_="gallery"))
-    return join(shown, el("div", more, class_="more"))
+    found = [_figure(f"{name}-{index}", item) for index, item in enumerate(items)]
+    step = max(1, math.ceil(len(found) / _SHOWN))
+    rest = [figure for index, figure in enumerate(found) if index % step]
+    return {"shown": found[::step], "rest": rest} if found else None
 
 
 def caption(words: Sequence[Word]) -> Html:
@@ -127,7 +123,7 @@ def caption(words: Sequence[Word]) -> Html:
     return join(parts)
 
 
-def _figure(name: str, item: Item) -> Html:
+def _figure(name: str, item: Item) -> dict[str, Any]:
     rows, columns = item["grid"]
     image = el(
         "image",
@@ -138,54 +134,38 @@ def _figure(name: str, item: Item) -> Html:
         preserveAspectRatio="none",
     )
     again = el("use", href=f"#{name}")
-    kept, words = sum(item["kept"]), sum(word["kept"] for word in item["words"])
     weight = [
         f"{bytes_words(item['bytes'])} of {bytes_words(item['native_bytes'])} "
         f"({100 * item['bytes'] / max(item['native_bytes'], 1):.0f} %)",
         item["codec"],
-        f"{kept} of {rows * columns} patches",
+        f"{sum(item['kept'])} of {rows * columns} patches",
     ]
-    if item["words"]:
-        weight.append(f"{words} of {len(item['words'])} words")
-    panels = (
-        ("image", image),
-        ("attention", join(el("g", again, class_="under"), _heat(item["attention"], columns))),
-        ("kept", join(again, _shade(item["kept"], columns))),
-    )
-    return el(
-        "figure",
-        el("h3", item["class_name"], el("small", item["file_name"])),
-        el(
-            "div",
-            [
-                el(
-                    "div",
-                    el(
-                        "svg",
-                        drawing,
-                        viewBox=f"0 0 {columns} {rows}",
-                        role="img",
-                        aria_label=f"{item['class_name']}: {panel}",
-                    ),
-                    el("small", panel),
-                )
-                for panel, drawing in panels
-            ],
-            class_="panels",
-        ),
-        el("p", caption(item["words"]), class_="words") if item["words"] else None,
-        el("p", ", ".join(weight), class_="weight"),
-    )
+    if words := item["words"]:
+        weight.append(f"{sum(word['kept'] for word in words)} of {len(words)} words")
+    return {
+        "class_name": item["class_name"],
+        "file_name": item["file_name"],
+        "rows": rows,
+        "columns": columns,
+        "panels": [
+            ("image", image),
+            ("attention", join(el("g", again, class_="under"), _heat(item["attention"], columns))),
+            ("kept", join(again, _shade(item["kept"], columns))),
+        ],
+        "words": caption(words),
+        "weight": ", ".join(weight),
+    }
 
 
 def _heat(attention: Sequence[float], columns: int) -> Html:
     low, high = min(attention), max(attention)
     span = (high - low) or 1.0
-    return el(
-        "g",
-        [_cell(i, columns, _colour((a - low) / span)) for i, a in enumerate(attention)],
-        class_="heat",
-    )
+    cells = [
+        el("rect", x=i % columns, y=i // columns, width=1.03, height=1.03, fill=_colour(share))
+        for i, value in enumerate(attention)
+        for share in [(value - low) / span]
+    ]
+    return el("g", cells, class_="heat")
 
 
 def _shade(kept: Sequence[bool], columns: int) -> Html:
@@ -195,24 +175,15 @@ def _shade(kept: Sequence[bool], columns: int) -> Html:
     return el("path", d=squares, class_="dropped")
 
 
-def _cell(index: int, columns: int, fill: str) -> Html:
-    row, column = divmod(index, columns)
-    return el("rect", x=column, y=row, width=1.03, height=1.03, fill=fill)
-
-
 def _colour(value: float) -> str:
     """Colour of a number in 0..1 on the ramp.
 
     >>> _colour(0), _colour(0.25), _colour(1)
     ('#140e36', '#68186e', '#faeb8c')
     """
-    place = min(max(value, 0.0), 1.0) * (len(_RAMP) - 1)
-    start = min(int(place), len(_RAMP) - 2)
-    mixed = (
-        round(a + (b - a) * (place - start))
-        for a, b in zip(_RAMP[start], _RAMP[start + 1], strict=True)
-    )
-    return "#" + "".join(f"{channel:02x}" for channel in mixed)
+    stops = np.linspace(0, 1, len(_RAMP))
+    channels = (round(float(np.interp(value, stops, one))) for one in zip(*_RAMP, strict=True))
+    return "#" + "".join(f"{channel:02x}" for channel in channels)
 
 
 def _data_url(encoded: str) -> str | None:

@@ -1,28 +1,31 @@
-"""The accuracy curves as a picture for a README, where no page can be shown."""
+"""Accuracy over the classes seen as a figure, for a paper or a README."""
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from benchmark.figures import check_path, new_figure, save
-from benchmark.metrics import mean_std
-from benchmark.report.charts import Line
+import numpy as np
+
+from benchmark.figures import check_path, look, new_figure, save, set_title, tidy
+from benchmark.report.sections import overall
 from benchmark.results import read
-from benchmark.results.tables import Row, by_budget, table
-from mm_imagenet_r.errors import UserError
+from benchmark.results.derive import classes_seen
+from benchmark.results.tables import by_budget, table
+from mm_imagenet_r.errors import UserError, pluralize
 
-_COLOURS = ("#0f7480", "#d1622b", "#5a5fc0", "#b23a73", "#66811c", "#2f74bd", "#96691f", "#67717d")
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def write_curve(folders: Sequence[Path], path: Path) -> Path:
-    """Draw accuracy over classes seen, mean and deviation over runs, one panel a setting.
+    """Draw accuracy over classes seen, mean and deviation over runs, one panel per setting.
 
     Args:
         folders: The runs' folders.
-        path: What to write; its suffix says whether PNG, SVG or PDF.
+        path: What to write; its suffix says whether SVG, PDF or PNG.
 
     Returns:
         `path`.
@@ -31,70 +34,42 @@ def write_curve(folders: Sequence[Path], path: Path) -> Path:
         UserError: A result is missing or broken, none is finished, or the file cannot be written.
     """
     check_path(path)
-    panels = list(by_budget(_finished(table([read(folder) for folder in folders]))))
-    columns = min(len(panels), 2)
-    lines = math.ceil(len(panels) / columns)
-    figure = new_figure(6.4 * columns, 3.9 * lines)
-    colours = _colours_of([row for _, rows in panels for row in rows])
-    for index, (heading, rows) in enumerate(panels):
-        axes = figure.add_subplot(lines, columns, index + 1)
-        drawn = _curves(rows, colours)
-        for line in drawn:
-            colour = _COLOURS[line.colour % len(_COLOURS)]
-            axes.plot(line.x, line.y, "o-", color=colour, markersize=4, label=line.label)
-            if any(line.spread):
-                low, high = (
-                    [y + sign * (s or 0) for y, s in zip(line.y, line.spread, strict=True)]
-                    for sign in (-1, 1)
-                )
-                axes.fill_between(line.x, low, high, color=colour, alpha=0.15, linewidth=0)
-        axes.set_title(heading.replace("; ", "\n"), fontsize=9, loc="left")
-        if len(drawn[0].x) <= 12:
-            axes.set_xticks(drawn[0].x)
-        axes.set_xlabel("classes seen")
-        axes.set_ylabel("accuracy on all classes seen, %")
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(axis="y", alpha=0.3)
-        axes.legend(frameon=False, fontsize=9)
-    return save(figure, path)
+    return save(draw(folders), path)
 
 
-def _finished(rows: list[Row]) -> list[Row]:
-    """The rows, of which there must be one.
+def draw(folders: Sequence[Path]) -> Figure:
+    """The figure that `write_curve` writes.
 
     Raises:
-        UserError: There is none.
+        UserError: A result is missing or broken, or none is finished.
     """
-    if not rows:
+    panels = list(by_budget(table([read(folder) for folder in folders])))
+    if not panels:
         raise UserError("none of these runs is finished: give their commands again to resume them")
-    return rows
-
-
-def _curves(rows: Sequence[Row], colours: dict[str, int]) -> list[Line]:
-    """Accuracy over the classes seen, one line with a band for each row."""
-    lines = []
-    for row in rows:
-        phases = row.runs[0]["phases"]
-        seen = list(itertools.accumulate(len(phase["classes"]) for phase in phases))
-        spreads = [
-            mean_std([run["phases"][t]["accuracy"]["sample_weighted"] for run in row.runs])
-            for t in range(len(phases))
-        ]
-        lines.append(
-            Line(
-                row.label,
-                seen,
-                [spread.mean for spread in spreads],
-                [spread.std for spread in spreads],
-                colours[row.label],
-                notes=[f"n = {spread.n}" for spread in spreads],
-            )
-        )
-    return lines
-
-
-def _colours_of(rows: Sequence[Row]) -> dict[str, int]:
-    """A colour for each label of a scenario, the same in all of its charts."""
-    labels = sorted({row.label for row in rows})
-    best = {k: max(row.average.mean for row in rows if row.label == k) for k in labels}
-    return {label: i for i, label in enumerate(sorted(labels, key=lambda k: -best[k]))}
+    best: dict[str, float] = {}
+    for row in (row for _, rows in panels for row in rows):
+        best[row.label] = max(row.average.mean, best.get(row.label, 0.0))
+    labels = sorted(best, key=lambda label: (-best[label], label))  # each has one color everywhere
+    columns = min(len(panels), 2)
+    lines = math.ceil(len(panels) / columns)
+    height = max(3.9, 1.2 + 0.19 * max(len(rows) for _, rows in panels))
+    figure = new_figure(7.4 * columns, height * lines)
+    for index, (heading, rows) in enumerate(panels):
+        axes = figure.add_subplot(lines, columns, index + 1)
+        for row in sorted(rows, key=lambda row: labels.index(row.label)):
+            at, values = classes_seen(row.runs[0]), np.array([overall(run) for run in row.runs])
+            mean, runs = values.mean(axis=0), pluralize(len(values), "run")
+            style = look(labels.index(row.label))
+            axes.plot(at, mean, markersize=4, label=f"{row.label} ({runs})", **style)
+            if len(values) > 1:
+                std = values.std(axis=0, ddof=1)
+                band = np.clip([mean - std, mean + std], 0, 100)
+                axes.fill_between(at, *band, color=style["color"], alpha=0.15, linewidth=0)
+        set_title(axes, f"{heading}; mean and standard deviation")
+        if len(at) <= 12:
+            axes.set_xticks(at)
+        axes.set_xlabel("classes seen")
+        axes.set_ylabel("accuracy on all classes seen, %")
+        tidy(axes)
+        axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    return figure

@@ -1,168 +1,117 @@
-"""The parts of a run's page that tell what was learnt: figures, curves, matrix, mistakes."""
+"""What the parts of a run's page show, as values for its template."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
+from typing import Any, cast
 
-from benchmark.formatting import MISSING, amount_words, bytes_words, exemplars_per_class
-from benchmark.metrics import METRICS, sample_weighted_accuracy
-from benchmark.report.charts import Line, line_chart
+from benchmark.config import RECIPE
+from benchmark.formatting import (
+    MISSING,
+    amount_words,
+    bytes_words,
+    class_share,
+    seconds_words,
+)
+from benchmark.metrics import sample_weighted_accuracy
+from benchmark.report.charts import Line, column_chart, line_chart, loss_chart
+from benchmark.results.derive import as_classifier, classes_seen
+from benchmark.results.derive import classifiers as names_of
 from benchmark.results.records import Prediction
-from benchmark.results.schema import Result
-from mm_imagenet_r.markup import Child, Html, el, join
+from benchmark.results.schema import ClassLedger, Result
+from mm_imagenet_r.markup import Child, Html, el
 
+MATRIX_NOTE = (
+    "Row: after which phase. Column: on whose test data. Framed: just learned. Accuracy in %."
+)
 _SHOWN = 8  # hardest classes, and confused pairs
-_DENSE = 12  # phases from which on the matrix drops its decimals
+_TUNING = {"ssf": "scales and shifts", "full": "all weights", "head": "the head only"}
+Row = Sequence[Child]
 
 
-def section(title: str, note: Child, *content: Child, wide: bool = False) -> Html:
-    """A titled part of the page, its explanation beside it; above it where wide tables follow."""
-    side = el("div", el("h2", title), el("p", note) if note else None, class_="side")
-    return el("section", side, el("div", *content), class_="wide" if wide else None)
+def overall(result: Result) -> list[float]:
+    """After each phase the accuracy on all classes seen."""
+    return [phase["accuracy"]["sample_weighted"] for phase in result["phases"]]
 
 
-def plain_table(
-    heads: Sequence[str],
-    rows: Sequence[Sequence[Child]],
-    *,
-    numbers: Collection[int] = (),
-    small: bool = False,
-) -> Html:
-    """A table; columns in `numbers` stand to the right."""
-
-    def line(kind: str, cells: Sequence[Child]) -> Html:
-        aligned = (el(kind, c, class_="n" if i in numbers else None) for i, c in enumerate(cells))
-        return el("tr", list(aligned))
-
-    head = el("thead", line("th", heads)) if heads else None
-    body = el("tbody", [line("td", row) for row in rows])
-    style = "plain small" if small else "plain"
-    return el("div", el("table", head, body, class_=style), class_="scroll", tabindex=0)
+def curve(result: Result) -> Html:
+    """Accuracy over the classes seen: on all of them, the newest and the older ones."""
+    matrix, at = result["accuracy_matrix"], classes_seen(result)
+    lines = [Line("all classes seen", at, overall(result))]
+    if len(matrix) > 1:
+        older = [sample_weighted_accuracy(row[:-1], result["test_sizes"]) for row in matrix[1:]]
+        newest = [row[-1] for row in matrix]
+        lines.append(Line("newest phase", at, newest, colour=1, quiet=True))
+        lines.append(Line("older phases", at[1:], older, colour=2, quiet=True))
+    return line_chart(lines, x_label="classes seen", ticks_at=at)
 
 
-def cards(result: Result) -> Html:
-    """The key figures."""
-    figure, last = result["metrics"].__getitem__, result["phases"][-1]["memory"]
-    forgetting = figure("forgetting")
-    seen = sum(len(phase["classes"]) for phase in result["phases"])
-    return el(
-        "div",
-        _card(
-            "Average incremental accuracy",
-            _percent(figure("average_incremental_accuracy")),
-            f"over {len(result['phases'])} phases; "
-            f"phase-weighted {_percent(figure('average_incremental_accuracy_phase_weighted'))}",
-            first=True,
-        ),
-        _card(
-            "Last accuracy",
-            _percent(figure("last_accuracy")),
-            f"on {sum(result['test_sizes']):,} test samples of {seen} classes; "
-            f"phase-weighted {_percent(figure('last_accuracy_phase_weighted'))}",
-        ),
-        _card(
-            "Forgetting",
-            MISSING if forgetting is None else f"{forgetting:.1f} points",
-            "one phase only: nothing to forget"
-            if forgetting is None
-            else f"learning accuracy {_percent(figure('learning_accuracy'))}",
-        ),
-        _card(
-            "Exemplars a class",
-            f"{exemplars_per_class(result):.1f}",
-            f"{last['exemplars']:,} in all, after the last phase",
-        ),
-        _memory_card(result),
-        _outside_card(result),
-        class_="cards",
-    )
-
-
-def accuracy(result: Result) -> Html:
-    """The curves over the classes seen."""
-    phases, matrix, sizes = result["phases"], result["accuracy_matrix"], result["test_sizes"]
-    seen, count = [], 0
-    for phase in phases:
-        count += len(phase["classes"])
-        seen.append(count)
-    notes = [f"after phase {t + 1}" for t in range(len(phases))]
-    overall = [phase["accuracy"]["sample_weighted"] for phase in phases]
-    newest = [row[-1] for row in matrix]
-    lines = [Line("all classes seen", seen, overall, notes=notes)]
-    if len(phases) > 1:
-        old = [sample_weighted_accuracy(row[:-1], sizes) for row in matrix[1:]]
-        lines.append(Line("newest phase", seen, newest, colour=1, quiet=True, notes=notes))
-        lines.append(Line("older phases", seen[1:], old, colour=2, quiet=True, notes=notes[1:]))
-    return section(
-        "Accuracy as classes arrive",
-        "Measured on the whole test data of the classes seen so far, without saying which phase a "
-        "sample belongs to. The gap between newest and older classes is what learning costs the "
-        f"old ones.{_invariance(result)}",
-        line_chart(lines, x_label="classes seen", ticks_at=seen),
-    )
-
-
-def _invariance(result: Result) -> str:
-    """Whether predictions depend on what stands beside a sample."""
-    checks = [c for phase in result["phases"] if (c := phase["invariance"]) is not None]
+def invariance(result: Result) -> str:
+    """Whether predictions depend on the samples beside them."""
+    checks = [check for phase in result["phases"] if (check := phase["invariance"]) is not None]
     if not checks:
         return ""
-    checked, differing = (
-        sum(check["checked"] for check in checks),
-        sum(check["differing"] for check in checks),
-    )
-    words = "none differed" if not differing else f"{differing:,} differed"
+    differing = sum(check["differing"] for check in checks)
+    checked = sum(check["checked"] for check in checks)
+    words = f"{differing:,} differed" if differing else "none differed"
     return f" {checked:,} predictions were repeated among other samples: {words}."
 
 
-def accuracy_matrix(result: Result) -> Html:
-    """The accuracy matrix as a coloured table."""
-    overall = [phase["accuracy"]["sample_weighted"] for phase in result["phases"]]
-    return section(
-        "Accuracy matrix",
-        "Row: after which phase. Column: on whose test data. Framed: just learnt. Accuracy in %.",
-        matrix_table(result["accuracy_matrix"], overall),
-    )
+def classifiers(result: Result) -> list[Row]:
+    """The figures of each classifier, the method's own one first."""
+    rows: list[Row] = []
+    for name in names_of(result):
+        found = as_classifier(result, name)["metrics"]
+        shown = ("average_incremental_accuracy", "last_accuracy", "forgetting")
+        figures = [MISSING if (v := found[key]) is None else f"{v:.1f}" for key in shown]
+        rows.append((name if rows else el("b", name), *figures))
+    return rows
 
 
-def matrix_table(rows: Sequence[Sequence[float]], overall: Sequence[float]) -> Html:
-    """A coloured table.
+def memory(result: Result) -> dict[str, Any] | None:
+    """Budget and exemplars of every class, after the last phase; None without exemplars."""
+    ledgers = {int(k): v for k, v in result["phases"][-1]["memory"]["per_class"].items()}
+    if not any(ledger["exemplars"] for ledger in ledgers.values()):
+        return None
+    budget, names = result["budget"], result["class_order"]["names"]
+    phase_of = {c: phase["index"] for phase in result["phases"] for c in phase["classes"]}
+    found = {c: ledgers[c] for c in sorted(phase_of) if c in ledgers}
+    used = {c: _used(ledger, budget["currency"]) for c, ledger in found.items()}
+    counts = [ledger["exemplars"] for ledger in found.values()]
+    groups = [phase_of[c] for c in found]
+    sizes = [bytes_words(ledger["bytes"]) for ledger in found.values()]
+    titles = [
+        f"{names[c]}: {count} exemplars, {size}, {used[c]}"
+        for c, count, size in zip(found, counts, sizes, strict=True)
+    ]
+    charts = [
+        column_chart(
+            counts,
+            titles=titles,
+            groups=groups,
+            y_label="exemplars per class",
+            numbers=list(map(str, counts)),
+        )
+    ]
+    shares = [class_share(ledger) for ledger in found.values()]
+    if None not in shares:
+        heights = [100 * cast(float, share) for share in shares]
+        charts.append(
+            column_chart(heights, titles=titles, groups=groups, y_label="budget used, %", limit=100)
+        )
+    note = f"After the last phase, by class in the order learned. Currency: {budget['currency']}."
+    if budget["unit"] is not None and budget["currency"] == "bytes":
+        note += f" One untouched sample: {bytes_words(budget['unit'])} ({budget['unit_meaning']})."
+    rows = [
+        (names[c], group + 1, count, size, used[c])
+        for c, group, count, size in zip(found, groups, counts, sizes, strict=True)
+    ]
+    return {"note": note, "charts": charts, "rows": rows}
 
-    Args:
-        rows: The accuracy matrix, of one run or in the mean.
-        overall: After each phase the accuracy on all classes seen.
-    """
-    count = len(rows)
-    digits = 1 if count <= _DENSE else 0
-    body = []
-    for t, (row, whole) in enumerate(zip(rows, overall, strict=True)):
-        cells = [
-            el(
-                "td",
-                f"{value:.{digits}f}",
-                style=f"--v:{(value / 100) ** 1.5:.3f}",  # the upper half is where they differ
-                class_="new" if i == t else None,
-                title=f"after phase {t + 1}, on phase {i + 1}: {value:.2f} %",
-            )
-            for i, value in enumerate(row)
-        ]
-        cells += [el("td", class_="none") for _ in range(count - len(row))]
-        last = el("td", f"{whole:.1f}", class_="all")
-        body.append(el("tr", el("th", t + 1, scope="row"), cells, last))
-    heads = [el("th", i + 1, scope="col") for i in range(count)]
-    table = el(
-        "table",
-        el("thead", el("tr", el("th", "phase"), heads, el("th", "all"))),
-        el("tbody", body),
-        class_="matrix" if count <= _DENSE else "matrix dense",
-        style=f"width:min(100%,{5 * count + 10}em)",
-    )
-    return el("div", table, class_="scroll", tabindex=0)
 
-
-def mistakes(result: Result, predictions: Sequence[Prediction]) -> Html | None:
-    """Classes and pairs of classes that the final model gets wrong most."""
+def mistakes(result: Result, predictions: Sequence[Prediction]) -> dict[str, Any] | None:
+    """Classes and pairs of classes that the final model gets wrong most; None if it errs never."""
     last, own = len(result["phases"]) - 1, result["classifier"]
     final = [row for row in predictions if row.phase == last and row.classifier == own]
     total = Counter(row.label for row in final)
@@ -175,94 +124,69 @@ def mistakes(result: Result, predictions: Sequence[Prediction]) -> Html | None:
     mostly: dict[int, str] = {}
     for (label, guess), times in ranked:
         mostly.setdefault(label, f"{names[guess]} ({times})")
-    hardest = sorted(total, key=lambda c: (right[c] / total[c], c))[:_SHOWN]
-    rows: list[Sequence[Child]] = [
+    share = {c: right[c] / total[c] for c in total}
+    hardest = sorted(total, key=lambda c: (share[c], c))[:_SHOWN]
+    return {
+        "classes": [(names[c], 100 * share[c], mostly.get(c, MISSING)) for c in hardest],
+        "pairs": [(names[a], names[b], f"{n} of {total[a]}") for (a, b), n in ranked[:_SHOWN]],
+    }
+
+
+def time(result: Result) -> dict[str, Any]:
+    """Into which parts the time of phases falls, and how much it is."""
+    phases = result["phases"]
+    totals = [sum(phase["seconds"].values()) for phase in phases]
+    device = result["hardware"].get("accelerator") or f"{result['hardware'].get('cores')} CPU cores"
+    steps = sum(phase["steps"] for phase in phases)
+    note = f"{steps:,} training steps and {seconds_words(sum(totals))} in all on {device}. "
+    note += "Train and test: samples that the phase adds."
+    if any(phase["resumed"] for phase in phases):
+        note += " * Interrupted: the time since the phase was last resumed."
+    kinds = list(dict.fromkeys(kind for phase in phases for kind in phase["seconds"]))
+    return {"kinds": kinds, "longest": max([*totals, 1e-9]), "note": note}
+
+
+def training(result: Result) -> dict[str, Any] | None:
+    """The loss of each phase and its stages; None where nothing was trained in one stage each."""
+    phases = result["phases"]
+    losses = [[loss for _, loss in phase["loss"]] for phase in phases]
+    stages: list[Row] = [
         (
-            names[c],
-            join(_share(right[c] / total[c]), f"{100 * right[c] / total[c]:.0f} %"),
-            mostly.get(c, MISSING),
+            phase["index"] + 1,
+            stage["name"],
+            f"{stage['items']:,}",
+            f"{stage['steps']:,}",
+            *((f"{loss[0]:.3f}", f"{loss[-1]:.3f}") if loss and not i else (MISSING, MISSING)),
         )
-        for c in hardest
+        for phase, loss in zip(phases, losses, strict=True)
+        for i, stage in enumerate(phase["stages"])
     ]
-    pairs = [(names[a], names[b], f"{n} of {total[a]}") for (a, b), n in ranked[:_SHOWN]]
-    return section(
-        "What is mistaken",
-        "After the last phase, on the whole test data.",
-        el(
-            "div",
-            el(
-                "div",
-                el("h3", "Hardest classes", class_="sub"),
-                plain_table(("Class", "Right", "Mostly taken for"), rows),
-            ),
-            el(
-                "div",
-                el("h3", "Most confused pairs", class_="sub"),
-                plain_table(("Class", "Taken for", "How often"), pairs, numbers={2}),
-            ),
-            class_="pair",
+    if not any(losses) and len(stages) <= len(phases):
+        return None
+    own = any(name not in result["from_recipe"] for name in RECIPE)
+    note = f"Trained: {recipe_words(result)}{'' if own else ', all of it by default'}. Each phase "
+    note += "has a line of its own: its classes are new, so its loss starts high again."
+    return {"note": note, "chart": loss_chart(phases) if any(losses) else "", "stages": stages}
+
+
+def recipe_words(result: Result) -> str:
+    """What was trained and how, in few words; options without effect are left out."""
+    config = result["config"]
+    parts = [
+        _TUNING.get(str(config.get("tuning")), ""),
+        *(
+            f"{name.replace('_', ' ')} {config[name]:g}"
+            for name in ("learning_rate", "weight_decay")
+            if isinstance(config.get(name), (int, float))
         ),
-    )
-
-
-def figures(result: Result) -> Html:
-    """Every metric with its definition."""
-    values = result["metrics"]
-    rows: list[Sequence[Child]] = [
-        (
-            join(el("code", name), el("br"), el("span", metric.definition, class_="soft")),
-            MISSING if (value := values[name]) is None else f"{value:.2f}",
-        )
-        for name, metric in METRICS.items()
     ]
-    return section(
-        "All figures, defined",
-        "One name means several numbers in the literature; these are the ones meant here.",
-        plain_table(("Figure", "% or points"), rows, numbers={1}),
-    )
+    return ", ".join(filter(None, parts)) or "nothing"
 
 
-def _card(title: str, figure: str, under: Child, *, first: bool = False) -> Html:
-    number, _, unit = figure.replace("\N{NO-BREAK SPACE}", " ").partition(" ")
-    return el(
-        "div",
-        el("h3", title),
-        el("p", number, el("small", unit) if unit else None, class_="figure"),
-        el("p", under, class_="under"),
-        class_="card first" if first else "card",
-    )
-
-
-def _percent(value: float | None) -> str:
-    """With a space that no line ends at."""
-    return MISSING if value is None else f"{value:.1f}\N{NO-BREAK SPACE}%"
-
-
-def _outside_card(result: Result) -> Html:
-    """What the last phase leaves behind beside the memory."""
-    last = result["phases"][-1]
-    outside, trained = last["outside_memory"], last["trainable_parameters"]
-    size = MISSING if outside is None else bytes_words(outside["bytes"])
-    words = "not charged to the budget"
-    return _card(
-        "Outside the memory",
-        size,
-        words if trained is None else f"{trained:,} trained parameters; {words}",
-    )
-
-
-def _memory_card(result: Result) -> Html:
-    ledger, currency = result["phases"][-1]["memory"], result["budget"]["currency"]
-    used, budget = amount_words(ledger["cost"], currency), ledger["budget"]
-    if not budget:
-        return _card("Memory used", used, "no budget")
-    share = ledger["cost"] / budget
-    meter = el("span", el("i", style=f"width:{min(100, 100 * share):.1f}%"), class_="meter")
-    words = f"{100 * share:.0f} % of {amount_words(budget, currency)}"
-    if currency != "bytes":
-        words += f"; on disk {bytes_words(ledger['bytes'])}"
-    return _card("Memory used", used, join(meter, words))
-
-
-def _share(share: float) -> Html:
-    return el("span", el("i", style=f"width:{100 * share:.0f}%"), class_="share")
+def _used(ledger: ClassLedger, currency: str) -> str:
+    cost = amount_words(ledger["cost"], currency)
+    if ledger["budget"] is None:
+        return cost
+    share = class_share(ledger)
+    words = f"{cost} of {amount_words(ledger['budget'], currency)}"
+    return words if share is None else f"{words} ({100 * share:.0f} %)"

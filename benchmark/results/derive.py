@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate
 from typing import Any, cast
 
 from benchmark import metrics
@@ -62,6 +63,11 @@ def _accuracy(row: list[float], sizes: Sequence[int]) -> Accuracy:
         "sample_weighted": metrics.sample_weighted_accuracy(row, sizes),
         "phase_weighted": metrics.phase_weighted_accuracy(row),
     }
+
+
+def classes_seen(result: Result) -> list[int]:
+    """Number of classes seen after each phase."""
+    return list(accumulate(len(phase["classes"]) for phase in result["phases"]))
 
 
 def classifiers(result: Result) -> list[str]:

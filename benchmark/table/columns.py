@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from benchmark.formatting import MISSING, bytes_words, seconds_words, spread_words
-from benchmark.metrics import Spread
 from benchmark.results.tables import Row
 from benchmark.table.compare import Standing, Table
 from benchmark.table.differences import Difference
@@ -55,19 +54,21 @@ def columns(table: Table, *, wide: bool = True) -> list[Column]:
         plain("Method", lambda row: row.label),
         plain("Read by", lambda row: row.classifier or MISSING),
         plain("n", lambda row: str(row.average.n)),
-        plain("Orders", _orders) if any(len(row.orders) != row.average.n for row in rows) else None,
+        plain("Orders", lambda row: str(len(row.orders)))
+        if any(len(row.orders) != row.average.n for row in rows)
+        else None,
     ]
     for standing in table.standings:
         found += [_accuracy(standing), _differences(standing, rows)]
     found += [
         plain("Forgetting", lambda row: spread_words(row.figures["forgetting"])),
-        plain("Exemplars/class", _exemplars),
+        plain("Exemplars/class", lambda row: _number(row.exemplars or None, ".1f")),
         plain("Stored rate", lambda row: _number(row.rate, ".2f")),
         plain("Memory", lambda row: bytes_words(row.bytes)),
         plain("Outside it", lambda row: bytes_words(row.outside)),
         plain("Parameters", lambda row: _number(row.parameters, ",.0f")),
         plain("Steps", lambda row: f"{row.steps:.0f}"),
-        plain("Time", _time),
+        plain("Time", lambda row: "≥ " * row.resumed + seconds_words(row.seconds)),
         plain("Tuned", lambda row: row.tuned or MISSING),
     ]
     return [
@@ -85,18 +86,21 @@ def legend(tables: Sequence[Table], *, wide: bool = True) -> list[str]:
     if any(difference.interval for difference in differences):
         words.append(
             "Differences in points, over the class orders that both rows have, with 95 % intervals "
-            "(paired: test images resampled, Student's t over class orders)."
+            "(paired: test images resampled, Student's t over class orders; over seeds where there "
+            "is one order only)."
         )
         words.append(
-            f"Bold: above every other row, beyond its interval. {LEVEL}: level, no difference to "
-            "the best row is shown. Bounds take no part."
+            f"Bold: above every other row, beyond its interval. {LEVEL}: no difference to the best "
+            "row is shown. Bounds do not compete."
         )
     elif differences:
         words.append("Differences in points. Without intervals nothing is in bold.")
     if not wide:
         return words
     if any(row.figures["forgetting"] for table in tables for row in table.rows):
-        words.append("Forgetting: best accuracy on each phase less the last, on average (PILOT).")
+        words.append(
+            "Forgetting: best accuracy on each phase minus the last one, on average (PILOT)."
+        )
     if any(row.rate is not None for table in tables for row in table.rows):
         words.append("Stored rate: cost of an exemplar in untouched samples.")
     return words
@@ -112,11 +116,13 @@ def remarks(table: Table, *, wide: bool = True) -> list[str]:
     said = [f"No interval, {reason}: {summarize(list(of), most=8)}." for reason, of in why.items()]
     if not why and any(standing.baseline is None for standing in table.standings):
         said.append("Nothing to compare with.")
+    if any(d is not None and d.seeds for s in table.standings for d in s.differences):
+        said.append("Intervals over seeds hold for one class order: others may differ more.")
     steps = {round(row.steps) for row in table.rows}
     if len(steps) > 1:
         said.append(f"Training steps differ, from {min(steps)} to {max(steps)}.")
     if wide and any(row.resumed for row in table.rows):
-        said.append("Time: ≥ where a run was resumed, of which only the rest is known.")
+        said.append("Time: ≥ where a run was resumed; only the time since then is known.")
     return said
 
 
@@ -136,15 +142,18 @@ def difference_words(difference: Difference | None) -> str:
     '+0.31 [+0.04, +0.58]'
     >>> difference_words(Difference(1.0, None, 1, "one class order")), difference_words(None)
     ('+1.0', '–')
+    >>> difference_words(Difference(2.0, Interval(2.0, 1.5, 2.5), 1, "", seeds=3))
+    '+2.0 [+1.5, +2.5] (3 seeds)'
     """  # noqa: RUF002 (the en dash that stands for "no value")
     if difference is None or difference.mean is None:
         return MISSING
     if difference.interval is None:
         return f"{difference.mean:+.1f}"
-    bounds = difference.interval[1:]
+    bounds = difference.interval[1:3]
     digits = 2 if difference.shown and min(map(abs, bounds)) < 0.05 else 1
     low, high = (f"{bound:+.{digits}f}" for bound in bounds)
-    return f"{difference.mean:+.{digits}f} [{low}, {high}]"
+    seeds = f" ({difference.seeds} seeds)" if difference.seeds else ""
+    return f"{difference.mean:+.{digits}f} [{low}, {high}]{seeds}"
 
 
 def paired_words(difference: Difference | None, row: Row, base: Row) -> str:
@@ -176,24 +185,5 @@ def _differences(standing: Standing, rows: Sequence[Row]) -> Column:
     return Column(f"vs. {rows[base].label}", cells, joined=True)
 
 
-def _orders(row: Row) -> str:
-    return str(len(row.orders))
-
-
-def _exemplars(row: Row) -> str:
-    return _number(row.exemplars or None, ".1f")
-
-
-def _time(row: Row) -> str:
-    return ("≥ " if row.resumed else "") + seconds_words(row.seconds)
-
-
 def _number(value: float | None, form: str) -> str:
     return MISSING if value is None else format(value, form)
-
-
-def plain_spread(spread: Spread | None) -> tuple[float | None, float | None]:
-    """Mean and deviation with four decimals, for programs."""
-    if spread is None:
-        return None, None
-    return round(spread.mean, 4), None if spread.std is None else round(spread.std, 4)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,16 @@ from benchmark.results.schema import Result
 from benchmark.results.tables import copies, table
 from benchmark.table.compare import ACCURACIES, DEFAULT, READINGS, Reading, Table, compare
 from benchmark.table.curve import left_out, write_curve
-from benchmark.table.formats import LABEL, csv_text, latex, markdown, print_terminal
+from benchmark.table.formats import (
+    LABEL,
+    csv_text,
+    json_text,
+    latex,
+    markdown,
+    print_terminal,
+    records,
+)
+from benchmark.table.frame import frame
 from mm_imagenet_r import command_line
 from mm_imagenet_r.errors import UserError
 
@@ -83,44 +92,55 @@ def _main(arguments: Sequence[str] | None) -> None:
     for path in given.curve:
         print(f"curve: {write_curve(found, path)}", file=sys.stderr)
     if given.curve and (names := left_out(found)):
-        print(f"not in the curve, with one amount of memory: {', '.join(names)}", file=sys.stderr)
+        print(
+            f"not in the curve, as there is one amount of memory only: {', '.join(names)}",
+            file=sys.stderr,
+        )
     if given.format == "terminal":
         from benchmark.display import make_console
 
         print_terminal(found, make_console(), wide=given.wide)
     elif given.format == "latex":
         print(latex(found, caption=given.caption, label=given.label, wide=given.wide), end="")
+    elif given.format == "long":
+        print(frame(folders).to_csv(index=False, lineterminator="\n"), end="")
     else:
-        print({"markdown": markdown, "csv": csv_text}[given.format](found), end="")
+        write: dict[str, Callable[[Sequence[Table]], str]]
+        write = {"markdown": markdown, "json": json_text, "csv": lambda t: csv_text(records(t))}
+        print(write[given.format](found), end="")
     if broken:
         count = f"{len(broken)} of {len(broken) + len(results)} results"
-        raise UserError(f"{count} cannot be read; the tables are without them")
+        raise UserError(f"{count} cannot be read and are left out of the tables")
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = command_line.Parser(
         prog="python -m benchmark.table",
-        description="Tables of all finished runs below some folders, one for each setting: mean "
-        "and deviation over class orders and seeds, differences with 95 % intervals.",
+        description="Tables of all finished runs in some folders, one for each setting: mean and "
+        "deviation over class orders and seeds, paired differences with 95 %% intervals.",
         epilog="example: python -m benchmark.table results runs --baseline replay "
         "--format latex --curve memory.pdf > table.tex",
     )
     parser.add_argument("runs", nargs="+", type=Path, help="folders of runs, or result.json files")
     parser.add_argument(
-        "--format", choices=("terminal", "markdown", "latex", "csv"), default="terminal"
+        "--format",
+        choices=("terminal", "markdown", "latex", "csv", "json", "long"),
+        default="terminal",
+        help="csv and json: every figure of each row, p-values too; long: CSV with a line for each "
+        "run, classifier and phase, as `benchmark.table.frame` (default: terminal)",
     )
     parser.add_argument(
         "--wide",
         action="store_true",
-        help="all columns in a terminal or LaTeX, as Markdown and csv always have them (default: "
+        help="all columns in a terminal or LaTeX; the other formats always have all (default: "
         "accuracy, differences, exemplars, tuning)",
     )
     parser.add_argument(
         "--metric",
         action="append",
         metavar="NAME",
-        help=f"accuracy to compare in: {', '.join(ACCURACIES)}; may be repeated, the first ranks "
-        f"the rows and is drawn (default: {' and '.join(DEFAULT)})",
+        help=f"accuracy to compare in: {', '.join(ACCURACIES)}; may be repeated, the first one "
+        f"ranks the rows and is drawn (default: {' and '.join(DEFAULT)})",
     )
     parser.add_argument(
         "--baseline",
@@ -131,10 +151,10 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--reading",
         choices=READINGS,
         default=READINGS[0],
-        help="which classifiers: the method's own one, the linear head wherever there is one, or "
-        f"each (default: {READINGS[0]})",
+        help="which classifiers: the method's own, the linear head where there is one, or all of "
+        f"them (default: {READINGS[0]})",
     )
-    parser.add_argument("--caption", help="LaTeX that stands first in the caption")
+    parser.add_argument("--caption", help="LaTeX at the beginning of the caption")
     parser.add_argument("--label", default=LABEL, help=f"LaTeX label (default: {LABEL})")
     parser.add_argument(
         "--curve",
@@ -148,7 +168,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     if given.format != "latex":
         for option, default in (("caption", None), ("label", LABEL)):
             if getattr(given, option) != default:
-                raise UserError(f"--{option} has an effect only with --format latex")
+                raise UserError(f"--{option} needs --format latex")
     if given.wide and given.format not in ("terminal", "latex"):
         raise UserError(f"--format {given.format} has all columns: leave --wide out")
     return given

@@ -84,7 +84,7 @@ def compare(
     shown = [row for row in rows if _is_read(row, rows, reading)]
     if baseline is not None and not any(_is_called(row, baseline) for row in shown):
         known = sorted({row.method for row in shown})
-        raise UserError(f"--baseline {baseline} is no row here: {did_you_mean(baseline, known)}")
+        raise UserError(f"--baseline {baseline} matches no row: {did_you_mean(baseline, known)}")
     comparer = comparer or Comparer([ACCURACIES[name] for name in metrics])
     tables = []
     for heading, group in by_budget(shown):
@@ -142,12 +142,9 @@ def _is_read(row: Row, rows: Sequence[Row], reading: Reading) -> bool:
     if reading == "own":
         return row.own
     if reading == "linear" and row.classifier != "linear":
-        kin = (
-            r
-            for r in rows
-            if (r.scenario, r.budget, r.name) == (row.scenario, row.budget, row.name)
-        )
-        return row.own and not any(r.classifier == "linear" for r in kin)
+        runs = (row.scenario, row.budget, row.name)
+        kin = (other for other in rows if (other.scenario, other.budget, other.name) == runs)
+        return row.own and not any(other.classifier == "linear" for other in kin)
     return True
 
 
@@ -163,20 +160,12 @@ def _is_called(row: Row, name: str) -> bool:
 def _baseline(rows: Sequence[Row], name: str) -> int | None:
     """Position of the row of that name: the method's own reading of its only variant."""
     found = [i for i, row in enumerate(rows) if _is_called(row, name)]
+    own = [i for i in found if rows[i].own]
     exact = [i for i in found if rows[i].label.lower() == name.lower()]
-    plain = [i for i in found if not rows[i].runs[0]["preset"]]
-    for some_of in (
-        exact,
-        [i for i in plain if rows[i].own],
-        [i for i in found if rows[i].own],
-        found,
-    ):
-        if some_of:
-            found = some_of
-            break
+    found = exact or [i for i in own if not rows[i].runs[0]["preset"]] or own or found
     if len(found) > 1:
         labels = [f"'{rows[i].label}'" for i in found]
-        raise UserError(f"--baseline {name} is several rows: name one of {summarize(labels)}")
+        raise UserError(f"--baseline {name} matches several rows: use one of {summarize(labels)}")
     return found[0] if found else None
 
 

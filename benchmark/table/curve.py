@@ -6,15 +6,22 @@ panels with one axis of memory, since two scales in one panel can be made to cro
 
 from __future__ import annotations
 
-import itertools
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from benchmark.budget import GROWTHS
-from benchmark.figures import COLOURS, MARKERS, check_path, new_figure, save
+from benchmark.figures import (
+    COLOURS,
+    check_path,
+    look,
+    new_figure,
+    save,
+    set_title,
+    spread_out,
+    tidy,
+)
 from benchmark.metrics import Spread
 from benchmark.results.tables import Row
 from benchmark.table.columns import head_of
@@ -102,11 +109,17 @@ def panels(tables: Sequence[Table]) -> list[Panel]:
         lines: dict[str, dict[float, Row]] = {}
         for row in same:
             lines.setdefault(row.name, {})[row.budget["amount"] or 0.0] = row
-        flat = {name: next(iter(of.values())) for name, of in lines.items() if _flat(of)}
+        flat = {
+            name: next(iter(of.values()))
+            for name, of in lines.items()
+            if all(row.keeps_nothing for row in of.values())
+        }
         lines = {name: of for name, of in lines.items() if len(of) > 1 and name not in flat}
         if lines:
             amounts = sorted({amount for of in lines.values() for amount in of})
-            lines = dict(sorted(lines.items(), key=lambda item: -_height(item[1])))
+            lines = dict(
+                sorted(lines.items(), key=lambda item: -item[1][max(item[1])].average.mean)
+            )
             found.append(Panel(same[0].heading, _axis(same[0]), amounts, lines, flat))
     return found
 
@@ -128,7 +141,7 @@ def _lines(axes: Axes, panel: Panel, names: Sequence[str], metric: str) -> None:
             [spread.mean for spread in spreads.values()],
             yerr=[spread.std or 0.0 for spread in spreads.values()],
             label=name, capsize=2.5, elinewidth=1, linewidth=1.6, markersize=5, zorder=3,
-            **_style(number),
+            **look(number),
         )  # fmt: skip
     counts = {row.average.n for rows in panel.lines.values() for row in rows.values()}
     runs = (
@@ -136,10 +149,8 @@ def _lines(axes: Axes, panel: Panel, names: Sequence[str], metric: str) -> None:
         if len(counts) == 1
         else f"{min(counts)} to {max(counts)} runs"
     )
-    title = f"{panel.heading}; mean and standard deviation of {runs}"
-    axes.set_title("\n".join(textwrap.wrap(title, 72)), fontsize=8, loc="left")
-    axes.grid(axis="y", alpha=0.3)
-    axes.spines[["top", "right"]].set_visible(False)
+    set_title(axes, f"{panel.heading}; mean and standard deviation of {runs}")
+    tidy(axes)
     _flat_lines(
         axes, {name: cast(Spread, row.figures[metric]).mean for name, row in panel.flat.items()}
     )
@@ -176,57 +187,13 @@ def _bars(axes: Axes, panel: Panel, names: Sequence[str]) -> None:
     axes.set_xticks(range(len(panel.amounts)), [f"{amount:g}" for amount in panel.amounts])
     axes.set_xlabel(panel.axis)
     axes.set_ylabel("exemplars\nper class")
-    axes.grid(axis="y", alpha=0.3)
-    axes.spines[["top", "right"]].set_visible(False)
-
-
-def spread_out(places: Sequence[float], gap: float) -> list[float]:
-    """Move places between 0 and 1 apart until no two are closer than `gap`; their order stays.
-
-    >>> [round(place, 2) for place in spread_out([0.5, 0.5, 0.9], gap=0.1)]
-    [0.45, 0.55, 0.9]
-    >>> [round(place, 2) for place in spread_out([0.95, 1.0, 1.0], gap=0.1)]
-    [0.8, 0.9, 1.0]
-    """
-    order = sorted(range(len(places)), key=lambda i: places[i])
-    groups: list[list[float]] = []  # wanted places of names that touch
-    for i in order:
-        groups.append([places[i]])
-        while len(groups) > 1 and _span(groups[-2], gap)[1] + gap > _span(groups[-1], gap)[0]:
-            groups[-2:] = [groups[-2] + groups[-1]]
-    found = itertools.chain.from_iterable(
-        [_span(group, gap)[0] + index * gap for index in range(len(group))] for group in groups
-    )
-    moved = dict(zip(order, found, strict=True))
-    return [moved[i] for i in range(len(places))]
-
-
-def _span(group: Sequence[float], gap: float) -> tuple[float, float]:
-    half = (len(group) - 1) * gap / 2
-    middle = max(min(sum(group) / len(group), 1 - half), half)
-    return middle - half, middle + half
-
-
-def _style(number: int) -> dict[str, Any]:
-    return {
-        "color": COLOURS[number % len(COLOURS)],
-        "marker": MARKERS[number % len(MARKERS)],
-        "linestyle": "-" if number < len(COLOURS) else "--",
-    }
+    tidy(axes)
 
 
 def _one_reading(rows: Sequence[Row]) -> list[Row]:
     """Of rows of the same runs the method's own one where it is there."""
     own = {(row.scenario, str(row.budget), row.name) for row in rows if row.own}
     return [row for row in rows if row.own or (row.scenario, str(row.budget), row.name) not in own]
-
-
-def _flat(rows: dict[float, Row]) -> bool:
-    return all(row.keeps_nothing for row in rows.values())
-
-
-def _height(rows: dict[float, Row]) -> float:
-    return rows[max(rows)].average.mean
 
 
 def _axis(row: Row) -> str:

@@ -1,4 +1,4 @@
-"""How much two rows of a table differ, over the runs and the test images that they share."""
+"""How much two rows of a table differ, over the runs and the test images they share."""
 
 from __future__ import annotations
 
@@ -27,12 +27,15 @@ class Difference(NamedTuple):
         interval: None where there is none to give.
         orders: Number of these class orders.
         why: Why there is no interval; "" where there is one.
+        seeds: Number of seeds that the interval is over where there is one class order alone; else
+            0. It then covers other seeds and test images, but no other class order.
     """
 
     mean: float | None
     interval: Interval | None
     orders: int
     why: str
+    seeds: int = 0
 
     @property
     def shown(self) -> bool:
@@ -64,7 +67,8 @@ class Comparer:
     def difference(self, row: Row, base: Row, metric: str) -> Difference:
         """`row` less `base` in one of the metrics.
 
-        Runs are paired by class order and seed; seeds of one order are averaged first.
+        Runs are paired by class order and seed; seeds of one order are averaged first, unless there
+        is no other order.
         """
         key = (id(row.runs), id(base.runs), metric)  # the same runs stand beside several budgets
         if key not in self._found:
@@ -81,13 +85,17 @@ class Comparer:
             for same in pairs
         ]
         mean = float(np.mean(means))
+        orders, seeds = len(pairs), 0
+        if orders == 1:
+            pairs = [[pair] for pair in pairs[0]]
+            seeds = len(pairs)
         if len(pairs) < 2:
-            return Difference(mean, None, len(pairs), "one class order")
+            return Difference(mean, None, orders, "one class order")
         try:
             scores, classes = self._scores(row, base, metric, pairs)
         except UserError as error:
-            return Difference(mean, None, len(pairs), str(error))
-        return Difference(mean, paired_interval(scores, classes), len(pairs), "")
+            return Difference(mean, None, orders, str(error))
+        return Difference(mean, paired_interval(scores, classes), orders, "", seeds)
 
     def _scores(
         self, row: Row, base: Row, metric: str, pairs: Sequence[Sequence[tuple[int, int]]]

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from benchmark.formatting import MISSING
 from benchmark.metrics import METRICS
 from benchmark.results.tables import Row
-from benchmark.table.columns import Column, columns, legend, plain_spread, remarks
-from benchmark.table.compare import Table
+from benchmark.table.columns import Column, columns, legend, remarks
+from benchmark.table.compare import Standing, Table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -83,23 +84,33 @@ def latex(
     return "\n\n".join(parts) + "\n"
 
 
-def csv_text(tables: Sequence[Table], more: Callable[[Row], dict[str, str]] | None = None) -> str:
-    """One line per row with plain numbers, every metric by its name; what is undefined is empty.
+def records(
+    tables: Sequence[Table], more: Callable[[Row], dict[str, str]] | None = None
+) -> list[dict[str, Any]]:
+    """Plain numbers of every row, every metric by its name; what is undefined is None.
 
     Args:
-        tables: What to write.
-        more: Further columns of a row.
+        tables: What to give.
+        more: Further values of a row.
     """
-    lines = [
-        {key: _no_formula(value) for key, value in (_plain(table, i) | extra).items()}
+    return [
+        _plain(table, index) | (more(row) if more else {})
         for table in tables
-        for i, row in enumerate(table.rows)
-        for extra in [more(row) if more else {}]
-    ]  # all have the same keys
+        for index, row in enumerate(table.rows)
+    ]
+
+
+def json_text(tables: Sequence[Table]) -> str:
+    """`records` as a JSON list."""
+    return json.dumps(records(tables), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows with the same keys as CSV, None as an empty cell."""
     out = io.StringIO()
-    writer = csv.DictWriter(out, lines[0] if lines else (), lineterminator="\n")
+    writer = csv.DictWriter(out, rows[0] if rows else (), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(lines)
+    writer.writerows({k: _no_formula(value) for k, value in row.items()} for row in rows)
     return out.getvalue()
 
 
@@ -203,9 +214,11 @@ def _plain(table: Table, index: int) -> dict[str, Any]:
         "tuned": row.tuned,
     }
     for name in METRICS:
-        found[name], found[f"{name}_std"] = plain_spread(row.figures[name])
+        spread = row.figures[name]
+        found[name] = _rounded(spread.mean if spread else None)
+        found[f"{name}_std"] = _rounded(spread.std if spread else None)
     for standing in table.standings:
-        found |= _plain_difference(standing.metric, table, index)
+        found |= _plain_difference(standing, table, index)
     return found | {
         "exemplars_per_class": round(row.exemplars, 4),
         "stored_rate": _rounded(row.rate),
@@ -219,13 +232,12 @@ def _plain(table: Table, index: int) -> dict[str, Any]:
 
 def _no_formula(value: Any) -> Any:
     """A text that a spreadsheet would compute is quoted: names are whatever their authors say."""
-    return (
-        f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@")) else value
-    )
+    computed = isinstance(value, str) and value.startswith(("=", "+", "-", "@"))
+    return f"'{value}" if computed else value
 
 
-def _plain_difference(metric: str, table: Table, index: int) -> dict[str, Any]:
-    (standing,) = (one for one in table.standings if one.metric == metric)
+def _plain_difference(standing: Standing, table: Table, index: int) -> dict[str, Any]:
+    metric = standing.metric
     base, difference = standing.baseline, standing.differences[index]
     interval = difference.interval if difference else None
     best = "winner" if index == standing.winner else "level" if index in standing.level else ""
@@ -234,7 +246,9 @@ def _plain_difference(metric: str, table: Table, index: int) -> dict[str, Any]:
         f"{metric}_difference": _rounded(difference.mean if difference else None),
         f"{metric}_low": _rounded(interval.low if interval else None),
         f"{metric}_high": _rounded(interval.high if interval else None),
+        f"{metric}_p": interval.p if interval else None,
         f"{metric}_orders": difference.orders if difference else None,
+        f"{metric}_seeds": (difference.seeds or None) if difference else None,
         f"{metric}_best": best,
     }
 

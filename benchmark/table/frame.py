@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.results.derive import as_classifier, classifiers
+from benchmark.results.derive import as_classifier, classes_seen, classifiers
 from benchmark.results.io import find_runs, read
 from benchmark.results.labels import order_name, tuned_words
 from benchmark.results.schema import Result
@@ -88,7 +87,7 @@ def _whole(result: Result) -> dict[str, Any]:
     last = result["phases"][-1]
     return {
         **result["metrics"],
-        "exemplars_per_class": last["memory"]["exemplars"] / _seen(result)[-1],
+        "exemplars_per_class": last["memory"]["exemplars"] / classes_seen(result)[-1],
         "stored_rate": stored_rate(result),
         "memory_bytes": last["memory"]["bytes"],
         "outside_bytes": outside_bytes(result),
@@ -98,7 +97,7 @@ def _whole(result: Result) -> dict[str, Any]:
 
 
 def _phases(result: Result) -> Iterator[dict[str, Any]]:
-    for phase, seen in zip(result["phases"], _seen(result), strict=True):
+    for phase, seen in zip(result["phases"], classes_seen(result), strict=True):
         accuracy, outside = phase["accuracy"], phase["outside_memory"]
         yield {
             "phase": phase["index"],
@@ -113,7 +112,3 @@ def _phases(result: Result) -> Iterator[dict[str, Any]]:
             "steps": phase["steps"],
             "seconds": sum(phase["seconds"].values()),
         }
-
-
-def _seen(result: Result) -> list[int]:
-    return list(itertools.accumulate(len(phase["classes"]) for phase in result["phases"]))

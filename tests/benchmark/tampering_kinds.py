@@ -72,7 +72,7 @@ FORGERIES: dict[str, tuple[Forge, str]] = {
     "no steps": (edited(no_steps), "loss ends at step 32 of 0"),
     "validation": (edited(lambda v: v["config"].update(evaluate_on="validation")), "a board takes"),
     "doubled key": (text("{", '{"complete": false,'), "stands twice"),
-    "last phase cut": (cut, "not all phases are learnt"),
+    "last phase cut": (cut, "not all phases are learned"),
     "labels as predictions, in haste": (
         lambda f: change_predictions(f, cheat), "by the predictions"
     ),
@@ -179,7 +179,7 @@ TAMPERED: dict[str, tuple[Forge, str]] = {
     "ten times the memory": (edited(lambda v: v["config"].update(memory="50")), "budget.memory"),
     "part of the data": (edited(lambda v: v["config"].update(partial=True)), "images left out"),
     "images left out": (edited(lambda v: v["dataset"].update(left_out=3)), "3 images left out"),
-    "stopped": (stopped, "not all phases are learnt"),
+    "stopped": (stopped, "not all phases are learned"),
     "votes": (edited(lambda v: v["phases"][1].update(invariance={"checked": 64, "differing": 9})),
               "predicted differently"),
     # numbers
@@ -202,15 +202,15 @@ TAMPERED: dict[str, tuple[Forge, str]] = {
                       "control or invisible"),
     "a long text": (edited(lambda v: v["about"].update(name="x" * 10**6)), "is longer than"),
     "a script as a link": (edited(lambda v: v["about"].update(link="javascript:alert(1)")),
-                           "no http address"),
+                           "not an http address"),
     "a borrowed title": (edited(lambda v: v["about"].update(name="Replay")), "is another method"),
     "a link of its own": (
-        edited(lambda v: v["about"].update(link="https://evil.example")), "about is another one"),
+        edited(lambda v: v["about"].update(link="https://evil.example")), "about differs"),
     "a title of its own": (
-        edited(lambda v: v["about"].update(name="Best")), "about is another one"),
+        edited(lambda v: v["about"].update(name="Best")), "about differs"),
     **{f"a title like {title}": (entitled(title), words)
        for title, words in {
-           "exempl\u0430r masking": "in Latin letters", "\uff32eplay": "is another method",
+           "exempl\u0430r masking": "use Latin letters", "\uff32eplay": "is another method",
            "R\u00e9play": "is another method", "SimpIeCIL": "is another method",
            "DER++": "is another method", "Replay (SSF)": "is another method"}.items()},
     "a class of that name": (
@@ -221,7 +221,7 @@ TAMPERED: dict[str, tuple[Forge, str]] = {
                         "neither registered"),
     "a title of lines": (entitled("Rep|ay (SSF)"), "is another method"),
     "a long title": (entitled("x" * 61), "more than 60"),
-    "a blank title": (entitled("\u2800\u2800"), "neither letter nor digit"),
+    "a blank title": (entitled("\u2800\u2800"), "without any letter or digit"),
     "a preset that is none": (
         edited(lambda v: v["config"].update(method=["exemplar_masking@reproduced"])),
         "has no preset 'reproduced'"),
@@ -236,11 +236,11 @@ TAMPERED: dict[str, tuple[Forge, str]] = {
     "a name that looks alike": (
         edited(lambda v: v["config"].update(method=["exemplar_m\u0430sking"])), "neither reg"),
     "a preset of markup": (
-        edited(lambda v: v["config"].update(method=["exemplar_masking@<b>"])), "no name of a pre"),
+        edited(lambda v: v["config"].update(method=["exemplar_masking@<b>"])), "not a valid"),
     "a split that nobody knows": (
         edited(lambda v: (v["config"].update(dataset="mm_imagenet_r", split_name="mine"),
                           v["dataset"].update(name="mm_imagenet_r", split="mine"))),
-        "split 'mine' is none of"),
+        "split 'mine' is not one of"),
     "a folder called mini": (
         edited(lambda v: v["config"].update(dataset="elsewhere/mini-1")), "is another data set"),
     "mini with a suffix": (
@@ -257,8 +257,8 @@ TAMPERED: dict[str, tuple[Forge, str]] = {
     "a link to the result": (linked(results.RESULT, "../{folder.name}-{name}"), "is a link"),
     "a link to passwords": (linked("report.html", "/etc/passwd"), "is a link"),
     "a link to itself": (linked("more", "."), "is a link"),
-    "a pipe": (fifo("report.html"), "no regular file"),
-    "a pipe as result": (fifo(results.RESULT), "no regular file"),
+    "a pipe": (fifo("report.html"), "not a regular file"),
+    "a pipe as result": (fifo(results.RESULT), "not a regular file"),
     "a folder as result": (
         lambda f: ((f / results.RESULT).unlink(), (f / results.RESULT).mkdir()), "regular file"),
     "seconds beyond counting": (

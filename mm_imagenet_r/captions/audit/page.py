@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from importlib import resources
 from typing import TYPE_CHECKING, Final
 
 from mm_imagenet_r.captions.audit import Audit, examples
@@ -20,12 +19,12 @@ from mm_imagenet_r.captions.audit.elements import (
 from mm_imagenet_r.captions.audit.gallery import figures, readable
 from mm_imagenet_r.captions.audit.text_only import is_available
 from mm_imagenet_r.captions.flags import FLAGS
-from mm_imagenet_r.markup import Child, Html, document, el, join
+from mm_imagenet_r.markup import Child, Html, el, join
+from mm_imagenet_r.pages import render
 
 if TYPE_CHECKING:
     from mm_imagenet_r.archive import Images
 
-_POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 _SHOWN: Final = 12
 
 
@@ -37,25 +36,29 @@ def page(found: Audit, images: Images | None, name: str = "Captions") -> str:
         images: Where the images lie, to show some; without them captions are shown alone.
         name: The title, if the captions do not say which model made them.
     """
-    style = (resources.files(__package__) / "audit.css").read_text("utf-8")
     title = str(found.captions.info.get("model") or name)
-    return document(
-        f"{title}: caption audit",
-        style,
-        _POLICY,
-        _header(title, found),
-        el(
-            "main",
-            el("div", _cards(found), class_="cards"),
-            _samples(found, images),
-            _leakage(found),
-            _text_only(found),
-            _lengths(found),
-            _faults(found, images),
-            _sameness(found),
+    return render(
+        "mm_imagenet_r.captions.audit",
+        "page.html",
+        styles=["audit.css"],
+        title=f"{title}: caption audit",
+        body=join(
+            _header(title, found),
+            el(
+                "main",
+                el("div", _cards(found), class_="cards"),
+                _samples(found, images),
+                _leakage(found),
+                _text_only(found),
+                _lengths(found),
+                _faults(found, images),
+                _sameness(found),
+            ),
+            el(
+                "footer", el("p", "All of this follows from the captions, which are never changed.")
+            ),
         ),
-        el("footer", el("p", "All of this follows from the captions, which are never changed.")),
-    )  # fmt: skip
+    )
 
 
 def _header(title: str, found: Audit) -> Html:

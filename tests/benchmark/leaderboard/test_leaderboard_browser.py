@@ -18,7 +18,7 @@ import pytest
 
 from benchmark.leaderboard import build
 from benchmark.leaderboard.levels import Level
-from benchmark.leaderboard.site.collect import Shown, collect
+from benchmark.report.board.collect import Shown, collect
 from benchmark.results import read
 from benchmark.results.schema import Result
 
@@ -202,7 +202,7 @@ def test_filters_hide_rows_and_keep_their_places(board: Any) -> None:
     assert board.locator("td.rank").all_inner_texts() == [places["replay"]]
     assert "4 hidden" in board.locator("#status").inner_text()
     board.get_by_role("searchbox").fill("nothing like it")
-    assert board.locator("td.none").inner_text() == "No row fits."
+    assert board.locator("td.none").inner_text() == "No row matches."
     board.get_by_role("searchbox").fill("")
     board.get_by_label("bounds").uncheck()
     assert "joint" not in methods(board)
@@ -257,7 +257,7 @@ def test_rows_open_and_lines_are_chosen(board: Any) -> None:
     assert details.count() == 0
     lines = board.locator("#phases-title").locator("xpath=..").locator("polyline:not(.other)")
     before = lines.count()
-    board.get_by_label("Show Replay in colour in the charts").uncheck()
+    board.get_by_label("Show Replay in color in the charts").uncheck()
     assert lines.count() == before - 1
     board.locator("#legend button").first.click()
     assert lines.count() == before - 2

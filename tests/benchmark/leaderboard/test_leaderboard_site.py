@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 
 from benchmark.leaderboard import build, command
-from benchmark.leaderboard.comparison import write_comparison
 from benchmark.leaderboard.levels import RECORD, Level, Record, files_of, write_record
-from benchmark.leaderboard.site import boards
-from benchmark.leaderboard.site.collect import Shown, collect
+from benchmark.report.board import boards
+from benchmark.report.board.collect import Shown, collect
+from benchmark.report.comparison import write_comparison
 from benchmark.results import read
 from benchmark.results.schema import Result
 from mm_imagenet_r.errors import UserError
@@ -271,9 +271,9 @@ def test_what_nothing_could_contradict_is_said(results: Path, tmp_path: Path) ->
     build.build(results, tmp_path / "site")
     data = json.loads((tmp_path / "site" / "leaderboard.json").read_text())
     said = {line for b in data["boards"] for r in b["readings"].values() for line in r["remarks"]}
-    assert any("hold it against: labels, test part, data, captions" in line for line in said)
+    assert any("compare with: labels, test part, data, captions" in line for line in said)
     build.build(COMMITTED, tmp_path / "own")  # all are of data that is shipped, and re-predicted
-    assert "hold it against" not in (tmp_path / "own" / "leaderboard.json").read_text()
+    assert "compare with: " not in (tmp_path / "own" / "leaderboard.json").read_text()
 
 
 def test_nothing_to_show_is_said_and_nothing_written(
@@ -296,12 +296,12 @@ def test_no_other_page_is_overwritten(
     (out / "index.html").write_text("<title>My home page</title>")
     (out / "README.md").write_text("mine")
     assert command.main(["build", str(results), "--out", str(out)]) == 2
-    assert f"{out / 'index.html'} is of something else" in capsys.readouterr().err
+    assert f"{out / 'index.html'} is not part of such a page" in capsys.readouterr().err
     assert {path.name for path in out.iterdir()} == {"index.html", "README.md"}
     (out / "index.html").unlink()
     (out / "methods").mkdir()
     assert command.main(["build", str(results), "--out", str(out)]) == 2
-    assert f"{out / 'methods'} is of something else" in capsys.readouterr().err
+    assert f"{out / 'methods'} is not part of such a page" in capsys.readouterr().err
     (out / "methods").rmdir()
     assert command.main(["build", str(results), "--out", str(out)]) == 0
     assert command.main(["build", str(results), "--out", str(out)]) == 0

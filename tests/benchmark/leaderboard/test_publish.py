@@ -383,7 +383,7 @@ def test_a_model_with_its_figures(
     assert "nothing to send, all is there" in done.stdout
     assert commits(hub) == []
     done = publish(run, "--model", "me/model", "--task-of", "me/mm_imagenet_r")
-    assert "for no task of a benchmark: coloured is data of your own" in done.stderr
+    assert "answers no task of the benchmark: coloured is your own data" in done.stderr
     assert hub.files["models/me/model"] == files
     hub.files["models/me/other"] = {"config.json": b"theirs", "model.safetensors": b"theirs"}
     done = publish(run, "--model", "me/other")
@@ -443,9 +443,9 @@ def test_results_for_no_task(change: dict[str, Any], message: str) -> None:
 
 def test_two_data_sets_are_two_benchmarks() -> None:
     both = [tasks.Setting(name, 10, "5", "bytes") for name in ("instructblip", "upmc_food101")]
-    with pytest.raises(UserError, match="which are two data sets"):
+    with pytest.raises(UserError, match="the results are of two data sets"):
         tasks.eval_yaml(both)
-    with pytest.raises(UserError, match=r"no result is for a task"):
+    with pytest.raises(UserError, match=r"no result answers a task"):
         tasks.eval_yaml([])
 
 
@@ -456,12 +456,12 @@ def test_two_data_sets_are_two_benchmarks() -> None:
         (["--space", "board"], "'board' is no repository: give owner/name"),
         (["--dataset", "me/a--b"], "'me/a--b' is no repository"),
         (["--model", "me/x", "--space", "me/y"], "two commands"),
-        (["--task-of", "me/x", "--space", "me/y"], "--task-of is for --model"),
+        (["--task-of", "me/x", "--space", "me/y"], "--task-of needs --model"),
         (["--model", "me/x", "--task-of", "me/y@main"], "40 hexadecimal digits"),
         (["--dataset", "me/x", "--benchmark", "me/x"], "results have their own"),
         (["--benchmark", "me/x", "--private"], "--benchmark is there: leave it out"),
         (["--spice", "me/x"], "unknown option"),
-        (["--model", "me/x"], "holds no result.json"),
+        (["--model", "me/x"], "has no result.json"),
     ],
 )
 def test_mistakes_are_told(
@@ -477,7 +477,7 @@ def test_nothing_of_strangers_is_markup(tmp_path: Path) -> None:
     name = "a|b <script>alert(1)</script> --- [x](http://y)"
     change_result(run, lambda value: value["about"].update(name=name))
     result = results.read(run)
-    from benchmark.leaderboard.site.collect import Shown
+    from benchmark.report.board.collect import Shown
     from benchmark.save import card
 
     shown: Any = {**result, "method": name}
@@ -502,7 +502,7 @@ def test_strange_names_of_folders_and_sources_stay_out_of_the_data(
     rename_method(strange, "stranger", ["stranger.py", "\x1b[2J.py"])
     done = publish(root, "--dataset", "me/results")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("is no plain name of a file or folder") == 3
+    assert done.stdout.count("is not a plain file or folder name") == 3
     assert "\x1b" not in done.stdout
     assert not [name for name in hub.files["me/results"] if not name.isprintable()]
     assert len([name for name in hub.files["me/results"] if name.endswith("stranger.py")]) == 1

@@ -107,7 +107,7 @@ def test_the_result_of_somebody_else_is_not_replaced(
     before = contents(out)
     change_result(run, lambda value: value["hardware"].update(machine="another"))
     assert submit(run, "--out", out) == 2
-    assert "holds another result of this configuration" in capsys.readouterr().err
+    assert "has another result of this configuration" in capsys.readouterr().err
     assert contents(out) == before
 
 
@@ -122,7 +122,7 @@ def test_not_even_one_that_differs_in_what_nobody_reads(
     stored.write_bytes(gzip.compress(json.dumps(value).encode()))
     before = contents(out)
     assert submit(run, "--out", out) == 2
-    assert "holds another result of this configuration" in capsys.readouterr().err
+    assert "has another result of this configuration" in capsys.readouterr().err
     assert contents(out) == before
 
 

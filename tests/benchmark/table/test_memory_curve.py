@@ -93,7 +93,9 @@ def test_files_in_three_formats_are_reproducible(
     for number in (0, 1):
         files = [part for kind in paths for part in ("--curve", str(paths[kind][number]))]
         assert table.main([str(runs), "--format", "csv", "--metric", "last", *files]) == 0
-        assert "not in the curve, with one amount of memory: ER" in capsys.readouterr().err
+        assert (
+            "not in the curve, as there is one amount of memory only: ER" in capsys.readouterr().err
+        )
     for kind, (one, other) in paths.items():
         assert one.read_bytes().startswith(begins[kind])
         assert one.read_bytes() == other.read_bytes()
@@ -105,7 +107,7 @@ def test_a_curve_needs_two_amounts_and_a_known_suffix(runs: Path, tmp_path: Path
     tables = table.tables(list(runs.glob("*-5-1")))
     with pytest.raises(UserError, match="at least two amounts of memory"):
         table.write_curve(tables, tmp_path / "x.svg")
-    with pytest.raises(UserError, match=r"x.jpeg has to end in \.svg, \.pdf, \.png"):
+    with pytest.raises(UserError, match=r"x.jpeg: the suffix must be one of \.svg, \.pdf, \.png"):
         table.write_curve(table.tables([runs]), tmp_path / "x.jpeg")
 
 

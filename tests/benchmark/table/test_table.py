@@ -131,6 +131,26 @@ def test_seeds_of_one_order_are_averaged_first(tmp_path: Path, write: Runs) -> N
     assert difference.orders == 3
 
 
+def test_seeds_of_the_only_order_give_an_interval_that_says_so(tmp_path: Path, write: Runs) -> None:
+    for seed in (0, 1, 2):
+        write("exemplar_masking", orders=(1,), seed=seed, skill=0.2)
+        write("replay", orders=(1,), seed=seed, skill=-0.3)
+    shown = only(tmp_path)
+    difference = shown.standings[0].differences[1]
+    assert difference is not None
+    assert (difference.orders, difference.seeds) == (1, 3)
+    assert difference.interval is not None
+    assert difference.interval.high < 0
+    assert 0 < difference.interval.p < 0.05
+    assert column(shown, "vs. Exemplar masking")[1].endswith("] (3 seeds)")
+    assert "Intervals over seeds hold for one class order: others may differ more." in remarks(
+        shown
+    )
+    record = table.records([shown])[1]
+    assert (record["average_orders"], record["average_seeds"]) == (1, 3)
+    assert record["average_p"] == difference.interval.p
+
+
 @pytest.mark.parametrize(
     ("break_it", "words"),
     [
@@ -200,13 +220,13 @@ def test_the_baseline_is_the_row_asked_for(tmp_path: Path, write: Runs) -> None:
     shown = only(tmp_path, baseline="Replay · linear", metrics=("learning",))
     assert column(shown, "vs. Replay · linear")[0].startswith("+")
     assert [standing.metric for standing in shown.standings] == ["learning"]
-    with pytest.raises(UserError, match="--baseline replai is no row here: did you mean 'replay'"):
+    with pytest.raises(UserError, match="--baseline replai matches no row: did you mean 'replay'"):
         table.tables([tmp_path], baseline="replai")
     with pytest.raises(UserError, match="--metric averag: did you mean 'average'"):
         table.tables([tmp_path], metrics=("averag",))
     write("replay", settings={"tau": 1.0}, seed=1)
     with pytest.raises(
-        UserError, match=r"several rows: name one of 'Replay \(.*'Replay \(tau=1.0\)'"
+        UserError, match=r"several rows: use one of 'Replay \(.*'Replay \(tau=1.0\)'"
     ):
         table.tables([tmp_path], baseline="replay")
 
@@ -250,7 +270,9 @@ def test_latex_is_a_table_with_caption_and_label(tmp_path: Path, write: Runs) ->
 def test_csv_has_differences_and_what_a_row_costs(tmp_path: Path, write: Runs) -> None:
     write("exemplar_masking", skill=0.2)
     write("replay", skill=-0.3)
-    lines = list(csv.DictReader(io.StringIO(table.csv_text(table.tables([tmp_path])))))
+    lines = list(
+        csv.DictReader(io.StringIO(table.csv_text(table.records(table.tables([tmp_path])))))
+    )
     best, other = lines
     assert (best["average_best"], other["average_best"]) == ("winner", "")
     assert best["average_difference"] == best["average_orders"] == ""
@@ -267,6 +289,30 @@ def test_csv_has_differences_and_what_a_row_costs(tmp_path: Path, write: Runs) -
     assert float(best["seconds"]) > 0
 
 
+def test_json_and_long_csv_say_what_the_tables_and_the_frame_say(
+    tmp_path: Path, write: Runs, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write("exemplar_masking", skill=0.2, others=("linear",))
+    write("replay", skill=-0.3)
+    assert table.main([str(tmp_path), "--format", "json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert rows == table.records(table.tables([tmp_path]))
+    lines = list(csv.DictReader(io.StringIO(table.csv_text(rows))))
+    assert [line["label"] for line in lines] == [row["label"] for row in rows]
+    replay = next(row for row in rows if row["label"] == "Replay")
+    assert replay["average_low"] < replay["average_difference"] < 0
+    assert 0 < replay["average_p"] < 0.05
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "result.json").write_text("{")
+    assert table.main([str(tmp_path), "--format", "long"]) == 2
+    long = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert len(long) == (2 + 1) * len(ORDERS) * len(SIZES["sizes"])
+    keys = {(one["folder"], one["classifier"], one["seed"], one["phase"]) for one in long}
+    assert len(keys) == len(long)
+    wanted = table.frame([path for path in tmp_path.iterdir() if path.name != "broken"])
+    assert [float(one["accuracy"]) for one in long] == pytest.approx(list(wanted.accuracy))
+
+
 def test_the_command_leaves_out_what_it_cannot_read(
     tmp_path: Path, write: Runs, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -277,7 +323,7 @@ def test_the_command_leaves_out_what_it_cannot_read(
     out, err = capsys.readouterr()
     assert "Replay" in out
     assert re.search(r"left out: \S+/broken/result.json is not valid JSON", err)
-    assert "error: 1 of 4 results cannot be read; the tables are without them" in err
+    assert "error: 1 of 4 results cannot be read and are left out of the tables" in err
 
 
 @pytest.mark.parametrize(
@@ -285,9 +331,9 @@ def test_the_command_leaves_out_what_it_cannot_read(
     [
         (["--metric", "lst"], "--metric lst: did you mean 'last'"),
         (["--baseline", "repla"], "did you mean 'replay'"),
-        (["--caption", "x"], "--caption has an effect only with --format latex"),
-        (["--label", "x"], "--label has an effect only with --format latex"),
-        (["--curve", "x.gif"], "x.gif has to end in .svg, .pdf, .png"),
+        (["--caption", "x"], "--caption needs --format latex"),
+        (["--label", "x"], "--label needs --format latex"),
+        (["--curve", "x.gif"], "x.gif: the suffix must be one of .svg, .pdf, .png"),
         (["--curve", "nowhere/x.svg"], "there is no folder nowhere"),
         (["--format", "csv", "--wide"], "--format csv has all columns: leave --wide out"),
         (["--curve", "x.svg"], "at least two amounts of memory"),
@@ -371,7 +417,7 @@ def test_real_runs_in_two_class_orders_are_compared(
         assert standing.winner is None
         assert standing.level == {0, 1}
         assert standing.differences[1] is not None
-        assert standing.differences[1].interval == (0, 0, 0)  # the same code but for its name
+        assert standing.differences[1].interval == (0, 0, 0, 1)  # the same code but for its name
     assert not any("No interval" in words for words in remarks(shown))
 
 

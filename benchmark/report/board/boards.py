@@ -7,17 +7,16 @@ method without a memory stands in many boards.
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from benchmark.formatting import memory_words, result_phases_words
-from benchmark.leaderboard.levels import Level
-from benchmark.leaderboard.site.collect import Collection, Shown
-from benchmark.leaderboard.site.text import clean
 from benchmark.metrics import METRICS, Spread, mean_std
+from benchmark.report.board.collect import Collection, Shown
+from benchmark.report.board.text import clean
 from benchmark.results import labels
+from benchmark.results.derive import classes_seen
 from benchmark.results.schema import BudgetInfo, Result
 from benchmark.results.tables import Row, table
 from benchmark.table.columns import difference_words, remarks
@@ -65,13 +64,19 @@ def rank(found: Collection) -> Ranked:
     return {reading: compare(rows, reading=reading, comparer=comparer) for reading in READINGS}
 
 
-def describe(found: Collection, ranked: Ranked, pages: Mapping[str, str]) -> Json:
+def describe(
+    found: Collection,
+    ranked: Ranked,
+    pages: Mapping[str, str],
+    levels: Sequence[tuple[str, str]] = (),
+) -> Json:
     """Everything the page shows.
 
     Args:
         found: The results.
         ranked: Their tables.
         pages: The address of each method's page, if there is one.
+        levels: Word and meaning of each level of verification, from the lowest.
 
     Returns:
         `facets` (name and title of each), `metrics`, `levels`, `entries`, `boards` and `left_out`;
@@ -94,7 +99,7 @@ def describe(found: Collection, ranked: Ranked, pages: Mapping[str, str]) -> Jso
     return {
         "facets": [[name, title] for name, title in FACETS.items()],
         "metrics": {name: metric.definition for name, metric in METRICS.items()},
-        "levels": [[level.word, level.meaning] for level in Level],
+        "levels": [list(level) for level in levels],
         "entries": entries.made,
         "boards": list(boards.values()),
         "left_out": [[clean(str(folder)), clean(why)] for folder, why in found.left_out],
@@ -128,11 +133,10 @@ class _Entries:
     def doubts(self, one: Table) -> Iterator[str]:
         """What nobody could check of the data that a table is about."""
         shown = [self._shown[folder] for row in one.rows for folder in row.folders if folder]
-        facts = (one.unchecked for one in shown if one.level is Level.CONSISTENT)
-        if found := dict.fromkeys(itertools.chain.from_iterable(facts)):
+        if found := dict.fromkeys(fact for one in shown for fact in one.unchecked):
             yield (
-                "Not checked of results that are no more than consistent, as nothing is shipped to "
-                f"hold it against: {', '.join(found)}."
+                "Not checked for results that are only consistent, as nothing is shipped to "
+                f"compare with: {', '.join(found)}."
             )
 
     def _entry(self, row: Row) -> Json:
@@ -147,7 +151,7 @@ class _Entries:
             "kind": first["kind"],
             "classifier": clean(row.classifier),
             "own": row.own,
-            "level": int(min(levels)) if levels else None,
+            "level": min(levels, default=None),
             "orders": len(row.orders),
             "runs": [_run(run, one) for run, one in zip(row.runs, shown, strict=True)],
             "figures": {name: _spread(row.figures[name]) for name in METRICS},
@@ -175,20 +179,20 @@ def _run(run: Result, shown: Shown) -> Json:
         "order": clean(labels.order_name(run)),
         "seed": run["seed"],
         "values": [_rounded(run["metrics"][ACCURACIES[name]]) for name in DEFAULT],
-        "level": None if shown.level is None else int(shown.level),
+        "level": shown.level,
         "folder": clean(shown.name),
         "report": shown.report,
     }
 
 
 def _board(row: Row) -> Json:
-    budget, phases = row.budget, row.runs[0]["phases"]
+    budget = row.budget
     return {
         "heading": clean(row.heading),
         "scenario": row.scenario,
         "budget": clean(memory_words(budget)),
         "amount": budget["amount"],
-        "seen": list(itertools.accumulate(len(phase["classes"]) for phase in phases)),
+        "seen": classes_seen(row.runs[0]),
         "readings": {},
     }
 
@@ -216,7 +220,7 @@ def _difference(one: Difference | None) -> Json | None:
     """In words, the mean and bounds that are drawn, and over how many class orders."""
     if one is None or one.mean is None:
         return None
-    bounds = one.interval[1:] if one.interval else (None, None)
+    bounds = one.interval[1:3] if one.interval else (None, None)
     values = [_rounded(value) for value in (one.mean, *bounds)]
     return {"words": difference_words(one), "values": values, "orders": one.orders}
 

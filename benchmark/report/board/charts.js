@@ -12,7 +12,7 @@ function renderCharts() {
       toggleLine(name);
       update("#legend button");
     };
-    const label = `Show ${name} in grey`;
+    const label = `Show ${name} in gray`;
     const button = { type: "button", class: `c${colour}`, "aria-label": label, onclick: remove };
     return el("li", {}, el("button", button, el("i", {}), el("bdi", {}, name)));
   });
@@ -51,7 +51,7 @@ function memoryChart(rows) {
   return chart({
     id: "memory",
     title: "Accuracy over the memory",
-    text: `${METRICS[state.metric].title} under each budget that there are results of.`,
+    text: `${METRICS[state.metric].title} at each memory for which there are results.`,
     xLabel: `memory in untouched samples, counted in ${facet(state.board, "currency")}`,
     ticks: boards.map(({ amount }) => amount),
     lines: lines.filter(({ points }) => points.length > 1),
@@ -78,7 +78,7 @@ function bytesChart() {
     title: "Accuracy against bytes",
     text:
       `${METRICS[state.metric].title} over all bytes kept, in the memory and outside it, under ` +
-      "every budget. On the dashed front nothing is better with fewer bytes.",
+      "every budget. Nothing on the dashed front is beaten with fewer bytes.",
     xLabel: "bytes kept (logarithmic)",
     log: true,
     points,

@@ -3,20 +3,38 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from benchmark.leaderboard.site.boards import describe, rank
-from benchmark.leaderboard.site.collect import Shown, collect
-from benchmark.leaderboard.site.document import index
+from benchmark.report.board.boards import describe, rank
+from benchmark.report.board.collect import Shown, collect
+from benchmark.report.board.document import index
 from benchmark.results.io import read
 from benchmark.results.tables import copies
 from mm_imagenet_r.errors import UserError, pluralize
 from mm_imagenet_r.files import write_atomic
-from mm_imagenet_r.markup import el
+from mm_imagenet_r.hashes import json_sha256
 
 _REPORT = "report.html"
+_NAMED = 3  # methods in the name of a page
+
+
+def comparison_name(folders: Sequence[Path]) -> str:
+    """A file name for the page of some runs: other runs never have the same one.
+
+    Args:
+        folders: The runs' folders, SETTING/METHOD/RUN.
+
+    >>> runs = [Path("runs/mini/replay/seed0-1a"), Path("runs/mini/joint/seed0-2b")]
+    >>> comparison_name(runs), comparison_name(runs) == comparison_name(runs[::-1])
+    ('comparison-joint-replay-803ee0f8.html', True)
+    """
+    runs = sorted("/".join(folder.resolve().parts[-3:]) for folder in folders)
+    methods = sorted({re.sub(r"[^\w@.-]+", "-", run.split("/")[-2]) for run in runs})
+    more = [f"and-{len(methods) - _NAMED}-more"] if len(methods) > _NAMED else []
+    return "-".join(["comparison", *methods[:_NAMED], *more, json_sha256(runs)[:8]]) + ".html"
 
 
 def write_comparison(folders: Sequence[Path], path: Path) -> Path:
@@ -37,20 +55,17 @@ def write_comparison(folders: Sequence[Path], path: Path) -> Path:
     if not found.shown:
         raise UserError("none of these runs is finished: give their commands again to resume them")
     results = [one.result for one in found.shown]
-    runs = pluralize(len(results) - copies(results), "run")
-    methods = pluralize(len({result["method"] for result in results}), "method")
     data = describe(found, rank(found), {})
-    lead = el(
-        "p",
-        el("b", runs),
-        f" of {methods} in {pluralize(len(data['boards']), 'table')}. Only what may be compared "
-        "stands in one table: the same data, captions, split, phases, training steps, backbone, "
-        "memory and currency.",
-        class_="lead",
+    page = index(
+        data,
+        title="Comparison",
+        counts=[
+            pluralize(len(results) - copies(results), "run"),
+            pluralize(len({result["method"] for result in results}), "method"),
+            pluralize(len(data["boards"]), "table"),
+        ],
     )
-    check = el("code", "python -m benchmark.results FOLDER --verify")
-    footer = el("p", "Nothing here is verified; check with ", check, ".")
-    write_atomic(path, index(data, title="Comparison", lead=lead, footer=footer).encode())
+    write_atomic(path, page.encode())
     return path
 
 

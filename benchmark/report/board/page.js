@@ -1,6 +1,6 @@
 // The page: its controls, and everything drawn again when one of them changes.
 
-/** Draw everything anew; the element that `focus` selects, which may be a new one, gets the focus. */
+/** Draw everything again and focus on the element that `focus` selects, which may be a new one. */
 function update(focus) {
   writeAddress();
   renderFacets();
@@ -28,7 +28,7 @@ function verdict() {
   const apart = (row, unit = "") => [name(row), " (", ...words(row), unit, unsure(row), ")"];
   const listed = level.slice(0, 3).flatMap((row, i) => [i ? ", " : "", ...apart(row)]);
   if (level.length > 3) listed.push(` and ${level.length - 3} more`);
-  const accuracy = `${spread(figure(best.entry, state.metric))} %`;
+  const accuracy = `${spread(figure(best.entry, state.metric))}\u00a0%`;
   return [
     `Best ${METRICS[state.metric].title.toLowerCase()}: `,
     el(best.winner ? "b" : "span", {}, name(best)),

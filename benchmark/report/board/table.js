@@ -10,7 +10,7 @@ function columns(rows) {
     {
       key: "rank",
       title: "#",
-      hint: "Place among the rows that compete; bounds do not",
+      hint: "Rank among the rows that compete; bounds do not",
       sort: ({ rank }) => rank,
       cell: ({ rank }) => rank ?? "",
     },
@@ -37,7 +37,7 @@ function columns(rows) {
     {
       key: "runs",
       title: scaleTitle("runs", runs),
-      hint: "A dot for each run, a line at their mean; arrows stand for what lies beyond",
+      hint: "A dot for each run, a line at their mean; an arrow where a value lies outside",
       cell: ({ entry }) => runStrip(entry, runs),
     },
     ...(compared ? differenceColumns(differenceScale(rows)) : []),
@@ -57,7 +57,7 @@ function columns(rows) {
     },
     {
       key: "exemplars",
-      title: "Exemplars a class",
+      title: "Exemplars per class",
       sort: ({ entry }) => entry.exemplars || null,
       cell: ({ entry }) => fixed(entry.exemplars || null),
     },
@@ -91,7 +91,7 @@ const differenceColumns = (scale) => [
 const levelColumn = () => ({
   key: "level",
   title: "Verified",
-  hint: "The least of its runs",
+  hint: "The lowest level of its runs",
   sort: ({ entry }) => entry.level,
   cell: ({ entry }) => levelMark(entry.level),
 });
@@ -105,7 +105,7 @@ function renderTable() {
   const cols = columns(rows);
   const by = cols.find(({ key, sort }) => key === state.sort && sort) ?? cols[2];
   rows.sort((a, b) => order(by.sort(a), by.sort(b)));
-  const none = el("tr", {}, el("td", { colspan: cols.length, class: "none" }, "No row fits."));
+  const none = el("tr", {}, el("td", { colspan: cols.length, class: "none" }, "No row matches."));
   byId("table").replaceChildren(
     el(
       "table",
@@ -170,8 +170,8 @@ function methodCell({ entry, index }) {
     class: colour === undefined ? "swatch" : `swatch c${colour}`,
     checked: colour !== undefined,
     disabled: colour === undefined && state.lines.size >= COLOURS,
-    title: "Show in colour in the charts",
-    "aria-label": `Show ${entry.name} in colour in the charts`,
+    title: "Show in color in the charts",
+    "aria-label": `Show ${entry.name} in color in the charts`,
     "data-draw": index,
     onchange: () => {
       toggleLine(entry.name);
@@ -200,8 +200,8 @@ function accuracyCell({ entry, level, winner }) {
   const words = spread(figure(entry, state.metric));
   if (winner) return el("b", { title: "Above every other row, beyond its interval" }, words);
   if (!level) return words;
-  const title = "Level with the best: no difference is shown";
-  return [el("abbr", { title, "aria-label": "level with the best" }, "≈"), ` ${words}`];
+  const title = "No difference to the best row is shown";
+  return [el("abbr", { title, "aria-label": "no difference to the best row" }, "≈"), ` ${words}`];
 }
 
 /** Difference and interval, each of which may stand on a line of its own. */
@@ -225,11 +225,11 @@ function details({ entry, difference, best }) {
     ["To the best", best ? "the best" : differenceWords(difference)],
     ["Compared over", orders],
     ["Read by", entry.classifier || "its only classifier"],
-    ["Settings by", entry.tuned ? `recipe ${entry.tuned}` : "hand or default"],
-    ["Exemplars a class", fixed(entry.exemplars || null)],
-    ["An exemplar costs", entry.rate === null ? MISSING : `${fixed(entry.rate, 2)} samples`],
-    ["In the memory", bytes(entry.bytes)],
-    ["Outside it", bytes(entry.outside)],
+    ["Settings from", entry.tuned ? `recipe ${entry.tuned}` : "hand or defaults"],
+    ["Exemplars per class", fixed(entry.exemplars || null)],
+    ["Cost of an exemplar", entry.rate === null ? MISSING : `${fixed(entry.rate, 2)} samples`],
+    ["Memory", bytes(entry.bytes)],
+    ["Outside the memory", bytes(entry.outside)],
     ["Trained parameters", whole(entry.parameters)],
     ["Training steps", whole(entry.steps)],
     ["Time", (entry.resumed ? "≥ " : "") + duration(entry.seconds)],

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmark.leaderboard.levels import Level
 from benchmark.results.schema import Result
 
 
@@ -18,15 +17,15 @@ class Shown(NamedTuple):
         result: What it says.
         folder: Where it lies.
         name: How the page calls that.
-        level: How far it was verified; None if nobody looked.
+        level: How far it was verified (`leaderboard.levels.Level`); None if nobody looked.
         report: Address of its report, seen from the page; None where there is none.
-        unchecked: What of it could not be held against anything that is shipped.
+        unchecked: What of it could not be checked, as nothing is shipped to compare it with.
     """
 
     result: Result
     folder: Path
     name: str
-    level: Level | None = None
+    level: int | None = None
     report: str | None = None
     unchecked: tuple[str, ...] = ()
 

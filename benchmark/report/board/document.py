@@ -1,0 +1,33 @@
+"""The page as one HTML file: skeleton, style sheet, scripts and data; it loads nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from mm_imagenet_r.pages import as_script, render
+
+#: Stands in every page of this kind, so that no other one is overwritten.
+MARK = '<meta name="generator" content="benchmark.leaderboard">'
+_SCRIPTS = ("elements.js", "state.js", "strips.js", "table.js", "charts.js", "page.js")
+
+
+def index(data: Any, *, title: str, counts: Sequence[str], files: Sequence[str] = ()) -> str:
+    """The page with all boards.
+
+    Args:
+        data: What `boards.describe` returns.
+        title: Its title.
+        counts: How many of what it shows, in words; tables last.
+        files: Its data as CSV and as JSON, beside the page of verified results.
+    """
+    return render(
+        "benchmark.report.board",
+        "index.html",
+        styles=["board.css"],
+        scripts=_SCRIPTS,
+        title=title,
+        counts=counts,
+        files=files,
+        data=as_script(data),
+    )

@@ -1,0 +1,86 @@
+"""HTML pages that load nothing: one frame, one style sheet; text from data is always escaped."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+import json
+from collections.abc import Sequence
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+from mm_imagenet_r.markup import Html
+
+if TYPE_CHECKING:
+    import jinja2
+
+
+def render(
+    package: str,
+    template: str,
+    *,
+    styles: Sequence[str],
+    scripts: Sequence[str] = (),
+    parts: str = "",
+    **values: Any,
+) -> str:
+    """A whole page from a template that extends `page.html`.
+
+    Its Content-Security-Policy allows this style sheet and script, by their hashes, and pictures in
+    the page: text from data that became markup could neither run nor load anything. The attribute
+    `style` is allowed; there it can do nothing that matters.
+
+    Args:
+        package: Where the template lies.
+        template: Its file; `parts.html` has macros for it.
+        styles: Style sheets after the one that all pages share.
+        scripts: Scripts, which share one scope.
+        parts: Where style sheets, scripts and further macros lie, if in another package.
+        values: What the template shows, `title` among it; all text is escaped but `Html`.
+    """
+
+    def read(name: str) -> str:
+        return (resources.files(parts or package) / name).read_text("utf-8")
+
+    shared = (resources.files(__package__) / "page.css").read_text("utf-8")
+    style = shared + "".join(map(read, styles))
+    script = "\n".join(map(read, scripts))
+    script = f'"use strict";\n(() => {{\n{script}\n}})();' if script else ""
+    policy = (
+        f"default-src 'none'; {f'script-src {_hash(script)}; ' if script else ''}"
+        f"style-src-elem {_hash(style)}; "
+        "style-src-attr 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
+    )
+    values |= {"style": Html(style), "script": Html(script), "policy": Html(policy)}
+    return _environment(package, parts).get_template(template).render(values) + "\n"
+
+
+@functools.cache
+def _environment(*packages: str) -> jinja2.Environment:
+    import jinja2
+
+    names = [name for name in (*packages, __package__) if name]
+    return jinja2.Environment(
+        loader=jinja2.ChoiceLoader([jinja2.PackageLoader(name, "") for name in names]),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def as_script(data: Any) -> Html:
+    r"""JSON that no HTML parser can take for markup, wherever it stands.
+
+    >>> print(as_script({"name": "</script><b>"}))
+    {"name":"\u003c/script\u003e\u003cb\u003e"}
+    """
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False)
+    for sign in "<>&":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return Html(text)
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
