@@ -25,6 +25,7 @@ from benchmark.recipe import (
     Recipe,
     resolve_recipe,
 )
+from mm_imagenet_r.catalog import CATALOG, full_name, option_takers
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.hashes import json_sha256
 from mm_imagenet_r.splits import canonical
@@ -33,8 +34,6 @@ __all__ = [
     "DEFAULTS", "DEFAULTS_VERSION", "LEARNING_RATES", "NAMED", "RECIPE", "Recipe", "RunConfig",
     "dashed", "method_name", "names_of", "resolve_recipe",
 ]  # fmt: skip
-#: What short names stand for.
-_FULL = {"mm_imagenet_r": "mm_imagenet_r:instructblip"}
 _FILES = ("captions", "data_dir", "tuned_by")
 
 
@@ -67,19 +66,23 @@ class RunConfig:
 
     dataset: str = _option(
         "mini",
-        "mini, mm_imagenet_r:CAPTIONSET, upmc_food101, a folder <class>/*.jpg or "
-        "{train,test}/<class>/*.jpg, Parquet, or a Hub id",
+        ", ".join(f"{name}:CAPTIONSET" if one.captions else name for name, one in CATALOG.items())
+        + ", a folder <class>/*.jpg or {train,test}/<class>/*.jpg, Parquet, or a Hub id "
+        "org/name[@REVISION][:CONFIG]",
     )
     data_dir: Path | None = _option(
         None,
-        "folder of mm_imagenet_r (default: that in MM_IMAGENET_R_DATA_DIR) or upmc_food101",
+        f"folder of {option_takers('data_dir')} (default of mm_imagenet_r: that in "
+        "MM_IMAGENET_R_DATA_DIR)",
     )
     split_name: str | None = _option(
-        None, "split of mm_imagenet_r: seed42, coda, seeded:N, folder (default: as it lies, seed42)"
+        None,
+        f"split of {option_takers('split_name')}: seed42, coda, seeded:N, folder (default: folder "
+        "where the images are in train/ and test/, else seed42)",
     )
     partial: bool = _option(
         False,
-        "continue where images or captions of mm_imagenet_r or upmc_food101 are absent or broken",
+        f"continue where images or captions of {option_takers('partial')} are absent or broken",
     )
     captions: Path | None = _option(
         None, "csv, tsv, jsonl or Parquet with the columns file_name and caption"
@@ -276,7 +279,7 @@ class RunConfig:
             "stop_after": None if self.stop_after == self.phases else self.stop_after,
             "memory": amount(str(self.memory)),
             "split_name": self.split_name and canonical(self.split_name),
-            "dataset": same_path(_FULL.get(self.dataset, self.dataset), NAMED["dataset"]),
+            "dataset": same_path(full_name(self.dataset), NAMED["dataset"]),
             "backbone": same_path(self.backbone, NAMED["backbone"]),
         }
 

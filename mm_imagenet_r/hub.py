@@ -4,7 +4,7 @@
 the table of packaged modules, which `load_dataset` consults before folders and the Hub, and
 `PackagedDatasetModuleFactory.get_module`, which would otherwise search the current folder for
 files on every call. If a release moves them, importing still works: there is a warning, and
-`mm_imagenet_r.load` goes on as it uses public API only.
+`mm_imagenet_r.load` still works, as it uses public API only.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import Any, Final
 
-NAME: Final = "mm_imagenet_r"
-#: From a name that `load_dataset` is to know to the module of its builder.
-_BUILDERS: Final = {NAME: "mm_imagenet_r.builder", "upmc_food101": "mm_imagenet_r.food101.builder"}
+from mm_imagenet_r.catalog import CATALOG, MM_IMAGENET_R
+from mm_imagenet_r.errors import UserError
+
+_BUILDER: Final = "mm_imagenet_r.builder"
 
 
 def register() -> None:
-    """Make the name known to `datasets`: now if it is loaded, else as soon as it is.
+    """Make the registered names known to `datasets`: now if it is loaded, else as soon as it is.
 
     Waiting keeps `import mm_imagenet_r` and every command's `--help` quick: importing `datasets`
     takes more than a second.
@@ -77,12 +78,12 @@ def _register() -> None:
         from datasets.packaged_modules import _PACKAGED_DATASETS_MODULES
 
         original = PackagedDatasetModuleFactory.get_module
-        if NAME in _PACKAGED_DATASETS_MODULES:
+        if MM_IMAGENET_R in _PACKAGED_DATASETS_MODULES:
             return
-        from mm_imagenet_r.errors import UserError
+        names = [entry.name for entry in CATALOG.values() if entry.registered]
 
         def get_module(self: Any) -> Any:
-            if self.name not in _BUILDERS:
+            if self.name not in names:
                 return original(self)
             if self.data_files is not None:
                 raise UserError(
@@ -90,15 +91,14 @@ def _register() -> None:
                     'load_dataset("mm_imagenet_r", "mini"), or the folder of the data, data_dir=...'
                 )
             # Empty data files rather than none: none is taken for a forgotten argument.
-            kwargs = {"data_files": DataFilesDict(), "dataset_name": NAME}
-            return DatasetModule(_BUILDERS[self.name], "", kwargs)
+            kwargs = {"data_files": DataFilesDict(), "dataset_name": self.name}
+            return DatasetModule(_BUILDER, "", kwargs)
 
-        for name, builder in _BUILDERS.items():
-            _PACKAGED_DATASETS_MODULES[name] = (builder, "")
+        _PACKAGED_DATASETS_MODULES.update(dict.fromkeys(names, (_BUILDER, "")))
         PackagedDatasetModuleFactory.get_module = get_module
     except (ImportError, AttributeError) as error:
         warnings.warn(
-            f"this release of datasets does not let {NAME} register its name ({error}): use "
-            f"mm_imagenet_r.load(...) in place of load_dataset({NAME!r}, ...)",
+            f"this release of datasets does not let mm_imagenet_r register its name ({error}): use "
+            "mm_imagenet_r.load(...) instead of load_dataset('mm_imagenet_r', ...)",
             stacklevel=2,
         )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import datasets
 import numpy as np
 from datasets import ClassLabel, Image, concatenate_datasets, load_dataset, load_from_disk
 
@@ -25,39 +27,54 @@ def is_table(folder: Path) -> bool:
     return any((folder / name).is_file() for name in _SAVED) or bool(_parquet_files(folder))
 
 
-def load(name: str, path: Path, *, hub: bool) -> Any | None:
-    """Load what lies at a path, or on the Hub, by way of `datasets`.
+def load(name: str, path: Path, config: str | None) -> Any:
+    """Load a Parquet file, or a folder that holds Parquet or a saved data set.
 
     Args:
-        name: As the user gave it; a configuration may follow after a colon.
-        path: The same as a path.
-        hub: Whether the name has the form of a Hub id.
+        name: What to call it in messages.
+        path: It.
+        config: Which configuration of a folder.
 
     Returns:
-        A `DatasetDict` or `Dataset`; None if there is no such path and it is no Hub id.
+        A `DatasetDict` or `Dataset`.
 
     Raises:
-        UserError: It is there but cannot be loaded, or the Hub cannot be reached.
+        UserError: It cannot be loaded.
     """
-    target, config = name, None
-    if not path.exists() and ":" in name:
-        target, _, config = name.rpartition(":")
-        path = Path(target).expanduser()
-    if path.is_file():
-        if path.suffix != ".parquet":
-            raise UserError(f"{name} is no Parquet file: give one, a folder of images or a Hub id")
-        files = {"train": str(path)}
-        return _loaded(name, lambda: load_dataset("parquet", data_files=files), "the file is whole")
     if path.is_dir():
-        return _loaded(name, lambda: _load_folder(path, config), "its files are whole")
-    if not hub:
-        return None
-    _require_hub(target)
+        return _loaded(name, lambda: _load_folder(path, config), "check that its files are whole")
+    if path.suffix != ".parquet":
+        raise UserError(f"{name} is not a Parquet file: give one, a folder of images or a Hub id")
+    files = {"train": str(path)}
     return _loaded(
-        name,
-        lambda: load_dataset(target, config),
-        "the name is right and the network is up (nothing of that name is in a folder here)",
+        name, lambda: load_dataset("parquet", data_files=files), "check that the file is whole"
     )
+
+
+def load_hub(name: str, repository: str, revision: str | None, config: str | None) -> Any:
+    """Load a data set from the Hub, or from the cache of `datasets` where that is offline.
+
+    Returns:
+        A `DatasetDict` or `Dataset`.
+
+    Raises:
+        UserError: There is no such data set or revision, or it cannot be reached or loaded.
+    """
+
+    def action() -> Any:
+        loaded = load_dataset(repository, config, revision=revision)
+        if revision is not None:
+            _require_revision(loaded, repository, revision)
+        return loaded
+
+    check = "check that the name is right and the network is up"
+    if datasets.config.HF_HUB_OFFLINE:  # which HF_DATASETS_OFFLINE sets, too
+        own = "HF_DATASETS_OFFLINE"
+        variable = own if own in os.environ else "HF_HUB_OFFLINE"
+        check = f"{variable} is set and the cache does not have it; unset that to download it once"
+    else:
+        _require_hub(repository)
+    return _loaded(name, action, f"{check} (no folder of that name is here)")
 
 
 def read(name: str, loaded: Any, wanted: ColumnNames, *, captions_given: bool) -> RawDataset:
@@ -151,20 +168,18 @@ def _load_folder(folder: Path, config: str | None) -> Any:
 def _loaded(name: str, action: Callable[[], Any], check: str) -> Any:
     try:
         return action()
+    except UserError:
+        raise
     except Exception as error:  # `datasets` raises nearly every kind there is
         cause = error.__cause__ or error  # the outer one often says no more than "failed"
         lines = str(cause).strip().splitlines() or [type(cause).__name__]
-        raise UserError(
-            f"{name} could not be loaded ({lines[0].rstrip('.')}): check that {check}"
-        ) from error
+        raise UserError(f"{name} could not be loaded ({lines[0].rstrip('.')}): {check}") from error
 
 
 def _require_hub(name: str) -> None:
-    """Ask the Hub for a sign of life: `datasets` would go on trying for half a minute."""
+    """Ask the Hub for a sign of life: `datasets` would retry for half a minute."""
     from huggingface_hub import constants, get_session
 
-    if constants.HF_HUB_OFFLINE:
-        return  # then `datasets` looks into its cache alone, and says at once if it is not there
     try:
         get_session().head(constants.ENDPOINT, timeout=_HUB_SECONDS)
     except Exception as error:
@@ -173,6 +188,29 @@ def _require_hub(name: str) -> None:
             f"reached ({type(error).__name__}): check the path or the network. A data set that was "
             "loaded before opens without network if HF_HUB_OFFLINE=1 is set"
         ) from error
+
+
+def _require_revision(loaded: Any, repository: str, revision: str) -> None:
+    """Refuse rows of another revision: those last cached, if this one could not be had."""
+    from huggingface_hub import HfApi, scan_cache_dir
+
+    commit: str | None = revision
+    if not datasets.config.HF_HUB_OFFLINE:
+        commit = HfApi().dataset_info(repository, revision=revision).sha
+    elif not re.fullmatch("[0-9a-f]{40}", revision):  # a branch or tag
+        commits = {
+            repo.refs[revision].commit_hash
+            for repo in scan_cache_dir().repos
+            if (repo.repo_id, repo.repo_type) == (repository, "dataset") and revision in repo.refs
+        }
+        commit = next(iter(commits), None)
+    parts = loaded.values() if isinstance(loaded, Mapping) else [loaded]
+    files = [Path(file["filename"]) for part in parts for file in part.cache_files]
+    if not all(file.parent.name == commit for file in files):
+        raise UserError(
+            f"revision {revision} of {repository} could not be had, and the cache has another one "
+            "last: load it once with a network"
+        )
 
 
 def _choose_parts(name: str, loaded: Any) -> tuple[dict[str, Any], list[str]]:

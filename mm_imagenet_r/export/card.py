@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from mm_imagenet_r.catalog import Origin, entry_of
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.export.captions_file import figures_of
-from mm_imagenet_r.export.origins import Origin, origin_of
 from mm_imagenet_r.export.sections import choose, computed, parts_of
 from mm_imagenet_r.export.swap import STAGING
 from mm_imagenet_r.files import write_atomic
@@ -47,7 +47,7 @@ class Exported:
     @property
     def origin(self) -> Origin:
         """What it was made from."""
-        return origin_of(self.name)
+        return entry_of(self.name).origin
 
     @property
     def download_size(self) -> int:
@@ -162,13 +162,13 @@ def render(configs: Sequence[Exported]) -> str:
     from datasets.info import DatasetInfosDict
     from huggingface_hub import DatasetCard
 
-    templates = {config.origin.template for config in configs}
-    if len(templates) > 1:
-        raise UserError(
-            "UPMC Food-101 and MM-ImageNet-R are two data sets with a card each: export them "
-            "into two folders"
-        )
-    template = (Path(__file__).parent / templates.pop()).read_text(encoding="utf-8")
+    if len({config.origin.title for config in configs}) > 1:
+        titles = " and ".join(sorted({config.origin.title for config in configs}))
+        raise UserError(f"{titles} are different data sets: export each into a folder of its own")
+    origin = configs[0].origin
+    template = (Path(__file__).parent / origin.template).read_text(encoding="utf-8")
+    for key, value in {"title": origin.title, "citations": "\n".join(origin.citations)}.items():
+        template = template.replace(f"{{{key}}}", value)
     card = DatasetCard(choose(template, parts_of(configs)))
     for key, value in header(configs).items():
         card.data[key] = value
@@ -209,7 +209,8 @@ def render(configs: Sequence[Exported]) -> str:
 
 def header(configs: Sequence[Exported]) -> dict[str, Any]:
     """Return the fields of the header that depend on the data, apart from paths and columns."""
-    licenses = {config.origin.license for config in configs}
+    origins = {config.origin for config in configs}
+    licenses = {origin.license for origin in origins}
     fields: dict[str, Any] = {
         "license": licenses.pop() if len(licenses) == 1 else "other",
         "annotations_creators": _union(config.origin.annotations for config in configs),
@@ -218,8 +219,8 @@ def header(configs: Sequence[Exported]) -> dict[str, Any]:
         "size_categories": [size_category(max(sum(c.rows.values()) for c in configs))],
     }
     if fields["license"] == "other":
-        fields["license_name"] = "imagenet-r"
-        fields["license_link"] = "https://github.com/hendrycks/imagenet-r"
+        link = next(origin.license_link for origin in origins if origin.license_link)
+        fields |= {"license_name": link.rpartition("/")[2], "license_link": link}
     return fields
 
 

@@ -37,11 +37,6 @@ _CONTEXT: Final = {
 }
 
 _PARQUET: Final = "application/x-parquet"
-_LICENSES: Final = {
-    "mit": "https://choosealicense.com/licenses/mit/",
-    "other": "https://github.com/hendrycks/imagenet-r",
-    "unknown": "unknown",
-}
 
 
 def render(folder: Path, configs: Sequence[Exported], header: Mapping[str, Any]) -> str:
@@ -58,7 +53,7 @@ def render(folder: Path, configs: Sequence[Exported], header: Mapping[str, Any])
         "description": " ".join(
             f"{config.name}: {config.record.get('description', '')}" for config in configs
         ),
-        "license": _LICENSES[header["license"]],
+        "license": header.get("license_link") or _license(header["license"]),
         "url": origins[0].url,
         "citeAs": "; ".join(citations),
         "version": __version__,
@@ -72,6 +67,11 @@ def render(folder: Path, configs: Sequence[Exported], header: Mapping[str, Any])
         "recordSet": [_records(config, split) for config in configs for split in config.files],
     }
     return json.dumps(description, indent=1, ensure_ascii=False) + "\n"
+
+
+def _license(name: str) -> str:
+    """Where a licence that the Hub knows can be read."""
+    return name if name == "unknown" else f"https://choosealicense.com/licenses/{name}/"
 
 
 def _distribution(folder: Path, config: Exported, split: str) -> list[dict[str, Any]]:

@@ -36,7 +36,7 @@ def parts_of(configs: Iterable[Exported]) -> set[str]:
     """Return the names of the parts of the template that apply to some configurations."""
     found = set()
     for config in configs:
-        found.add(config.origin.name)
+        found.add(config.origin.part)
         made_by = f"{config.name} {config.record.get('model', '')}".lower()
         if "instructblip" in made_by:
             found.add("instructblip")

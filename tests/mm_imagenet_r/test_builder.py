@@ -104,9 +104,9 @@ def test_streaming_gives_the_same_rows(cold: dict[str, object], tmp_path: Path) 
 
 
 def test_the_cache_is_named_by_what_the_rows_depend_on(cold: dict[str, object], home: Path) -> None:
-    from mm_imagenet_r.sources import SOURCES
+    from mm_imagenet_r.catalog import find_source
 
-    folder = home / "datasets" / "mm_imagenet_r" / "mini" / "1.0.0" / SOURCES["mini"].identity()
+    folder = home / "datasets" / "mm_imagenet_r" / "mini" / "1.0.0" / find_source("mini").identity()
     assert sorted(path.name for path in folder.glob("*.arrow")) == [
         "mm_imagenet_r-test.arrow",
         "mm_imagenet_r-train.arrow",
@@ -162,9 +162,9 @@ def test_two_processes_prepare_the_same_rows(tmp_path: Path) -> None:
         from dataclasses import replace
         import mm_imagenet_r
         from mm_imagenet_r import mini
-        from mm_imagenet_r.sources import SOURCES, Mini
+        from mm_imagenet_r.mini import source
         few = replace(mini.SECOND, train_per_class=1, test_per_class=3)
-        SOURCES["mini"] = Mini(few)
+        source.second = lambda: source.Mini(few)
         ds = mm_imagenet_r.load(split="test", num_proc=2)
         assert ds["caption"][:] == [row["caption"] for row in mini.rows("test", edition=few)]
         assert len(ds) == 120

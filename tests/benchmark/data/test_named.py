@@ -15,6 +15,7 @@ from benchmark.data import DatasetOptions, open_data
 from benchmark.results.tables import by_budget, table
 from benchmark.results.verify import verify
 from mm_imagenet_r import imagenet_r, splits
+from mm_imagenet_r.catalog import CATALOG
 from mm_imagenet_r.classes import classes, image_names
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.open_images import open_images
@@ -113,7 +114,7 @@ def test_one_of_several_caption_sets(folder: Path, tmp_path: Path, call: Call) -
 def test_a_run_from_the_archive(
     folder: Path, tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(imagenet_r.ENVIRONMENT, str(folder))
+    monkeypatch.setenv(CATALOG["mm_imagenet_r"].environment, str(folder))
     options = ("--dataset", "mm_imagenet_r", "--partial", "--phases", 2, "--epochs", 1)
     code, out, err = call(*options, "--method", "replay", "--backbone", "tiny")
     assert (code, err) == (0, "")
