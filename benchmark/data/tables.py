@@ -11,6 +11,7 @@ from typing import Any
 import datasets
 import numpy as np
 from datasets import ClassLabel, Image, concatenate_datasets, load_dataset, load_from_disk
+from datasets.exceptions import DatasetGenerationError
 
 from benchmark.data import columns as find_columns
 from benchmark.data.dataset import ColumnNames
@@ -171,7 +172,8 @@ def _loaded(name: str, action: Callable[[], Any], check: str) -> Any:
     except UserError:
         raise
     except Exception as error:  # `datasets` raises nearly every kind there is
-        cause = error.__cause__ or error  # the outer one often says no more than "failed"
+        hidden = isinstance(error, DatasetGenerationError)  # it says no more than "failed"
+        cause = error.__cause__ if hidden and error.__cause__ else error
         lines = str(cause).strip().splitlines() or [type(cause).__name__]
         raise UserError(f"{name} could not be loaded ({lines[0].rstrip('.')}): {check}") from error
 

@@ -15,7 +15,7 @@ from mm_imagenet_r.catalog import Origin, entry_of
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.export.captions_file import figures_of
 from mm_imagenet_r.export.sections import choose, computed, parts_of
-from mm_imagenet_r.export.swap import STAGING
+from mm_imagenet_r.export.shards import STAGING, content_of, record_of
 from mm_imagenet_r.files import write_atomic
 
 #: Between these marks of a card stands what is computed; they tell our cards from others, too.
@@ -24,25 +24,15 @@ MARKS: Final = ("<!-- configurations -->\n", "<!-- end -->")
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """One configuration as its files describe it.
-
-    Attributes:
-        name: Of the configuration.
-        files: Parquet files of each split, in order.
-        rows: Number of rows of each split.
-        num_bytes: Size of each split when read.
-        features: `datasets.Features` of the rows.
-        record: What the export wrote into the files: description and provenance.
-        figures: Of the audit of its captions, see `captions_file`; empty if there are none.
-    """
+    """One configuration as its files describe it."""
 
     name: str
-    files: Mapping[str, Sequence[Path]]
-    rows: Mapping[str, int]
-    num_bytes: Mapping[str, int]
-    features: Any
-    record: Mapping[str, Any]
-    figures: Mapping[str, Any]
+    files: Mapping[str, Sequence[Path]]  # Parquet files of each split, in order
+    rows: Mapping[str, int]  # number of rows of each split
+    num_bytes: Mapping[str, int]  # size of each split when read
+    features: Any  # `datasets.Features` of the rows
+    record: Mapping[str, Any]  # what the export wrote into the files: description and provenance
+    figures: Mapping[str, Any]  # of the audit of its captions, see `captions_file`; may be empty
 
     @property
     def origin(self) -> Origin:
@@ -95,8 +85,6 @@ def exported(folder: Path) -> list[Exported]:
     import pyarrow.parquet as pq
     from datasets import Features
 
-    from mm_imagenet_r.export.shards import content_of, record_of
-
     found = []
     for place in sorted(path for path in (folder / "data").glob("*") if path.is_dir()):
         files: dict[str, list[Path]] = {}
@@ -109,7 +97,7 @@ def exported(folder: Path) -> list[Exported]:
             footers = {split: [pq.read_metadata(path) for path in files[split]] for split in order}
         except (OSError, pa.ArrowException) as error:
             raise UserError(
-                f"a file of {place} is damaged ({error}): remove that folder and export it anew"
+                f"a file of {place} is damaged ({error}): remove that folder and export it again"
             ) from error
         first = files[order[0]][0]
         hashes = [str(record_of(path).get("sha256")) for split in order for path in files[split]]

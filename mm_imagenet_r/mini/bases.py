@@ -11,8 +11,8 @@ from mm_imagenet_r.mini.shapes import (
     LIGHT,
     LIMB,
     Frame,
-    Part,
     Pieces,
+    by_name,
     curve,
     dense,
     ellipse,
@@ -110,13 +110,4 @@ def _rocker(f: Frame) -> Pieces:
     return [*found, (stroke(path, 0.3, 0.3), LIMB)]
 
 
-BASE_PARTS: Final[dict[str, Part]] = {
-    "legs": _legs,
-    "thin legs": _thin_legs,
-    "wheels": _wheels,
-    "tentacles": _tentacles,
-    "stand": _stand,
-    "fins": _fins,
-    "feet": _feet,
-    "rocker": _rocker,
-}
+BASE_PARTS: Final = by_name(_legs, _thin_legs, _wheels, _tentacles, _stand, _fins, _feet, _rocker)

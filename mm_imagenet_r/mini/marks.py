@@ -12,8 +12,8 @@ from mm_imagenet_r.mini.shapes import (
     DARK,
     LIGHT,
     Frame,
-    Part,
     Pieces,
+    by_name,
     curve,
     dense,
     ellipse,
@@ -97,13 +97,4 @@ def _badge(f: Frame) -> Pieces:
     return [(star(x, y, 0.68 * m, 0.28 * m, 5), LIGHT)]
 
 
-MARK_PARTS: Final[dict[str, Part]] = {
-    "hole": _hole,
-    "ring": _ring,
-    "stripes": _stripes,
-    "window": _window,
-    "dots": _dots,
-    "face": _face,
-    "zigzag": _zigzag,
-    "badge": _badge,
-}
+MARK_PARTS: Final = by_name(_hole, _ring, _stripes, _window, _dots, _face, _zigzag, _badge)

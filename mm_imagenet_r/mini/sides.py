@@ -14,8 +14,8 @@ from mm_imagenet_r.mini.shapes import (
     LIMB,
     TAU,
     Frame,
-    Part,
     Pieces,
+    by_name,
     curve,
     dense,
     ellipse,
@@ -116,13 +116,6 @@ def _fan(f: Frame) -> Pieces:
     return found
 
 
-SIDE_PARTS: Final[dict[str, Part]] = {
-    "curled tail": _curled_tail,
-    "arrow tail": _arrow_tail,
-    "bushy tail": _bushy_tail,
-    "spout": _spout,
-    "wings": _wings,
-    "arms": _arms,
-    "paddle": _paddle,
-    "fan": _fan,
-}
+SIDE_PARTS: Final = by_name(
+    _curled_tail, _arrow_tail, _bushy_tail, _spout, _wings, _arms, _paddle, _fan
+)

@@ -226,26 +226,11 @@ def _room(rng: np.random.Generator, w: int, h: int, a: Colour, b: Colour) -> Pix
     return np.where(y < edge, wall + 4 * noise(rng, 4, w, h), floor)
 
 
-BACKDROPS: Final[dict[str, Backdrop]] = {
-    "plain": _plain,
-    "gradient": _gradient,
-    "stripes": _stripes,
-    "checks": _checks,
-    "dots": _dots,
-    "rays": _rays,
-    "bricks": _bricks,
-    "wood": _wood,
-    "meadow": _meadow,
-    "night": _night,
-    "clouds": _clouds,
-    "water": _water,
-    "sand": _sand,
-    "paper": _paper,
-    "cloth": _cloth,
-    "metal": _metal,
-    "skin": _skin,
-    "room": _room,
-}
+_PAINTERS: Final[tuple[Backdrop, ...]] = (
+    _plain, _gradient, _stripes, _checks, _dots, _rays, _bricks, _wood, _meadow, _night, _clouds,
+    _water, _sand, _paper, _cloth, _metal, _skin, _room,
+)  # fmt: skip
+BACKDROPS: Final = {painter.__name__.strip("_"): painter for painter in _PAINTERS}
 
 
 def polygons(

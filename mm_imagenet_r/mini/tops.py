@@ -12,8 +12,8 @@ from mm_imagenet_r.mini.shapes import (
     DARK,
     LIMB,
     Frame,
-    Part,
     Pieces,
+    by_name,
     curve,
     dense,
     ellipse,
@@ -141,15 +141,6 @@ def _hat(f: Frame) -> Pieces:
     ]
 
 
-TOP_PARTS: Final[dict[str, Part]] = {
-    "horns": _horns,
-    "pointed ears": _pointed_ears,
-    "long ears": _long_ears,
-    "round ears": _round_ears,
-    "crown": _crown,
-    "antennae": _antennae,
-    "crest": _crest,
-    "leaf": _leaf,
-    "handle": _handle,
-    "hat": _hat,
-}
+TOP_PARTS: Final = by_name(
+    _horns, _pointed_ears, _long_ears, _round_ears, _crown, _antennae, _crest, _leaf, _handle, _hat
+)

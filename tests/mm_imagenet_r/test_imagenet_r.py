@@ -230,7 +230,7 @@ def test_files_that_are_no_images_are_named_at_once(
     first, second, third = whole
     message = (
         rf"3 files of {folder} cannot be used: {first} is not an image that Pillow can read, "
-        rf"{second} is empty \(0 bytes\), {third} .*decompression bomb.*leave out .*--partial"
+        rf"{second} is empty \(0 bytes\), {third} .*decompression bomb.*leave them out .*--partial"
     )
     for num_proc in (None, 2):
         with pytest.raises(UserError, match=message):
@@ -484,7 +484,7 @@ def test_two_caption_sets_of_one_name_are_refused(
 def test_folders_that_are_something_else(
     made: tuple[Path, dict[str, bytes]], tmp_path: Path
 ) -> None:
-    with pytest.raises(UserError, match="is no folder: give the one that holds"):
+    with pytest.raises(UserError, match="is not a folder: give the one that holds"):
         find_source("x", str(tmp_path / "absent"))
     strange = folder_of(tmp_path / "strange")
     folder_of(strange / "cats").joinpath("art_0.jpg").write_bytes(b"x")

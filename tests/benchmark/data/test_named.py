@@ -160,7 +160,7 @@ def test_images_that_cannot_be_used_are_left_out_and_named(
     options = ("--dataset", "mm_imagenet_r:short", "--data-dir", folder)
     refused = call(*options, "--partial", "--bad-images", "skip")
     assert refused[0] == 2
-    assert "--bad-images skip is not for --dataset mm_imagenet_r:short: --partial" in refused[2]
+    assert "--bad-images skip is not for --dataset mm_imagenet_r:short: use --partial" in refused[2]
     write_folder(folder, [(page, b"<html>")])
     run = (*options, "--partial", "--phases", 2, "--epochs", 1, "--method", "replay")
     for _ in range(2):  # the second time from the cache
@@ -215,12 +215,12 @@ def test_a_class_without_a_test_image_is_told_how_to_get_one(
         (None, ("--split-name", "coda"), "--split-name is for --dataset mm_imagenet_r: leave it"),
         ("mm_imagenet_r", (), "python -m mm_imagenet_r.download DIR fetches"),
         ("upmc_food101", (), "needs --data-dir DIR, the folder into which it was unpacked"),
-        ("mm_imagenet_r:mini", ("--data-dir", "D"), "is no caption set of mm_imagenet_r: give"),
+        ("mm_imagenet_r:mini", ("--data-dir", "D"), "is not a caption set of mm_imagenet_r: give"),
         ("mm_imagenet_r:shrt", ("--data-dir", "D"), "did you mean 'short'"),
         ("mm_imagenet_r:none", ("--data-dir", "D"), "Make one with python -m mm_imagenet_r.capt"),
         ("mm_imagenet_r", ("--data-dir", "D"), "48 of ImageNet-R's 30,000 images"),
         ("mm_imagenet_r", ("--data-dir", "D", "--captions", "D/x.csv"), "captions/ of its folder"),
-        ("mm_imagenet_r", ("--data-dir", "D", "--label-column", "x"), "is no table"),
+        ("mm_imagenet_r", ("--data-dir", "D", "--label-column", "x"), "is not a table"),
         ("mm_imagenet_r", ("--data-dir", "D", "--partial", "--test-fraction", "0.3"), "test part"),
         ("mm_imagenet_r", ("--data-dir", "D", "--partial", "--split-seed", "3"), "test part"),
         ("mm_imagenet_r", ("--data-dir", "D", "--partial", "--split-name", "code"), "'coda'"),

@@ -120,13 +120,13 @@ def test_images_further_down_belong_to_their_class(tmp_path: Path) -> None:
 
 def test_no_text_file_holds_images(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text("1.png")
-    with pytest.raises(UserError, match="no Parquet file"):
+    with pytest.raises(UserError, match="not a Parquet file"):
         open_data(str(tmp_path / "list.txt"))
 
 
 def test_options_of_tables_are_refused(tmp_path: Path) -> None:
     root = two_classes(tmp_path / "photos")
-    with pytest.raises(UserError, match="is no table"):
+    with pytest.raises(UserError, match="is not a table"):
         open_data(str(root), columns=ColumnNames(label="label"))
 
 
