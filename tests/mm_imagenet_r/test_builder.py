@@ -143,8 +143,8 @@ def test_other_ways_to_ask(cold: dict[str, object], home: Path, tmp_path: Path) 
     for line, what in zip(
         lines,
         (
-            "did you mean 'mini'? Known: mini. All others are caption sets",
-            "'mini' of mm_imagenet_r takes no data_dir",
+            "did you mean 'mini' or 'mini-1'? Known: mini, mini-1, mm_imagenet_r, upmc",
+            "data set 'mini' takes no data_dir, only mm_imagenet_r or upmc_food101 does",
             "takes no data_files",
             "takes no split_name",
             "upmc_food101 needs data_dir",
@@ -253,7 +253,7 @@ def test_direct_class_and_bytes_untouched(cold: dict[str, object], home: Path) -
 
 
 def test_unknown_configuration_lists_the_known() -> None:
-    with pytest.raises(UserError, match=r"did you mean 'mini'\? Known: mini"):
+    with pytest.raises(UserError, match=r"did you mean 'mini' or 'mini-1'\? Known: mini"):
         mm_imagenet_r.load("mimi")
 
 
