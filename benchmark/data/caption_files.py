@@ -12,8 +12,8 @@ def match_captions(
 ) -> tuple[list[str | None], int]:
     """Find the caption of each image.
 
-    A caption is given by the whole key, by the key without the folder of its part, or by the
-    bare name where only one image has that name.
+    A caption names the whole key, the key without the folder of its part, or the bare file name
+    where only one image has that name.
 
     Args:
         captions: Caption by name.

@@ -19,13 +19,16 @@ from benchmark.data.raw_dataset import NO_CAPTIONS, TEST_NAMES, TRAIN_NAMES, Raw
 from benchmark.data.samples import IntArray, Rows
 from mm_imagenet_r.errors import UserError, summarize
 
-_SAVED = ("dataset_dict.json", "state.json")
 _HUB_SECONDS = 5.0
 
 
 def is_table(folder: Path) -> bool:
     """Whether a folder holds Parquet or a saved data set rather than image files."""
-    return any((folder / name).is_file() for name in _SAVED) or bool(_parquet_files(folder))
+    return _is_saved(folder) or bool(_parquet_files(folder))
+
+
+def _is_saved(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in ("dataset_dict.json", "state.json"))
 
 
 def load(name: str, path: Path, config: str | None) -> Any:
@@ -97,8 +100,8 @@ def read(name: str, loaded: Any, wanted: ColumnNames, *, captions_given: bool) -
     for part, table in parts.items():
         if any(table.features.get(column) != features[column] for column in used):
             raise UserError(
-                f"{name}: the columns {', '.join(used)} are not the same in all parts (see "
-                f"{part}): write all parts with the same columns, types and class names"
+                f"{name}: the columns {', '.join(used)} differ between its parts (see {part}): "
+                "write all parts with the same columns, types and class names"
             )
     if columns.caption is None and not captions_given:
         notes.append("no captions: all texts are empty (--captions FILE gives them)")
@@ -111,16 +114,9 @@ def read(name: str, loaded: Any, wanted: ColumnNames, *, captions_given: bool) -
         piece = piece.rename_column(columns.image, "image") if columns.image != "image" else piece
         images.append(piece.cast_column("image", Image(decode=False)))
         labels += _values(table, columns.label)
-        captions += (
-            [text or "" for text in _values(table, columns.caption)]
-            if columns.caption is not None
-            else [""] * len(table)
-        )
-        keys += (
-            [str(key) for key in _values(table, columns.file_name)]
-            if columns.file_name is not None
-            else [f"{part}/{row}" for row in range(len(table))]
-        )
+        captions += [text or "" for text in _values(table, columns.caption)]
+        names = _values(table, columns.file_name)
+        keys += [str(key) if columns.file_name else f"{part}/{n}" for n, key in enumerate(names)]
     numbers, class_names = _classes(name, labels, features[columns.label])
     sizes = [len(table) for table in parts.values()]
     return RawDataset(
@@ -135,22 +131,21 @@ def read(name: str, loaded: Any, wanted: ColumnNames, *, captions_given: bool) -
 
 
 def _values(table: Any, column: str | None) -> list[Any]:
-    """A whole column as Python values, whatever the format and the selection of the table."""
+    """A column as Python values, whatever the format of the table; all None if there is none."""
+    if column is None:
+        return [None] * len(table)
     found: list[Any] = table.select_columns([column]).with_format("arrow")[:][column].to_pylist()
     return found
 
 
 def _parquet_files(folder: Path) -> list[Path]:
     """Parquet files anywhere below; the captions file of a folder of images does not count."""
-    return sorted(
-        path
-        for path in folder.rglob("*.parquet")
-        if path.is_file() and path != folder / "captions.parquet"
-    )
+    found = set(folder.rglob("*.parquet")) - {folder / "captions.parquet"}
+    return sorted(path for path in found if path.is_file())
 
 
 def _load_folder(folder: Path, config: str | None) -> Any:
-    if any((folder / name).is_file() for name in _SAVED):
+    if _is_saved(folder):
         return load_from_disk(str(folder))
     card = folder / "README.md"
     if card.is_file() and re.search(r"^configs:", card.read_text(encoding="utf-8"), re.MULTILINE):

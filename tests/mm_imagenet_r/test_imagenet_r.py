@@ -489,9 +489,7 @@ def test_folders_that_are_something_else(
     strange = folder_of(tmp_path / "strange")
     folder_of(strange / "cats").joinpath("art_0.jpg").write_bytes(b"x")
     (strange / "captions").symlink_to(made[0] / "captions")
-    with pytest.raises(
-        UserError, match=r"not ImageNet-R: cats is not a class of ImageNet-R\."
-    ):
+    with pytest.raises(UserError, match=r"not ImageNet-R: cats is not a class of ImageNet-R\."):
         find_source("short", str(strange), partial=True)
 
 

@@ -197,7 +197,7 @@ def test_a_class_without_a_test_image_is_told_how_to_get_one(
     lost = {name for name in test if name.partition("/")[0] == test[0].partition("/")[0]}
     write_folder(folder, ((name, data) for name, data in files.items() if name not in lost))
     with pytest.raises(
-        UserError, match=r"at least one test image.*seed42 cuts the 30,000.*--dataset"
+        UserError, match=r"at least one test image.*seed42 is of the 30,000.*--dataset"
     ):
         open_data("mm_imagenet_r:short", archive=DatasetOptions(folder, partial=True))
     captions = (folder / "captions").rename(folder.parent / "captions") / "short.csv"

@@ -181,7 +181,7 @@ def test_captions_that_fit_no_image_are_refused(tmp_path: Path) -> None:
     root = two_classes(tmp_path / "photos", count=2)
     given = tmp_path / "captions.csv"
     given.write_text("file_name,caption\nrat/7.png,a rat\n")
-    with pytest.raises(UserError, match="names none of the images"):
+    with pytest.raises(UserError, match="has captions for none of the images"):
         open_data(str(root), captions=given)
     given.write_text("file_name,caption\n0.png,which one\n")  # there are two of that name
     with pytest.raises(UserError, match="bare names where these are unique"):
