@@ -9,12 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from mm_imagenet_r.mini.bases import BASE_PARTS
+from mm_imagenet_r.mini.details import MARK_PARTS, SIDE_PARTS
+from mm_imagenet_r.mini.ends import BASE_PARTS, TOP_PARTS
 from mm_imagenet_r.mini.grammar import SLOTS, MiniClass
-from mm_imagenet_r.mini.marks import MARK_PARTS
 from mm_imagenet_r.mini.shapes import BODY, Frame, Points
-from mm_imagenet_r.mini.sides import SIDE_PARTS
-from mm_imagenet_r.mini.tops import TOP_PARTS
 
 
 @dataclass(frozen=True, slots=True)
