@@ -1,7 +1,7 @@
-"""The data set card of an exported folder: `dataset_card.md` with what the files themselves say.
+"""The data set card of an exported folder: a template with what the files themselves say.
 
 The prose is the template's, as far as it applies; the header and what is said of configurations
-are computed from the files, so that the card cannot say anything else than they hold.
+are computed from the files, so that the card agrees with them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from mm_imagenet_r.export.sections import choose, computed, parts_of
 from mm_imagenet_r.export.shards import STAGING, content_of, record_of
 from mm_imagenet_r.files import write_atomic
 
-#: Between these marks of a card stands what is computed; they tell our cards from others, too.
+#: Between these marks of a card is what is computed; our cards are recognized by them.
 MARKS: Final = ("<!-- configurations -->\n", "<!-- end -->")
 
 
@@ -61,7 +61,7 @@ def size_category(rows: int) -> str:
 
 
 def refuse_foreign(folder: Path) -> None:
-    """Refuse a folder whose card the export did not write, for it would be lost.
+    """Refuse a folder whose card the export did not write, as it would be overwritten.
 
     Raises:
         UserError: It is such a folder, or a file.
@@ -76,7 +76,7 @@ def refuse_foreign(folder: Path) -> None:
 
 
 def exported(folder: Path) -> list[Exported]:
-    """Read what configurations a folder holds from the footers of its files, by name.
+    """Read the configurations of a folder from the footers of its files, by name.
 
     Raises:
         UserError: A file is damaged.
@@ -86,37 +86,34 @@ def exported(folder: Path) -> list[Exported]:
     from datasets import Features
 
     found = []
-    for place in sorted(path for path in (folder / "data").glob("*") if path.is_dir()):
-        files: dict[str, list[Path]] = {}
-        for path in sorted(place.glob("*.parquet")):
-            files.setdefault(path.name.split("-")[0], []).append(path)
-        if not files:
-            continue
-        order = sorted(files, key=lambda name: (name != "train", name))
+    for place in sorted({path.parent for path in folder.glob("data/*/*.parquet")}):
+        paths = sorted(place.glob("*.parquet"))
+        splits = {path.name.split("-")[0] for path in paths}
+        files = {
+            split: [path for path in paths if path.name.split("-")[0] == split]
+            for split in sorted(splits, key=lambda split: (split != "train", split))
+        }
         try:
-            footers = {split: [pq.read_metadata(path) for path in files[split]] for split in order}
+            footers = {split: [pq.read_metadata(path) for path in files[split]] for split in files}
         except (OSError, pa.ArrowException) as error:
             raise UserError(
                 f"a file of {place} is damaged ({error}): remove that folder and export it again"
             ) from error
-        first = files[order[0]][0]
-        hashes = [str(record_of(path).get("sha256")) for split in order for path in files[split]]
+        groups = {
+            split: [m.row_group(i).total_byte_size for m in metas for i in range(m.num_row_groups)]
+            for split, metas in footers.items()
+        }
+        first = next(iter(files.values()))[0]
+        content = content_of(str(record_of(path).get("sha256")) for path in paths)
         found.append(
             Exported(
                 place.name,
-                {split: files[split] for split in order},
-                {split: sum(m.num_rows for m in footers[split]) for split in order},
-                {
-                    split: sum(
-                        m.row_group(i).total_byte_size
-                        for m in footers[split]
-                        for i in range(m.num_row_groups)
-                    )
-                    for split in order
-                },
+                files,
+                {split: sum(m.num_rows for m in metas) for split, metas in footers.items()},
+                {split: sum(sizes) for split, sizes in groups.items()},
                 Features.from_arrow_schema(pq.read_schema(first)),
                 record_of(first),
-                figures_of(folder / "captions", place.name, content_of(hashes)),
+                figures_of(folder / "captions", place.name, content),
             )
         )
     return found
@@ -144,7 +141,7 @@ def render(configs: Sequence[Exported]) -> str:
     """Return the card of some configurations.
 
     Raises:
-        UserError: They do not belong into one folder.
+        UserError: They are of different data sets.
     """
     from datasets import DatasetInfo
     from datasets.info import DatasetInfosDict
@@ -176,12 +173,8 @@ def render(configs: Sequence[Exported]) -> str:
         config.name: DatasetInfo(
             features=config.features,
             splits={
-                split: {
-                    "name": split,
-                    "num_bytes": config.num_bytes[split],
-                    "num_examples": config.rows[split],
-                }
-                for split in config.files
+                split: {"name": split, "num_bytes": config.num_bytes[split], "num_examples": rows}
+                for split, rows in config.rows.items()
             },
             download_size=config.download_size,
             dataset_size=sum(config.num_bytes.values()),
@@ -213,7 +206,7 @@ def header(configs: Sequence[Exported]) -> dict[str, Any]:
 
 
 def faults(folder: Path) -> list[str]:
-    """Return what keeps a folder from being published, as half sentences; empty if nothing does.
+    """Return what keeps a folder from being published; empty if nothing does.
 
     Every path of the header must lead to files, every file to a path, and the rows in the files
     must be as many as the header says.

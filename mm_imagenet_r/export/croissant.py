@@ -1,4 +1,4 @@
-"""Croissant: the description of an exported folder in the JSON-LD that data set searches read.
+"""Croissant: the description of an exported folder in the JSON-LD that search engines read.
 
 Version 1.0 of the format, http://mlcommons.org/croissant/1.0. `mlcroissant validate` accepts what
 is written here, and `mlcroissant.Dataset("croissant.json").records("mini/train")` reads the rows.
@@ -16,7 +16,7 @@ from mm_imagenet_r.hashes import file_sha256
 if TYPE_CHECKING:
     from mm_imagenet_r.export.card import Exported
 
-#: Terms that the format asks every description to define alike.
+#: Terms that every description must define in the same way.
 _TERMS: Final = (
     "citeAs column equivalentProperty extract field fileProperty fileObject fileSet format "
     "includes isLiveDataset jsonPath key md5 parentField path recordSet references regex repeated "
@@ -102,22 +102,18 @@ def _records(config: Exported, split: str) -> dict[str, Any]:
     name = f"{config.name}/{split}"
     fields = []
     for column, feature in config.features.items():
-        source: dict[str, Any] = {
-            "fileSet": {"@id": f"{name}/files"},
-            "extract": {"column": column},
-        }
-        kind = "sc:Text"
-        if type(feature).__name__ == "Image":
-            kind = "sc:ImageObject"
+        kind = type(feature).__name__
+        source = {"fileSet": {"@id": f"{name}/files"}, "extract": {"column": column}}
+        if kind == "Image":
             source["transform"] = {"jsonPath": "bytes"}
-        elif type(feature).__name__ == "ClassLabel":
-            kind = "sc:Integer"
         fields.append(
             {
                 "@type": "cr:Field",
                 "@id": f"{name}/{column}",
                 "name": column,
-                "dataType": kind,
+                "dataType": {"Image": "sc:ImageObject", "ClassLabel": "sc:Integer"}.get(
+                    kind, "sc:Text"
+                ),
                 "source": source,
             }
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -230,9 +231,13 @@ def test_without_import_only_the_export_is_found(
     nothing = python(bare, tmp_path, tmp_path / "home", installed=False)
     assert "DataFilesNotFoundError" in nothing
     readme = (ROOT / "mm_imagenet_r" / "README.md").read_text()
-    command = next(line for line in readme.splitlines() if "mm_imagenet_r.export" in line).split()
-    assert command[:3] == ["python", "-m", "mm_imagenet_r.export"]
-    call = f"from mm_imagenet_r.export.__main__ import main; print(main({command[3:]}))"
+    elsewhere = python(bare, tmp_path / "empty", tmp_path / "home", installed=False)
+    message = re.search(r"`(ConnectionError: [^`]+)`", readme)
+    assert message is not None
+    assert elsewhere.splitlines()[-1].startswith(message[1]), elsewhere
+    command = re.search(r"`python -m mm_imagenet_r\.export ([^`]+)`", readme)
+    assert command is not None
+    call = f"from mm_imagenet_r.export.__main__ import main; print(main({command[1].split()}))"
     assert python(call, tmp_path / "elsewhere", home).splitlines()[-1] == "0"
     shutil.move(tmp_path / "elsewhere" / "exported", tmp_path / "exported")
     found = python(bare, tmp_path, tmp_path / "home", installed=False)

@@ -96,12 +96,12 @@ def test_mistakes_are_explained(dataset: object, phases: int, message: str) -> N
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"phases": "5"}, "phases='5' is no whole number: give one$"),
-        ({"phases": None}, "phases=None is no whole number"),
-        ({"phases": 2.0}, "phases=2.0 is no whole number"),
-        ({"phases": True}, "phases=True is no whole number"),
-        ({"seed": "x"}, "seed='x' is no whole number: give one or None"),
-        ({"base_classes": "1"}, "base_classes='1' is no whole number: give one or None"),
+        ({"phases": "5"}, "phases='5' is not a whole number: give one$"),
+        ({"phases": None}, "phases=None is not a whole number"),
+        ({"phases": 2.0}, "phases=2.0 is not a whole number"),
+        ({"phases": True}, "phases=True is not a whole number"),
+        ({"seed": "x"}, "seed='x' is not a whole number: give one or None"),
+        ({"base_classes": "1"}, "base_classes='1' is not a whole number: give one or None"),
     ],
 )
 def test_numbers_must_be_numbers(wrong: dict[str, Any], message: str) -> None:

@@ -189,7 +189,7 @@ def test_figures_are_those_of_the_captions_or_absent(tmp_path: Path) -> None:
     figures["content"] = "of others"
     (tmp_path / "captions" / "drawn-audit.json").write_text(json.dumps(figures))
     card.write(tmp_path)
-    assert "What captions give away" not in (tmp_path / "README.md").read_text()
+    assert "What captions reveal" not in (tmp_path / "README.md").read_text()
 
 
 def test_data_sets_are_not_mixed(folder: Path) -> None:
