@@ -44,11 +44,7 @@ class Images(abc.ABC):
     _where: Mapping[str, Any]  # place of each image, in the order of which reading is quickest
 
     def __init__(self, path: Path, splits: Iterable[tuple[str, str | None]], identity: str) -> None:
-        """Take keys, each with the split it lies in.
-
-        Raises:
-            UserError: A key occurs twice, or there is none.
-        """
+        """Take keys with the splits they are in; UserError if one occurs twice, or none."""
         self.path = path
         self.identity = identity
         self.notes: tuple[str, ...] = ()
@@ -81,12 +77,7 @@ class Images(abc.ABC):
 
     @abc.abstractmethod
     def read(self, name: str) -> bytes:
-        """Return the bytes of one image file.
-
-        Raises:
-            KeyError: There is none of this name.
-            UserError: It is gone, or not what it was when the images were opened.
-        """
+        """Return the bytes of a file; UserError if it is gone or not what it was when opened."""
 
     def _changed(self, name: str, why: str) -> UserError:
         return UserError(
@@ -121,11 +112,7 @@ class TarImages(Images):
     """Images in a tar, read in place by their offsets."""
 
     def __init__(self, path: Path) -> None:
-        """Index a tar, or take the cached index.
-
-        Raises:
-            UserError: It is damaged, or holds a member that does not belong there.
-        """
+        """Index a tar, or take the cached index; UserError if it is damaged or not safe."""
         index = tar_index.read(path)
         self._where: dict[str, tuple[int, int]] = {}
         found: list[tuple[str, str | None]] = []
@@ -168,11 +155,7 @@ class FolderImages(Images):
     """Images as files in one folder per class."""
 
     def __init__(self, path: Path) -> None:
-        """Look through the folders.
-
-        Raises:
-            UserError: No image lies in a class folder.
-        """
+        """Look through the folders; UserError if no image is in a class folder."""
         self._where: dict[str, Path] = {}
         found: list[tuple[str, str | None]] = []
         digest = hashlib.sha256()

@@ -89,11 +89,7 @@ class MMImageNetR(datasets.ArrowBasedBuilder):  # type: ignore[misc]
             )
 
     def download_and_prepare(self, *args: Any, **kwargs: Any) -> None:
-        """Make the cached copy; see `datasets.DatasetBuilder.download_and_prepare`.
-
-        Raises:
-            UserError: An image cannot be read, or the cache cannot be written.
-        """
+        """Make the cached copy; UserError if an image is broken or the cache cannot be written."""
         with _faults_of_cache(self._cache_dir_root):
             super().download_and_prepare(*args, **kwargs)
 

@@ -72,11 +72,7 @@ def pluralize(number: int, noun: str) -> str:
 
 
 def require_whole(name: str, value: Any, *, or_none: bool = False) -> None:
-    """Refuse what is not a whole number; NumPy's are.
-
-    Raises:
-        UserError: It is not.
-    """
+    """Refuse what is not a whole number with a UserError; NumPy's are."""
     if or_none and value is None:
         return
     if not isinstance(value, Integral) or isinstance(value, bool):

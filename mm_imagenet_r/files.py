@@ -14,11 +14,7 @@ from mm_imagenet_r.errors import UserError
 
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """Write `data` to `path`, see `open_atomic`.
-
-    Raises:
-        UserError: The folder cannot be written or the disk is full; the old file is untouched.
-    """
+    """Write `data` to `path`, see `open_atomic`."""
     with open_atomic(path) as file:
         file.write(data)
 
@@ -41,11 +37,7 @@ def open_atomic(path: Path) -> Iterator[BinaryIO]:
 
 
 def create_atomic(path: Path, data: bytes) -> None:
-    """Write a file atomically, unless there is one already: of several writers the first wins.
-
-    Raises:
-        UserError: It cannot be written.
-    """
+    """Write a file atomically unless there is one: the first writer wins. UserError if it fails."""
     if path.exists():
         return
     with _temporary(path) as temporary:
@@ -60,11 +52,7 @@ def create_atomic(path: Path, data: bytes) -> None:
 
 @contextlib.contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Explain errors of the operating system while `path` is written.
-
-    Raises:
-        UserError: In place of an OSError.
-    """
+    """Explain errors of the operating system while `path` is written: UserError for OSError."""
     try:
         yield
     except OSError as error:
@@ -116,11 +104,7 @@ def remove_temporaries(folder: Path, name: str = "*") -> None:
 
 
 def replace_section(path: Path, name: str, text: str) -> None:
-    """Put `text` between the marks `<!-- name -->` and `<!-- end -->` of a page.
-
-    Raises:
-        UserError: The page is absent or has no such mark.
-    """
+    """Put `text` between the marks `<!-- name -->` and `<!-- end -->` of a page, or UserError."""
     mark = f"<!-- {name} -->\n"
     try:
         before, found, rest = path.read_text(encoding="utf-8").partition(mark)

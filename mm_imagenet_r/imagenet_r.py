@@ -190,11 +190,7 @@ def _one_set(path: Path, wanted: str, images: Images) -> Path:
 
 
 def require_imagenet_r(images: Images, *, partial: bool = False) -> None:
-    """Make sure that images are those of ImageNet-R, and all of them unless `partial`.
-
-    Raises:
-        UserError: They are not.
-    """
+    """Raise UserError if images are not ImageNet-R's, or unless `partial` not all of them."""
     if wrong := unknown_names(images.names):
         raise UserError(
             f"{images.path} is not ImageNet-R: {summarize(wrong)}. Give the folder that holds its "

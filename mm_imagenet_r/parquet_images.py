@@ -39,11 +39,7 @@ class ParquetImages(Images):
     """Images in a column of Parquet files; fastest when read in the order of the rows."""
 
     def __init__(self, path: Path, tables: Sequence[Path]) -> None:
-        """Read the names in the files of a folder, or in the one at `path`.
-
-        Raises:
-            UserError: A file is damaged or lacks a column.
-        """
+        """Read the names in the files at `path`; UserError if one is damaged or lacks a column."""
         self._where: dict[str, tuple[Path, int, int]] = {}
         self.__setstate__({})
         found: list[tuple[str, str | None]] = []

@@ -57,11 +57,7 @@ def cache_folder() -> Path:
 
 
 def memory_of(path: Path, kind: str) -> Path:
-    """Return where to remember something about a file until its place, length or time changes.
-
-    Raises:
-        OSError: There is no such file.
-    """
+    """Where to cache something about a file until its place, length or time changes, or OSError."""
     facts = path.stat()
     identity = [str(path.resolve()), facts.st_size, facts.st_mtime_ns, facts.st_ino]
     key = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
@@ -87,12 +83,7 @@ def read(path: Path) -> TarIndex:
 
 
 def scan(path: Path) -> TarIndex:
-    """Read a tar once from beginning to end.
-
-    Raises:
-        UserError: The archive is truncated, damaged, compressed, or holds what it must not.
-        OSError: It cannot be read.
-    """
+    """Read a tar once from beginning to end; raises as `read` does."""
     size = path.stat().st_size
     with path.open("rb") as file:
         start = file.read(_BLOCK)

@@ -122,11 +122,7 @@ class DryRun:
 
 
 def check_name(repository: str) -> str:
-    """Return a repository's name.
-
-    Raises:
-        UserError: It is not valid.
-    """
+    """Return a repository's name; UserError if it is not valid."""
     from huggingface_hub import utils
     from huggingface_hub.errors import HFValidationError
 
@@ -145,11 +141,7 @@ def check_name(repository: str) -> str:
 
 @contextlib.contextmanager
 def explained(repository: str) -> Iterator[None]:
-    """Explain errors of the Hub or the network; no token is in the words.
-
-    Raises:
-        UserError: In place of the errors of `huggingface_hub`.
-    """
+    """Turn errors of the Hub or the network into UserErrors, without any token in their words."""
     from huggingface_hub.errors import (
         HfHubHTTPError,
         LocalTokenNotFoundError,

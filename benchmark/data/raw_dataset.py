@@ -51,11 +51,7 @@ class RawDataset:
             )
 
     def take_captions(self, path: Path) -> None:
-        """Use the captions of a file instead of those there are.
-
-        Raises:
-            UserError: The file is malformed or names none of the images.
-        """
+        """Use the captions of a file instead; UserError if it is malformed or names no image."""
         given, keys = read_captions(path), self.rows.file_names
         captions = given.by_name
         found, unused = match_captions(captions, keys, TRAIN_NAMES + TEST_NAMES)

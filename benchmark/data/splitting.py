@@ -70,11 +70,7 @@ def refuse_unused(source: RawDataset, fraction: float, seed: int, *, validation:
 def held_out_for_validation(
     source: RawDataset, train: IntArray, fraction: float, seed: int
 ) -> tuple[IntArray, IntArray]:
-    """Divide training rows in two: what is still learned from, and what is evaluated on.
-
-    Raises:
-        UserError: A class has a single training image.
-    """
+    """Divide training rows into those learned from and those evaluated on; UserError if too few."""
     _require(source, train, 2, "two training images, one of them for validation")
     held_out = _cut(source, train, fraction, seed)
     return train[~held_out], train[held_out]

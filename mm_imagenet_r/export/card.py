@@ -61,11 +61,7 @@ def size_category(rows: int) -> str:
 
 
 def refuse_foreign(folder: Path) -> None:
-    """Refuse a folder whose card the export did not write, as it would be overwritten.
-
-    Raises:
-        UserError: It is such a folder, or a file.
-    """
+    """Raise UserError for a file, or a folder whose card the export did not write."""
     readme = folder / "README.md"
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file: choose a folder to write to")
@@ -76,11 +72,7 @@ def refuse_foreign(folder: Path) -> None:
 
 
 def exported(folder: Path) -> list[Exported]:
-    """Read the configurations of a folder from the footers of its files, by name.
-
-    Raises:
-        UserError: A file is damaged.
-    """
+    """Read the configurations of a folder, by name; UserError if a file is damaged."""
     import pyarrow as pa
     import pyarrow.parquet as pq
     from datasets import Features
@@ -120,11 +112,7 @@ def exported(folder: Path) -> list[Exported]:
 
 
 def write(folder: Path) -> list[Path]:
-    """Write README.md and croissant.json of an exported folder and return their paths.
-
-    Raises:
-        UserError: The folder holds nothing exported, or cannot be written.
-    """
+    """Write README.md and croissant.json of an export, return their paths; UserError if empty."""
     from mm_imagenet_r.export import croissant
 
     configs = exported(folder)
@@ -138,11 +126,7 @@ def write(folder: Path) -> list[Path]:
 
 
 def render(configs: Sequence[Exported]) -> str:
-    """Return the card of some configurations.
-
-    Raises:
-        UserError: They are of different data sets.
-    """
+    """Return the card of some configurations; UserError if they are of different data sets."""
     from datasets import DatasetInfo
     from datasets.info import DatasetInfosDict
     from huggingface_hub import DatasetCard

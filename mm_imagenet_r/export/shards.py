@@ -122,11 +122,7 @@ def plan(
 
 
 def identity(group: pa.Table) -> tuple[int, str]:
-    """Return the bytes of the images of a row group, and a hash of its rows and columns.
-
-    Raises:
-        UserError: A row has no image.
-    """
+    """Bytes of the images of a row group, and a hash of it all; UserError if a row has no image."""
     size, digest = 0, hashlib.sha256(str(group.schema.metadata).encode())
     for row in group.to_pylist():
         data = row["image"] and row["image"].pop("bytes")

@@ -139,11 +139,7 @@ def source(data_dir: str | Path, *, partial: bool = False) -> Food101:
 
 
 def class_numbers(folder: Path) -> dict[str, int]:
-    """Return the number of each class: those of `class_idx.json`, else the published ones.
-
-    Raises:
-        UserError: The file does not number its classes from 0 on.
-    """
+    """Number of each class: of `class_idx.json`, else as published; UserError if not from 0 on."""
     path = folder / "class_idx.json"
     if not path.exists():
         return {cls: number for number, cls in enumerate(CLASSES.split())}
