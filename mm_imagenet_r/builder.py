@@ -52,17 +52,10 @@ class MMImageNetR(datasets.ArrowBasedBuilder):  # type: ignore[misc]
     ) -> None:
         """Find the source of a configuration; its images are read when it is prepared.
 
-        Args:
-            cache_dir: Where to cache, if not where `datasets` does.
-            dataset_name: A registered name of the catalog, if it is not `mm_imagenet_r`.
-            config_name: A data set of the catalog or a caption set of MM-ImageNet-R. If not given:
-                `instructblip` where a data folder is given or set, else `mini`.
-            hash: Not used: it is that of the source.
-            data_dir: See `catalog.find_source`.
-            data_files: None are taken.
-            split_name: See `catalog.find_source`.
-            partial: See `catalog.find_source`.
-            **kwargs: For `datasets`.
+        `config_name` is a data set of the catalog or a caption set of MM-ImageNet-R; by default
+        `instructblip` where a data folder is given or set, else `mini`. `dataset_name` may be
+        another registered name of the catalog. `data_dir`, `split_name` and `partial` are those of
+        `catalog.find_source`; `hash` is not used, the rest is for `datasets`.
 
         Raises:
             UserError: There is no such configuration, its files are absent or damaged, or the

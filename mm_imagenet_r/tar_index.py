@@ -72,10 +72,8 @@ def read(path: Path) -> TarIndex:
         OSError: It cannot be read.
     """
     cached = memory_of(path, "tar")
-    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):  # not there, or not whole
-        known = json.loads(cached.read_text(encoding="utf-8"))
-        members = [(str(name), int(offset), int(size)) for name, offset, size in known["members"]]
-        return TarIndex(int(known["size"]), str(known["sha256"]), members)
+    with contextlib.suppress(OSError, ValueError, TypeError):  # not there, or not complete
+        return TarIndex(**json.loads(cached.read_text(encoding="utf-8")))
     index = scan(path)
     with contextlib.suppress(UserError):  # a cache that cannot be written is no loss
         write_atomic(cached, json.dumps(asdict(index)).encode())

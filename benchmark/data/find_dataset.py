@@ -9,7 +9,6 @@ from typing import Any
 
 from benchmark.data import named, tables, trees
 from benchmark.data.dataset import ColumnNames, DatasetOptions
-from benchmark.data.messages import waiting
 from benchmark.data.raw_dataset import RawDataset
 from mm_imagenet_r import catalog
 from mm_imagenet_r.errors import UserError, did_you_mean
@@ -59,7 +58,7 @@ def _find(
         return named.read(name, entry, archive, captions_given=captions_given)
     if is_tree:
         return trees.read(path, name, captions_given=captions_given)
-    with waiting(f"opening {name}"):
+    with tables.waiting(f"opening {name}"):
         loaded = _load(name, path)
     return tables.read(name, loaded, columns, captions_given=captions_given)
 

@@ -8,7 +8,6 @@ import warnings
 from benchmark.config import dashed
 from benchmark.data import tables
 from benchmark.data.dataset import ColumnNames, DatasetOptions
-from benchmark.data.messages import waiting
 from benchmark.data.raw_dataset import RawDataset
 from mm_imagenet_r.builder import MMImageNetR
 from mm_imagenet_r.catalog import CATALOG, Entry, named, option_takers
@@ -58,7 +57,7 @@ def read(name: str, entry: Entry, archive: DatasetOptions, *, captions_given: bo
             f"--captions is not for --dataset {entry.name}: put the file into captions/ of its "
             f"folder and name it, --dataset {entry.name}:NAME for captions/NAME.csv"
         )
-    with waiting(f"preparing {name}"), warnings.catch_warnings():
+    with tables.waiting(f"preparing {name}"), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "left out: ")  # a note says it each time
         builder = MMImageNetR(
             config_name=captions or entry.captions or entry.name, **dataclasses.asdict(archive)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,22 @@ from benchmark.data.samples import IntArray, Rows
 from mm_imagenet_r.errors import UserError, summarize
 
 _HUB_SECONDS = 5.0
+
+
+@contextlib.contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """Show in a terminal what is going on, in place of the progress bars of `datasets`."""
+    from rich.console import Console
+
+    shown = not datasets.are_progress_bars_disabled()
+    if shown:
+        datasets.disable_progress_bars()
+    try:
+        with Console(stderr=True).status(what):
+            yield
+    finally:
+        if shown:  # they are a setting of the whole program, and its owner's
+            datasets.enable_progress_bars()
 
 
 def is_table(folder: Path) -> bool:

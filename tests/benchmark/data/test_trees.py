@@ -94,7 +94,7 @@ def test_a_class_folder_without_images_is_named(tmp_path: Path) -> None:
     root = two_classes(tmp_path / "photos")
     (root / "rat").mkdir()
     (root / "rat/readme.txt").write_text("none yet")
-    with pytest.raises(UserError, match="no image lies directly in rat"):
+    with pytest.raises(UserError, match="no image is directly in rat"):
         open_data(str(root))
 
 
@@ -114,7 +114,7 @@ def test_images_further_down_belong_to_their_class(tmp_path: Path) -> None:
     ) in data.notes
     assert "not used, as in no class folder: rat.png" in data.notes
     (root / "cat" / "1.png").unlink()
-    with pytest.raises(UserError, match="no image lies directly in cat"):
+    with pytest.raises(UserError, match="no image is directly in cat"):
         open_data(str(root))
 
 
