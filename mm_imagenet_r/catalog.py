@@ -53,6 +53,11 @@ class Entry:
         """Return the folder that is given, by the variable if not by the argument."""
         return os.fspath(data_dir) if data_dir else os.environ.get(self.environment) or None
 
+    def what_is_needed(self) -> str:
+        """Return what follows "needs data_dir" in a message."""
+        or_set = f" (or set {self.environment})" if self.environment else ""
+        return f"{or_set}: the folder {self.needs}"
+
 
 _PAPER: Final = "https://arxiv.org/abs/2412.09549"
 _LEE: Final = (
@@ -189,12 +194,11 @@ def find_source(
                 "leave it out"
             )
     if entry.needs and not given["data_dir"]:
-        or_set = f" (or set {entry.environment})" if entry.environment else ""
         what = entry.name
         if configuration not in CATALOG:
             hint = did_you_mean(configuration, CATALOG)
             what = f"there is no data set {configuration!r}: {hint}. As a caption set of {what} it"
-        raise UserError(f"{what} needs data_dir{or_set}: the folder {entry.needs}")
+        raise UserError(f"{what} needs data_dir{entry.what_is_needed()}")
     arguments = {option: given[option] for option in entry.options}
     if entry.captions:
         arguments["captions"] = entry.captions if configuration == entry.name else configuration

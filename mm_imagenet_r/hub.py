@@ -35,8 +35,10 @@ def register() -> None:
         sys.meta_path.insert(0, _Waiting())
 
 
-class _Waiting(importlib.abc.MetaPathFinder):
-    """Steps in when `datasets` is imported, then out of the way; a mere look-up changes nothing."""
+class _Waiting(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Loads `datasets` as others would, then registers; a mere look-up changes nothing."""
+
+    _loader: importlib.abc.Loader
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -46,24 +48,16 @@ class _Waiting(importlib.abc.MetaPathFinder):
         for finder in sys.meta_path:
             spec = None if finder is self else finder.find_spec(fullname, path, target)
             if spec is not None and spec.loader is not None:
-                spec.loader = _ThenRegister(spec.loader, self)
+                self._loader, spec.loader = spec.loader, self
                 return spec
         return None
-
-
-class _ThenRegister(importlib.abc.Loader):
-    """Loads a module as its own loader would, then registers."""
-
-    def __init__(self, loader: importlib.abc.Loader, finder: _Waiting) -> None:
-        self._loader = loader
-        self._finder = finder
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType | None:
         return self._loader.create_module(spec)
 
     def exec_module(self, module: ModuleType) -> None:
-        if self._finder in sys.meta_path:
-            sys.meta_path.remove(self._finder)
+        if self in sys.meta_path:
+            sys.meta_path.remove(self)
         if module.__spec__ is not None:
             module.__spec__.loader = self._loader
         module.__loader__ = self._loader

@@ -46,8 +46,7 @@ def read(name: str, entry: Entry, archive: DatasetOptions, *, captions_given: bo
     """
     captions = name.partition(":")[2]
     if entry.needs and not entry.folder(archive.data_dir):
-        or_set = f" (or set {entry.environment})" if entry.environment else ""
-        raise UserError(f"--dataset {name} needs --data-dir DIR{or_set}, the folder {entry.needs}")
+        raise UserError(f"--dataset {name} needs --data-dir DIR{entry.what_is_needed()}")
     if captions in CATALOG:
         raise UserError(
             f"{captions} is not a caption set of {entry.name}: give --dataset {captions}"

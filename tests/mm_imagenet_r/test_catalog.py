@@ -132,7 +132,7 @@ def test_a_new_data_set_is_opened_by_its_name(folder: Path) -> None:
     refused = python(folder, "--dataset", "fruit")
     assert refused.returncode == 2
     assert refused.stderr == (
-        "error: --dataset fruit needs --data-dir DIR (or set FRUIT_DIR), the folder with train/, "
+        "error: --dataset fruit needs --data-dir DIR (or set FRUIT_DIR): the folder with train/, "
         "test/ and captions.json\n"
     )
     refused = python(folder, "--dataset", "fruit", "--data-dir", "food", "--split-name", "coda")

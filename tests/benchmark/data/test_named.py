@@ -214,7 +214,7 @@ def test_a_class_without_a_test_image_is_told_how_to_get_one(
         ("upmc_food101", ("--data-dir", ".", "--split-name", "coda"), "is for --dataset mm_imag"),
         (None, ("--split-name", "coda"), "--split-name is for --dataset mm_imagenet_r: leave it"),
         ("mm_imagenet_r", (), "python -m mm_imagenet_r.download DIR fetches"),
-        ("upmc_food101", (), "needs --data-dir DIR, the folder into which it was unpacked"),
+        ("upmc_food101", (), "needs --data-dir DIR: the folder into which it was unpacked"),
         ("mm_imagenet_r:mini", ("--data-dir", "D"), "is not a caption set of mm_imagenet_r: give"),
         ("mm_imagenet_r:shrt", ("--data-dir", "D"), "did you mean 'short'"),
         ("mm_imagenet_r:none", ("--data-dir", "D"), "Make one with python -m mm_imagenet_r.capt"),
