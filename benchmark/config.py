@@ -15,9 +15,10 @@ from typing import Any
 
 from benchmark.config_check import check
 from benchmark.config_fields import Fields
-from benchmark.option_names import FULL_NAMES, NAMED, amount, dashed, method_name, names_of
+from benchmark.option_names import NAMED, amount, dashed, method_name, names_of
 from benchmark.paths import last_part, safe_name, same_path
 from benchmark.recipe import DEFAULTS_VERSION
+from mm_imagenet_r.catalog import full_name
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.hashes import json_sha256
 from mm_imagenet_r.orders import class_order, named_order
@@ -127,7 +128,7 @@ class RunConfig(Fields):
             "stop_after": None if self.stop_after == self.phases else self.stop_after,
             "memory": amount(str(self.memory)),
             "split_name": self.split_name and canonical(self.split_name),
-            "dataset": same_path(FULL_NAMES.get(self.dataset, self.dataset), NAMED["dataset"]),
+            "dataset": same_path(full_name(self.dataset), NAMED["dataset"]),
             "backbone": same_path(self.backbone, NAMED["backbone"]),
         }
 

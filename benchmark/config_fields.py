@@ -12,6 +12,7 @@ from typing import Any
 
 from benchmark.budget import CURRENCIES, GROWTHS
 from benchmark.option_names import DEFAULT_SEED
+from mm_imagenet_r.catalog import CATALOG, option_takers
 
 
 def _option(default: Any, text: str, **extra: Any) -> Any:
@@ -49,19 +50,23 @@ class Fields:
 
     dataset: str = _option(
         "mini",
-        "mini, mm_imagenet_r:CAPTIONSET, upmc_food101, a folder <class>/*.jpg or "
-        "{train,test}/<class>/*.jpg, Parquet, or a Hub id",
+        ", ".join(f"{name}:CAPTIONSET" if one.captions else name for name, one in CATALOG.items())
+        + ", a folder <class>/*.jpg or {train,test}/<class>/*.jpg, Parquet, or a Hub id "
+        "org/name[@REVISION][:CONFIG]",
     )
     data_dir: Path | None = _option(
         None,
-        "folder of mm_imagenet_r (default: that in MM_IMAGENET_R_DATA_DIR) or upmc_food101",
+        f"folder of {option_takers('data_dir')} (default of mm_imagenet_r: that in "
+        "MM_IMAGENET_R_DATA_DIR)",
     )
     split_name: str | None = _option(
-        None, "split of mm_imagenet_r: seed42, coda, seeded:N, folder (default: as it lies, seed42)"
+        None,
+        f"split of {option_takers('split_name')}: seed42, coda, seeded:N, folder (default: folder "
+        "where the images are in train/ and test/, else seed42)",
     )
     partial: bool = _option(
         False,
-        "continue where images or captions of mm_imagenet_r or upmc_food101 are absent or broken",
+        f"continue where images or captions of {option_takers('partial')} are absent or broken",
     )
     captions: Path | None = _option(
         None, "csv, tsv, jsonl or Parquet with the columns file_name and caption"

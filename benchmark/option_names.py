@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Set
 from typing import Final
 
 from benchmark.paths import same_path
 from benchmark.registry import RENAMED, RENAMED_PRESETS
+from mm_imagenet_r.catalog import CATALOG
 
 #: Seed of the class order that most papers use: that of PILOT.
 DEFAULT_SEED: Final = 1993
-#: What short names of data sets stand for.
-FULL_NAMES: Final = {"mm_imagenet_r": "mm_imagenet_r:instructblip"}
 #: Names that mean no folder, even where there is one: `./mini` is the folder.
-NAMED: Final = {
-    "dataset": {"mini", "mini-1", "mm_imagenet_r", "upmc_food101"},
+NAMED: Final[Mapping[str, Set[str]]] = {
+    "dataset": CATALOG.keys(),
     "backbone": {"tiny", "tiny-1"},
 }
 

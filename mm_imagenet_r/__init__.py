@@ -6,7 +6,7 @@
     >>> phases = mm_imagenet_r.class_incremental(ds, phases=10)       # doctest: +SKIP
     >>> phases[0]["train"][0]["caption"]                              # doctest: +SKIP
 
-Importing this package registers the name with `datasets` and does nothing else: no model, no torch.
+Importing this package registers the names of its data sets with `datasets` and does nothing else.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ def load(
     cache_dir: str | None = None,
     num_proc: int | None = None,
 ) -> Any:
-    """Load a configuration: what `load_dataset("mm_imagenet_r", name)` does, by public API only.
+    """Load a configuration as `load_dataset("mm_imagenet_r", name)` does, by public API only.
 
     Args:
-        name: Of the configuration: `mini`, the default, or a caption set in the data folder:
-            `instructblip`, the default where a folder is given, or `instructblip@1a2b` where it
-            holds several.
+        name: Of the configuration: a data set of `mm_imagenet_r.catalog`, such as `mini`, or a
+            caption set in the data folder, such as `instructblip`, or `instructblip@1a2b` where
+            the folder holds several of that name. By default `instructblip` where there is a data
+            folder, else `mini`.
         split: `train` or `test`, also sliced as in `train[:10%]`; all of them if not given.
         data_dir: Folder with the images of ImageNet-R and `captions/`, see
-            `mm_imagenet_r.imagenet_r`. The environment variable MM_IMAGENET_R_DATA_DIR if not
-            given.
-        split_name: Which cut in train and test: `seed42` (default), `coda`, `seeded`, `folder`.
-        partial: Go on where images are missing or are none, or more than 1 % of the captions are
+            `mm_imagenet_r.imagenet_r`. By default that in MM_IMAGENET_R_DATA_DIR.
+        split_name: Which split into train and test: `seed42` (default), `coda`, `seeded`, `folder`.
+        partial: Continue where images are missing or broken, or more than 1 % of the captions are
             missing.
         streaming: Make the rows one by one instead of caching them on disk.
         cache_dir: Where to cache, if not where `datasets` does.

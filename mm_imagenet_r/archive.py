@@ -1,8 +1,7 @@
-"""Images with their classes, read from wherever they lie: a tar, folders or Parquet.
+"""Images with their classes, wherever they are: in a tar, in folders or in Parquet.
 
-All sources give the bytes of the files as they
-are, under the key `<class folder>/<file>`, for ImageNet-R `<wnid>/<style>_<n>.jpg`. Nothing is
-unpacked or written. Links in a folder are followed, so they may bring in images from elsewhere.
+All give the bytes of the files as they are, under the key `<class folder>/<file>`, for ImageNet-R
+`<wnid>/<style>_<n>.jpg`. Nothing is unpacked or written. Links in a folder are followed.
 """
 
 from __future__ import annotations
@@ -19,10 +18,10 @@ from mm_imagenet_r import images, tar_index
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.hashes import file_state
 
-#: Levels above the classes that are known: the one of ImageNet-R's tar, and those of PILOT.
+#: Known levels above the classes: the one of ImageNet-R's tar, and those of PILOT.
 _ROOT: Final = "imagenet-r"
 SPLITS: Final = ("train", "test")
-#: Not looked into: captions lie beside the images.
+#: Not looked into: captions are beside the images.
 NO_CLASSES: Final = {"__MACOSX", "captions"}
 
 LAYOUTS: Final = (
@@ -35,22 +34,17 @@ class Images(abc.ABC):
     """Image files with their classes; may be pickled, and read by many processes at once.
 
     Attributes:
-        path: Where they lie.
+        path: Where they are.
         names: Sorted keys.
         identity: Hash that changes when an image does (of the archive, or of names, sizes and
             times of the files).
         notes: What a user should know about how they were found.
     """
 
-    #: Where each image lies.
-    _where: Mapping[str, Any]
+    _where: Mapping[str, Any]  # place of each image, in the order of which reading is quickest
 
     def __init__(self, path: Path, splits: Iterable[tuple[str, str | None]], identity: str) -> None:
-        """Take keys, each with the split it lies in.
-
-        Raises:
-            UserError: A key occurs twice, or there is none.
-        """
+        """Take keys with the splits they are in; UserError if one occurs twice, or none."""
         self.path = path
         self.identity = identity
         self.notes: tuple[str, ...] = ()
@@ -58,11 +52,13 @@ class Images(abc.ABC):
         for name, split in splits:
             if name in self._splits:
                 raise UserError(
-                    f"{path}: {name} occurs more than once. A class and file name must stand for "
-                    "one image: remove the others, or give the folder that holds one copy"
+                    f"{path}: {name} occurs more than once, but class and file name must identify "
+                    "an image: remove the others, or give the folder that holds one copy"
                 )
             if not name.isprintable():
-                raise UserError(f"{path}: the file name {name!r} is no plain text: rename the file")
+                raise UserError(
+                    f"{path}: the file name {name!r} is not plain text: rename the file"
+                )
             self._splits[name] = split
         if not self._splits:
             raise UserError(f"{path} holds no images of classes. {LAYOUTS}")
@@ -72,31 +68,26 @@ class Images(abc.ABC):
         return len(self.names)
 
     def split_of(self, name: str) -> str | None:
-        """Return `train` or `test` where the images lie in folders of these names."""
+        """Return `train` or `test` where the images are in folders of these names."""
         return self._splits[name]
 
     def as_stored(self, names: Iterable[str]) -> list[str]:
-        """Return keys in the order in which their images lie, which is the quickest to read."""
+        """Return keys in the order of their images, which is the quickest to read."""
         return sorted(names, key=self._where.__getitem__)
 
     @abc.abstractmethod
     def read(self, name: str) -> bytes:
-        """Return the bytes of one image file.
-
-        Raises:
-            KeyError: There is none of this name.
-            UserError: It is gone, or not what it was when the images were opened.
-        """
+        """Return the bytes of a file; UserError if it is gone or not what it was when opened."""
 
     def _changed(self, name: str, why: str) -> UserError:
         return UserError(
-            f"{name} of {self.path} could not be read ({why}): was it moved or changed meanwhile? "
-            "Put it back and give the same command again"
+            f"{name} of {self.path} could not be read ({why}): was it moved or changed? Put it "
+            "back and give the same command again"
         )
 
 
 def place(parts: Sequence[str]) -> tuple[str, str | None] | None:
-    """Return key and split of a file from the parts of its path; None if it is no class's image.
+    """Return key and split of a file from the parts of its path; None if it is of no class.
 
     >>> place(("imagenet-r", "n01443537", "art_0.jpg"))
     ('n01443537/art_0.jpg', None)
@@ -121,11 +112,7 @@ class TarImages(Images):
     """Images in a tar, read in place by their offsets."""
 
     def __init__(self, path: Path) -> None:
-        """Index a tar, or take the index that an earlier call has cached.
-
-        Raises:
-            UserError: It is damaged, or holds a member that has no business there.
-        """
+        """Index a tar, or take the cached index; UserError if it is damaged or not safe."""
         index = tar_index.read(path)
         self._where: dict[str, tuple[int, int]] = {}
         found: list[tuple[str, str | None]] = []
@@ -165,14 +152,10 @@ class TarImages(Images):
 
 
 class FolderImages(Images):
-    """Images as files in one folder a class."""
+    """Images as files in one folder per class."""
 
     def __init__(self, path: Path) -> None:
-        """Look through the folders.
-
-        Raises:
-            UserError: No image lies in a class folder.
-        """
+        """Look through the folders; UserError if no image is in a class folder."""
         self._where: dict[str, Path] = {}
         found: list[tuple[str, str | None]] = []
         digest = hashlib.sha256()

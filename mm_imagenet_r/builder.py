@@ -1,13 +1,13 @@
-"""The data set as a builder of `datasets`, one configuration for each source of captions.
+"""The named data sets as a builder of `datasets`: each is a configuration, and so is a caption set.
 
-What the configurations are is said by `sources.py`. (The file must not be called
-`mm_imagenet_r.py`: `datasets` takes that for a script and refuses it.)
+(The file must not be called `mm_imagenet_r.py`: `datasets` takes that for a script and refuses it.)
 """
 
 from __future__ import annotations
 
 import contextlib
 import itertools
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,9 +17,10 @@ import datasets
 import pyarrow as pa
 from datasets.exceptions import DatasetGenerationError
 
+from mm_imagenet_r.catalog import CATALOG, MM_IMAGENET_R, find_source
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.files import explain
-from mm_imagenet_r.sources import Source, find_source
+from mm_imagenet_r.source import Source
 
 ROWS_PER_TABLE: Final = 100
 
@@ -51,17 +52,10 @@ class MMImageNetR(datasets.ArrowBasedBuilder):  # type: ignore[misc]
     ) -> None:
         """Find the source of a configuration; its images are read when it is prepared.
 
-        Args:
-            cache_dir: Where to cache, if not where `datasets` does.
-            dataset_name: Not used: there is one.
-            config_name: `mini`, or a caption set of MM-ImageNet-R: if a folder is given and no
-                name, `instructblip`.
-            hash: Not used: it is that of the source.
-            data_dir: See `sources.find_source`.
-            data_files: None are taken.
-            split_name: See `sources.find_source`.
-            partial: See `sources.find_source`.
-            **kwargs: For `datasets`.
+        `config_name` is a data set of the catalog or a caption set of MM-ImageNet-R; by default
+        `instructblip` where a data folder is given or set, else `mini`. `dataset_name` may be
+        another registered name of the catalog. `data_dir`, `split_name` and `partial` are those of
+        `catalog.find_source`; `hash` is not used, the rest is for `datasets`.
 
         Raises:
             UserError: There is no such configuration, its files are absent or damaged, or the
@@ -70,27 +64,25 @@ class MMImageNetR(datasets.ArrowBasedBuilder):  # type: ignore[misc]
         # Data files are empty when load_dataset calls (see hub.py). They, the options of the
         # source and `hash` stay off the configuration, so that every route to the same rows finds
         # the same cached copy.
-        default = self.DEFAULT_CONFIG_NAME if data_dir is None else "instructblip"
-        name = config_name or default
+        if dataset_name in CATALOG and dataset_name != MM_IMAGENET_R:
+            if config_name not in (None, dataset_name):
+                raise UserError(f"{dataset_name} has no configurations: leave {config_name!r} out")
+            config_name = dataset_name
+        name = config_name or _default(data_dir, split_name, partial)
         if data_files:
             raise UserError(f"configuration {name!r} of mm_imagenet_r takes no data_files")
-        folder = None if data_dir is None else os.fspath(data_dir)
-        self.source = find_source(name, folder, split_name, partial=partial)
+        self.source = find_source(name, data_dir, split_name, partial=partial)
         with _faults_of_cache(cache_dir or datasets.config.HF_DATASETS_CACHE):
             super().__init__(
                 cache_dir=cache_dir,
-                dataset_name="mm_imagenet_r",
+                dataset_name=MM_IMAGENET_R,
                 config_name=name,
                 hash=self.source.identity(),
                 **kwargs,
             )
 
     def download_and_prepare(self, *args: Any, **kwargs: Any) -> None:
-        """Make the cached copy; see `datasets.DatasetBuilder.download_and_prepare`.
-
-        Raises:
-            UserError: An image cannot be read, or the cache cannot be written.
-        """
+        """Make the cached copy; UserError if an image is broken or the cache cannot be written."""
         with _faults_of_cache(self._cache_dir_root):
             super().download_and_prepare(*args, **kwargs)
 
@@ -124,16 +116,30 @@ class MMImageNetR(datasets.ArrowBasedBuilder):  # type: ignore[misc]
             yield number, pa.Table.from_pylist(some, schema=schema)
 
 
+def _default(*options: object) -> str:
+    """The configuration where none is named: the real data if there is any trace of them."""
+    entry = CATALOG[MM_IMAGENET_R]
+    if any(options) or entry.folder():
+        return entry.captions
+    logging.getLogger(MM_IMAGENET_R).warning(
+        "mm_imagenet_r: drawing mini, a toy data set, as no data folder is given. For MM-ImageNet-R"
+        " give data_dir=FOLDER or set %s (python -m mm_imagenet_r.download FOLDER fetches its "
+        "images); to draw mini without this message, name it",
+        entry.environment,
+    )
+    return "mini"
+
+
 @contextlib.contextmanager
 def _faults_of_cache(folder: str | os.PathLike[str]) -> Iterator[None]:
-    """Turn what the operating system refuses into advice, also where `datasets` has wrapped it."""
+    """Explain errors of the operating system, also those that `datasets` has wrapped."""
     try:
         yield
     except (OSError, DatasetGenerationError) as error:
         cause = error.__cause__ if isinstance(error, DatasetGenerationError) else error
         if not isinstance(cause, OSError) or cause.errno is None:
             raise
-        data = Path(folder) / "mm_imagenet_r"
+        data = Path(folder) / MM_IMAGENET_R
         raise UserError(f"{explain(cause, data)} (HF_HOME, cache_dir)") from error
 
 
@@ -145,7 +151,7 @@ def features(source: Source) -> Any:
     """Return the columns, the same for every source.
 
     `file_name` is the key everywhere; the path inside `image` is the same with `__` for `/`, as
-    exports cut folders off.
+    exports drop folders.
     """
     return datasets.Features(
         {

@@ -10,28 +10,20 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Final
 
-#: So many missing images are named, of more they are counted.
+#: As many missing images are named; more are counted per class.
 _FEW: Final = 5
 _FACTS: Final = ("wnid", "name", "imagenet_index", "coda_label")
 
 
 @dataclass(frozen=True, slots=True)
 class ImageNetRClass:
-    """One class.
+    """One class."""
 
-    Attributes:
-        wnid: WordNet identifier, the name of its folder.
-        name: As in the README of ImageNet-R, with underscores.
-        imagenet_index: Its number among the 1000 classes of ImageNet-1k.
-        coda_label: Its number in the lists of CODA-Prompt, which shuffle the classes.
-        styles: How many images it has of each style, in which they are numbered from 0 on.
-    """
-
-    wnid: str
-    name: str
-    imagenet_index: int
-    coda_label: int
-    styles: Mapping[str, int]
+    wnid: str  # WordNet identifier, the name of its folder
+    name: str  # as in the README of ImageNet-R, with underscores
+    imagenet_index: int  # its number among the 1000 classes of ImageNet-1k
+    coda_label: int  # its number in the lists of CODA-Prompt, which shuffle the classes
+    styles: Mapping[str, int]  # how many images it has of each style, numbered from 0
 
     @property
     def images(self) -> int:
@@ -80,7 +72,7 @@ def image_names() -> tuple[str, ...]:
 
 
 def style(name: str) -> str:
-    """Return the rendition a file name speaks of; ImageNet-R calls it a noisy hint.
+    """Return the rendition according to the file name; ImageNet-R calls it a noisy hint.
 
     >>> style("n01443537/art_0.jpg")
     'art'
@@ -89,10 +81,10 @@ def style(name: str) -> str:
 
 
 def unknown_names(names: Iterable[str]) -> list[str]:
-    """Say which of the names are not ImageNet-R's, a sentence each.
+    """Say which of the names are not ImageNet-R's, one sentence each.
 
     >>> unknown_names(["n01443537/art_0.jpg", "n01443537/art_13.jpg", "cats/art_0.jpg"])
-    ['n01443537/art_13.jpg is no image of ImageNet-R', 'cats is no class of ImageNet-R']
+    ['n01443537/art_13.jpg is not an image of ImageNet-R', 'cats is not a class of ImageNet-R']
     """
     known = {cls.wnid for cls in classes()}
     images = set(image_names())
@@ -100,14 +92,14 @@ def unknown_names(names: Iterable[str]) -> list[str]:
     for name in names:
         folder = name.rpartition("/")[0]
         if folder not in known:
-            found[f"{folder or name} is no class of ImageNet-R"] = None
+            found[f"{folder or name} is not a class of ImageNet-R"] = None
         elif name not in images:
-            found[f"{name} is no image of ImageNet-R"] = None
+            found[f"{name} is not an image of ImageNet-R"] = None
     return list(found)
 
 
 def missing(names: Iterable[str]) -> list[str]:
-    """Say what names lack of ImageNet-R's images: a few by name, else how many of each class.
+    """List the images of ImageNet-R missing from `names`: a few by name, else counts per class.
 
     >>> missing(image_names()[1:])
     ['n01443537/art_0.jpg']

@@ -1,9 +1,9 @@
-"""Fetch ImageNet-R, going on where an earlier attempt broke off, and say what is there.
+"""Fetch ImageNet-R, resuming a download that broke off, and say what is there.
 
     python -m mm_imagenet_r.download FOLDER
 
-What is there already is not fetched again, only checked; an archive that is cut off, by whatever
-program, is completed.
+What is there already is only checked; a truncated archive is completed, whatever program fetched
+it.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ URL: Final = "https://people.eecs.berkeley.edu/~hendrycks/imagenet-r.tar"
 
 
 def describe(images: Images, lists: Path) -> list[str]:
-    """Say in lines what images there are, and how they are split.
+    """Describe images of ImageNet-R and their splits, a line each.
 
     Args:
-        images: Of ImageNet-R, all or some of them.
-        lists: Folder in which the list of the split `coda` may lie.
+        images: All or some of them.
+        lists: Folder that may hold the list of the split `coda`.
     """
     from mm_imagenet_r.splits import split
 
@@ -38,7 +38,7 @@ def describe(images: Images, lists: Path) -> list[str]:
         try:
             cut = split(images, name, lists=[lists], partial=True)
         except UserError as error:
-            lines.append(f"split {name or 'of the images'} cannot be had: {error}")
+            lines.append(f"split {name or 'of the images'} is not available: {error}")
         else:
             counts = f"{len(cut.train):,} train, {len(cut.test):,} test"
             lines.append(f"split {cut.name}: {counts}, sha256 {cut.sha256}")
@@ -53,8 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _main(arguments: Sequence[str] | None) -> None:
     parser = Parser(
         prog="python -m mm_imagenet_r.download",
-        description="Fetch ImageNet-R (2.2 GB) and check it. What is there already is checked "
-        "only; a download that broke off, of this command or of another program, is gone on with.",
+        description="Fetch ImageNet-R (2.2 GB) and check it. What is there already is only "
+        "checked; a download that broke off, of this command or of another program, is resumed.",
     )
     parser.add_argument("folder", type=Path, help="where imagenet-r.tar belongs")
     parser.add_argument("--url", default=URL, help="a mirror of the archive (the hash is checked)")
@@ -78,7 +78,7 @@ def _download(folder: Path, url: str) -> None:
     from mm_imagenet_r.tar_index import ARCHIVE, PUBLISHED_SHA256, PUBLISHED_SIZE
 
     path = folder / ARCHIVE
-    if path.exists() and not _taken_up(path):
+    if path.exists() and not _to_resume(path):
         return
     columns = (BarColumn(), DownloadColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
@@ -93,15 +93,15 @@ def _download(folder: Path, url: str) -> None:
         )
 
 
-def _taken_up(path: Path) -> bool:
-    """Whether an archive is cut off; what there is of it is then gone on from."""
+def _to_resume(path: Path) -> bool:
+    """Whether an archive is truncated; it is then the beginning of the download."""
     from mm_imagenet_r import tar_index
 
     try:
         tar_index.read(path)
     except tar_index.TruncatedError:
         part = part_of(path)
-        print(f"{path} is cut off at byte {path.stat().st_size:,}: it is gone on with")
+        print(f"{path} is cut off at byte {path.stat().st_size:,}: resuming")
         if not part.exists():  # else what this command has fetched itself is the better beginning
             path.rename(part)
         return True

@@ -1,4 +1,4 @@
-"""Mistakes a user can mend, told apart from faults of the program."""
+"""Mistakes that a user can correct, as opposed to faults of the program."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 
 
 class UserError(Exception):
-    """Something the user can put right; the message says what is wrong and what to do.
+    """Something the user can correct; the message says what is wrong and what to do.
 
     Command-line programs print the message alone, without a traceback, and exit with code 2.
     """
 
 
 def did_you_mean(name: str, choices: Iterable[str]) -> str:
-    """Return a half sentence that points from an unknown name to the known ones.
+    """Return the end of a sentence that points from an unknown name to the known ones.
 
     >>> did_you_mean("exemplar_maskin", ["ssf", "exemplar_masking"])
     "did you mean 'exemplar_masking'? Known: exemplar_masking, ssf"
@@ -44,7 +44,7 @@ def one_line(text: str, most: int = 160) -> str:
 
 
 def few(value: object) -> str:
-    """A value in a few letters, as it is told in a message.
+    """A value in a few letters, as it is shown in a message.
 
     >>> few([1, 2]), len(few("x" * 61))
     ('[1, 2]', 60)
@@ -72,14 +72,10 @@ def pluralize(number: int, noun: str) -> str:
 
 
 def require_whole(name: str, value: Any, *, or_none: bool = False) -> None:
-    """Refuse what is no whole number; NumPy's are.
-
-    Raises:
-        UserError: It is none.
-    """
+    """Refuse what is not a whole number with a UserError; NumPy's are."""
     if or_none and value is None:
         return
     if not isinstance(value, Integral) or isinstance(value, bool):
         raise UserError(
-            f"{name}={value!r} is no whole number: give one{' or None' if or_none else ''}"
+            f"{name}={value!r} is not a whole number: give one{' or None' if or_none else ''}"
         )

@@ -1,4 +1,4 @@
-"""Download of a file that may break off at any byte and is taken up again there."""
+"""Download of a file that may break off at any byte and resumes there."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from typing import IO, Final
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.files import explained
 
-#: Attempts in a row that bring not one byte.
+#: Attempts in a row that bring not a single byte.
 ATTEMPTS: Final = 5
 TIMEOUT: Final = 60.0
 
 _CHUNK: Final = 1 << 20
 
-#: Told the bytes there are and the bytes there will be, None if the server does not say.
+#: Called with the bytes there are and those there will be, None if the server does not say.
 Progress = Callable[[int, int | None], None]
 
 
@@ -35,15 +35,15 @@ def fetch(
     pause: float = 1.0,
     progress: Progress | None = None,
 ) -> None:
-    """Download a file; a connection that breaks is taken up again at the byte where it broke.
+    """Download a file; where a connection breaks, the next one resumes.
 
-    What has arrived lies in `<path>.part` until it is whole and its hash is right, and is gone on
-    from by the next call if this one is stopped.
+    What has arrived is in `<path>.part` until it is complete and its hash is right; if this call is
+    stopped, the next one resumes from there.
 
     Args:
-        url: Where from, http or https.
-        path: Where to; its folder is made.
-        size: Length that the file must have, if known.
+        url: http or https.
+        path: Where to write; the folder is made.
+        size: Length that the file must have, in bytes, if known.
         sha256: Hash that it must have, if known.
         md5: The same.
         pause: Seconds before the second attempt; doubled before each further one.
@@ -66,13 +66,13 @@ def fetch(
                 part.unlink()
     if wrong is not None:
         raise UserError(
-            f"{url} is not what it should be: {wrong}. Nothing was kept: try again, or give "
-            "another address"
+            f"{url} has unexpected content: {wrong}. Nothing was kept: try again, or give another "
+            "address"
         )
 
 
 def part_of(path: Path) -> Path:
-    """Where what has arrived of a file lies until it is whole."""
+    """Return where a download is until it is complete."""
     return path.with_name(path.name + ".part")
 
 
@@ -84,13 +84,12 @@ def _lock(file: IO[bytes], part: Path) -> None:
             f"another process is downloading to {part}: wait until it is done"
         ) from error
     except OSError:
-        pass  # a file system without locks: the hash shows whether two were at it
+        pass  # a file system without locks: the hash shows whether two processes wrote
 
 
 def _fill(
     url: str, file: IO[bytes], size: int | None, pause: float, progress: Progress | None
 ) -> None:
-    """Append to `file` what it lacks."""
     failures, trouble = 0, ""
     while failures < ATTEMPTS:
         if failures:
@@ -104,23 +103,23 @@ def _fill(
             trouble = f"{error.code} {error.reason}"
             error.close()
             if error.code < 500 and error.code not in (408, 429):
-                raise UserError(f"{url} cannot be had ({trouble}): check the address") from error
+                raise UserError(f"{url} is not available ({trouble}): check the address") from error
         except TimeoutError:
             trouble = f"no answer for {TIMEOUT:.0f} s"
         except (http.client.HTTPException, OSError) as error:
             trouble = str(getattr(error, "reason", error)) or type(error).__name__
         except ValueError as error:
-            raise UserError(f"{url!r} is no address: give http://... or https://...") from error
+            raise UserError(f"{url!r} is not an address: give http://... or https://...") from error
         failures = 1 if file.tell() > before else failures + 1
     raise UserError(
         f"{url} cannot be downloaded ({trouble}, {ATTEMPTS} attempts in a row). What has arrived "
-        f"is kept ({file.tell():,} bytes): give the same command again and it goes on from there, "
-        "or download the file in another way and put it into the folder"
+        f"is kept ({file.tell():,} bytes): give the same command again to resume, or download the "
+        "file in another way and put it into the folder"
     )
 
 
 def _request(url: str, file: IO[bytes], size: int | None, progress: Progress | None) -> bool:
-    """Ask once for what is lacking; return whether all is there now."""
+    """Ask once for what is missing; return whether all is there now."""
     here = file.tell()
     if size is not None and here >= size:
         return True
@@ -133,11 +132,11 @@ def _request(url: str, file: IO[bytes], size: int | None, progress: Progress | N
     except urllib.error.HTTPError as error:
         if error.code != 416 or not here:
             raise
-        error.close()  # nothing lies beyond what is here: it is whole, or it is another file
+        error.close()  # nothing follows what is here: it is complete, or another file
         return True
     with answer:
         if here and answer.status != 206:  # the server sends everything again
-            # Errors of the disk, told here, from those of the network, worth another attempt.
+            # Errors of the disk are not those of the network, which are worth another attempt.
             with explained(Path(file.name)):
                 file.truncate(0)
                 file.seek(0)
@@ -156,9 +155,7 @@ def _request(url: str, file: IO[bytes], size: int | None, progress: Progress | N
 
 
 def _wrong(path: Path, size: int | None, hashes: dict[str, str | None]) -> str | None:
-    """Say what is wrong with a whole download, None if nothing."""
-    found = path.stat().st_size
-    if size is not None and found != size:
+    if size is not None and (found := path.stat().st_size) != size:
         return f"it has {found:,} bytes, not {size:,}"
     for name, expected in hashes.items():
         if expected is not None:

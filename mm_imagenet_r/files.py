@@ -1,4 +1,4 @@
-"""Writing files so that a kill at any moment leaves the old content or the new, never a piece."""
+"""Writing files so that a kill at any moment leaves the old content or the new, never a part."""
 
 from __future__ import annotations
 
@@ -14,20 +14,16 @@ from mm_imagenet_r.errors import UserError
 
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """Write `data` to `path`, see `open_atomic`.
-
-    Raises:
-        UserError: The folder cannot be written or the disk is full; the old file is untouched.
-    """
+    """Write `data` to `path`, see `open_atomic`."""
     with open_atomic(path) as file:
         file.write(data)
 
 
 @contextlib.contextmanager
 def open_atomic(path: Path) -> Iterator[BinaryIO]:
-    """Give a file that appears under its name when it is complete, for content of any size.
+    """Open a file that appears under its name when it is complete, for content of any size.
 
-    It is a temporary file in the same folder until then, and is renamed.
+    Until then it is a temporary file in the same folder.
 
     Raises:
         UserError: The folder cannot be written or the disk is full; the old file is untouched.
@@ -41,11 +37,7 @@ def open_atomic(path: Path) -> Iterator[BinaryIO]:
 
 
 def create_atomic(path: Path, data: bytes) -> None:
-    """Write a file whole, unless there is one already: of several writers the first wins.
-
-    Raises:
-        UserError: It cannot be written.
-    """
+    """Write a file atomically unless there is one: the first writer wins. UserError if it fails."""
     if path.exists():
         return
     with _temporary(path) as temporary:
@@ -54,17 +46,13 @@ def create_atomic(path: Path, data: bytes) -> None:
             os.link(temporary, path)
         except FileExistsError:
             pass
-        except OSError:  # mounted buckets have no links: there the last of the writers wins
+        except OSError:  # a file system without links: there the last of the writers wins
             temporary.replace(path)
 
 
 @contextlib.contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Tell what the operating system refuses, while `path` is written, as a user's mistake.
-
-    Raises:
-        UserError: In place of an OSError.
-    """
+    """Explain errors of the operating system while `path` is written: UserError for OSError."""
     try:
         yield
     except OSError as error:
@@ -73,7 +61,7 @@ def explained(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _temporary(path: Path) -> Iterator[Path]:
-    """Give a name in the same folder, which is made, for what is to become a file."""
+    """Give a temporary name in the same folder, which is made."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         with explained(path):
@@ -89,11 +77,11 @@ def _temporary(path: Path) -> Iterator[Path]:
 
 
 def check_writable(folder: Path, option: str = "--output") -> None:
-    """Find out whether files can be written into a folder, be it there or not; nothing is made.
+    """Check that files can be written into a folder, whether it exists or not; nothing is made.
 
     Args:
-        folder: It.
-        option: By what the user named it.
+        folder: The folder.
+        option: How the user named it.
 
     Raises:
         UserError: They cannot.
@@ -101,25 +89,22 @@ def check_writable(folder: Path, option: str = "--output") -> None:
     folder = folder.absolute()
     try:
         place = next(path for path in (folder, *folder.parents) if path.exists())
-        code = 0 if os.access(place, os.W_OK | os.X_OK) else errno.EACCES
-        if code := code if place.is_dir() else errno.ENOTDIR:
-            raise OSError(code, os.strerror(code))
+        if not place.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        if not os.access(place, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
         raise UserError(f"{explain(error, folder / 'file')} ({option})") from error
 
 
 def remove_temporaries(folder: Path, name: str = "*") -> None:
-    """Remove what killed writes to files called `name` in a folder left; nobody may be writing."""
+    """Remove temporary files of killed writes to `name` in a folder; nobody may be writing."""
     for path in folder.glob(f".{name}.*.tmp"):
         path.unlink(missing_ok=True)
 
 
 def replace_section(path: Path, name: str, text: str) -> None:
-    """Put `text` between the marks `<!-- name -->` and `<!-- end -->` of a page.
-
-    Raises:
-        UserError: The page is absent or has no such mark.
-    """
+    """Put `text` between the marks `<!-- name -->` and `<!-- end -->` of a page, or UserError."""
     mark = f"<!-- {name} -->\n"
     try:
         before, found, rest = path.read_text(encoding="utf-8").partition(mark)
@@ -132,11 +117,11 @@ def replace_section(path: Path, name: str, text: str) -> None:
 
 
 def explain(error: OSError, path: Path) -> str:
-    """Say in one sentence what the operating system refused and what the user can do."""
+    """Say in one sentence what the operating system refused, and what to do."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return (
             f"the disk is full: {path} could not be written. Nothing finished is lost: free some "
-            "space and give the same command again, it goes on from the last finished step"
+            "space and give the same command again, it resumes after the last finished step"
         )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
         return (

@@ -18,20 +18,12 @@ def json_sha256(value: Any) -> str:
 
 
 def file_sha256(path: Path) -> str:
-    """Hash of a file's content, of any size.
-
-    Raises:
-        OSError: It cannot be read.
-    """
+    """Hash of a file's content, of any size; OSError if it cannot be read."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def file_state(path: Path) -> tuple[int, int]:
-    """Length and time of the last change of a file, by which its present content is known.
-
-    Raises:
-        OSError: It cannot be looked at.
-    """
+    """Length and time of the last change of a file, which identify its content; or OSError."""
     facts = path.stat()
     return facts.st_size, facts.st_mtime_ns

@@ -4,7 +4,7 @@
 the table of packaged modules, which `load_dataset` consults before folders and the Hub, and
 `PackagedDatasetModuleFactory.get_module`, which would otherwise search the current folder for
 files on every call. If a release moves them, importing still works: there is a warning, and
-`mm_imagenet_r.load` goes on as it uses public API only.
+`mm_imagenet_r.load` still works, as it uses public API only.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import Any, Final
 
-NAME: Final = "mm_imagenet_r"
-#: From a name that `load_dataset` is to know to the module of its builder.
-_BUILDERS: Final = {NAME: "mm_imagenet_r.builder", "upmc_food101": "mm_imagenet_r.food101.builder"}
+from mm_imagenet_r.catalog import CATALOG, MM_IMAGENET_R
+from mm_imagenet_r.errors import UserError
+
+_BUILDER: Final = "mm_imagenet_r.builder"
 
 
 def register() -> None:
-    """Make the name known to `datasets`: now if it is loaded, else as soon as it is.
+    """Make the registered names known to `datasets`: now if it is loaded, else as soon as it is.
 
     Waiting keeps `import mm_imagenet_r` and every command's `--help` quick: importing `datasets`
     takes more than a second.
@@ -34,8 +35,10 @@ def register() -> None:
         sys.meta_path.insert(0, _Waiting())
 
 
-class _Waiting(importlib.abc.MetaPathFinder):
-    """Steps in when `datasets` is imported, then out of the way; a mere look-up changes nothing."""
+class _Waiting(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Loads `datasets` as others would, then registers; a mere look-up changes nothing."""
+
+    _loader: importlib.abc.Loader
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -45,24 +48,16 @@ class _Waiting(importlib.abc.MetaPathFinder):
         for finder in sys.meta_path:
             spec = None if finder is self else finder.find_spec(fullname, path, target)
             if spec is not None and spec.loader is not None:
-                spec.loader = _ThenRegister(spec.loader, self)
+                self._loader, spec.loader = spec.loader, self
                 return spec
         return None
-
-
-class _ThenRegister(importlib.abc.Loader):
-    """Loads a module as its own loader would, then registers."""
-
-    def __init__(self, loader: importlib.abc.Loader, finder: _Waiting) -> None:
-        self._loader = loader
-        self._finder = finder
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType | None:
         return self._loader.create_module(spec)
 
     def exec_module(self, module: ModuleType) -> None:
-        if self._finder in sys.meta_path:
-            sys.meta_path.remove(self._finder)
+        if self in sys.meta_path:
+            sys.meta_path.remove(self)
         if module.__spec__ is not None:
             module.__spec__.loader = self._loader
         module.__loader__ = self._loader
@@ -77,12 +72,12 @@ def _register() -> None:
         from datasets.packaged_modules import _PACKAGED_DATASETS_MODULES
 
         original = PackagedDatasetModuleFactory.get_module
-        if NAME in _PACKAGED_DATASETS_MODULES:
+        if MM_IMAGENET_R in _PACKAGED_DATASETS_MODULES:
             return
-        from mm_imagenet_r.errors import UserError
+        names = [entry.name for entry in CATALOG.values() if entry.registered]
 
         def get_module(self: Any) -> Any:
-            if self.name not in _BUILDERS:
+            if self.name not in names:
                 return original(self)
             if self.data_files is not None:
                 raise UserError(
@@ -90,15 +85,14 @@ def _register() -> None:
                     'load_dataset("mm_imagenet_r", "mini"), or the folder of the data, data_dir=...'
                 )
             # Empty data files rather than none: none is taken for a forgotten argument.
-            kwargs = {"data_files": DataFilesDict(), "dataset_name": NAME}
-            return DatasetModule(_BUILDERS[self.name], "", kwargs)
+            kwargs = {"data_files": DataFilesDict(), "dataset_name": self.name}
+            return DatasetModule(_BUILDER, "", kwargs)
 
-        for name, builder in _BUILDERS.items():
-            _PACKAGED_DATASETS_MODULES[name] = (builder, "")
+        _PACKAGED_DATASETS_MODULES.update(dict.fromkeys(names, (_BUILDER, "")))
         PackagedDatasetModuleFactory.get_module = get_module
     except (ImportError, AttributeError) as error:
         warnings.warn(
-            f"this release of datasets does not let {NAME} register its name ({error}): use "
-            f"mm_imagenet_r.load(...) in place of load_dataset({NAME!r}, ...)",
+            f"this release of datasets does not let mm_imagenet_r register its name ({error}): use "
+            "mm_imagenet_r.load(...) instead of load_dataset('mm_imagenet_r', ...)",
             stacklevel=2,
         )

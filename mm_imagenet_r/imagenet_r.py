@@ -1,7 +1,7 @@
-"""MM-ImageNet-R: the images of ImageNet-R joined with a set of captions, and cut in two.
+"""MM-ImageNet-R: the images of ImageNet-R with a set of captions, split into train and test.
 
-A data folder holds the images in any form that `mm_imagenet_r.archive` reads, and `captions/`, in
-which every file or caption set is a configuration of its own:
+A data folder holds the images in any form that `mm_imagenet_r.archive` reads, and `captions/`,
+where every file or caption set is a configuration of its own:
 
     imagenet-r.tar
     captions/instructblip.parquet
@@ -16,24 +16,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from mm_imagenet_r import bad_files
 from mm_imagenet_r.archive import Images
 from mm_imagenet_r.classes import classes, image_names, missing, style, unknown_names
 from mm_imagenet_r.errors import UserError, did_you_mean, summarize
-from mm_imagenet_r.images import check_header
 from mm_imagenet_r.open_images import open_images
+from mm_imagenet_r.source import FileSource, row
 from mm_imagenet_r.splits import Split, split
 
-#: Where the data folder is, if no argument says so.
-ENVIRONMENT: Final = "MM_IMAGENET_R_DATA_DIR"
-#: The caption set taken when a data folder is given and no name.
-DEFAULT: Final = "instructblip"
+if TYPE_CHECKING:
+    from mm_imagenet_r.captions.files import Captions
+
 MASKED: Final = "-masked"
 
 #: To be raised when the same files are to give other rows: cached copies are then void.
@@ -41,105 +38,80 @@ _RULES: Final = 2
 
 #: Share of the images that may be without a caption.
 _EMPTY: Final = 0.01
-#: What the metadata of captions say that is not about their making: of an export, for one.
+#: Metadata of captions that are not about their making, such as those an export adds.
 _NOT_MAKING: Final = {
     "fingerprint", "captions", "caption_set", "empty_captions", "split", "split_sha256",
     "description",
 }  # fmt: skip
-#: What the description tells of the making.
+#: What the description says of the making.
 _TOLD: Final = ("captions", "caption_set", "model", "revision", "prompt", "empty_captions")
 
 
 @dataclass(frozen=True, slots=True)
-class ImageNetR:
-    """A source for the builder; see `mm_imagenet_r.sources.Source`.
-
-    Attributes:
-        images: All of them.
-        captions: Caption of each image, by its key.
-        caption_facts: Name of the caption set and what is known of its making.
-        caption_file: Where the captions were read, before any masking.
-        split: Which images are for training and which for testing.
-        partial: Files that are no images are left out.
-    """
+class ImageNetR(FileSource):
+    """The images of a data folder with one of its caption sets."""
 
     images: Images
-    captions: Mapping[str, str]
-    caption_facts: Mapping[str, str]
-    caption_file: Path
+    captions: Mapping[str, str]  # caption of each image, by its key
+    caption_facts: Mapping[str, str]  # name of the caption set, and what is known of its making
+    caption_file: Path  # where the captions were read, before any masking
     split: Split
-    partial: bool = False
 
-    def description(self) -> str:  # noqa: D102 - that of Source
+    def description(self) -> str:  # noqa: D102 - these are Source's
         told = {key: self.caption_facts[key] for key in _TOLD if key in self.caption_facts}
         facts = {**told, "split": self.split.name, "split_sha256": self.split.sha256}
         sentences = ["; ".join(f"{key} {value}" for key, value in facts.items())]
-        if absent := len(image_names()) - len(self.images):
+        if absent := self.num_absent():
             sentences.append(f"{absent:,} images are absent, the others are split as always")
         return f"ImageNet-R with captions. {'. '.join([*sentences, *self.images.notes])}."
 
-    def provenance(self) -> dict[str, str]:  # noqa: D102 - that of Source
+    def provenance(self) -> dict[str, str]:  # noqa: D102
         return {
             **self.caption_facts,
             "split": self.split.name,
             "split_sha256": self.split.sha256,
         }
 
-    def classes(self) -> dict[str, str]:  # noqa: D102 - that of Source
+    def classes(self) -> dict[str, str]:  # noqa: D102
         return {cls.wnid: cls.name.replace("_", " ") for cls in classes()}
 
-    def identity(self) -> str:  # noqa: D102 - that of Source
-        facts = [_RULES, self.images.identity, self.provenance(), self.partial]
+    def identity(self) -> str:  # noqa: D102
+        facts = [_RULES, self.images.identity, self.provenance(), self.leaves_out]
         digest = hashlib.sha256(json.dumps(facts).encode())
         for name in self.images.names:
             digest.update(f"{name}\0{self.captions[name]}\n".encode())
         return digest.hexdigest()
 
-    def rows(self, split: str, labels: Sequence[int]) -> Iterator[dict[str, Any]]:
-        """Yield the rows of a split in the order of the sorted keys, as their labels are.
-
-        Raises:
-            UserError: Files are no images.
-        """
-        numbers = {cls.wnid: label for label, cls in enumerate(classes())}
-        indices = {cls.wnid: cls.imagenet_index for cls in classes()}
-        class_names, wanted = self.classes(), set(labels)
-        left_out: dict[str, str] = {}
+    def listed(self, split: str, labels: Collection[int]) -> Iterator[dict[str, Any]]:
+        """Yield rows without images in the order of the sorted keys, as their labels are."""
+        known = {cls.wnid: (label, cls) for label, cls in enumerate(classes())}
+        names = self.classes()
         for name in self.split.train if split == "train" else self.split.test:
-            wnid, _, file = name.partition("/")
-            if numbers[wnid] not in wanted:
-                continue
-            data = self.images.read(name)
-            if (wrong := check_header(data)) is not None:
-                if not self.partial:
-                    raise bad_files.refusal(self.images.path, self.unusable())
-                left_out[name] = wrong
-                continue
-            yield {
-                "image": {"bytes": data, "path": f"{wnid}__{file}"},
-                "caption": self.captions[name],
-                "label": numbers[wnid],
-                "file_name": name,
-                "wnid": wnid,
-                "class_name": class_names[wnid],
-                "imagenet_index": indices[wnid],
-                "style": style(name),
-            }
-        bad_files.tell_left_out(self.images.path, left_out)
+            label, cls = known[name.partition("/")[0]]
+            if label in labels:
+                caption, index = self.captions[name], cls.imagenet_index
+                yield row(name, label, caption, names[cls.wnid], index, style(name))
 
-    def unusable(self, used: Collection[str] = ()) -> dict[str, str]:  # noqa: D102 - of Source
-        names = self.images.as_stored(set(self.images.names).difference(used))
-        return bad_files.find_bad_files((name, self.images.read(name)) for name in names)
+    def read(self, split: str, file_name: str) -> bytes:  # noqa: D102
+        return self.images.read(file_name)
+
+    def num_absent(self) -> int:  # noqa: D102
+        return len(image_names()) - len(self.images)
+
+    def captions_read(self) -> Captions:  # noqa: D102
+        from mm_imagenet_r.captions.files import read_captions
+
+        return read_captions(self.caption_file)
 
 
 def find_imagenet_r(
-    name: str, data_dir: str | None = None, split_name: str | None = None, *, partial: bool = False
+    captions: str, data_dir: str, split_name: str | None = None, *, partial: bool = False
 ) -> ImageNetR:
     """Join the images of a data folder with one of its caption sets.
 
     Args:
-        name: Of the caption set, see the top of this file.
-        data_dir: The data folder; the environment variable if not given.
+        captions: Name of the caption set, see the top of this file.
+        data_dir: The data folder.
         split_name: See `mm_imagenet_r.splits`.
         partial: Images may be missing or broken, and any number of those there are without a
             caption. They must all be in the caption set.
@@ -147,26 +119,15 @@ def find_imagenet_r(
     Raises:
         UserError: There is no such folder or caption set, images or captions are missing, ...
     """
-    given = data_dir or os.environ.get(ENVIRONMENT)
-    if not given:
-        raise UserError(
-            f"no configuration {name!r} of mm_imagenet_r: {did_you_mean(name, ['mini'])}. All "
-            f"others are caption sets in a folder of yours: give data_dir or set {ENVIRONMENT}"
-        )
-    folder = Path(given).expanduser().absolute()
-    path, wanted, masked = _caption_set(name, folder)  # before the images, which take longer
+    folder = Path(data_dir).expanduser().absolute()
+    path, wanted, masked = _caption_set(captions, folder)  # before the images, which take longer
     images = open_images(folder)
     require_imagenet_r(images, partial=partial)
     path = _one_set(path, wanted, images)
-    captions, facts = _captions(path, masked, images, partial)
-    return ImageNetR(
-        images,
-        captions,
-        {"captions": name, **facts},
-        path,
-        split(images, split_name, lists=[folder, folder / "splits"], partial=partial),
-        partial,
-    )
+    texts, facts = _captions(path, masked, images, partial)
+    cut = split(images, split_name, lists=[folder, folder / "splits"], partial=partial)
+    facts = {"captions": captions, **facts}
+    return ImageNetR(images.path, partial, images, texts, facts, path, cut)
 
 
 def caption_sets(folder: Path) -> dict[str, list[Path]]:
@@ -185,7 +146,7 @@ def _caption_set(name: str, folder: Path) -> tuple[Path, str, bool]:
     """Where the captions of a configuration are, which of several, and whether to mask them."""
     if not folder.is_dir():
         raise UserError(
-            f"data_dir {folder} is no folder: give the one that holds imagenet-r.tar (or the "
+            f"data_dir {folder} is not a folder: give the one that holds imagenet-r.tar (or the "
             "unpacked images) and captions/"
         )
     sets = caption_sets(folder)
@@ -229,11 +190,7 @@ def _one_set(path: Path, wanted: str, images: Images) -> Path:
 
 
 def require_imagenet_r(images: Images, *, partial: bool = False) -> None:
-    """Make sure that images are those of ImageNet-R, and all of them unless `partial`.
-
-    Raises:
-        UserError: They are not.
-    """
+    """Raise UserError if images are not ImageNet-R's, or unless `partial` not all of them."""
     if wrong := unknown_names(images.names):
         raise UserError(
             f"{images.path} is not ImageNet-R: {summarize(wrong)}. Give the folder that holds its "
@@ -243,7 +200,7 @@ def require_imagenet_r(images: Images, *, partial: bool = False) -> None:
         raise UserError(
             f"{images.path} has {len(images):,} of ImageNet-R's 30,000 images; missing: "
             f"{summarize(lacking)}{' classes' if len(lacking) > 5 else ''}. Add them, download the "
-            "archive (python -m mm_imagenet_r.download), or go on with what is there "
+            "archive (python -m mm_imagenet_r.download), or continue with what is there "
             "(partial=True, --partial)"
         )
 
@@ -262,7 +219,7 @@ def _captions(
         raise UserError(
             f"caption set {path} has no caption for {len(lacking):,} of {len(images):,} images: "
             f"{summarize(lacking)}. Its column file_name must hold names like these; finish the "
-            "set with the command that began it, or add the rows"
+            "set with the command that started it, or add the rows"
         )
     captions = {key: texts[key] for key in images.names}
     empty = [key for key in images.names if not captions[key]]
@@ -282,11 +239,11 @@ def _captions(
 
 
 def _too_few(path: Path, images: int, empty: Sequence[str], failed: Mapping[str, str]) -> str:
-    """What to say of a caption set of which so many are empty, on account of errors or without."""
+    """The message for a caption set of which so many are empty, because of errors or not."""
     name = next((key for key in empty if key in failed), empty[0])
     remedy = "Write the texts it lacks"
     if name in failed:
-        remedy = "Give the command that made it again with --retry-errors"
+        remedy = "Repeat the command that made it, with --retry-errors"
     if len(empty) < images:
         remedy += ", or take these images without captions (partial=True, --partial)"
     return (

@@ -1,8 +1,7 @@
 """From the bytes of any image file to plain RGB, the same way everywhere.
 
-Images of the wild come as CMYK, palette, 16-bit, transparent, turned by an EXIF tag or carrying
-a colour profile larger than the picture. Whoever needs pixels calls `rgb`; whoever takes in new
-files calls `check` first, so that a broken file is found before a run and not in the middle of it.
+Images in the wild are CMYK, palette, 16-bit, transparent, rotated by an EXIF tag, or have a colour
+profile larger than the picture. `rgb` gives the pixels; `check` finds a broken file before a run.
 """
 
 from __future__ import annotations
@@ -30,9 +29,9 @@ MIN_SIDE = 2
 def rgb(data: bytes) -> Image.Image:
     """Decode an image file into 8-bit RGB, upright, without profile or transparency.
 
-    The EXIF orientation is applied; transparency is laid on white; values of 16 bits are scaled
-    by their full range (65535 becomes 255), not clipped; a colour profile is dropped unused; of
-    an animation the first frame is taken.
+    The EXIF orientation is applied; transparency is put on white; values of 16 bits are scaled by
+    their full range (65535 becomes 255), not clipped; a colour profile is ignored; of an animation
+    the first frame is taken.
 
     Args:
         data: The bytes of the file.
@@ -41,7 +40,7 @@ def rgb(data: bytes) -> Image.Image:
         An image of mode "RGB" with empty `info`, independent of `data`.
 
     Raises:
-        OSError: The bytes are no image, are truncated or broken (`check` says which).
+        OSError: The bytes are not an image, truncated or broken (`check` says which).
         ValueError: The image has a mode that has no meaning as RGB.
 
     >>> buffer = io.BytesIO()
@@ -62,11 +61,7 @@ def rgb(data: bytes) -> Image.Image:
 
 
 def rgb_or_fault(data: bytes) -> Image.Image | str:
-    """Return the image as `rgb` does, or say what is wrong with its file.
-
-    >>> rgb_or_fault(b"not an image")
-    'is not an image that Pillow can read'
-    """
+    """Return the image as `rgb` does, or say what is wrong with its file."""
     wrong = check_header(data)
     if wrong is not None:
         return wrong
@@ -79,8 +74,7 @@ def rgb_or_fault(data: bytes) -> Image.Image | str:
 def check(data: bytes) -> str | None:
     """Say what is wrong with an image file, or None if it can be used.
 
-    The file is decoded in full, by the same function that will decode it later: a header may be
-    fine where the pixels are cut off.
+    The file is decoded completely: a header may be fine where the pixels are truncated.
 
     >>> check(b"")
     'is empty (0 bytes)'
@@ -92,11 +86,7 @@ def check(data: bytes) -> str | None:
 
 
 def check_header(data: bytes) -> str | None:
-    """Say what is wrong with the first bytes of an image file; quick, for no pixel is decoded.
-
-    >>> check_header(b"not an image")
-    'is not an image that Pillow can read'
-    """
+    """Say what is wrong with the header of an image file, or None; no pixel is decoded."""
     if not data:
         return "is empty (0 bytes)"
     try:
@@ -120,10 +110,7 @@ def check_header(data: bytes) -> str | None:
 
 @functools.cache
 def _formats() -> tuple[str, ...]:
-    """What Pillow may try, whatever a file is called: EPS, for one, would run Ghostscript.
-
-    A Pillow that lacks one of them would stumble over its name.
-    """
+    """What this Pillow may try, whatever a file is called: EPS, for one, would run Ghostscript."""
     Image.init()
     return tuple(name for name in dict.fromkeys(_FORMATS.values()) if name in Image.OPEN)
 
@@ -142,9 +129,8 @@ def _upright(image: Image.Image) -> Image.Image:
 def _eight_bit(image: Image.Image) -> Image.Image:
     """Scale modes of more than 8 bits to "L"; `convert` alone would clip them at 255.
 
-    The range of integers is that of the file format: 16 bits unless a value needs more. Floats
-    have none: up to 1 they are taken as shares, up to 255 as grey values, beyond that by their
-    own maximum.
+    The range of integers is 16 bits unless a value needs more. Floats up to 1 are taken as shares,
+    up to 255 as grey values, beyond that by their own maximum.
     """
     if image.mode != "F" and not image.mode.startswith("I"):
         return image

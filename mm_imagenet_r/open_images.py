@@ -1,4 +1,4 @@
-"""Images, wherever they lie: the kinds of sources are told apart by looking."""
+"""Images, wherever they are: the kind of source is found by looking."""
 
 from __future__ import annotations
 

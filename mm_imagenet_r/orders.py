@@ -15,14 +15,14 @@ NAMES: Final = ("coda", "mammoth", "natural", "pilot")
 
 
 def class_order(num_classes: int, seed: int | None = 1993) -> list[int]:
-    """Return the labels in the order in which a learner meets them.
+    """Return the labels in the order in which a learner sees them.
 
     The order is PILOT's (`utils/data_manager.py`), as iCaRL, EASE and many others use it: the
     class at position i is `numpy.random.RandomState(seed).permutation(num_classes)[i]`. `None`
     leaves the classes in their natural order.
 
     Raises:
-        UserError: There is no class, or the seed is no number from 0 to 2**32 - 1.
+        UserError: There is no class, or the seed is not a number from 0 to 2**32 - 1.
 
     >>> class_order(10, 1993)
     [4, 2, 7, 6, 0, 3, 5, 8, 9, 1]
@@ -45,7 +45,7 @@ def class_order(num_classes: int, seed: int | None = 1993) -> list[int]:
 
 
 def named_order(name: str) -> list[int]:
-    """Return the labels in the order in which a learner meets them.
+    """Return the labels of ImageNet-R in a published order.
 
     * `pilot`: seed 1993, `pilot:7` another one (`utils/data_manager.py` of LAMDA-PILOT).
     * `coda`: the order of the published lists, in which CODA-Prompt's first run goes through the

@@ -36,20 +36,12 @@ def of_one_configuration(folder: Path, tables: Sequence[Path]) -> Sequence[Path]
 
 
 class ParquetImages(Images):
-    """Images in a column of Parquet files; quick when read in the order of the rows."""
+    """Images in a column of Parquet files; fastest when read in the order of the rows."""
 
     def __init__(self, path: Path, tables: Sequence[Path]) -> None:
-        """Read the names in the files.
-
-        Args:
-            path: What was asked for.
-            tables: The files.
-
-        Raises:
-            UserError: A file is damaged or lacks a column.
-        """
+        """Read the names in the files at `path`; UserError if one is damaged or lacks a column."""
         self._where: dict[str, tuple[Path, int, int]] = {}
-        self._forget()
+        self.__setstate__({})
         found: list[tuple[str, str | None]] = []
         digest = hashlib.sha256()
         for table in tables:
@@ -58,7 +50,7 @@ class ParquetImages(Images):
                     self._index(table, file, found)
             except pa.ArrowException as error:
                 raise UserError(
-                    f"{table} is no Parquet or is damaged: write or download it again"
+                    f"{table} is not Parquet or is damaged: write or download it again"
                 ) from error
             digest.update(f"{table.name}\0{file_state(table)}\n".encode())
         super().__init__(path, found, digest.hexdigest())
@@ -69,8 +61,8 @@ class ParquetImages(Images):
         if absent := {"image", "file_name"} - set(file.schema_arrow.names):
             raise UserError(
                 f"{table} has no column {' or '.join(sorted(absent))} but "
-                f"{', '.join(file.schema_arrow.names)}: without file names no split and no caption "
-                "can be found again. Use imagenet-r.tar, or an export of this package"
+                f"{', '.join(file.schema_arrow.names)}: splits and captions are found by file "
+                "name. Use imagenet-r.tar, or an export of this package"
             )
         split = next(
             (s for s in SPLITS if table.name.startswith(s) or table.parent.name == s), None
@@ -87,17 +79,14 @@ class ParquetImages(Images):
                 found.append((placed[0], placed[1] or split))
                 self._where[placed[0]] = (table, group, row)
 
-    def _forget(self) -> None:
-        self._kept: OrderedDict[tuple[Path, int], pa.Array] = OrderedDict()
-        self._reading = threading.Lock()  # threads of a captioner share one object
-
     def __getstate__(self) -> dict[str, Any]:
         lost = ("_kept", "_reading")
         return {key: value for key, value in self.__dict__.items() if key not in lost}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._forget()
+        self._kept: OrderedDict[tuple[Path, int], pa.Array] = OrderedDict()
+        self._reading = threading.Lock()  # threads of a captioner share one object
 
     def read(self, name: str) -> bytes:  # noqa: D102 - that of Images
         table, group, row = self._where[name]

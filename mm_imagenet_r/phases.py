@@ -1,11 +1,12 @@
 """Class-incremental phases: a class order, the sizes of the phases, and views of a data set.
 
-A phase is a list of indices into a data set that stays as it is: nothing is copied, and one cached
-data set serves every number of phases and every order.
+A phase is a list of indices: nothing is copied, and one cached data set serves every number of
+phases and every order.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,17 +19,11 @@ __all__ = ["Phase", "class_incremental", "class_order", "phase_sizes"]
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """What a learner meets in one phase.
+    """What a learner sees in one phase."""
 
-    Attributes:
-        index: Number of the phase, from 0.
-        classes: Labels of the data set, in the order in which they appear.
-        splits: From the name of a split to the rows of these classes, in the data set's order.
-    """
-
-    index: int
-    classes: tuple[int, ...]
-    splits: Mapping[str, Any]
+    index: int  # number of the phase, from 0
+    classes: tuple[int, ...]  # labels of the data set, in the order in which they appear
+    splits: Mapping[str, Any]  # the rows of these classes by split, in the data set's order
 
     def __getitem__(self, split: str) -> Any:
         """Return one split, as in `phase["train"]`."""
@@ -38,11 +33,11 @@ class Phase:
 def phase_sizes(num_classes: int, phases: int, base_classes: int | None = None) -> list[int]:
     """Return how many classes each phase brings.
 
-    From scratch the phases are equal; what is left over goes to the first. With `base_classes`
-    the first phase has so many, and the others share the rest in the same way.
+    From scratch the phases are equal, and the remainder goes to the first. With `base_classes` the
+    first phase has that many, and the others share the rest in the same way.
 
     Raises:
-        UserError: Not every phase would have a class, or a number is none.
+        UserError: A phase would have no class, or a number is not valid.
 
     >>> phase_sizes(200, 10)
     [20, 20, 20, 20, 20, 20, 20, 20, 20, 20]
@@ -55,12 +50,10 @@ def phase_sizes(num_classes: int, phases: int, base_classes: int | None = None) 
     """
     require_whole("phases", phases)
     require_whole("base_classes", base_classes, or_none=True)
-    if phases < 1:
-        raise UserError(f"{phases} phases: there must be at least one")
-    if phases > num_classes:
+    if not 1 <= phases <= num_classes:
         raise UserError(
-            f"{phases} phases are too many for {num_classes} classes: "
-            f"ask for {num_classes} or fewer, each phase needs a class"
+            f"{phases} phases for {num_classes} classes: give a number from 1 to {num_classes}, as "
+            "each phase needs a class"
         )
     if base_classes is None:
         size = num_classes // phases
@@ -70,8 +63,8 @@ def phase_sizes(num_classes: int, phases: int, base_classes: int | None = None) 
         raise UserError(f"{base_classes} base classes: the first phase needs at least one")
     if phases == 1 and left:
         raise UserError(
-            f"one phase with {base_classes} of {num_classes} classes leaves the others out: "
-            "ask for more phases or leave the number of base classes away"
+            f"one phase with {base_classes} of {num_classes} classes leaves the others out: give "
+            "more phases, or do not give base classes"
         )
     if left < phases - 1:
         raise UserError(
@@ -90,22 +83,21 @@ def class_incremental(
     *,
     order: str | None = None,
 ) -> list[Phase]:
-    """Cut a data set into phases, each a view of the rows of its classes.
+    """Divide a data set into phases, each a view of the rows of its classes.
 
     Args:
-        dataset: A `datasets.Dataset` or `DatasetDict` with a column `label`: one of this package,
-            its Parquet export, or any other.
+        dataset: A `datasets.Dataset` or `DatasetDict` with a column `label`.
         phases: How many.
         seed: Of the class order, see `class_order`.
         base_classes: Classes of the first phase, see `phase_sizes`.
-        order: A published class order of ImageNet-R in place of `seed`, such as `coda`; see
+        order: A published class order of ImageNet-R instead of `seed`, such as `coda`; see
             `mm_imagenet_r.orders`.
 
     Returns:
-        One `Phase` each. A single `Dataset` gives one split under its own name, or `train`.
+        The phases. A single `Dataset` gives one split under its own name, or `train`.
 
     Raises:
-        UserError: The data set cannot be cut so.
+        UserError: The data set cannot be divided like this.
 
     >>> from datasets import Dataset
     >>> numbers = Dataset.from_dict({"label": [0, 1, 2, 3, 3, 0]})
@@ -125,20 +117,16 @@ def class_incremental(
     labels_in_order = class_order(num_classes, seed)
     if order is not None:
         labels_in_order = _published(order, num_classes, seed)
-    phase_of = [0] * num_classes
-    classes: list[tuple[int, ...]] = []
-    for index, size in enumerate(sizes):
-        start = sum(sizes[:index])
-        classes.append(tuple(labels_in_order[start : start + size]))
-        for label in classes[-1]:
-            phase_of[label] = index
+    left = iter(labels_in_order)
+    classes = [tuple(itertools.islice(left, size)) for size in sizes]
+    phase_of = {label: index for index, group in enumerate(classes) for label in group}
     rows: dict[str, list[list[int]]] = {name: [[] for _ in sizes] for name in splits}
     for name, found in labels.items():
         for row, label in enumerate(found):
             rows[name][phase_of[label]].append(row)
     return [
-        Phase(index, classes[index], {n: splits[n].select(rows[n][index]) for n in splits})
-        for index in range(phases)
+        Phase(index, group, {n: splits[n].select(rows[n][index]) for n in splits})
+        for index, group in enumerate(classes)
     ]
 
 
@@ -146,8 +134,8 @@ def _published(order: str, num_classes: int, seed: int | None) -> list[int]:
     found = named_order(order)
     if len(found) != num_classes:
         raise UserError(
-            f"class order {order!r} is one of ImageNet-R's {len(found)} classes, the data set has "
-            f"{num_classes}: give a seed instead"
+            f"class order {order!r} is one of ImageNet-R's {len(found)} classes, but the data set "
+            f"has {num_classes}: give a seed instead"
         )
     if seed != 1993:
         raise UserError(f"order={order!r} and seed={seed} are two class orders: give one of them")
@@ -155,15 +143,11 @@ def _published(order: str, num_classes: int, seed: int | None) -> list[int]:
 
 
 def _labels(name: str, split: Any) -> Sequence[int]:
-    if not (hasattr(split, "column_names") and hasattr(split, "features")):
+    if not (hasattr(split, "column_names") and hasattr(split, "select")):
         raise UserError(
-            f"split {name!r} cannot be cut into phases: it is no datasets.Dataset but "
-            f"{type(split).__name__}. Give what load_dataset or mm_imagenet_r.load returns"
-        )
-    if not hasattr(split, "select"):
-        raise UserError(
-            f"split {name!r} cannot be cut into phases: it is a stream, which has no row numbers. "
-            "Load it without streaming"
+            f"split {name!r} cannot be divided into phases: it is of type {type(split).__name__}, "
+            "not a datasets.Dataset. Give what load_dataset or mm_imagenet_r.load returns without "
+            "streaming"
         )
     if "label" not in split.column_names:
         raise UserError(
@@ -175,7 +159,7 @@ def _labels(name: str, split: Any) -> Sequence[int]:
     found: list[int] = split.select_columns("label").with_format("numpy")["label"][:].tolist()
     if not all(isinstance(label, int) and label >= 0 for label in found):
         raise UserError(
-            f"split {name!r} has labels that are no class numbers from 0 on: "
+            f"split {name!r} has labels that are not class numbers from 0 on: "
             "encode them first, ds.class_encode_column('label')"
         )
     return found
@@ -188,5 +172,5 @@ def _num_classes(splits: Mapping[str, Any], labels: Mapping[str, Sequence[int]])
     declared = counts.pop() if counts else None
     seen = 1 + max((label for found in labels.values() for label in found), default=-1)
     if seen == 0:
-        raise UserError("the data set has no rows: there is nothing to cut into phases")
+        raise UserError("the data set has no rows: there is nothing to divide into phases")
     return int(declared) if declared is not None else seen

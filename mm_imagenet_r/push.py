@@ -22,23 +22,22 @@ def push(folder: Path, repository: str, *, private: bool = False) -> str:
 
     Args:
         folder: Written by `mm_imagenet_r.export`.
-        repository: As in `name/data_set`.
-        private: Whether a new repository is to be seen by its owner alone.
+        repository: owner/name.
+        private: Whether a new repository is visible to its owner alone.
 
     Returns:
         The address of the data set.
 
     Raises:
-        UserError: The folder is incomplete, the name is none, or the Hub refuses or is away.
+        UserError: The folder is incomplete, the name is not valid, or the Hub refuses or cannot be
+            reached.
     """
     from huggingface_hub import HfApi
 
     from mm_imagenet_r.export import card
 
     if found := card.faults(folder):
-        raise UserError(
-            f"{folder} cannot be published: {'; '.join(found)}. Give the export's command again"
-        )
+        raise UserError(f"{folder} cannot be published: {'; '.join(found)}. Repeat the export")
     hub = HfApi(library_name="mm_imagenet_r")
     with explained(check_name(repository)):
         address = hub.create_repo(repository, repo_type="dataset", private=private, exist_ok=True)
@@ -67,7 +66,9 @@ def _push(arguments: Sequence[str] | None) -> None:
     )
     parser.add_argument("folder", type=Path, help="written by python -m mm_imagenet_r.export")
     parser.add_argument("repository", metavar="OWNER/NAME", help="made if it is not there")
-    parser.add_argument("--private", action="store_true", help="if it is made: not for everyone")
+    parser.add_argument(
+        "--private", action="store_true", help="a new repository is visible to its owner alone"
+    )
     given = parser.parse_args(arguments)
     print(push(given.folder, given.repository, private=given.private))
 

@@ -1,21 +1,22 @@
 """Training and test parts by name, and parts for tuning.
 
 ImageNet-R has no official split, and numbers on different splits cannot be compared. So each has a
-name and a hash, to be printed and stored with every result:
+name and a hash, which are printed and stored with every result:
 
 * `seed42`: the rule of the PyTorch port of DualPrompt at its default seed, which the published log
   of PILOT was made on. It needs no file and is the default.
 * `coda`: the list that CODA-Prompt publishes and Mammoth uses.
 * `seeded`, `seeded:7`: a fifth of each class, by a hash of seed and file name.
-* `folder`: what lies in folders (or Parquet files) called train and test.
+* `folder`: what is in folders (or Parquet files) called train and test.
 
-All but `folder` cut the 30,000 published images: where some are absent, the others lie where they
-always do.
+All but `folder` split the 30,000 published images: where some are absent, the others stay in the
+part they belong to.
 """
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -45,17 +46,11 @@ _CODA_PREFIX: Final = "- data/imagenet-r/"
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """A cut of all images in two.
+    """A division of all images in two."""
 
-    Attributes:
-        name: Of the rule.
-        train: Sorted keys of the training images.
-        test: Sorted keys of the test images.
-    """
-
-    name: str
-    train: tuple[str, ...]
-    test: tuple[str, ...]
+    name: str  # of the rule
+    train: tuple[str, ...]  # sorted keys
+    test: tuple[str, ...]  # sorted keys
 
     @property
     def sha256(self) -> str:
@@ -79,45 +74,40 @@ def split(
     lists: Sequence[Path] = (),
     partial: bool = False,
 ) -> Split:
-    """Cut images by a named rule.
+    """Split images by a named rule.
 
     Args:
-        images: What to cut.
-        name: See the top of this file; if not given, `folder` where there are such folders and
-            else `seed42`.
-        lists: Folders in which the list of `coda` may lie; it is downloaded otherwise.
+        images: What to split.
+        name: See the top of this file; by default `folder` where there are such folders, else
+            `seed42`.
+        lists: Folders that may hold the list of `coda`; it is downloaded otherwise.
         partial: Images may be missing: the split is then the same one without them.
 
     Raises:
-        UserError: There is no such rule, its list cannot be had, or the images are not those that
-            it cuts.
+        UserError: There is no such rule, its list is not available, or the images are not those
+            that it splits.
     """
     in_folders = {key for key in images.names if images.split_of(key) is not None}
     if name is None:
         name = "folder" if in_folders else DEFAULT
     name = canonical(name)
-    rule, _, seed = name.partition(":")
+    rule = name.partition(":")[0]
     if rule == "folder":
         if len(in_folders) < len(images):
             raise UserError(
-                f"split 'folder': {images.path} has no folders train and test that all images lie "
-                f"in. Choose another split: {', '.join(CUTS)}"
+                f"split 'folder': {images.path} has no folders train and test that hold all "
+                f"images. Choose another split: {', '.join(CUTS)}"
             )
         test = {key for key in images.names if images.split_of(key) == "test"}
     else:
         _require_published(images, rule, partial)
-        if rule == "seed42":
-            test = _seed42()
-        elif rule == "coda":
-            test = _coda(lists)
-        else:
-            test = _seeded(int(seed or 0))
+        test = _coda(lists) if rule == "coda" else _computed(name)
     train = tuple(key for key in images.names if key not in test)
     return Split(name, train, tuple(key for key in images.names if key in test))
 
 
 def canonical(name: str) -> str:
-    """Return the name of a split in its one way of writing.
+    """Return the name of a split in its canonical form.
 
     Raises:
         UserError: There is no such rule.
@@ -132,42 +122,39 @@ def canonical(name: str) -> str:
 
 
 def published_test(name: str) -> set[str] | None:
-    """Keys of the test images of a split of all published images; None if it takes a file or more.
+    """Keys of the test images of a split of all published images; None if that takes a file.
 
     >>> len(published_test("seed42")), published_test("coda")
     (6000, None)
     """
     rule, _, seed = name.partition(":")
-    if rule == "seed42":
-        return _seed42()
-    return _seeded(int(seed or 0)) if rule == "seeded" and (seed or "0").isdecimal() else None
+    known = rule in ("seed42", "seeded") and (seed or "0").isdecimal()
+    return _computed(name) if known else None
 
 
 def _require_published(images: Images, rule: str, partial: bool) -> None:
     if wrong := unknown_names(images.names):
         raise UserError(
-            f"split {rule!r} cuts ImageNet-R, and {images.path} holds other images: "
+            f"split {rule!r} is one of ImageNet-R, but {images.path} holds other images: "
             f"{summarize(wrong)}. Remove what does not belong there"
         )
     if not partial and (absent := sorted(set(image_names()).difference(images.names))):
         raise UserError(
             f"split {rule!r} names {len(absent):,} images that {images.path} lacks: "
-            f"{summarize(absent)}. Complete the images, or do without them (partial=True, "
+            f"{summarize(absent)}. Complete the images, or continue without (partial=True, "
             "--partial)"
         )
 
 
-def _seed42() -> set[str]:
-    """The last fifth of a permutation of the sorted names (dualprompt-pytorch's random_split)."""
-    names = image_names()
-    order = torch_randperm(len(names), 42)
-    return {names[i] for i in order[int((1 - TEST_FRACTION) * len(names)) :]}
-
-
-def _seeded(seed: int) -> set[str]:
-    names = image_names()
-    held_out = stratified_cut([n.partition("/")[0] for n in names], names, TEST_FRACTION, seed)
-    return {name for name, out in zip(names, held_out, strict=True) if out}
+def _computed(name: str) -> set[str]:
+    """Keys of the test images of `seed42` or a seeded split."""
+    names, (rule, _, seed) = image_names(), name.partition(":")
+    if rule == "seed42":  # the last fifth of a permutation, dualprompt-pytorch's random_split
+        order = torch_randperm(len(names), 42)
+        return {names[i] for i in order[int((1 - TEST_FRACTION) * len(names)) :]}
+    classes = [name.partition("/")[0] for name in names]
+    held_out = stratified_cut(classes, names, TEST_FRACTION, int(seed or 0))
+    return set(itertools.compress(names, held_out))
 
 
 def torch_randperm(n: int, seed: int) -> list[int]:
@@ -199,18 +186,19 @@ def _coda(folders: Sequence[Path]) -> set[str]:
     places = [folder / _CODA_FILE for folder in (*folders, cached.parent)]
     path = next((place for place in places if place.is_file()), cached)
     if not path.exists():
-        if os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0"):
-            raise UserError(
-                f"split 'coda' needs {_CODA_FILE} and HF_HUB_OFFLINE forbids the download: put it "
-                f"beside the images. It lies at {_CODA_URL}{_CODA_FILE}"
-            )
+        for variable in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"):
+            if os.environ.get(variable, "0") not in ("", "0"):
+                raise UserError(
+                    f"split 'coda' needs {_CODA_FILE}, and {variable} forbids the download: put "
+                    f"it beside the images. It is at {_CODA_URL}{_CODA_FILE}"
+                )
         fetch(_CODA_URL + _CODA_FILE, path, md5=_CODA_MD5)
     data = path.read_bytes()
     found = hashlib.md5(data, usedforsecurity=False).hexdigest()
     if found != _CODA_MD5:
         raise UserError(
-            f"{path} is not the published list (md5 {found}, published {_CODA_MD5}): delete it and "
-            "it is downloaded, or put the published one there"
+            f"{path} is not the published list (md5 {found}, published {_CODA_MD5}): delete it, "
+            "and it is downloaded"
         )
     lines = data.decode().splitlines()
     return {line.removeprefix(_CODA_PREFIX) for line in lines if line.startswith(_CODA_PREFIX)}
@@ -221,8 +209,8 @@ def stratified_cut(
 ) -> list[bool]:
     """Choose the samples of each class that are held out.
 
-    Each class is put in the order of a hash of seed and key, and the first are taken: the choice
-    for a class depends on nothing but its own keys and the seed, not on how they are listed.
+    Each class is sorted by a hash of seed and key, and the first are taken: the choice for a class
+    depends only on its own keys and the seed, not on the order in which they are listed.
 
     Args:
         classes: (n,) class of each sample.
@@ -251,7 +239,7 @@ def stratified_cut(
 
 
 def hold_out(dataset: Any, fraction: float = 0.2, seed: int = 0) -> Any:
-    """Cut a validation part from the training part of a loaded data set, for tuning.
+    """Split a validation part off the training part of a loaded data set, for tuning.
 
     Args:
         dataset: A `DatasetDict` with a split `train` that has the columns `label` and
@@ -260,11 +248,11 @@ def hold_out(dataset: Any, fraction: float = 0.2, seed: int = 0) -> Any:
         seed: Another seed gives another choice.
 
     Returns:
-        A `DatasetDict` with `train` cut in `train` and `validation`, and the other splits as they
-        are.
+        A `DatasetDict` with `train` divided into `train` and `validation`, the other splits as
+        they are.
 
     Raises:
-        UserError: There is no training part, or one of that form.
+        UserError: There is no training part of that form.
 
     >>> from datasets import Dataset, DatasetDict
     >>> train = Dataset.from_dict({"label": [0, 0, 1, 1], "file_name": list("abcd")})
@@ -275,8 +263,8 @@ def hold_out(dataset: Any, fraction: float = 0.2, seed: int = 0) -> Any:
 
     if not isinstance(dataset, Mapping) or "train" not in dataset or "validation" in dataset:
         raise UserError(
-            "hold_out cuts the split 'train' of a DatasetDict without 'validation': load the data "
-            "set without naming a split"
+            "hold_out divides the split 'train' of a DatasetDict without 'validation': load the "
+            "data set without naming a split"
         )
     train = dataset["train"]
     if not hasattr(train, "select") or not {"label", "file_name"} <= set(train.column_names):
@@ -285,11 +273,9 @@ def hold_out(dataset: Any, fraction: float = 0.2, seed: int = 0) -> Any:
             "file_name: load the data set without streaming, and rename its columns"
         )
     if not 0 < fraction < 1:
-        raise UserError(f"hold_out: the fraction lies between 0 and 1, not {fraction}")
+        raise UserError(f"hold_out: give a fraction between 0 and 1, not {fraction}")
     columns = train.select_columns(["label", "file_name"]).with_format(None)
     held_out = stratified_cut(columns["label"][:], columns["file_name"][:], fraction, seed)
-    parts = {
-        "train": train.select([i for i, out in enumerate(held_out) if not out]),
-        "validation": train.select([i for i, out in enumerate(held_out) if out]),
-    }
+    rows = {out: [i for i, held in enumerate(held_out) if held == out] for out in (False, True)}
+    parts = {"train": train.select(rows[False]), "validation": train.select(rows[True])}
     return DatasetDict({**parts, **{k: v for k, v in dataset.items() if k != "train"}})

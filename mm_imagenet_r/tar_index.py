@@ -1,8 +1,8 @@
-"""Where the files in a tar lie, found in one streaming pass that also hashes the archive.
+"""Where the files in a tar are, found in one streaming pass that also hashes the archive.
 
-A tar from the network is not trusted: members that are links or devices, or whose names lead out
-of the archive, make it refused as a whole, and nothing is ever unpacked. The index is remembered in
-the user's cache folder under the identity of the file, for the pass takes seconds.
+A tar from the network is not trusted: one with links, devices, or names that lead out of the
+archive is refused, and nothing is ever unpacked. The index is cached under the identity of the
+file, as the pass takes seconds.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from typing import IO, Final, cast
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.files import write_atomic
 
-#: Facts of the archive its authors publish (github.com/hendrycks/imagenet-r); the hash is that of
-#: the checksums in tensorflow/datasets.
+#: Of the archive its authors publish (github.com/hendrycks/imagenet-r); the hash is from the
+#: checksums in tensorflow/datasets.
 PUBLISHED_SIZE: Final = 2_191_079_936
 PUBLISHED_SHA256: Final = "18c6bf493b39a0d975d48e587437f562caab9c52ae6327dcfa9dd8eb54aa1b52"
 
@@ -42,17 +42,11 @@ class TruncatedError(UserError):
 
 @dataclass(frozen=True)
 class TarIndex:
-    """What a tar holds.
+    """What a tar holds."""
 
-    Attributes:
-        size: Its length in bytes.
-        sha256: Of all its bytes.
-        members: Name, offset and length of each regular file, in the order of the archive.
-    """
-
-    size: int
-    sha256: str
-    members: list[tuple[str, int, int]]
+    size: int  # its length in bytes
+    sha256: str  # of all its bytes
+    members: list[tuple[str, int, int]]  # name, offset and length of each regular file, in order
 
 
 def cache_folder() -> Path:
@@ -63,11 +57,7 @@ def cache_folder() -> Path:
 
 
 def memory_of(path: Path, kind: str) -> Path:
-    """Return where to remember something about a file until its place, length or time changes.
-
-    Raises:
-        OSError: There is no such file.
-    """
+    """Where to cache something about a file until its place, length or time changes, or OSError."""
     facts = path.stat()
     identity = [str(path.resolve()), facts.st_size, facts.st_mtime_ns, facts.st_ino]
     key = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
@@ -75,17 +65,15 @@ def memory_of(path: Path, kind: str) -> Path:
 
 
 def read(path: Path) -> TarIndex:
-    """Return the index of a tar, from the cache if the file is what it was.
+    """Return the index of a tar, from the cache if the file has not changed.
 
     Raises:
-        UserError: The archive is truncated, damaged, packed, or holds what it must not.
+        UserError: The archive is truncated, damaged, compressed, or holds what it must not.
         OSError: It cannot be read.
     """
     cached = memory_of(path, "tar")
-    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):  # not there, or not whole
-        known = json.loads(cached.read_text(encoding="utf-8"))
-        members = [(str(name), int(offset), int(size)) for name, offset, size in known["members"]]
-        return TarIndex(int(known["size"]), str(known["sha256"]), members)
+    with contextlib.suppress(OSError, ValueError, TypeError):  # not there, or not complete
+        return TarIndex(**json.loads(cached.read_text(encoding="utf-8")))
     index = scan(path)
     with contextlib.suppress(UserError):  # a cache that cannot be written is no loss
         write_atomic(cached, json.dumps(asdict(index)).encode())
@@ -93,19 +81,14 @@ def read(path: Path) -> TarIndex:
 
 
 def scan(path: Path) -> TarIndex:
-    """Read a tar once from its beginning to its end.
-
-    Raises:
-        UserError: The archive is truncated, damaged, packed, or holds what it must not.
-        OSError: It cannot be read.
-    """
+    """Read a tar once from beginning to end; raises as `read` does."""
     size = path.stat().st_size
     with path.open("rb") as file:
         start = file.read(_BLOCK)
         for magic, unpack in _PACKED.items():
             if start.startswith(magic):
                 raise UserError(
-                    f"{path} is packed, so its files cannot be read in place: unpack it with "
+                    f"{path} is compressed, so its files cannot be read in place: unpack it with "
                     f"{unpack} and give the result"
                 )
         if size and not _is_header(start):
@@ -146,8 +129,6 @@ def scan(path: Path) -> TarIndex:
 
 
 class _Hashing:
-    """Reads a file and hashes what it reads."""
-
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
         self.digest = hashlib.sha256()
@@ -159,7 +140,7 @@ class _Hashing:
 
 
 def _is_header(block: bytes) -> bool:
-    """Whether a tar may begin so; an empty one does with its end."""
+    """Whether a tar may start like this; an empty one starts with its end."""
     try:
         tarfile.TarInfo.frombuf(block, tarfile.ENCODING, "surrogateescape")
     except tarfile.HeaderError:
@@ -169,8 +150,7 @@ def _is_header(block: bytes) -> bool:
 
 def _forbidden(member: tarfile.TarInfo) -> str | None:
     """Say why a member must not be in an archive of images, or None if it may."""
-    parts = PurePosixPath(member.name).parts
-    if member.name.startswith("/") or ".." in parts:
+    if member.name.startswith("/") or ".." in PurePosixPath(member.name).parts:
         return "leads out of the archive"
     if member.issym() or member.islnk():
         return f"is a link to {member.linkname!r}"
@@ -189,5 +169,5 @@ def _damaged(path: Path, size: int, why: str) -> UserError:
     return TruncatedError(
         f"{path} is truncated or damaged ({why}, and it has {size:,} bytes where the published "
         f"archive has {PUBLISHED_SIZE:,}). If it is a download that broke off, {named}python -m "
-        f"mm_imagenet_r.download {path.parent} goes on with it"
+        f"mm_imagenet_r.download {path.parent} resumes it"
     )

@@ -7,7 +7,7 @@ import fnmatch
 import hashlib
 import re
 import types
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -16,31 +16,22 @@ from mm_imagenet_r.errors import UserError, one_line, pluralize, summarize
 
 Kind = Literal["dataset", "model", "space"]
 _NAME: Final = "mm_imagenet_r"
-_AGAIN: Final = "what has been sent stays there, give the same command again"
+_AGAIN: Final = "what was sent stays there, give the same command again"
 
 
 @dataclass(frozen=True)
 class Upload:
-    """What is to stand in a repository.
+    """What a repository is to hold."""
 
-    Attributes:
-        kind: Of the repository; a Space is a static one.
-        repository: As in `owner/name`.
-        files: Content of each file, or where that lies, by its path there.
-        message: Of the commit.
-        ours: Patterns of paths; what matches one and is not among `files` is removed.
-        marks: Paths, of these files, by which a repository is known to be for them alone: one that
-            holds anything but a card, and not all of these, is refused. None if others may share.
-        create: Whether the repository is made if it is not there.
-    """
-
-    kind: Kind
-    repository: str
-    files: Mapping[str, bytes | Path]
-    message: str
-    ours: tuple[str, ...] = ()
+    kind: Kind  # of the repository; a Space is a static one
+    repository: str  # owner/name
+    files: Mapping[str, bytes | Path]  # content of each file, or where that is, by its path there
+    message: str  # of the commit
+    ours: tuple[str, ...] = ()  # patterns: what matches one and is not among `files` is removed
+    # Paths, of these files, by which a repository is known to be for them alone: one that holds
+    # anything but a card, and not all of these, is refused. () if others may share it.
     marks: tuple[str, ...] = ()
-    create: bool = True
+    create: bool = True  # whether the repository is made if it is not there
 
 
 def send(upload: Upload, hub: Any = None, *, private: bool = False) -> str:
@@ -49,14 +40,14 @@ def send(upload: Upload, hub: Any = None, *, private: bool = False) -> str:
     Args:
         upload: The state.
         hub: What takes the calls; the Hub if None, else `DryRun`.
-        private: Whether a repository that may be made is to be seen by its owner alone.
+        private: Whether a repository that is made is visible to its owner alone.
 
     Returns:
         The repository's address and what was done, in words.
 
     Raises:
-        UserError: The Hub refuses or is away; the repository holds something else, is changed by
-            somebody else at the same time, or is not private though it is to be.
+        UserError: The Hub refuses or cannot be reached; the repository holds something else, is
+            changed by somebody else at the same time, or is public though it should be private.
     """
     name, kind = check_name(upload.repository), upload.kind
     with explained(name):
@@ -76,20 +67,22 @@ def send(upload: Upload, hub: Any = None, *, private: bool = False) -> str:
             )
         # All that follows is of one state, and the commit is refused if that is no longer the last.
         tree = hub.list_repo_tree(name, repo_type=kind, revision=state.sha, recursive=True)
-        there = dict(_listed(tree))
-        gone = [path for path in there if path not in upload.files and _matches(path, upload.ours)]
-        others = sorted(set(there) - _EVERYBODY)
+        there = {entry.path: entry for entry in tree if hasattr(entry, "blob_id")}  # no folders
+        gone = [
+            path
+            for path in there
+            if path not in upload.files and any(fnmatch.fnmatchcase(path, p) for p in upload.ours)
+        ]
+        others = sorted(set(there) - {".gitattributes", "README.md"})  # the Hub makes the first
         if others and not set(upload.marks) <= set(there):
             held = summarize([_plain(path) for path in others], 2)
             raise UserError(
                 f"{name} holds something else ({held}): name a repository that is for this alone; "
                 "it is made if it is not there"
             )
-        changed = [path for path, data in upload.files.items() if not _same(data, there.get(path))]
-        operations = [
-            *(CommitOperationAdd(path, upload.files[path]) for path in changed),
-            *(CommitOperationDelete(path, is_folder=False) for path in gone),
-        ]
+        added = [CommitOperationAdd(path, data) for path, data in upload.files.items()]
+        changed = [one for one in added if not _same(one, there.get(one.path_in_repo))]
+        operations = [*changed, *(CommitOperationDelete(path, is_folder=False) for path in gone)]
         if operations:
             hub.create_commit(
                 name,
@@ -107,10 +100,7 @@ def send(upload: Upload, hub: Any = None, *, private: bool = False) -> str:
 
 
 class DryRun:
-    """Takes the calls of `send` and prints them, with every file and its size.
-
-    Nobody is asked, so it is as if nothing were there yet.
-    """
+    """Takes the calls of `send` and prints them, as if no file were there yet."""
 
     def __init__(self) -> None:
         """Read the address of the Hub."""
@@ -118,44 +108,32 @@ class DryRun:
 
         self.endpoint = constants.ENDPOINT
 
-    def create_repo(self, name: str, **options: Any) -> None:
-        """Print the call."""
-        print(_call("create_repo", name, options))
+    def __getattr__(self, function: str) -> Callable[..., Any]:
+        """Take any call: print it, and every file of a commit with its size."""
 
-    def repo_info(self, name: str, **options: Any) -> Any:
-        """Print the call; its answer is not known."""
-        print(_call("repo_info", name, options))
-        return types.SimpleNamespace(sha="its last commit", private=True)
+        def call(name: str, files: Iterable[Any] = (), **options: Any) -> Any:
+            print(_call(function, name, options))
+            for one in files:
+                print(f"  {one.upload_info.size:>14,}  {_plain(one.path_in_repo)}")
+            info = types.SimpleNamespace(sha="its last commit", private=True)
+            return info if function == "repo_info" else ()
 
-    def list_repo_tree(self, name: str, **options: Any) -> Iterable[Any]:
-        """Print the call; nothing is there."""
-        print(_call("list_repo_tree", name, options))
-        return ()
-
-    def create_commit(self, name: str, operations: Iterable[Any], **options: Any) -> None:
-        """Print the call and its files."""
-        print(_call("create_commit", name, options))
-        for operation in operations:
-            print(f"  {operation.upload_info.size:>14,}  {_plain(operation.path_in_repo)}")
+        return call
 
 
 def check_name(repository: str) -> str:
-    """A repository's name, if it can be one.
-
-    Raises:
-        UserError: It cannot.
-    """
+    """Return a repository's name; UserError if it is not valid."""
     from huggingface_hub import utils
     from huggingface_hub.errors import HFValidationError
 
-    its_own: Any = utils  # which does not say what it exports
+    its_own: Any = utils  # it does not declare what it exports
     try:
         if repository.count("/") != 1:
             raise HFValidationError("an owner, a slash and a name are needed")
         its_own.validate_repo_id(repository)
     except HFValidationError as error:
         raise UserError(
-            f"{repository!r} is no repository: give owner/name, as in me/{_NAME} "
+            f"{repository!r} is not a repository: give owner/name, as in me/{_NAME} "
             f"({one_line(str(error))})"
         ) from error
     return repository
@@ -163,11 +141,7 @@ def check_name(repository: str) -> str:
 
 @contextlib.contextmanager
 def explained(repository: str) -> Iterator[None]:
-    """Tell what the Hub or the network refuses as a user's mistake; no token is in the words.
-
-    Raises:
-        UserError: In place of the errors of `huggingface_hub`.
-    """
+    """Turn errors of the Hub or the network into UserErrors, without any token in their words."""
     from huggingface_hub.errors import (
         HfHubHTTPError,
         LocalTokenNotFoundError,
@@ -202,7 +176,7 @@ def explained(repository: str) -> Iterator[None]:
 
 
 def without_token(text: str) -> str:
-    """A text in which no token stands.
+    """Return a text without any token.
 
     >>> without_token("Illegal header value b'Bearer hf_abcDEF0123456789'")
     "Illegal header value b'Bearer <token>'"
@@ -220,13 +194,12 @@ def without_token(text: str) -> str:
 def _refusal(repository: str, status: int, text: str) -> str:
     if status in (401, 403):
         return (
-            f"the Hub does not let you write to {repository}: log in with a token that may "
+            f"the Hub does not let you write to {repository}: log in with a token that may write "
             "(hf auth login, or HF_TOKEN), and check the owner's name"
         )
     if status == 404:
         return (
-            f"the Hub has no {repository}, or your token may not see it: check the name, and that "
-            "it is there"
+            f"the Hub has no {repository}, or your token does not give access to it: check the name"
         )
     if status == 412:
         return f"{repository} was changed by somebody else meanwhile: {_AGAIN}"
@@ -235,14 +208,6 @@ def _refusal(repository: str, status: int, text: str) -> str:
         f"the Hub answered {status} to {repository} ({lines[-1] if lines else 'no reason'}): "
         f"{_AGAIN}"
     )
-
-
-_EVERYBODY: Final = {".gitattributes", "README.md"}  # the Hub makes the first
-
-
-def _listed(entries: Iterable[Any]) -> Iterator[tuple[str, Any]]:
-    """The files, not the folders, of a repository."""
-    return ((entry.path, entry) for entry in entries if hasattr(entry, "blob_id"))
 
 
 def _plain(path: str) -> str:
@@ -254,31 +219,15 @@ def _plain(path: str) -> str:
     return repr(path)[1:-1]
 
 
-def _matches(path: str, patterns: Iterable[str]) -> bool:
-    return any(fnmatch.fnmatchcase(path, pattern) for pattern in patterns)
-
-
-def _same(data: bytes | Path, entry: Any) -> bool:
-    """Whether a file is there with this content."""
-    if entry is None or entry.size != (len(data) if isinstance(data, bytes) else _size(data)):
+def _same(added: Any, entry: Any) -> bool:
+    """Whether the file of a `CommitOperationAdd` is there with this content."""
+    if entry is None or entry.size != added.upload_info.size:
         return False
     if entry.lfs is not None:
-        return bool(entry.lfs.sha256 == _digest(data, hashlib.sha256()))
-    return bool(entry.blob_id == _digest(data, hashlib.sha1(b"blob %d\0" % entry.size)))
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size
-
-
-def _digest(data: bytes | Path, digest: Any) -> str:
-    if isinstance(data, bytes):
-        digest.update(data)
-    else:
-        with data.open("rb") as file:
-            while part := file.read(2**20):
-                digest.update(part)
-    return str(digest.hexdigest())
+        return bool(entry.lfs.sha256 == added.upload_info.sha256.hex())
+    with added.as_file() as file:
+        content = b"blob %d\0" % entry.size + file.read()
+    return bool(entry.blob_id == hashlib.sha1(content, usedforsecurity=False).hexdigest())
 
 
 def _call(function: str, name: str, options: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Which column of somebody's table holds the image, the class, the caption, the file name."""
+"""Which column of a table holds the image, the class, the caption, the file name."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from datasets import ClassLabel, Image, Value
 from benchmark.data.dataset import ColumnNames
 from mm_imagenet_r.errors import UserError, did_you_mean
 
-#: What a column may be called besides "image", "label", "caption", "file_name".
-_OTHER_NAMES = {
-    "image": {"img", "picture", "photo"},
-    "label": {"labels", "class", "class_name", "wnid", "category", "target"},
-    "caption": {"captions", "text", "description", "title", "sentence"},
-    "file_name": {"filename"},
-}
-_REMEDIES = {
-    "image": "Name one with --image-column",
-    "label": "Name one with --label-column",
-    "caption": "Name one with --caption-column, or give --captions FILE",
-    "file_name": "Rename one to file_name",
+#: By role: what else a column may be called, and what to do where none is found.
+_ROLES = {
+    "image": ({"img", "picture", "photo"}, "Name one with --image-column"),
+    "label": (
+        {"labels", "class", "class_name", "wnid", "category", "target"},
+        "Name one with --label-column",
+    ),
+    "caption": (
+        {"captions", "text", "description", "title", "sentence"},
+        "Name one with --caption-column, or give --captions FILE",
+    ),
+    "file_name": ({"filename"}, "Rename one to file_name"),
 }
 
 
 def resolve(
     name: str, features: Mapping[str, Any], wanted: ColumnNames, *, captions_given: bool
 ) -> ColumnNames:
-    """Find the columns: as the user says, by name, or the only one of its type.
+    """Find the columns: as the user named them, by name, or the only one of its type.
 
     Args:
         name: The data set, for messages.
         features: `datasets.Features`: type of each column.
-        wanted: What the user says.
+        wanted: As the user named them.
         captions_given: The captions come from elsewhere.
 
     Returns:
@@ -76,7 +76,7 @@ def _column(
     fitting = [column for column, feature in candidates.items() if fits(feature)]
     if role in fitting:
         return role
-    found = [column for column in fitting if column.lower() in _OTHER_NAMES[role]]
+    found = [column for column in fitting if column.lower() in _ROLES[role][0]]
     if role == "label" and len(found) != 1:
         found = [c for c in fitting if isinstance(features[c], ClassLabel)] or found
     if role == "image" and len(found) != 1:
@@ -95,7 +95,7 @@ def _column(
 
 def _message(what: str, role: str, features: Mapping[str, Any]) -> str:
     columns = ", ".join(f"{column} ({_kind(feature)})" for column, feature in features.items())
-    return f"{what}; its columns are {columns}. {_REMEDIES[role]}"
+    return f"{what}; its columns are {columns}. {_ROLES[role][1]}"
 
 
 def _kind(feature: Any) -> str:

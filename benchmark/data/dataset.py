@@ -1,4 +1,4 @@
-"""A data set cut in two, and how a user says where it lies."""
+"""A data set divided in two, and how a user says where it is."""
 
 from __future__ import annotations
 
@@ -28,52 +28,30 @@ class ColumnNames:
 
 @dataclass(frozen=True)
 class DatasetOptions:
-    """Files of a published data set, as the user has them; see `benchmark.data.named`.
+    """Files of a named data set, as the user has them; see `mm_imagenet_r.catalog`."""
 
-    Attributes:
-        data_dir: Folder that holds them.
-        split_name: Which cut into training and test part; None: the default one.
-        partial: Images may be missing or broken, and captions missing.
-    """
-
-    data_dir: Path | None = None
-    split_name: str | None = None
-    partial: bool = False
+    data_dir: Path | None = None  # folder that holds them
+    split_name: str | None = None  # which split into training and test part; None: the default
+    partial: bool = False  # images may be missing or broken, and captions missing
 
 
 @dataclass(frozen=True)
 class Data:
-    """A data set, cut in two and with its classes in order.
+    """A data set, divided in two and with its classes in order."""
 
-    Attributes:
-        name: As the user gave it.
-        class_names: Name of each class, at the position that is its label.
-        order: The data set's own number of each of these classes.
-        train: What is learned from.
-        test: What is evaluated on (the validation part where that was asked for).
-        captions: Name of the caption set.
-        captions_id: Its fingerprint and a hash of its texts; without one, the hash alone.
-        data_sha256: Identity of everything in the data set, whatever the class order.
-        split: Name of the rule by which it was cut.
-        split_sha256: Hash of the file names in `test`: `mm_imagenet_r.splits.list_sha256`.
-        notes: What a user should know about how the source was read.
-        left_out: File name of each image that cannot be used, and what is wrong with it.
-        absent: How many images of a published data set are not there at all.
-    """
-
-    name: str
-    class_names: tuple[str, ...]
-    order: tuple[int, ...]
-    train: Samples
-    test: Samples
-    captions: str
-    captions_id: str
-    data_sha256: str
-    split: str
-    split_sha256: str
-    notes: tuple[str, ...] = ()
-    left_out: tuple[tuple[str, str], ...] = ()
-    absent: int = 0
+    name: str  # as the user gave it
+    class_names: tuple[str, ...]  # name of each class, at the position that is its label
+    order: tuple[int, ...]  # the data set's own number of each of these classes
+    train: Samples  # what is learned from
+    test: Samples  # what is evaluated on (the validation part where that was asked for)
+    captions: str  # name of the caption set
+    captions_id: str  # its fingerprint, if it has one, and a hash of its texts
+    data_sha256: str  # identity of everything in the data set, whatever the class order
+    split: str  # name of the rule by which it was divided
+    split_sha256: str  # hash of the file names in `test`: `mm_imagenet_r.splits.list_sha256`
+    notes: tuple[str, ...] = ()  # what a user should know about how the source was read
+    left_out: tuple[tuple[str, str], ...] = ()  # each unusable image and what is wrong with it
+    absent: int = 0  # how many images of a published data set are not there at all
 
     @property
     def num_classes(self) -> int:
@@ -103,7 +81,7 @@ class Data:
                 `mm_imagenet_r.orders.class_order` gives it: label p then means class order[p].
 
         Raises:
-            ValueError: `order` is no permutation of the classes.
+            ValueError: `order` is not a permutation of the classes.
         """
         if sorted(order) != list(range(self.num_classes)):
             raise ValueError(f"order must be a permutation of 0..{self.num_classes - 1}")

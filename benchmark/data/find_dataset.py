@@ -5,14 +5,19 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 from benchmark.data import named, tables, trees
 from benchmark.data.dataset import ColumnNames, DatasetOptions
-from benchmark.data.messages import waiting
 from benchmark.data.raw_dataset import RawDataset
+from mm_imagenet_r import catalog
 from mm_imagenet_r.errors import UserError, did_you_mean
 
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(:[\w.@-]+)?")
+#: org/name[@REVISION][:CONFIG]
+_HUB_ID = re.compile(
+    r"(?P<repository>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)"
+    r"(?:@(?P<revision>[\w./-]+))?(?::(?P<config>[\w.@-]+))?"
+)
 
 
 def find_dataset(
@@ -20,7 +25,7 @@ def find_dataset(
 ) -> RawDataset:
     """Read the data set that `name` means; see `benchmark.data.open_data`.
 
-    A named configuration comes before a folder of the same name (which `./name` reaches), a folder
+    A name of the catalog comes before a folder of the same name (which `./name` reaches), a folder
     before the Hub.
 
     Raises:
@@ -28,45 +33,55 @@ def find_dataset(
     """
     named.refuse_unused(name, archive, bad_images)
     try:
-        return _find(name, columns, captions, archive)
+        source = _find(name, columns, archive, captions_given=captions is not None)
     except OSError as error:
         raise UserError(
             f"--dataset {name} cannot be read ({error.strerror or error}): check the permissions "
             "of the folder and its files"
         ) from error
-
-
-def _find(
-    name: str, columns: ColumnNames, captions: Path | None, archive: DatasetOptions
-) -> RawDataset:
-    path = Path(name).expanduser()
-    is_tree = bool(name) and path.is_dir() and not tables.is_table(path)
-    if columns != ColumnNames() and (is_tree or named.is_name(name)):
-        raise UserError(f"--dataset {name} is no table: leave out the --...-column options")
-    given = captions is not None
-    source: RawDataset | None
-    if named.is_name(name):
-        source = named.read(name, archive, captions_given=given)
-    elif is_tree:
-        source = trees.read(path, name, captions_given=given)
-    elif not name:
-        raise UserError("--dataset is empty: give a name, a folder, Parquet or a Hub id")
-    else:
-        with waiting(f"opening {name}"):
-            loaded = tables.load(name, path, hub=_HUB_ID.fullmatch(name) is not None)
-        if loaded is None:
-            raise UserError(_unknown(name, path))
-        source = tables.read(name, loaded, columns, captions_given=given)
     if captions is not None:
         source.take_captions(captions)
     source.note_missing_captions()
     return source
 
 
-def _unknown(name: str, path: Path) -> str:
+def _find(
+    name: str, columns: ColumnNames, archive: DatasetOptions, *, captions_given: bool
+) -> RawDataset:
+    if not name:
+        raise UserError("--dataset is empty: give a name, a folder, Parquet or a Hub id")
+    path, entry = Path(name).expanduser(), catalog.named(name)
+    is_tree = not entry and path.is_dir() and not tables.is_table(path)
+    if columns != ColumnNames() and (is_tree or entry):
+        raise UserError(f"--dataset {name} is not a table: leave out the --...-column options")
+    if entry:
+        return named.read(name, entry, archive, captions_given=captions_given)
+    if is_tree:
+        return trees.read(path, name, captions_given=captions_given)
+    with tables.waiting(f"opening {name}"):
+        loaded = _load(name, path)
+    return tables.read(name, loaded, columns, captions_given=captions_given)
+
+
+def _load(name: str, path: Path) -> Any:
+    """Load a table: what is at a path, with or without a configuration, or on the Hub."""
+    config = None
+    if not path.exists() and ":" in name:
+        target, _, config = name.rpartition(":")
+        path = Path(target).expanduser()
+    if path.exists():
+        return tables.load(name, path, config)
+    target, at, _ = name.partition("@")
+    if at and (catalog.named(target) or Path(target).expanduser().exists()):
+        raise UserError(
+            f"--dataset {name}: {target} has no revisions, only data sets on the Hub do "
+            f"(org/name@REVISION): give --dataset {target}"
+        )
+    if found := _HUB_ID.fullmatch(name):
+        return tables.load_hub(name, **found.groupdict())
     if os.sep in name or path.suffix:
-        return f"--dataset {name}: there is no such folder or file. Check the path"
-    return (
-        f"--dataset {name} is unknown: {did_you_mean(name, named.NAMES)}. A folder of images, "
-        "Parquet or a Hub id org/name will do as well (no folder of that name is here)"
+        raise UserError(f"--dataset {name}: there is no such folder or file. Check the path")
+    raise UserError(
+        f"--dataset {name} is unknown: {did_you_mean(name, catalog.CATALOG)}. A folder of images, "
+        "Parquet or a Hub id org/name works as well (there is no folder of that name here)"
     )

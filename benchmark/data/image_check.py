@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -14,13 +14,12 @@ from typing import TypeVar
 import datasets
 import PIL
 from PIL import Image
-from rich.console import Console
-from rich.progress import track
 
 from benchmark.data.samples import Rows
 from mm_imagenet_r import images
 from mm_imagenet_r.errors import UserError, pluralize
 from mm_imagenet_r.files import write_atomic
+from mm_imagenet_r.progress import track
 
 #: From this many images on, waiting is shown.
 PROGRESS_FROM = 2000
@@ -46,15 +45,15 @@ def digests(rows: Rows) -> list[str]:
 def find_bad(rows: Rows, hashes: Sequence[str]) -> dict[int, str]:
     """Decode every image and say what is wrong with those that cannot be used.
 
-    The findings are kept in the cache folder of `datasets` under the hash of all files, so that
-    the same images are decoded once and not before every run.
+    The findings are cached under the hash of all files, so that the same images are decoded once
+    and not before every run.
 
     Args:
         rows: n rows.
         hashes: (n,) `digests` of them.
 
     Returns:
-        Row of each bad image, and what is wrong with it, as half a sentence.
+        Row of each bad image, and what is wrong with it, in words that follow its name.
     """
     keys = rows.file_names
     marker = _marker(keys, hashes)
@@ -78,7 +77,7 @@ def find_bad(rows: Rows, hashes: Sequence[str]) -> dict[int, str]:
 
 
 def complaint(name: str, bad: Sequence[tuple[str, str]], option: str, most: int = 5) -> str:
-    """The message for a user whose data set holds bad images, and the option that skips them.
+    """The message for a data set with bad images, and the option that skips them.
 
     >>> print(complaint("photos", [("cat/1.jpg", "is empty (0 bytes)")], "--bad-images skip"))
     1 image of photos cannot be used:
@@ -86,17 +85,12 @@ def complaint(name: str, bad: Sequence[tuple[str, str]], option: str, most: int 
     Repair or remove it, or leave it out with --bad-images skip
     """
     it = "it" if len(bad) == 1 else "them"
-    return "\n".join(
-        [
-            f"{pluralize(len(bad), 'image')} of {name} cannot be used:",
-            *_reasons(bad, most),
-            f"Repair or remove {it}, or leave {it} out with {option}",
-        ]
-    )
+    first = f"{pluralize(len(bad), 'image')} of {name} cannot be used:"
+    return f"{first}{_reasons(bad, most)}\nRepair or remove {it}, or leave {it} out with {option}"
 
 
 def left_out(total: int, bad: Sequence[tuple[str, str]], most: int = 5) -> str:
-    """The note for a user who wants to go on without the bad images.
+    """The note where the bad images are left out.
 
     >>> print(left_out(16, [("cat/1.jpg", "is empty (0 bytes)")]))
     1 of 16 images cannot be used and is left out:
@@ -104,16 +98,16 @@ def left_out(total: int, bad: Sequence[tuple[str, str]], most: int = 5) -> str:
     """
     are = "is" if len(bad) == 1 else "are"
     first = f"{len(bad)} of {pluralize(total, 'image')} cannot be used and {are} left out:"
-    return "\n".join([first, *_reasons(bad, most)])
+    return first + _reasons(bad, most)
 
 
-def _reasons(bad: Sequence[tuple[str, str]], most: int) -> list[str]:
-    lines = [f"  {key} {why}" for key, why in bad[:most]]
-    return lines if len(bad) <= most else [*lines, f"  ... and {len(bad) - most} more"]
+def _reasons(bad: Sequence[tuple[str, str]], most: int) -> str:
+    lines = [f"\n  {key} {why}" for key, why in bad[:most]]
+    return "".join(lines) + (f"\n  ... and {len(bad) - most} more" if len(bad) > most else "")
 
 
 def _marker(keys: Sequence[str], hashes: Sequence[str]) -> Path:
-    """Where findings about exactly these files, by exactly this decoder, are kept."""
+    """Where findings about exactly these files by exactly this decoder are kept."""
     rules = [_RULES, PIL.__version__, Image.MAX_IMAGE_PIXELS]
     content = json.dumps([rules, sorted(zip(keys, hashes, strict=True))]).encode()
     folder = Path(datasets.config.HF_DATASETS_CACHE) / "mm_imagenet_r_image_checks"
@@ -124,10 +118,7 @@ def _in_threads(function: Callable[[int], T], count: int, what: str) -> list[T]:
     """function(0..count-1); reading, hashing and decoding all let other threads run."""
     pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1))
     try:
-        results: Iterable[T] = pool.map(function, range(count))
-        console = Console(stderr=True)
-        if count >= PROGRESS_FROM and console.is_terminal:  # elsewhere its end is a blank line
-            results = track(results, what, total=count, console=console, transient=True)
-        return list(results)
+        results = pool.map(function, range(count))
+        return list(track(results, what, count) if count >= PROGRESS_FROM else results)
     finally:
         pool.shutdown(cancel_futures=True)  # Ctrl-C does not wait for thousands of images

@@ -15,18 +15,21 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-if TYPE_CHECKING:
-    from benchmark.data import Data
+import numpy as np
 
-MM_IMAGENET_R: Final = "mm_imagenet_r"
+from mm_imagenet_r.catalog import MM_IMAGENET_R
+
+if TYPE_CHECKING:
+    from benchmark.data import Samples
+
 _FILE: Final = "known.json"
-#: Frozen: what an untouched sample of `mini-1` weighed on average for results of schema 1.
+#: Frozen: mean bytes of an untouched sample of `mini-1` for results of schema 1.
 _UNIT_SCHEMA_1: Final = 4154.4295
-#: The schema since which an untouched sample is weighed with its framing, as it is now.
+#: The schema since which the bytes of a sample include its framing, as they do now.
 _FRAMED: Final = "2"
 #: Of the list that CODA-Prompt publishes; it is not shipped here.
 _CODA_SHA256: Final = "9e7f6243e605e2223739b158f26e442480eb940f9e24508bf6c02c939efdcc26"
-#: Of the weights that are shipped, as `Method.provenance` tells them.
+#: Of the weights that are shipped, as `Method.provenance` reports them.
 _BACKBONES: Final = {
     "tiny": "33adba8f6e96f1c550ec7afc22ecac5330c319897d60a280cad2f9d4a559b87f",
     "tiny-1": "fe776856cede325d7a61f93344d563b4dc0f18508d0bc11ab1f5434c748813b7",
@@ -35,19 +38,12 @@ _BACKBONES: Final = {
 
 @dataclass(frozen=True)
 class Part:
-    """One way of dividing a data set: which split, and evaluated on `test` or `validation`.
+    """One way of dividing a data set: which split, and evaluated on `test` or `validation`."""
 
-    Attributes:
-        split_sha256: Hash of the file names evaluated on.
-        train: Training samples of each class, in the order of the data set's labels; () if unknown.
-        test: Samples evaluated on, likewise.
-        units: Mean bytes of an untouched training sample, by schema of the result file.
-    """
-
-    split_sha256: str
-    train: tuple[int, ...] = ()
-    test: tuple[int, ...] = ()
-    units: tuple[tuple[int, float], ...] = ()
+    split_sha256: str  # hash of the file names evaluated on
+    train: tuple[int, ...] = ()  # training samples per class, in the order of labels; () if unknown
+    test: tuple[int, ...] = ()  # samples evaluated on, likewise
+    units: tuple[tuple[int, float], ...] = ()  # mean bytes of an untouched sample, by schema
 
     def unit(self, schema: int) -> float | None:
         """Mean bytes of an untouched training sample; None if unknown."""
@@ -57,23 +53,14 @@ class Part:
 
 @dataclass(frozen=True)
 class Known:
-    """A data set.
+    """A data set."""
 
-    Attributes:
-        name: As `--dataset` names it.
-        folders: Folder that the images of each class lie in, in the order of labels.
-        class_names: Name of each class, likewise.
-        data_sha256: Hash of all data; "" if unknown, as it depends on images or captions.
-        captions_id: Identity of the captions; "" if unknown.
-        part: The division in question; None if that is unknown.
-    """
-
-    name: str
-    folders: tuple[str, ...]
-    class_names: tuple[str, ...]
-    data_sha256: str
-    captions_id: str
-    part: Part | None
+    name: str  # as `--dataset` names it
+    folders: tuple[str, ...]  # folder of the images of each class, in the order of labels
+    class_names: tuple[str, ...]  # likewise
+    data_sha256: str  # hash of all data; "" if unknown, as it depends on images or captions
+    captions_id: str  # identity of the captions; "" if unknown
+    part: Part | None  # the division in question; None if that is unknown
 
     def label(self, file_name: str) -> int | None:
         """The data set's label of an image; None if it has no such folder."""
@@ -83,32 +70,31 @@ class Known:
 
 @functools.lru_cache(maxsize=64)
 def known(name: str, split: str, evaluated: str, split_seed: int = 0) -> Known | None:
-    """What is known of a data set.
+    """What is known of a data set; None where nothing is.
 
     Args:
         name: As `--dataset` names it.
         split: Name of its division, as a result has it.
         evaluated: `test` or `validation`.
-        split_seed: Seed of the validation cut.
-
-    Returns:
-        None where nothing is.
+        split_seed: Seed of the validation split.
     """
     if name.partition(":")[0] == MM_IMAGENET_R:
         return _imagenet_r(name, split, evaluated, split_seed)
-    facts = json.loads(resources.files("benchmark.data").joinpath(_FILE).read_text("utf-8"))
-    if name not in facts:
+    if (found := _facts().get(name)) is None:
         return None
-    found = facts[name]
-    part = found["parts"].get(evaluated) if evaluated == "test" or split_seed == 0 else None
-    return Known(
-        name=name,
-        folders=tuple(found["folders"]),
-        class_names=tuple(found["class_names"]),
-        data_sha256=found["data_sha256"],
-        captions_id=found["captions_id"],
-        part=part and _part(part),
-    )
+    part = None
+    if evaluated == "test" or (evaluated in found["parts"] and split_seed == 0):
+        facts = found["parts"][evaluated]
+        units = tuple((int(schema), unit) for schema, unit in sorted(facts["units"].items()))
+        part = Part(facts["split_sha256"], tuple(facts["train"]), tuple(facts["test"]), units)
+    names = tuple(found["folders"]), tuple(found["class_names"])
+    return Known(name, *names, found["data_sha256"], found["captions_id"], part)
+
+
+def _facts() -> dict[str, Any]:
+    found: dict[str, Any]
+    found = json.loads(resources.files("benchmark.data").joinpath(_FILE).read_text("utf-8"))
+    return found
 
 
 def namesake(data_sha256: str, split_sha256: str) -> tuple[str, str] | None:
@@ -119,14 +105,12 @@ def namesake(data_sha256: str, split_sha256: str) -> tuple[str, str] | None:
         split_sha256: Of the file names of the test part.
 
     Returns:
-        Names as a result has them; of the split "" where the data set has one alone. None where
+        Names as a result has them; the split is "" where the data set has only one. None where
         neither hash is known.
     """
-    facts = json.loads(resources.files("benchmark.data").joinpath(_FILE).read_text("utf-8"))
-    for name, found in facts.items():
-        if data_sha256 == found["data_sha256"]:
-            return name, ""
-        if split_sha256 == found["parts"]["test"]["split_sha256"]:
+    for name, found in _facts().items():
+        test = found["parts"]["test"]["split_sha256"]
+        if data_sha256 == found["data_sha256"] or split_sha256 == test:
             return name, ""
     for split in ("seed42", "coda"):
         found = known(MM_IMAGENET_R, split, "test")
@@ -143,15 +127,6 @@ def backbone_named(sha256: str) -> str | None:
 def backbone_sha256(name: str) -> str | None:
     """Hash of a pretrained model that is part of this program; None for any other."""
     return _BACKBONES.get(name)
-
-
-def _part(facts: dict[str, Any]) -> Part:
-    return Part(
-        facts["split_sha256"],
-        tuple(facts["train"]),
-        tuple(facts["test"]),
-        tuple((int(schema), unit) for schema, unit in sorted(facts["units"].items())),
-    )
 
 
 def _imagenet_r(name: str, split: str, evaluated: str, split_seed: int) -> Known:
@@ -188,22 +163,26 @@ def _counts(names: Iterable[str], folders: Sequence[str]) -> tuple[int, ...]:
 def measure(name: str) -> dict[str, Any]:
     """The facts of a data set that needs no files, as `known.json` holds them."""
     from benchmark.data import open_data
+    from benchmark.plan import whole_bytes
+
+    def counts(samples: Samples) -> list[int]:
+        return np.bincount(samples.labels, minlength=data.num_classes).tolist()
 
     parts: dict[str, Any] = {}
     for evaluated in ("test", "validation"):
         data = open_data(name, validation=evaluated == "validation")
-        units = {_FRAMED: _mean_bytes(data)}
+        costs = whole_bytes(data)
+        units = {_FRAMED: sum(costs) / len(costs)}
         if name == "mini-1" and evaluated == "test":
             units["1"] = _UNIT_SCHEMA_1
         parts[evaluated] = {
             "split_sha256": data.split_sha256,
-            "train": _label_counts(data, data.train.labels.tolist()),
-            "test": _label_counts(data, data.test.labels.tolist()),
+            "train": counts(data.train),
+            "test": counts(data.test),
             "units": dict(sorted(units.items())),
         }
-    folders: dict[int, str] = {}
-    for key, label in zip(data.train.file_names, data.train.labels.tolist(), strict=True):
-        folders[label] = key.partition("/")[0]
+    keys = zip(data.train.labels.tolist(), data.train.file_names, strict=True)
+    folders = {label: key.partition("/")[0] for label, key in keys}
     return {
         "data_sha256": data.data_sha256,
         "captions_id": data.captions_id,
@@ -211,17 +190,6 @@ def measure(name: str) -> dict[str, Any]:
         "folders": [folders[label] for label in sorted(folders)],
         "parts": parts,
     }
-
-
-def _mean_bytes(data: Data) -> float:
-    from benchmark.plan import whole_bytes
-
-    costs = whole_bytes(data)
-    return sum(costs) / len(costs)
-
-
-def _label_counts(data: Data, labels: Sequence[int]) -> list[int]:
-    return [labels.count(label) for label in range(len(data.class_names))]
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""Opening a data set of any source: its images checked, cut where it brings no test part."""
+"""Opening a data set of any source: images checked, split where it brings no test part."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ def open_data(
     validation: bool = False,
     bad_images: str = "error",
 ) -> Data:
-    """Open a data set, check its images and cut it where it brings no test part.
+    """Open a data set, check its images and split it where it brings no test part.
 
     Args:
-        name: `mini`; `mm_imagenet_r:CAPTIONSET` or `upmc_food101`; a folder `<class>/*.jpg` or
-            `{train,test}/<class>/*.jpg`; a folder or file of Parquet; a Hub id `org/name`
-            (`:config` may follow the last two).
+        name: A name of `mm_imagenet_r.catalog`, such as `mini` or `mm_imagenet_r:CAPTIONSET`; a
+            folder `<class>/*.jpg` or `{train,test}/<class>/*.jpg`; a folder or file of Parquet,
+            or a Hub id `org/name` or `org/name@REVISION` (`:CONFIG` may follow the last two).
         columns: Columns of a table that cannot be found by name and type.
         captions: File (csv, tsv, jsonl, parquet) with the columns file_name and caption, used
             instead of the captions the source has.
-        archive: Where the files of `mm_imagenet_r` or `upmc_food101` are, and which split of them.
+        archive: Where the files of a named data set are, and which split of them.
         test_fraction: Share of each class that becomes test data if the source has one part only.
-        split_seed: Seed of that cut and of the validation cut.
+        split_seed: Seed of that split and of the validation split.
         validation: Evaluate on a fifth of the training part; the test part is then never seen.
         bad_images: "error" refuses a data set with images that do not decode, "skip" leaves
             them out, as `archive.partial` does for its data sets.
@@ -59,7 +59,7 @@ def open_data(
     if bad_images not in ("error", "skip"):
         raise UserError(f"--bad-images is error or skip, not {bad_images!r}")
     if not 0 < test_fraction < 1:
-        raise UserError(f"--test-fraction lies between 0 and 1, not {test_fraction}")
+        raise UserError(f"--test-fraction must be between 0 and 1, not {test_fraction}")
     archive = archive or DatasetOptions()
     source = find_dataset(name, columns or ColumnNames(), captions, archive, bad_images)
     splitting.refuse_unused(source, test_fraction, split_seed, validation=validation)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.data.caption_files import match_captions
 from benchmark.data.samples import IntArray, Rows
 from mm_imagenet_r.captions.files import read_captions
 from mm_imagenet_r.errors import UserError, summarize
@@ -24,73 +24,96 @@ NO_CAPTIONS = "none"
 
 @dataclass
 class RawDataset:
-    """A data set as it was found, before its images are checked and before it is cut.
+    """A data set as it was found, before its images are checked and before it is divided."""
 
-    Attributes:
-        name: As the user gave it.
-        rows: All of it.
-        labels: (n,) class of each row.
-        is_test: (n,) True for rows of the source's test part; None if it has one part only.
-        class_names: Every class that occurs, in the order of its labels.
-        captions: Name of the caption set.
-        captions_id: Its identity, see `mm_imagenet_r.captions.files`; "" if it has none.
-        split: Name of the rule that made `is_test`; "" if it has none.
-        absent: How many images of a published data set are not there.
-        left_out: File name of each image of one that is no row, and what is wrong with its file.
-        leaves_out: The option that leaves out what cannot be used.
-        drawn: The images were drawn by our own code: checking them is a waste of time.
-        notes: What a user should know about how it was read.
-    """
-
-    name: str
+    name: str  # as the user gave it
     rows: Rows
-    labels: IntArray
-    is_test: NDArray[np.bool_] | None
-    class_names: list[str]
-    captions: str
-    captions_id: str = ""
-    split: str = ""
-    absent: int = 0
-    left_out: dict[str, str] = field(default_factory=dict)
-    leaves_out: str = "--bad-images skip"
-    drawn: bool = False
-    notes: list[str] = field(default_factory=list)
+    labels: IntArray  # (n,) class of each row
+    is_test: NDArray[np.bool_] | None  # (n,) True for rows of its test part; None if it has none
+    class_names: list[str]  # every class that occurs, in the order of its labels
+    captions: str  # name of the caption set
+    captions_id: str = ""  # its identity, see `mm_imagenet_r.captions.files`; "" if it has none
+    split: str = ""  # name of the rule that made `is_test`; "" if it has none
+    absent: int = 0  # how many images of a published data set are not there
+    left_out: dict[str, str] = field(default_factory=dict)  # image that is no row: why not
+    leaves_out: str = "--bad-images skip"  # the option that leaves out what cannot be used
+    drawn: bool = False  # by our own code: checking the images is a waste of time
+    notes: list[str] = field(default_factory=list)  # what a user should know about how it was read
 
     def refuse_repeated_names(self) -> None:
-        """Raise UserError if a file name stands for more than one row: it is the key everywhere."""
+        """Raise UserError if a file name, the key everywhere, occurs in more than one row."""
         counts = Counter(self.rows.file_names)
-        repeated = [name for name, count in counts.items() if count > 1]
-        if repeated:
+        if repeated := [name for name, count in counts.items() if count > 1]:
             raise UserError(
-                f"{self.name}: a file name must stand for one image, but these occur more than "
-                f"once: {summarize(repeated)}. Remove the repeated rows, or make the names unique, "
-                "for example by putting the class in front"
+                f"{self.name}: file names must be unique, but these occur more than once: "
+                f"{summarize(repeated)}. Remove the repeated rows, or make the names unique, for "
+                "example by putting the class in front"
             )
 
     def take_captions(self, path: Path) -> None:
-        """Use the captions of a file instead of those there are.
-
-        Raises:
-            UserError: The file is malformed or names none of the images.
-        """
-        given = read_captions(path)
+        """Use the captions of a file instead; UserError if it is malformed or names no image."""
+        given, keys = read_captions(path), self.rows.file_names
         captions = given.by_name
-        keys = self.rows.file_names
         found, unused = match_captions(captions, keys, TRAIN_NAMES + TEST_NAMES)
         if all(caption is None for caption in found):
             raise UserError(
-                f"captions file {path} names none of the images of {self.name}: it has "
-                f"{summarize(list(captions), 2) or 'no rows'}, the images are "
-                f"{summarize(keys, 2)}. Write paths relative to the folder, or "
-                "bare names where these are unique"
+                f"captions file {path} has captions for none of the images of {self.name}: it "
+                f"names {summarize(list(captions), 2) or 'nothing'}, the images are "
+                f"{summarize(keys, 2)}. Write paths relative to the folder, or bare names where "
+                "these are unique"
             )
         self.rows = Rows(self.rows.images, [caption or "" for caption in found], keys)
         self.captions, self.captions_id = path.name, given.identity
         if unused:
-            self.notes.append(f"{unused} of {len(captions)} captions in {path.name} name no image")
+            self.notes.append(
+                f"{unused} of {len(captions)} captions in {path.name} belong to no image"
+            )
 
     def note_missing_captions(self) -> None:
-        """Tell how many texts are empty, if the data set is meant to have captions."""
+        """Note how many texts are empty, if the data set is meant to have captions."""
         missing = sum(not caption for caption in self.rows.captions)
         if missing and self.captions != NO_CAPTIONS:
             self.notes.append(f"{missing} of {len(self.rows)} images have no caption: empty texts")
+
+
+def match_captions(
+    captions: Mapping[str, str], keys: Sequence[str], parts: Iterable[str] = ()
+) -> tuple[list[str | None], int]:
+    """Find the caption of each image.
+
+    A caption names the whole key, the key without the folder of its part, or the bare file name
+    where only one image has that name.
+
+    Args:
+        captions: Caption by name.
+        keys: (n,) keys of the images, such as "train/cat/1.jpg".
+        parts: Names of first folders that may be left out, such as "train".
+
+    Returns:
+        (n,) captions, None where there is none; and how many captions belong to no image.
+
+    >>> match_captions({"cat/1.jpg": "a cat", "2.jpg": "another", "3.jpg": "?"},
+    ...                ["train/cat/1.jpg", "train/cat/2.jpg", "train/dog/1.jpg"], ["train"])
+    (['a cat', 'another', None], 1)
+    """
+    parts = set(parts)
+    bare = Counter(PurePosixPath(key).name for key in keys)
+    short = Counter(_without_part(key, parts) for key in keys)
+    found: list[str | None] = []
+    used: set[str] = set()
+    for key in keys:
+        candidates = [key]
+        if short[_without_part(key, parts)] == 1:
+            candidates.append(_without_part(key, parts))
+        if bare[PurePosixPath(key).name] == 1:
+            candidates.append(PurePosixPath(key).name)
+        name = next((name for name in candidates if name in captions), None)
+        found.append(None if name is None else captions[name])
+        if name is not None:
+            used.add(name)
+    return found, len(captions) - len(used)
+
+
+def _without_part(key: str, parts: set[str]) -> str:
+    first, slash, rest = key.partition("/")
+    return rest if slash and first in parts else key

@@ -1,4 +1,4 @@
-"""Cut a data set into what is learned from and what is held out, class by class."""
+"""Divide a data set into what is learned from and what is held out, class by class."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from mm_imagenet_r.splits import CUTS, TEST_FRACTION, stratified_cut
 def held_out_for_test(
     source: RawDataset, good: NDArray[np.bool_], fraction: float, seed: int
 ) -> NDArray[np.bool_]:
-    """Find the test samples: the source's own test part, or a cut.
+    """Find the test samples: the source's own test part, or a share of each class.
 
     Args:
         source: n rows.
         good: (n,) False for rows that are left out.
-        fraction: Share of each class that is cut off where the source has one part only.
-        seed: Seed of the cut.
+        fraction: Share of each class that is held out where the source has one part only.
+        seed: Seed of that choice.
 
     Returns:
         (n,) True for test samples.
@@ -30,8 +30,8 @@ def held_out_for_test(
     """
     if len(source.class_names) < 2:
         raise UserError(
-            f"{source.name} has one class alone ({source.class_names[0]}), and there is nothing to "
-            "tell it from: add a second one, or give the folder above"
+            f"{source.name} has only one class ({source.class_names[0]}): add a second one, or "
+            "give the folder above"
         )
     kept = np.flatnonzero(good)
     if source.is_test is not None:
@@ -55,28 +55,22 @@ def split_name(source: RawDataset, fraction: float, seed: int) -> str:
 
 
 def refuse_unused(source: RawDataset, fraction: float, seed: int, *, validation: bool) -> None:
-    """Raise UserError if options of a cut are given and nothing is cut."""
-    if source.is_test is None:
-        return
+    """Raise UserError if options of a split are given where the source brings its own."""
+    seed = 0 if validation else seed
     for option, given, unset in (
         ("--test-fraction", fraction, TEST_FRACTION),
-        ("--split-seed", 0 if validation else seed, 0),
+        ("--split-seed", seed, 0),
     ):
-        if given != unset:
+        if source.is_test is not None and given != unset:
             raise UserError(
-                f"{option} {given:g}: {source.name} has a test part, so none is cut off: leave the "
-                "option out"
+                f"{option} {given:g}: {source.name} has its own test part: leave the option out"
             )
 
 
 def held_out_for_validation(
     source: RawDataset, train: IntArray, fraction: float, seed: int
 ) -> tuple[IntArray, IntArray]:
-    """Cut training rows in two: what is still learned from, and what is evaluated on.
-
-    Raises:
-        UserError: A class has a single training image.
-    """
+    """Divide training rows into those learned from and those evaluated on; UserError if too few."""
     _require(source, train, 2, "two training images, one of them for validation")
     held_out = _cut(source, train, fraction, seed)
     return train[~held_out], train[held_out]
@@ -92,13 +86,13 @@ def _require(source: RawDataset, rows: IntArray, least: int, what: str) -> None:
     counts = np.bincount(source.labels[rows], minlength=len(source.class_names))
     poor = [name for name, n in zip(source.class_names, counts, strict=True) if n < least]
     if poor:
-        anew = ""
+        own = ""
         if source.split.partition(":")[0] in CUTS:
-            anew = (
-                f". Split {source.split} cuts the 30,000 published images; to have those there are "
-                "cut anew, give the folder of their class folders, --dataset FOLDER --captions FILE"
+            own = (
+                f". Split {source.split} is of the 30,000 published images; to split only those "
+                "there are, give the folder of the class folders, --dataset FOLDER --captions FILE"
             )
         raise UserError(
-            f"{source.name}: every class needs at least {what}; that is not so for "
-            f"{summarize(poor)}. Add images to these classes or remove the classes{anew}"
+            f"{source.name}: every class needs at least {what}, but {summarize(poor)} lack that. "
+            f"Add images to these classes or remove the classes{own}"
         )

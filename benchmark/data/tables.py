@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import datasets
 import numpy as np
 from datasets import ClassLabel, Image, concatenate_datasets, load_dataset, load_from_disk
+from datasets.exceptions import DatasetGenerationError
 
 from benchmark.data import columns as find_columns
 from benchmark.data.dataset import ColumnNames
@@ -16,48 +20,82 @@ from benchmark.data.raw_dataset import NO_CAPTIONS, TEST_NAMES, TRAIN_NAMES, Raw
 from benchmark.data.samples import IntArray, Rows
 from mm_imagenet_r.errors import UserError, summarize
 
-_SAVED = ("dataset_dict.json", "state.json")
 _HUB_SECONDS = 5.0
+
+
+@contextlib.contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """Show in a terminal what is going on, in place of the progress bars of `datasets`."""
+    from rich.console import Console
+
+    shown = not datasets.are_progress_bars_disabled()
+    if shown:
+        datasets.disable_progress_bars()
+    try:
+        with Console(stderr=True).status(what):
+            yield
+    finally:
+        if shown:  # they are a setting of the whole program, and its owner's
+            datasets.enable_progress_bars()
 
 
 def is_table(folder: Path) -> bool:
     """Whether a folder holds Parquet or a saved data set rather than image files."""
-    return any((folder / name).is_file() for name in _SAVED) or bool(_parquet_files(folder))
+    return _is_saved(folder) or bool(_parquet_files(folder))
 
 
-def load(name: str, path: Path, *, hub: bool) -> Any | None:
-    """Load what lies at a path, or on the Hub, by way of `datasets`.
+def _is_saved(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in ("dataset_dict.json", "state.json"))
+
+
+def load(name: str, path: Path, config: str | None) -> Any:
+    """Load a Parquet file, or a folder that holds Parquet or a saved data set.
 
     Args:
-        name: As the user gave it; a configuration may follow after a colon.
-        path: The same as a path.
-        hub: Whether the name has the form of a Hub id.
+        name: What to call it in messages.
+        path: It.
+        config: Which configuration of a folder.
 
     Returns:
-        A `DatasetDict` or `Dataset`; None if there is no such path and it is no Hub id.
+        A `DatasetDict` or `Dataset`.
 
     Raises:
-        UserError: It is there but cannot be loaded, or the Hub cannot be reached.
+        UserError: It cannot be loaded.
     """
-    target, config = name, None
-    if not path.exists() and ":" in name:
-        target, _, config = name.rpartition(":")
-        path = Path(target).expanduser()
-    if path.is_file():
-        if path.suffix != ".parquet":
-            raise UserError(f"{name} is no Parquet file: give one, a folder of images or a Hub id")
-        files = {"train": str(path)}
-        return _loaded(name, lambda: load_dataset("parquet", data_files=files), "the file is whole")
     if path.is_dir():
-        return _loaded(name, lambda: _load_folder(path, config), "its files are whole")
-    if not hub:
-        return None
-    _require_hub(target)
+        return _loaded(name, lambda: _load_folder(path, config), "check that its files are whole")
+    if path.suffix != ".parquet":
+        raise UserError(f"{name} is not a Parquet file: give one, a folder of images or a Hub id")
+    files = {"train": str(path)}
     return _loaded(
-        name,
-        lambda: load_dataset(target, config),
-        "the name is right and the network is up (nothing of that name is in a folder here)",
+        name, lambda: load_dataset("parquet", data_files=files), "check that the file is whole"
     )
+
+
+def load_hub(name: str, repository: str, revision: str | None, config: str | None) -> Any:
+    """Load a data set from the Hub, or from the cache of `datasets` where that is offline.
+
+    Returns:
+        A `DatasetDict` or `Dataset`.
+
+    Raises:
+        UserError: There is no such data set or revision, or it cannot be reached or loaded.
+    """
+
+    def action() -> Any:
+        loaded = load_dataset(repository, config, revision=revision)
+        if revision is not None:
+            _require_revision(loaded, repository, revision)
+        return loaded
+
+    check = "check that the name is right and the network is up"
+    if datasets.config.HF_HUB_OFFLINE:  # which HF_DATASETS_OFFLINE sets, too
+        own = "HF_DATASETS_OFFLINE"
+        variable = own if own in os.environ else "HF_HUB_OFFLINE"
+        check = f"{variable} is set and the cache does not have it; unset that to download it once"
+    else:
+        _require_hub(repository)
+    return _loaded(name, action, f"{check} (no folder of that name is here)")
 
 
 def read(name: str, loaded: Any, wanted: ColumnNames, *, captions_given: bool) -> RawDataset:
@@ -79,8 +117,8 @@ def read(name: str, loaded: Any, wanted: ColumnNames, *, captions_given: bool) -
     for part, table in parts.items():
         if any(table.features.get(column) != features[column] for column in used):
             raise UserError(
-                f"{name}: the columns {', '.join(used)} are not the same in all parts (see "
-                f"{part}): write all parts with the same columns, types and class names"
+                f"{name}: the columns {', '.join(used)} differ between its parts (see {part}): "
+                "write all parts with the same columns, types and class names"
             )
     if columns.caption is None and not captions_given:
         notes.append("no captions: all texts are empty (--captions FILE gives them)")
@@ -93,16 +131,9 @@ def read(name: str, loaded: Any, wanted: ColumnNames, *, captions_given: bool) -
         piece = piece.rename_column(columns.image, "image") if columns.image != "image" else piece
         images.append(piece.cast_column("image", Image(decode=False)))
         labels += _values(table, columns.label)
-        captions += (
-            [text or "" for text in _values(table, columns.caption)]
-            if columns.caption is not None
-            else [""] * len(table)
-        )
-        keys += (
-            [str(key) for key in _values(table, columns.file_name)]
-            if columns.file_name is not None
-            else [f"{part}/{row}" for row in range(len(table))]
-        )
+        captions += [text or "" for text in _values(table, columns.caption)]
+        names = _values(table, columns.file_name)
+        keys += [str(key) if columns.file_name else f"{part}/{n}" for n, key in enumerate(names)]
     numbers, class_names = _classes(name, labels, features[columns.label])
     sizes = [len(table) for table in parts.values()]
     return RawDataset(
@@ -117,22 +148,21 @@ def read(name: str, loaded: Any, wanted: ColumnNames, *, captions_given: bool) -
 
 
 def _values(table: Any, column: str | None) -> list[Any]:
-    """A whole column as Python values, whatever the format and the selection of the table."""
+    """A column as Python values, whatever the format of the table; all None if there is none."""
+    if column is None:
+        return [None] * len(table)
     found: list[Any] = table.select_columns([column]).with_format("arrow")[:][column].to_pylist()
     return found
 
 
 def _parquet_files(folder: Path) -> list[Path]:
     """Parquet files anywhere below; the captions file of a folder of images does not count."""
-    return sorted(
-        path
-        for path in folder.rglob("*.parquet")
-        if path.is_file() and path != folder / "captions.parquet"
-    )
+    found = set(folder.rglob("*.parquet")) - {folder / "captions.parquet"}
+    return sorted(path for path in found if path.is_file())
 
 
 def _load_folder(folder: Path, config: str | None) -> Any:
-    if any((folder / name).is_file() for name in _SAVED):
+    if _is_saved(folder):
         return load_from_disk(str(folder))
     card = folder / "README.md"
     if card.is_file() and re.search(r"^configs:", card.read_text(encoding="utf-8"), re.MULTILINE):
@@ -151,20 +181,19 @@ def _load_folder(folder: Path, config: str | None) -> Any:
 def _loaded(name: str, action: Callable[[], Any], check: str) -> Any:
     try:
         return action()
+    except UserError:
+        raise
     except Exception as error:  # `datasets` raises nearly every kind there is
-        cause = error.__cause__ or error  # the outer one often says no more than "failed"
+        hidden = isinstance(error, DatasetGenerationError)  # it says no more than "failed"
+        cause = error.__cause__ if hidden and error.__cause__ else error
         lines = str(cause).strip().splitlines() or [type(cause).__name__]
-        raise UserError(
-            f"{name} could not be loaded ({lines[0].rstrip('.')}): check that {check}"
-        ) from error
+        raise UserError(f"{name} could not be loaded ({lines[0].rstrip('.')}): {check}") from error
 
 
 def _require_hub(name: str) -> None:
-    """Ask the Hub for a sign of life: `datasets` would go on trying for half a minute."""
+    """Ask the Hub for a sign of life: `datasets` would retry for half a minute."""
     from huggingface_hub import constants, get_session
 
-    if constants.HF_HUB_OFFLINE:
-        return  # then `datasets` looks into its cache alone, and says at once if it is not there
     try:
         get_session().head(constants.ENDPOINT, timeout=_HUB_SECONDS)
     except Exception as error:
@@ -173,6 +202,29 @@ def _require_hub(name: str) -> None:
             f"reached ({type(error).__name__}): check the path or the network. A data set that was "
             "loaded before opens without network if HF_HUB_OFFLINE=1 is set"
         ) from error
+
+
+def _require_revision(loaded: Any, repository: str, revision: str) -> None:
+    """Refuse rows of another revision: those last cached, if this one could not be had."""
+    from huggingface_hub import HfApi, scan_cache_dir
+
+    commit: str | None = revision
+    if not datasets.config.HF_HUB_OFFLINE:
+        commit = HfApi().dataset_info(repository, revision=revision).sha
+    elif not re.fullmatch("[0-9a-f]{40}", revision):  # a branch or tag
+        commits = {
+            repo.refs[revision].commit_hash
+            for repo in scan_cache_dir().repos
+            if (repo.repo_id, repo.repo_type) == (repository, "dataset") and revision in repo.refs
+        }
+        commit = next(iter(commits), None)
+    parts = loaded.values() if isinstance(loaded, Mapping) else [loaded]
+    files = [Path(file["filename"]) for part in parts for file in part.cache_files]
+    if not all(file.parent.name == commit for file in files):
+        raise UserError(
+            f"revision {revision} of {repository} could not be had, and the cache has another one "
+            "last: load it once with a network"
+        )
 
 
 def _choose_parts(name: str, loaded: Any) -> tuple[dict[str, Any], list[str]]:

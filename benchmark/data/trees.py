@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ def read(root: Path, name: str, *, captions_given: bool) -> RawDataset:
 
     Images in folders further down belong to the class too, as in torchvision's ImageFolder, but
     each class must have some of its own: else it is not known which of the folders are the classes.
-    Files that are no images are passed over. Keys are paths relative to `root`. Captions are taken
+    Files that are not images are ignored. Keys are paths relative to `root`. Captions are taken
     from `captions.csv`, `.tsv`, `.jsonl`, `.parquet` or `metadata.csv`, `.jsonl` in `root`.
 
     Args:
@@ -37,49 +38,41 @@ def read(root: Path, name: str, *, captions_given: bool) -> RawDataset:
         UserError: The folder is empty, is laid out otherwise, or a class has no image.
     """
     parts, notes = _parts(root)
-    paths: list[Path] = []
-    classes: list[str] = []
-    is_test: list[bool] = []
-    empty: list[str] = []
+    found: list[tuple[Path, str, bool]] = []  # image, class, whether it is in the test part
+    empty: list[Path] = []
     deeper: list[Path] = []
     for part, folder in enumerate(parts):
         for class_folder in _folders(folder):
-            files = _image_files(class_folder)
-            if not files:
-                empty.append(class_folder.relative_to(root).as_posix())
-                continue
-            below = _images_below(class_folder)
-            deeper += below
-            files += below
-            paths += files
-            classes += [class_folder.name] * len(files)
-            is_test += [part == 1] * len(files)
-    if not paths:
+            if files := _image_files(class_folder):
+                deeper += (below := _images_below(class_folder))
+                found += [(path, class_folder.name, part == 1) for path in (*files, *below)]
+            else:
+                empty.append(class_folder)
+    if not found:
         raise UserError(_nothing_in(root, name))
     if empty:
         raise UserError(
-            f"{name}: no image lies directly in {summarize(empty)}. Each folder is one class: "
+            f"{name}: no image is directly in {_shown(empty, root)}. Each folder is one class: "
             f"remove these, or move images ({', '.join(sorted(images.SUFFIXES))}) there"
         )
     if deeper:
-        places = summarize([path.relative_to(root).as_posix() for path in deeper], 2)
-        count = pluralize(len(deeper), "image")
+        count, places = pluralize(len(deeper), "image"), _shown(deeper, root, 2)
         notes.append(f"{count} in folders within a class folder taken for that class: {places}")
-    keys = [path.relative_to(root).as_posix() for path in paths]
+    keys = [path.relative_to(root).as_posix() for path, _, _ in found]
     for key in keys:
-        if not key.isprintable():  # bytes that are no UTF-8, control characters
-            raise UserError(f"{name}: the file name {key!r} is no plain text: rename the file")
-    class_names = sorted(set(classes))
+        if not key.isprintable():  # bytes that are not UTF-8, control characters
+            raise UserError(f"{name}: the file name {key!r} is not plain text: rename the file")
+    class_names = sorted({class_name for _, class_name, _ in found})
     number = {class_name: label for label, class_name in enumerate(class_names)}
     table = Dataset.from_dict(
-        {"image": [{"bytes": None, "path": str(path.absolute())} for path in paths]},
+        {"image": [{"bytes": None, "path": str(path.absolute())} for path, _, _ in found]},
         features=Features({"image": Image(decode=False)}),
     )
     source = RawDataset(
         name=name,
-        rows=Rows(table, [""] * len(paths), keys),
-        labels=np.array([number[class_name] for class_name in classes], dtype=np.int64),
-        is_test=np.array(is_test) if len(parts) == 2 else None,
+        rows=Rows(table, [""] * len(found), keys),
+        labels=np.array([number[class_name] for _, class_name, _ in found], dtype=np.int64),
+        is_test=np.array([test for _, _, test in found]) if len(parts) == 2 else None,
         class_names=class_names,
         captions=NO_CAPTIONS,
         notes=notes,
@@ -87,6 +80,10 @@ def read(root: Path, name: str, *, captions_given: bool) -> RawDataset:
     if not captions_given:
         _take_captions_beside(root, source)
     return source
+
+
+def _shown(paths: Sequence[Path], root: Path, most: int = 5) -> str:
+    return summarize([path.relative_to(root).as_posix() for path in paths], most)
 
 
 def _parts(root: Path) -> tuple[list[Path], list[str]]:
@@ -134,7 +131,7 @@ def _nothing_in(root: Path, name: str) -> str:
     if not any(root.iterdir()):
         return f"the folder {name} is empty. {_LAYOUTS}"
     if _image_files(root):
-        return f"{name}: the images lie directly in the folder, so they have no classes. {_LAYOUTS}"
+        return f"{name}: the images are directly in the folder, so they have no classes. {_LAYOUTS}"
     for folder in _folders(root):
         if any(_image_files(inner) for inner in _folders(folder)):
             return f"{name} holds no class folders, but {folder} does: give that one"
@@ -147,7 +144,7 @@ def _take_captions_beside(root: Path, source: RawDataset) -> None:
     if len(own) > 1:
         raise UserError(
             f"{source.name} holds {summarize([path.name for path in own])}: "
-            "say with --captions which one counts"
+            "choose one with --captions"
         )
     for path in (root / "metadata.csv", root / "metadata.jsonl"):
         if path.is_file() and not own:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from benchmark.data.known import MM_IMAGENET_R, backbone_named, known, namesake
+from benchmark.data.known import backbone_named, known, namesake
 from benchmark.formatting import method_title
 from benchmark.leaderboard.declared import declared, file_of
 from benchmark.option_names import NAMED
@@ -21,6 +21,7 @@ from benchmark.results.file_check import SOURCE, TUNING, recipe_file
 from benchmark.results.known_check import config_captions
 from benchmark.results.old_schemas import TOO_OLD
 from benchmark.results.schema import Result
+from mm_imagenet_r.catalog import named
 from mm_imagenet_r.errors import summarize
 
 #: Fixed, so that nobody shows the best of many.
@@ -185,7 +186,7 @@ def is_named(dataset: str) -> bool:
     >>> [is_named(name) for name in ("mini", "mm_imagenet_r:mine", "mini:mine", "my/mini")]
     [True, True, False, False]
     """
-    return dataset in NAMED["dataset"] or dataset.partition(":")[0] == MM_IMAGENET_R
+    return named(dataset) is not None
 
 
 def _plain(title: str) -> str:

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from benchmark.config import RunConfig
-from benchmark.data.known import MM_IMAGENET_R
 from benchmark.formatting import memory_words, method_title, order_words, result_phases_words
 from benchmark.leaderboard.rules import is_named
 from benchmark.options import from_mapping
 from benchmark.results.derive import given_config
 from benchmark.results.schema import Result
+from mm_imagenet_r.catalog import entry_of
 from mm_imagenet_r.errors import UserError
 
 #: Has to be made known to the Hub by its own people (docs/publish.md).
@@ -79,8 +79,7 @@ def setting_of(result: Result) -> Setting:
         why = f"{', '.join(other)} differ from the defaults"
     else:
         family, _, captions = config.dataset.partition(":")
-        name = captions if family == MM_IMAGENET_R else family
-        return Setting(name, config.phases, config.memory, config.currency)
+        return Setting(captions or family, config.phases, config.memory, config.currency)
     raise UserError(f"the result answers no task of the benchmark: {why}")
 
 
@@ -90,10 +89,8 @@ def eval_yaml(settings: Iterable[Setting]) -> bytes:
     Raises:
         UserError: The settings are none, or of data that lie in two repositories.
     """
-    from mm_imagenet_r.export.origins import origin_of
-
     ordered = sorted(set(settings))
-    titles = sorted({origin_of(one.configuration).title for one in ordered})
+    titles = sorted({entry_of(one.configuration).origin.title for one in ordered})
     if not titles:
         raise UserError(f"no result answers a task of the benchmark: there is no {EVAL} to write")
     if len(titles) > 1:

@@ -27,11 +27,11 @@ def _export(arguments: Sequence[str] | None) -> None:
         "--config", nargs="+", default=["mini"], metavar="NAME", help="(default: mini)"
     )
     parser.add_argument("--data-dir", type=Path, help="where the images and caption sets are")
-    parser.add_argument("--split-name", help="which cut into train and test")
+    parser.add_argument("--split-name", help="which split into train and test")
     parser.add_argument(
         "--partial",
         action="store_true",
-        help="go on where images or captions are missing or broken",
+        help="continue where images or captions are missing or broken",
     )
     parser.add_argument(
         "--shard-mb", type=int, default=SHARD_BYTES // 10**6, metavar="N",
@@ -46,9 +46,7 @@ def _export(arguments: Sequence[str] | None) -> None:
             "names: choose another folder to write to"
         )
     from mm_imagenet_r.builder import MMImageNetR
-    from mm_imagenet_r.captions.files import read_captions
     from mm_imagenet_r.export import card
-    from mm_imagenet_r.imagenet_r import ImageNetR
 
     card.refuse_foreign(given.folder)  # before minutes are spent on loading
     for name in given.config:
@@ -65,7 +63,7 @@ def _export(arguments: Sequence[str] | None) -> None:
             name,
             builder.as_dataset(),
             source.provenance(),
-            captions=read_captions(source.caption_file) if isinstance(source, ImageNetR) else None,
+            captions=source.captions_read(),
             shard_bytes=given.shard_mb * 10**6,
         )
     print(f"load_dataset({str(given.folder)!r}, {given.config[0]!r}) reads it")

@@ -1,7 +1,7 @@
 """The captions of a configuration without its images, and the figures of their audit.
 
 captions/<configuration>.parquet       all columns but the image, and the split of each row
-captions/<configuration>-audit.json    how far these captions give the class away
+captions/<configuration>-audit.json    how much these captions reveal of the class
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def write(
     fingerprint, so that results made with this copy name the set they came from.
 
     Args:
-        folder: Where they are to lie.
+        folder: Where to write.
         name: Of the configuration.
         splits: From the name of a split to its `datasets.Dataset`.
         provenance: What is known of them.

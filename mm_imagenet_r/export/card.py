@@ -1,7 +1,7 @@
-"""The data set card of an exported folder: `dataset_card.md` with what the files themselves say.
+"""The data set card of an exported folder: a template with what the files themselves say.
 
 The prose is the template's, as far as it applies; the header and what is said of configurations
-are computed from the files, so that the card cannot say anything else than they hold.
+are computed from the files, so that the card agrees with them.
 """
 
 from __future__ import annotations
@@ -11,43 +11,33 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from mm_imagenet_r.catalog import Origin, entry_of
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.export.captions_file import figures_of
-from mm_imagenet_r.export.origins import Origin, origin_of
 from mm_imagenet_r.export.sections import choose, computed, parts_of
-from mm_imagenet_r.export.swap import STAGING
+from mm_imagenet_r.export.shards import STAGING, content_of, record_of
 from mm_imagenet_r.files import write_atomic
 
-#: Between these marks of a card stands what is computed; they tell our cards from others, too.
+#: Between these marks of a card is what is computed; our cards are recognized by them.
 MARKS: Final = ("<!-- configurations -->\n", "<!-- end -->")
 
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """One configuration as its files describe it.
-
-    Attributes:
-        name: Of the configuration.
-        files: Parquet files of each split, in order.
-        rows: Number of rows of each split.
-        num_bytes: Size of each split when read.
-        features: `datasets.Features` of the rows.
-        record: What the export wrote into the files: description and provenance.
-        figures: Of the audit of its captions, see `captions_file`; empty if there are none.
-    """
+    """One configuration as its files describe it."""
 
     name: str
-    files: Mapping[str, Sequence[Path]]
-    rows: Mapping[str, int]
-    num_bytes: Mapping[str, int]
-    features: Any
-    record: Mapping[str, Any]
-    figures: Mapping[str, Any]
+    files: Mapping[str, Sequence[Path]]  # Parquet files of each split, in order
+    rows: Mapping[str, int]  # number of rows of each split
+    num_bytes: Mapping[str, int]  # size of each split when read
+    features: Any  # `datasets.Features` of the rows
+    record: Mapping[str, Any]  # what the export wrote into the files: description and provenance
+    figures: Mapping[str, Any]  # of the audit of its captions, see `captions_file`; may be empty
 
     @property
     def origin(self) -> Origin:
         """What it was made from."""
-        return origin_of(self.name)
+        return entry_of(self.name).origin
 
     @property
     def download_size(self) -> int:
@@ -71,11 +61,7 @@ def size_category(rows: int) -> str:
 
 
 def refuse_foreign(folder: Path) -> None:
-    """Refuse a folder whose card the export did not write, for it would be lost.
-
-    Raises:
-        UserError: It is such a folder, or a file.
-    """
+    """Raise UserError for a file, or a folder whose card the export did not write."""
     readme = folder / "README.md"
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file: choose a folder to write to")
@@ -86,60 +72,47 @@ def refuse_foreign(folder: Path) -> None:
 
 
 def exported(folder: Path) -> list[Exported]:
-    """Read what configurations a folder holds from the footers of its files, by name.
-
-    Raises:
-        UserError: A file is damaged.
-    """
+    """Read the configurations of a folder, by name; UserError if a file is damaged."""
     import pyarrow as pa
     import pyarrow.parquet as pq
     from datasets import Features
 
-    from mm_imagenet_r.export.shards import content_of, record_of
-
     found = []
-    for place in sorted(path for path in (folder / "data").glob("*") if path.is_dir()):
-        files: dict[str, list[Path]] = {}
-        for path in sorted(place.glob("*.parquet")):
-            files.setdefault(path.name.split("-")[0], []).append(path)
-        if not files:
-            continue
-        order = sorted(files, key=lambda name: (name != "train", name))
+    for place in sorted({path.parent for path in folder.glob("data/*/*.parquet")}):
+        paths = sorted(place.glob("*.parquet"))
+        splits = {path.name.split("-")[0] for path in paths}
+        files = {
+            split: [path for path in paths if path.name.split("-")[0] == split]
+            for split in sorted(splits, key=lambda split: (split != "train", split))
+        }
         try:
-            footers = {split: [pq.read_metadata(path) for path in files[split]] for split in order}
+            footers = {split: [pq.read_metadata(path) for path in files[split]] for split in files}
         except (OSError, pa.ArrowException) as error:
             raise UserError(
-                f"a file of {place} is damaged ({error}): remove that folder and export it anew"
+                f"a file of {place} is damaged ({error}): remove that folder and export it again"
             ) from error
-        first = files[order[0]][0]
-        hashes = [str(record_of(path).get("sha256")) for split in order for path in files[split]]
+        groups = {
+            split: [m.row_group(i).total_byte_size for m in metas for i in range(m.num_row_groups)]
+            for split, metas in footers.items()
+        }
+        first = next(iter(files.values()))[0]
+        content = content_of(str(record_of(path).get("sha256")) for path in paths)
         found.append(
             Exported(
                 place.name,
-                {split: files[split] for split in order},
-                {split: sum(m.num_rows for m in footers[split]) for split in order},
-                {
-                    split: sum(
-                        m.row_group(i).total_byte_size
-                        for m in footers[split]
-                        for i in range(m.num_row_groups)
-                    )
-                    for split in order
-                },
+                files,
+                {split: sum(m.num_rows for m in metas) for split, metas in footers.items()},
+                {split: sum(sizes) for split, sizes in groups.items()},
                 Features.from_arrow_schema(pq.read_schema(first)),
                 record_of(first),
-                figures_of(folder / "captions", place.name, content_of(hashes)),
+                figures_of(folder / "captions", place.name, content),
             )
         )
     return found
 
 
 def write(folder: Path) -> list[Path]:
-    """Write README.md and croissant.json of an exported folder and return their paths.
-
-    Raises:
-        UserError: The folder holds nothing exported, or cannot be written.
-    """
+    """Write README.md and croissant.json of an export, return their paths; UserError if empty."""
     from mm_imagenet_r.export import croissant
 
     configs = exported(folder)
@@ -153,22 +126,18 @@ def write(folder: Path) -> list[Path]:
 
 
 def render(configs: Sequence[Exported]) -> str:
-    """Return the card of some configurations.
-
-    Raises:
-        UserError: They do not belong into one folder.
-    """
+    """Return the card of some configurations; UserError if they are of different data sets."""
     from datasets import DatasetInfo
     from datasets.info import DatasetInfosDict
     from huggingface_hub import DatasetCard
 
-    templates = {config.origin.template for config in configs}
-    if len(templates) > 1:
-        raise UserError(
-            "UPMC Food-101 and MM-ImageNet-R are two data sets with a card each: export them "
-            "into two folders"
-        )
-    template = (Path(__file__).parent / templates.pop()).read_text(encoding="utf-8")
+    if len({config.origin.title for config in configs}) > 1:
+        titles = " and ".join(sorted({config.origin.title for config in configs}))
+        raise UserError(f"{titles} are different data sets: export each into a folder of its own")
+    origin = configs[0].origin
+    template = (Path(__file__).parent / origin.template).read_text(encoding="utf-8")
+    for key, value in {"title": origin.title, "citations": "\n".join(origin.citations)}.items():
+        template = template.replace(f"{{{key}}}", value)
     card = DatasetCard(choose(template, parts_of(configs)))
     for key, value in header(configs).items():
         card.data[key] = value
@@ -188,12 +157,8 @@ def render(configs: Sequence[Exported]) -> str:
         config.name: DatasetInfo(
             features=config.features,
             splits={
-                split: {
-                    "name": split,
-                    "num_bytes": config.num_bytes[split],
-                    "num_examples": config.rows[split],
-                }
-                for split in config.files
+                split: {"name": split, "num_bytes": config.num_bytes[split], "num_examples": rows}
+                for split, rows in config.rows.items()
             },
             download_size=config.download_size,
             dataset_size=sum(config.num_bytes.values()),
@@ -209,7 +174,8 @@ def render(configs: Sequence[Exported]) -> str:
 
 def header(configs: Sequence[Exported]) -> dict[str, Any]:
     """Return the fields of the header that depend on the data, apart from paths and columns."""
-    licenses = {config.origin.license for config in configs}
+    origins = {config.origin for config in configs}
+    licenses = {origin.license for origin in origins}
     fields: dict[str, Any] = {
         "license": licenses.pop() if len(licenses) == 1 else "other",
         "annotations_creators": _union(config.origin.annotations for config in configs),
@@ -218,13 +184,13 @@ def header(configs: Sequence[Exported]) -> dict[str, Any]:
         "size_categories": [size_category(max(sum(c.rows.values()) for c in configs))],
     }
     if fields["license"] == "other":
-        fields["license_name"] = "imagenet-r"
-        fields["license_link"] = "https://github.com/hendrycks/imagenet-r"
+        link = next(origin.license_link for origin in origins if origin.license_link)
+        fields |= {"license_name": link.rpartition("/")[2], "license_link": link}
     return fields
 
 
 def faults(folder: Path) -> list[str]:
-    """Return what keeps a folder from being published, as half sentences; empty if nothing does.
+    """Return what keeps a folder from being published; empty if nothing does.
 
     Every path of the header must lead to files, every file to a path, and the rows in the files
     must be as many as the header says.

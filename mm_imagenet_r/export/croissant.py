@@ -1,4 +1,4 @@
-"""Croissant: the description of an exported folder in the JSON-LD that data set searches read.
+"""Croissant: the description of an exported folder in the JSON-LD that search engines read.
 
 Version 1.0 of the format, http://mlcommons.org/croissant/1.0. `mlcroissant validate` accepts what
 is written here, and `mlcroissant.Dataset("croissant.json").records("mini/train")` reads the rows.
@@ -16,7 +16,7 @@ from mm_imagenet_r.hashes import file_sha256
 if TYPE_CHECKING:
     from mm_imagenet_r.export.card import Exported
 
-#: Terms that the format asks every description to define alike.
+#: Terms that every description must define in the same way.
 _TERMS: Final = (
     "citeAs column equivalentProperty extract field fileProperty fileObject fileSet format "
     "includes isLiveDataset jsonPath key md5 parentField path recordSet references regex repeated "
@@ -37,11 +37,6 @@ _CONTEXT: Final = {
 }
 
 _PARQUET: Final = "application/x-parquet"
-_LICENSES: Final = {
-    "mit": "https://choosealicense.com/licenses/mit/",
-    "other": "https://github.com/hendrycks/imagenet-r",
-    "unknown": "unknown",
-}
 
 
 def render(folder: Path, configs: Sequence[Exported], header: Mapping[str, Any]) -> str:
@@ -58,7 +53,7 @@ def render(folder: Path, configs: Sequence[Exported], header: Mapping[str, Any])
         "description": " ".join(
             f"{config.name}: {config.record.get('description', '')}" for config in configs
         ),
-        "license": _LICENSES[header["license"]],
+        "license": header.get("license_link") or _license(header["license"]),
         "url": origins[0].url,
         "citeAs": "; ".join(citations),
         "version": __version__,
@@ -72,6 +67,11 @@ def render(folder: Path, configs: Sequence[Exported], header: Mapping[str, Any])
         "recordSet": [_records(config, split) for config in configs for split in config.files],
     }
     return json.dumps(description, indent=1, ensure_ascii=False) + "\n"
+
+
+def _license(name: str) -> str:
+    """Where a licence that the Hub knows can be read."""
+    return name if name == "unknown" else f"https://choosealicense.com/licenses/{name}/"
 
 
 def _distribution(folder: Path, config: Exported, split: str) -> list[dict[str, Any]]:
@@ -102,22 +102,18 @@ def _records(config: Exported, split: str) -> dict[str, Any]:
     name = f"{config.name}/{split}"
     fields = []
     for column, feature in config.features.items():
-        source: dict[str, Any] = {
-            "fileSet": {"@id": f"{name}/files"},
-            "extract": {"column": column},
-        }
-        kind = "sc:Text"
-        if type(feature).__name__ == "Image":
-            kind = "sc:ImageObject"
+        kind = type(feature).__name__
+        source = {"fileSet": {"@id": f"{name}/files"}, "extract": {"column": column}}
+        if kind == "Image":
             source["transform"] = {"jsonPath": "bytes"}
-        elif type(feature).__name__ == "ClassLabel":
-            kind = "sc:Integer"
         fields.append(
             {
                 "@type": "cr:Field",
                 "@id": f"{name}/{column}",
                 "name": column,
-                "dataType": kind,
+                "dataType": {"Image": "sc:ImageObject", "ClassLabel": "sc:Integer"}.get(
+                    kind, "sc:Text"
+                ),
                 "source": source,
             }
         )

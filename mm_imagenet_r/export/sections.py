@@ -22,11 +22,11 @@ ds = load_dataset("<this folder or its id on the Hub>", "{name}")
 
 """
 _GRADES: Final = """
-### What captions give away
+### What captions reveal
 
 Share of the captions that name the class of their image: by its label, by another name of its
 WordNet synset ("polar bear" for ice bear), or by a head noun alone ("bear"). Then the accuracy of a
-classifier that reads captions alone (TF-IDF and logistic regression, trained on `train` and tested
+classifier that reads only captions (TF-IDF and logistic regression, trained on `train` and tested
 on `test`), also with label and other names replaced by "object".
 
 """
@@ -36,7 +36,7 @@ def parts_of(configs: Iterable[Exported]) -> set[str]:
     """Return the names of the parts of the template that apply to some configurations."""
     found = set()
     for config in configs:
-        found.add(config.origin.name)
+        found.add(config.origin.part)
         made_by = f"{config.name} {config.record.get('model', '')}".lower()
         if "instructblip" in made_by:
             found.add("instructblip")
@@ -67,7 +67,7 @@ def computed(configs: Sequence[Exported], default: str) -> str:
 
 
 def escape(text: str) -> str:
-    r"""Write any text so that it stands in a cell of a table as it is.
+    r"""Write any text so that a cell of a table shows it literally.
 
     >>> print(escape("a|b\n*c* <!-- end -->"))
     a\|b<br>\*c\* \<!-- end --\>
@@ -86,7 +86,7 @@ def _table(configs: Sequence[Exported]) -> str:
 
 
 def _without_facts(config: Exported) -> str:
-    """The description, but for the facts in it, which have a table of their own."""
+    """The description without the facts that have a table of their own."""
     said = str(config.record.get("description", ""))
     for key, value in _facts(config).items():
         said = said.replace(f" {key} {value};", "").replace(f" {key} {value}.", "")
@@ -98,7 +98,7 @@ def _facts(config: Exported) -> dict[str, str]:
 
 
 def _making(config: Exported) -> str:
-    """All that is known of how a configuration was made, but for repetitions of its name."""
+    """All that is known of how a configuration was made, except its name."""
     facts = {key: value for key, value in _facts(config).items() if value != config.name}
     if not facts:
         return ""

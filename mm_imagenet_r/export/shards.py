@@ -17,30 +17,30 @@ from mm_imagenet_r.hashes import json_sha256
 if TYPE_CHECKING:
     import pyarrow as pa
 
+#: Finished shards wait here until all of a configuration are there; it goes when all is written.
+STAGING: Final = ".export"
 #: Rows of a row group: what is read at least for one row, and for the rows of one class.
 GROUP_ROWS: Final = 200
 #: Key of this package's record in the footer of each Parquet file.
 RECORD: Final = b"mm_imagenet_r"
 #: To be raised when the same rows are to be written in another way: old shards are then replaced.
 _FORMAT: Final = 1
-#: Cuts pages where the content says so, so that a changed row moves no other page and the Hub
+#: Ends pages where the content says so, so that a changed row moves no other page and the Hub
 #: stores only what is new. The sizes are those `datasets` writes with.
 _CHUNKING: Final = {"min_chunk_size": 256 * 1024, "max_chunk_size": 1024 * 1024, "norm_level": 0}
 
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """One Parquet file to be.
+    """One Parquet file to be."""
 
-    Attributes:
-        name: Of the file, as the Hub expects it.
-        groups: Numbers of the row groups of the split it holds.
-        sha256: Identity of its rows and of the way they are written.
-    """
+    name: str  # of the file, as the Hub expects it
+    groups: range  # numbers of the row groups of the split it holds
+    sha256: str  # identity of its rows and of the way they are written
 
-    name: str
-    groups: range
-    sha256: str
+    def is_in(self, path: Path) -> bool:
+        """Whether a file is this shard."""
+        return path.is_file() and record_of(path).get("sha256") == self.sha256
 
 
 class Groups:
@@ -68,7 +68,7 @@ class Groups:
 
 
 def cut(sizes: Sequence[int], most: int) -> list[range]:
-    """Cut row groups into runs of at most `most` bytes, each of one group at least.
+    """Divide row groups into runs of at most `most` bytes, each of one group at least.
 
     >>> cut([4, 4, 4, 9, 1], most=8)
     [range(0, 2), range(2, 3), range(3, 4), range(4, 5)]
@@ -104,16 +104,13 @@ def content_of(hashes: Iterable[str]) -> str:
 def plan(
     split: str, groups: Sequence[tuple[int, str]], most: int, record: Mapping[str, Any]
 ) -> list[Shard]:
-    """Cut a split into shards.
+    """Divide a split into shards.
 
     Args:
         split: Its name.
         groups: `identity` of each of its row groups.
         most: Bytes of a shard, see `cut`.
-        record: What is to stand in the footer of each.
-
-    Returns:
-        The shards under the names the Hub expects.
+        record: What is written into the footer of each.
     """
     cuts = cut([size for size, _ in groups], most)
     found = []
@@ -125,17 +122,13 @@ def plan(
 
 
 def identity(group: pa.Table) -> tuple[int, str]:
-    """Return the bytes of the images of a row group, and a hash of its rows and columns.
-
-    Raises:
-        UserError: A row has no image.
-    """
+    """Bytes of the images of a row group, and a hash of it all; UserError if a row has no image."""
     size, digest = 0, hashlib.sha256(str(group.schema.metadata).encode())
     for row in group.to_pylist():
         data = row["image"] and row["image"].pop("bytes")
         if not data:
             raise UserError(
-                f"{row['file_name']} has no image bytes: load the data set anew and export that"
+                f"{row['file_name']} has no image bytes: load the data set again and export that"
             )
         digest.update(json_sha256([row, len(data)]).encode() + data)
         size += len(data)
@@ -143,7 +136,7 @@ def identity(group: pa.Table) -> tuple[int, str]:
 
 
 def write(path: Path, tables: Iterable[pa.Table], features: Any, record: Mapping[str, Any]) -> None:
-    """Write a Parquet file, a row group a table; images as they are, for JPEG does not shrink.
+    """Write a Parquet file, each table as a row group; images as they are, as JPEG does not shrink.
 
     Args:
         path: Of the file, which appears when it is complete.
@@ -181,7 +174,7 @@ def write(path: Path, tables: Iterable[pa.Table], features: Any, record: Mapping
 
 
 class _Sink(io.RawIOBase):
-    """A file whose faults, such as a full disk, are kept: within Parquet's writer one aborts."""
+    """A file that keeps its errors, such as a full disk: in Parquet's writer they would abort."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file

@@ -7,7 +7,7 @@ Read as it is published, nothing has to be converted:
     class_idx.json                         class -> number; the published numbers if absent
     split.json                             {"train": [...], "val": [...], "test": [...]}; optional
 
-The known faults of its tables are mended (`titles.py`). What cannot be mended is named:
+The known faults of its tables are fixed (`titles.py`). What cannot be fixed is listed:
 
     python -m mm_imagenet_r.food101 DATA_DIR    # decodes every image and lists what is wrong
 
@@ -22,14 +22,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from mm_imagenet_r import bad_files
 from mm_imagenet_r.errors import UserError, pluralize, summarize
 from mm_imagenet_r.food101.titles import Title, read_titles
 from mm_imagenet_r.hashes import file_state, json_sha256
-from mm_imagenet_r.images import check_header
+from mm_imagenet_r.source import FileSource, row
 from mm_imagenet_r.splits import list_sha256
 
-#: The classes as published: the number of a class is its place here, which is no alphabetical one.
+#: The classes as published: the number of a class is its place here, which is not alphabetical.
 CLASSES: Final = (
     "frozen_yogurt tacos gnocchi ramen sushi spaghetti_carbonara foie_gras club_sandwich "
     "chicken_curry caprese_salad guacamole fish_and_chips seaweed_salad samosa shrimp_and_grits "
@@ -52,91 +51,48 @@ _RULES: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Food101:
-    """A source for the builder; see `mm_imagenet_r.sources.Source`.
+class Food101(FileSource):
+    """An unpacked copy of the data set."""
 
-    Attributes:
-        folder: What was published, unpacked.
-        numbers: Number of each class.
-        titles: Rows of `train` and `test` whose images are there.
-        states: `file_state` of each image, by split and `<class>/<file>`.
-        notes: What was mended, and where the published lists differ.
-        absent: Images that the tables name and that are not there or empty.
-        partial: Files that are no images are left out.
-    """
+    numbers: Mapping[str, int]  # number of each class
+    titles: Mapping[str, Sequence[Title]]  # rows of `train` and `test` whose images are there
+    states: Mapping[str, Mapping[str, tuple[int, int]]]  # `file_state` by split and file_name
+    notes: Sequence[str]  # what was fixed, and where the published lists differ
+    absent: Sequence[str]  # images that the tables name and that are absent or empty
 
-    folder: Path
-    numbers: Mapping[str, int]
-    titles: Mapping[str, Sequence[Title]]
-    states: Mapping[str, Mapping[str, tuple[int, int]]]
-    notes: Sequence[str]
-    absent: Sequence[str]
-    partial: bool
-
-    def description(self) -> str:  # noqa: D102 - that of Source
+    def description(self) -> str:  # noqa: D102 - these are Source's
         left_out = [f"Absent or empty: {summarize(self.absent)}."] if self.absent else []
         return " ".join(["UPMC Food-101: images with titles of web pages.", *self.notes, *left_out])
 
-    def provenance(self) -> dict[str, str]:  # noqa: D102 - that of Source
+    def provenance(self) -> dict[str, str]:  # noqa: D102
         return {
             "captions": "titles of web pages",
             "split": "published",
-            "split_sha256": list_sha256(f"{t.cls}/{t.file}" for t in self.titles["test"]),
+            "split_sha256": list_sha256(title.name for title in self.titles["test"]),
         }
 
-    def classes(self) -> dict[str, str]:
-        """Return the names of the classes by their identifiers, in the order of the labels."""
+    def classes(self) -> dict[str, str]:  # noqa: D102
         ordered = sorted(self.numbers, key=self.numbers.__getitem__)
         return {cls: cls.replace("_", " ") for cls in ordered}
 
-    def rows(self, split: str, labels: Sequence[int]) -> Iterator[dict[str, Any]]:
-        """Yield the rows of `train` or `test` that belong to given labels, sorted by label.
-
-        Raises:
-            UserError: Files are no images.
-        """
-        wanted = set(labels)
-        left_out: dict[str, str] = {}
+    def listed(self, split: str, labels: Collection[int]) -> Iterator[dict[str, Any]]:  # noqa: D102
         for title in sorted(self.titles[split], key=lambda t: (self.numbers[t.cls], t.file)):
-            label = self.numbers[title.cls]
-            if label not in wanted:
-                continue
-            data = self._read(split, title)
-            if (wrong := check_header(data)) is not None:
-                if not self.partial:
-                    raise bad_files.refusal(self.folder, self.unusable())
-                left_out[f"{title.cls}/{title.file}"] = wrong
-                continue
-            yield {
-                "image": {"bytes": data, "path": f"{title.cls}__{title.file}"},
-                "caption": title.text,
-                "label": label,
-                "file_name": f"{title.cls}/{title.file}",
-                "wnid": title.cls,
-                "class_name": title.cls.replace("_", " "),
-                "imagenet_index": None,
-                "style": "",
-            }
-        bad_files.tell_left_out(self.folder, left_out)
+            if (label := self.numbers[title.cls]) in labels:
+                yield row(title.name, label, title.text, title.cls.replace("_", " "))
 
-    def unusable(self, used: Collection[str] = ()) -> dict[str, str]:  # noqa: D102 - of Source
-        return bad_files.find_bad_files(
-            (name, self._read(split, title))
-            for split, found in self.titles.items()
-            for title in found
-            if (name := f"{title.cls}/{title.file}") not in used
-        )
+    def read(self, split: str, file_name: str) -> bytes:  # noqa: D102
+        return (self.place / "images" / split / file_name).read_bytes()
 
-    def _read(self, split: str, title: Title) -> bytes:
-        return (self.folder / "images" / split / title.cls / title.file).read_bytes()
+    def num_absent(self) -> int:  # noqa: D102
+        return len(self.absent)
 
     def identity(self) -> str:
         """Hash the cleaned tables, the class numbers, and names and states of the images."""
         rows = {
-            split: [(t.file, t.cls, t.text, self.states[split][f"{t.cls}/{t.file}"]) for t in found]
+            split: [(t.file, t.cls, t.text, self.states[split][t.name]) for t in found]
             for split, found in self.titles.items()
         }
-        return json_sha256([_RULES, str(self.folder), dict(self.numbers), rows, self.partial])
+        return json_sha256([_RULES, str(self.place), dict(self.numbers), rows, self.leaves_out])
 
 
 def source(data_dir: str | Path, *, partial: bool = False) -> Food101:
@@ -144,7 +100,7 @@ def source(data_dir: str | Path, *, partial: bool = False) -> Food101:
 
     Args:
         data_dir: The folder that holds `images` and `texts`.
-        partial: Leave out rows whose image is missing, empty or no image.
+        partial: Leave out rows whose image is missing, empty or not an image.
 
     Raises:
         UserError: The folder does not have this layout, a table is damaged, or images are missing.
@@ -153,60 +109,43 @@ def source(data_dir: str | Path, *, partial: bool = False) -> Food101:
     for place in (folder / "images", folder / "texts"):
         if not place.is_dir():
             raise UserError(
-                f"{place} is no folder: give the one into which UPMC Food-101 was unpacked, with "
-                "images/train, images/test and texts"
+                f"{place} is not a folder: give the one into which UPMC Food-101 was unpacked, "
+                "with images/train, images/test and texts"
             )
     numbers = class_numbers(folder)
     titles: dict[str, list[Title]] = {}
     states: dict[str, dict[str, tuple[int, int]]] = {}
     notes: list[str] = []
     for split in ("train", "test"):
-        found, mended = read_titles(folder / "texts" / f"{split}_titles.csv", numbers)
-        notes += [f"{split}_titles.csv: {note}." for note in mended]
+        found, fixed = read_titles(folder / "texts" / f"{split}_titles.csv", numbers)
+        notes += [f"{split}_titles.csv: {note}." for note in fixed]
         states[split] = _image_states(folder / "images" / split)
         titles[split] = found
     notes += _differences(folder / "split.json", titles)
-
-    def has_image(split: str, title: Title) -> bool:
-        size, _ = states[split].get(f"{title.cls}/{title.file}", (0, 0))
-        return size > 0
-
-    paths = [
-        f"images/{split}/{title.cls}/{title.file}"
+    there = {split: [t for t in titles[split] if t.name in states[split]] for split in titles}
+    absent = [
+        f"images/{split}/{title.name}"
         for split, found in titles.items()
         for title in found
-        if not has_image(split, title)
+        if title.name not in states[split]
     ]
-    if paths:
-        if not partial:
-            raise UserError(
-                f"{folder} lacks {pluralize(len(paths), 'image')} that its tables name (absent or "
-                f"empty): {summarize(paths)}. Unpack it again, or leave them out "
-                "(partial=True, --partial)"
-            )
-        titles = {
-            split: [title for title in found if has_image(split, title)]
-            for split, found in titles.items()
-        }
-    return Food101(folder, numbers, titles, states, notes, paths, partial)
+    if absent and not partial:
+        raise UserError(
+            f"{folder} lacks {pluralize(len(absent), 'image')} that its tables name (absent or "
+            f"empty): {summarize(absent)}. Unpack it again, or leave them out "
+            "(partial=True, --partial)"
+        )
+    return Food101(folder, partial, numbers, there, states, notes, absent)
 
 
 def class_numbers(folder: Path) -> dict[str, int]:
-    """Return the number of each class: those of `class_idx.json`, else the published ones.
-
-    Raises:
-        UserError: The file does not number its classes from 0 on.
-    """
+    """Number of each class: of `class_idx.json`, else as published; UserError if not from 0 on."""
     path = folder / "class_idx.json"
     if not path.exists():
         return {cls: number for number, cls in enumerate(CLASSES.split())}
     numbers = _read_json(path)
     values = list(numbers.values()) if isinstance(numbers, dict) else []
-    if (
-        not values
-        or not all(type(v) is int for v in values)
-        or sorted(values) != list(range(len(values)))
-    ):
+    if not all(type(v) is int for v in values) or sorted(values) != list(range(len(values) or 1)):
         raise UserError(
             f'{path} must give each class a number from 0 on, as {{"tacos": 0, "ramen": 1}}: fetch '
             "it again, or remove it to use the published numbers"
@@ -215,11 +154,11 @@ def class_numbers(folder: Path) -> dict[str, int]:
 
 
 def _image_states(folder: Path) -> dict[str, tuple[int, int]]:
-    """`file_state` of each file `<class>/<file>` of a part; none if there is no such folder."""
+    """`file_state` of each file `<class>/<file>` of a part that is not empty."""
     return {
-        f"{path.parent.name}/{path.name}": file_state(path)
+        f"{path.parent.name}/{path.name}": state
         for path in sorted(folder.glob("*/*"))
-        if path.is_file()
+        if path.is_file() and (state := file_state(path))[0]
     }
 
 

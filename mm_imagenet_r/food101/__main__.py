@@ -41,7 +41,7 @@ def _check(arguments: Sequence[str] | None) -> None:
         what = f"decoding {split}"
         for title in track(titles, what, console=console, transient=True, disable=quiet):
             name = f"images/{split}/{title.cls}/{title.file}"
-            if (wrong := check((data.folder / name).read_bytes())) is not None:
+            if (wrong := check((data.place / name).read_bytes())) is not None:
                 print(f"{name} {wrong}")
                 bad += 1
     if bad or data.absent:

@@ -23,17 +23,16 @@ _ESCAPED_BYTES: Final = re.compile(r"(?:\\x[0-9a-fA-F]{2})+")
 
 @dataclass(frozen=True, slots=True)
 class Title:
-    """One row of a table of titles.
+    """One row of a table of titles."""
 
-    Attributes:
-        file: Name of the image, ending in `.jpg`.
-        cls: Its class.
-        text: The title, cleaned.
-    """
-
-    file: str
+    file: str  # name of the image, ending in .jpg
     cls: str
-    text: str
+    text: str  # cleaned
+
+    @property
+    def name(self) -> str:
+        """The image's key."""
+        return f"{self.cls}/{self.file}"
 
 
 def read_titles(path: Path, numbers: Mapping[str, int]) -> tuple[list[Title], list[str]]:

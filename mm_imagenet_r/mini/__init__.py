@@ -22,6 +22,7 @@ from mm_imagenet_r.mini.renditions import RENDITIONS, render
 from mm_imagenet_r.mini.scenes import SPLITS, compose
 from mm_imagenet_r.mini.settings import EDITIONS, FIRST, SECOND, Edition
 from mm_imagenet_r.mini.words import vocabulary
+from mm_imagenet_r.source import row
 
 __all__ = [
     "EDITIONS",
@@ -40,22 +41,13 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """One picture.
+    """One picture."""
 
-    Attributes:
-        image: A JPEG file.
-        caption: Two to four sentences about it.
-        style: The rendition, one of ImageNet-R's.
-        file_name: `<wnid>/<style>_<n>.jpg`, different for every picture of a class.
-        parts: Which part of the object is seen where, (height, width): 1 + its index in `SLOTS`, 0
-            where there is none of it. It is no column of the data set.
-    """
-
-    image: bytes
-    caption: str
-    style: str
-    file_name: str
-    parts: NDArray[np.uint8]
+    image: bytes  # a JPEG file
+    caption: str  # two to four sentences about it
+    style: str  # the rendition, one of ImageNet-R's
+    file_name: str  # <wnid>/<style>_<n>.jpg, different for every picture of a class
+    parts: NDArray[np.uint8]  # (height, width): 1 + index in `SLOTS` of the part seen, 0 for none
 
     @property
     def mask(self) -> NDArray[np.bool_]:
@@ -105,13 +97,6 @@ def rows(
         cls = known[label]
         for index in range(count):
             drawn = draw(cls, split, index)
-            yield {
-                "image": {"bytes": drawn.image, "path": drawn.file_name.replace("/", "__")},
-                "caption": drawn.caption,
-                "label": label,
-                "file_name": drawn.file_name,
-                "wnid": cls.wnid,
-                "class_name": cls.name,
-                "imagenet_index": None,
-                "style": drawn.style,
-            }
+            found = row(drawn.file_name, label, drawn.caption, cls.name, style=drawn.style)
+            image = {"bytes": drawn.image, "path": drawn.file_name.replace("/", "__")}
+            yield {**found, "image": image}

@@ -9,35 +9,23 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from mm_imagenet_r.mini.bases import BASE_PARTS
+from mm_imagenet_r.mini.details import MARK_PARTS, SIDE_PARTS
+from mm_imagenet_r.mini.ends import BASE_PARTS, TOP_PARTS
 from mm_imagenet_r.mini.grammar import SLOTS, MiniClass
-from mm_imagenet_r.mini.marks import MARK_PARTS
 from mm_imagenet_r.mini.shapes import BODY, Frame, Points
-from mm_imagenet_r.mini.sides import SIDE_PARTS
-from mm_imagenet_r.mini.tops import TOP_PARTS
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """The polygons of one class in the order in which they are painted.
+    """The polygons of one class in the order in which they are painted."""
 
-    Attributes:
-        points: All corners of all polygons, (n, 2).
-        ends: Where each polygon ends in `points`, (k,).
-        tones: Tone of each polygon, (k,).
-        slots: Index into `grammar.SLOTS` of the part to which each polygon belongs, (k,).
-        point_slots: The same for each corner, (n,).
-        anchors: The point about which each part may be scaled and turned, (5, 2).
-        area: What the polygons cover together.
-    """
-
-    points: Points
-    ends: tuple[int, ...]
-    tones: tuple[int, ...]
-    slots: tuple[int, ...]
-    point_slots: NDArray[np.int64]
-    anchors: Points
-    area: float
+    points: Points  # (n, 2), all corners of all polygons
+    ends: tuple[int, ...]  # (k,) where each polygon ends in `points`
+    tones: tuple[int, ...]  # (k,)
+    slots: tuple[int, ...]  # (k,) index into `SLOTS` of the part that each polygon belongs to
+    point_slots: NDArray[np.int64]  # (n,) the same for each corner
+    anchors: Points  # (5, 2) the point about which each part may be scaled and turned
+    area: float  # what the polygons cover together
 
 
 @lru_cache(maxsize=256)

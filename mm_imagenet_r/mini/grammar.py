@@ -1,4 +1,4 @@
-"""Which classes there are: combinations of nameable parts, with proportions of their own."""
+"""Which classes there are: combinations of nameable parts, each with its own proportions."""
 
 from __future__ import annotations
 
@@ -11,53 +11,17 @@ import numpy as np
 from mm_imagenet_r.mini.settings import SECOND, Edition
 
 BODIES: Final = (
-    "round",
-    "oval",
-    "square",
-    "triangle",
-    "star",
-    "crescent",
-    "heart",
-    "drop",
-    "cross",
-    "hexagon",
-    "diamond",
-    "bell",
-    "arch",
-    "bowl",
-)
+    "round", "oval", "square", "triangle", "star", "crescent", "heart", "drop", "cross", "hexagon",
+    "diamond", "bell", "arch", "bowl",
+)  # fmt: skip
 TOPS: Final = (
-    "horns",
-    "pointed ears",
-    "long ears",
-    "round ears",
-    "crown",
-    "antennae",
-    "crest",
-    "leaf",
-    "handle",
-    "hat",
-)
-BASES: Final = (
-    "legs",
-    "thin legs",
-    "wheels",
-    "tentacles",
-    "stand",
-    "fins",
-    "feet",
-    "rocker",
-)
+    "horns", "pointed ears", "long ears", "round ears", "crown", "antennae", "crest", "leaf",
+    "handle", "hat",
+)  # fmt: skip
+BASES: Final = ("legs", "thin legs", "wheels", "tentacles", "stand", "fins", "feet", "rocker")
 SIDES: Final = (
-    "curled tail",
-    "arrow tail",
-    "bushy tail",
-    "spout",
-    "wings",
-    "arms",
-    "paddle",
-    "fan",
-)
+    "curled tail", "arrow tail", "bushy tail", "spout", "wings", "arms", "paddle", "fan",
+)  # fmt: skip
 MARKS: Final = ("hole", "ring", "stripes", "window", "dots", "face", "zigzag", "badge")
 
 SLOTS: Final = ("body", "top", "base", "side", "mark")
@@ -66,25 +30,11 @@ NUM_PROPORTIONS: Final = 12
 
 #: Backgrounds that a class may be at home before.
 HOMES: Final = ("meadow", "clouds", "night", "water", "sand", "room", "bricks", "wood")
-#: Qualities of a part that captions tell and pictures do not show.
+#: Qualities of a part that captions mention and pictures do not show.
 QUALITIES: Final = (
-    "brass",
-    "braided",
-    "cracked",
-    "crystal",
-    "feathery",
-    "frosted",
-    "furry",
-    "glowing",
-    "knitted",
-    "leather",
-    "marble",
-    "mossy",
-    "rusty",
-    "scaly",
-    "silken",
-    "woolen",
-)
+    "brass", "braided", "cracked", "crystal", "feathery", "frosted", "furry", "glowing", "knitted",
+    "leather", "marble", "mossy", "rusty", "scaly", "silken", "woolen",
+)  # fmt: skip
 
 _SYLLABLES: Final = tuple(
     table.split(" ")
@@ -100,29 +50,17 @@ Parts = tuple[str, str, str, str, str]  # one value for each of SLOTS
 
 @dataclass(frozen=True, slots=True)
 class MiniClass:
-    """One class of the embedded data set.
+    """One class of the embedded data set."""
 
-    Attributes:
-        wnid: Identifier in the manner of WordNet's: `m` and 8 digits, for a base class `b`.
-        name: An invented word; no caption contains it.
-        base: Whether it belongs to the classes for pretraining rather than to the data set.
-        number: Position among the classes of its kind.
-        parts: One value for each of `SLOTS`; base classes share no combination with the others.
-        proportions: Numbers from 0 to 1, read by `shapes.figure`.
-        edition: The edition it belongs to.
-        home: The background it is often seen before; "" if any.
-        special: (slot, quality) of the part that has one; no other class of its kind has the same.
-    """
-
-    wnid: str
-    name: str
-    base: bool
-    number: int
-    parts: Parts
-    proportions: tuple[float, ...]
+    wnid: str  # identifier in the manner of WordNet's: `m` and 8 digits, for a base class `b`
+    name: str  # an invented word; no caption contains it
+    base: bool  # whether it is for pretraining rather than in the data set
+    number: int  # position among the classes of its kind
+    parts: Parts  # one value for each of `SLOTS`; base classes share no combination with others
+    proportions: tuple[float, ...]  # numbers from 0 to 1, read by `shapes.Frame`
     edition: Edition
-    home: str
-    special: tuple[str, str] | None
+    home: str  # the background it is often seen before; "" if any
+    special: tuple[str, str] | None  # (slot, quality); no other class of its kind has the same
 
 
 def classes(edition: Edition = SECOND) -> list[MiniClass]:

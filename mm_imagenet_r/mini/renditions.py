@@ -18,10 +18,14 @@ from mm_imagenet_r.mini.textures import (
     blur,
     flat,
     grid,
+    mix,
     noise,
+    over,
     polygons,
     relief,
+    shadow,
     shift,
+    towards,
     wave,
 )
 
@@ -76,29 +80,13 @@ def _lines(scene: Scene, repeats: int, sway: float, width: int) -> tuple[Pixels,
     return _shrink(image) / 255, _shrink(polygons(size, scene.shapes)) / 255
 
 
-def _over(ground: Pixels, paint: Pixels, alpha: Pixels) -> Pixels:
-    """Lay paint, already multiplied by its opacity, over a background."""
-    found: Pixels = ground * (1 - alpha) + paint
-    return found
-
-
-def _mix(one: Pixels, two: Pixels, share: Pixels) -> Pixels:
-    """Go from one picture or colour to another by a share from 0 to 1."""
-    found: Pixels = one + (two - one) * share
-    return found
-
-
-def _shadow(ground: Pixels, alpha: Pixels, dx: int, dy: int, soft: float, depth: float) -> Pixels:
-    return _over(ground, np.zeros(3), depth * blur(shift(alpha, dx, dy), soft))
-
-
 # -------------------------------------------------------------------------------------- styles
 
 
 def _cartoon(scene: Scene, ground: Pixels) -> Pixels:
     paint, alpha = _layer(scene, scene.palette, (24, 20, 26), int(scene.rng.integers(3, 6)))
     shade = 1 - 0.25 * np.clip(alpha - shift(alpha, -3, -3), 0, 1)
-    return _over(ground, paint * shade, alpha)
+    return over(ground, paint * shade, alpha)
 
 
 def _sketch(scene: Scene, ground: Pixels) -> Pixels:
@@ -110,7 +98,7 @@ def _sketch(scene: Scene, ground: Pixels) -> Pixels:
     dark = np.clip(1.15 * ink + fill, 0, 1) * np.clip(0.85 + 0.2 * noise(rng, 2, w, h), 0.3, 1)
     pencil = np.array((52, 50, 54) if rng.random() < 0.75 else scene.palette[DARK], np.float32)
     page = ground * (1 - 0.05 * alpha)
-    return _mix(page, pencil, dark)
+    return mix(page, pencil, dark)
 
 
 def _art(scene: Scene, ground: Pixels) -> Pixels:
@@ -120,18 +108,18 @@ def _art(scene: Scene, ground: Pixels) -> Pixels:
     board = flat(boards[int(rng.integers(len(boards)))], w, h)
     board = board + 9 * noise(rng, 16, w, h) + 5 * noise(rng, 4, w, h)
     ink, _ = _lines(scene, 1, 0.7, 4)
-    pale = [_towards(colour, (255, 255, 255), 0.35) for colour in scene.palette]
+    pale = [towards(colour, (255, 255, 255), 0.35) for colour in scene.palette]
     pale[DARK] = (150, 150, 150)
     paint, alpha = _layer(scene, pale)
     grain = np.clip(0.85 + 0.2 * noise(rng, 2, w, h), 0, 1)
     filled = board + (paint - board * alpha) * grain * 0.6
-    return _mix(filled, np.float32(238) + np.zeros(3), ink * grain)
+    return mix(filled, np.float32(238) + np.zeros(3), ink * grain)
 
 
 def _painting(scene: Scene, ground: Pixels) -> Pixels:
     w, h, rng = scene.width, scene.height, scene.rng
     paint, alpha = _layer(scene, scene.palette)
-    base = _over(ground, paint * (1 + 0.12 * noise(rng, 8, w, h)), alpha)
+    base = over(ground, paint * (1 + 0.12 * noise(rng, 8, w, h)), alpha)
     base = base + 7 * noise(rng, 16, w, h)
     picture = Image.fromarray(np.clip(base, 0, 255).astype(np.uint8))
     pencil = ImageDraw.Draw(picture)
@@ -148,31 +136,31 @@ def _painting(scene: Scene, ground: Pixels) -> Pixels:
 
 def _embroidery(scene: Scene, ground: Pixels) -> Pixels:
     w, h, rng = scene.width, scene.height, scene.rng
-    thread = _towards(scene.palette[BODY], (30, 20, 30), 0.55)
+    thread = towards(scene.palette[BODY], (30, 20, 30), 0.55)
     paint, alpha = _layer(scene, scene.palette, thread, 3)
     angle, period = rng.uniform(0.2, 1.3), rng.uniform(2.6, 3.6)
     one, two = wave(w, h, angle, period), wave(w, h, angle + 1.4, period)
     stitch = np.where(_tone_map(scene) == BODY + 1, one, two)
-    cloth = _shadow(ground, alpha, 1, 2, 1.2, 0.35)
+    cloth = shadow(ground, alpha, 1, 2, 1.2, 0.35)
     raised = 1 + 1.1 * relief(blur(alpha, 1.2))
     lit = paint * (0.92 + 0.26 * stitch + 0.06 * noise(rng, 2, w, h)) * raised
-    return _over(cloth, lit, alpha)
+    return over(cloth, lit, alpha)
 
 
 def _graffiti(scene: Scene, ground: Pixels) -> Pixels:
     w, h, rng = scene.width, scene.height, scene.rng
-    vivid = [_towards(colour, (255, 60, 200), 0.12) for colour in scene.palette]
+    vivid = [towards(colour, (255, 60, 200), 0.12) for colour in scene.palette]
     line: Colour = (250, 250, 250) if rng.random() < 0.5 else (16, 14, 18)
     paint, alpha = _layer(scene, vivid, line, int(rng.integers(4, 7)))
     halo = np.clip(1.5 * blur(alpha, 4.0) + 0.25 * blur(alpha, 2) * noise(rng, 2, w, h), 0, 1)
-    wall = _mix(ground, np.array(scene.palette[5], np.float32), 0.75 * halo)
+    wall = mix(ground, np.array(scene.palette[5], np.float32), 0.75 * halo)
     y = grid(w, h)[1]
     fade = 1.12 - 0.4 * (y / h)
     for _ in range(int(rng.integers(2, 5))):  # drips
         x, top = int(rng.integers(6, w - 6)), int(rng.integers(h // 3, 3 * h // 4))
         low = min(h, top + int(rng.integers(8, 22)))
         wall[top:low, x : x + 2] = scene.palette[5]
-    return _over(wall, paint * fade + 0.09 * alpha * (ground - ground.mean()), alpha)
+    return over(wall, paint * fade + 0.09 * alpha * (ground - ground.mean()), alpha)
 
 
 def _origami(scene: Scene, ground: Pixels) -> Pixels:
@@ -195,20 +183,20 @@ def _origami(scene: Scene, ground: Pixels) -> Pixels:
             facet = [*points[k - 1].tolist(), *points[k].tolist(), *middle.tolist()]
             share = 0.3 * float(np.cos(turn[k] - light)) + 0.09 * (k % 2)
             end: Colour = (255, 255, 255) if share > 0 else (20, 20, 30)
-            pencil.polygon(facet, fill=_towards(colour, end, abs(share)))
+            pencil.polygon(facet, fill=towards(colour, end, abs(share)))
     alpha = _shrink(polygons(size, folded)) / 255
-    ground = _shadow(ground, alpha, 3, 4, 3.0, 0.5)
-    return _over(ground, _shrink(image), alpha)
+    ground = shadow(ground, alpha, 3, 4, 3.0, 0.5)
+    return over(ground, _shrink(image), alpha)
 
 
 def _sticker(scene: Scene, ground: Pixels) -> Pixels:
-    paint, alpha = _layer(scene, scene.palette, _towards(scene.palette[DARK], (0, 0, 0), 0.4), 2)
+    paint, alpha = _layer(scene, scene.palette, towards(scene.palette[DARK], (0, 0, 0), 0.4), 2)
     border = np.clip((blur(alpha, 2.2) - 0.08) * 9, 0, 1)
-    ground = _shadow(ground, border, 2, 2, 1.6, 0.5)
+    ground = shadow(ground, border, 2, 2, 1.6, 0.5)
     x, y = grid(scene.width, scene.height)
     gloss = 26 * np.clip(1 - np.abs((x + y) / 30 - scene.rng.uniform(1.5, 4)), 0, 1)
     white = np.float32(246) * (border - border * alpha)
-    return _over(ground, white + paint + gloss * alpha, border)
+    return over(ground, white + paint + gloss * alpha, border)
 
 
 def _sculpture(scene: Scene, ground: Pixels) -> Pixels:
@@ -219,9 +207,9 @@ def _sculpture(scene: Scene, ground: Pixels) -> Pixels:
     carved, alpha = _layer(scene, greys, (105, 105, 105), 2)
     surface = 0.5 * blur(alpha, 2.5) + 0.9 * blur(np.clip(carved[:, :, :1] / 255, 0, 1), 0.9)
     light = 0.95 + 1.3 * relief(surface) + 0.07 * noise(rng, 2, w, h) + 0.06 * noise(rng, 8, w, h)
-    ground = _shadow(ground, alpha, 4, 3, 3.5, 0.5)
+    ground = shadow(ground, alpha, 4, 3, 3.5, 0.5)
     lit = stone * np.clip(light, 0.15, 1.5) * (0.45 + 0.55 * carved / 205)
-    return _over(ground, lit * alpha, alpha)
+    return over(ground, lit * alpha, alpha)
 
 
 def _tattoo(scene: Scene, ground: Pixels) -> Pixels:
@@ -238,23 +226,23 @@ def _tattoo(scene: Scene, ground: Pixels) -> Pixels:
         paint, _ = _layer(scene, scene.palette)
         ground = ground * (1 - 0.45 * alpha) + 0.45 * paint
     dark = blur(np.clip(ink + fill, 0, 1), 0.5) * 0.9
-    return _mix(ground, colour, dark)
+    return mix(ground, colour, dark)
 
 
 def _toy(scene: Scene, ground: Pixels) -> Pixels:
-    paint, alpha = _layer(scene, scene.palette, _towards(scene.palette[BODY], (0, 0, 0), 0.5), 2)
+    paint, alpha = _layer(scene, scene.palette, towards(scene.palette[BODY], (0, 0, 0), 0.5), 2)
     round_ = relief(blur(alpha, 3.0))
     light = 0.9 + 1.5 * round_
     shine = 190 * np.clip(round_ - 0.14, 0, 0.3) / 0.3 * alpha
-    ground = _shadow(ground, alpha, 4, 6, 4.0, 0.55)
-    return _over(ground, paint * np.clip(light, 0.35, 1.35) + shine, alpha)
+    ground = shadow(ground, alpha, 4, 6, 4.0, 0.55)
+    return over(ground, paint * np.clip(light, 0.35, 1.35) + shine, alpha)
 
 
 def _videogame(scene: Scene, ground: Pixels) -> Pixels:
     w, h = scene.width, scene.height
     block = 2 if scene.rng.random() < 0.7 else 3
     paint, alpha = _layer(scene, scene.palette, (12, 10, 20), 2 * block)
-    whole = _over(ground, paint, alpha)
+    whole = over(ground, paint, alpha)
     small = Image.fromarray(np.clip(whole, 0, 255).astype(np.uint8)).reduce(block)
     levels: Pixels = np.round(np.asarray(small, np.float32) / 51) * 51
     return levels.repeat(block, axis=0).repeat(block, axis=1)[:h, :w]
@@ -269,18 +257,13 @@ def _graphic(scene: Scene, ground: Pixels) -> Pixels:
         x, y = grid(w, h)
         r = np.hypot(x - w * rng.uniform(0.35, 0.65), y - h * rng.uniform(0.35, 0.65))
         disc = np.clip(min(w, h) * rng.uniform(0.34, 0.5) - r, 0, 1)
-        pale = np.array(_towards(scene.backdrop[1], back, 0.45), np.float32)
+        pale = np.array(towards(scene.backdrop[1], back, 0.45), np.float32)
         ground = ground * (1 - disc) + pale * disc
     paint, alpha = _layer(scene, colours, back, 3)
     if rng.random() < 0.5:
         print_ = np.clip(1.3 + wave(w, h, 0.8, 3.2) * wave(w, h, 2.37, 3.2), 0.75, 1)
         paint = paint * print_
-    return _over(ground, paint, alpha)
-
-
-def _towards(colour: Colour, end: Colour, share: float) -> Colour:
-    r, g, b = (int(a + (e - a) * share) for a, e in zip(colour, end, strict=True))
-    return r, g, b
+    return over(ground, paint, alpha)
 
 
 _SCENERY: Final = ("meadow", "clouds", "night", "water", "room", "gradient")

@@ -23,43 +23,24 @@ SPLITS: Final = ("train", "test")
 
 @dataclass(slots=True)
 class Scene:
-    """What a rendition paints.
+    """What a rendition paints."""
 
-    Attributes:
-        width: In pixels.
-        height: In pixels.
-        shapes: Polygons x0, y0, x1, y1, ... at `OVERSAMPLING` times the size, in painting order.
-        tones: For each an index into `palette`.
-        compact: For each whether it is a solid piece rather than a bent line.
-        palette: Colours of body, limbs, accents, dark and light pieces, then of distractors.
-        colours: Names of the first three of them.
-        backdrop: Two colours for the background.
-        backdrop_colour: Name of the first of them.
-        distractor: What the distractors are.
-        num_distractors: How many of them.
-        missing: The part which this picture does not show.
-        parts: Which part is seen where: 1 + its index in `SLOTS`, 0 for none, (height, width).
-        home: The background that the class is often seen before; "" if any.
-        edition: The edition it belongs to.
-        rng: Generator for everything that the rendition leaves to chance.
-    """
-
-    width: int
+    width: int  # in pixels
     height: int
-    shapes: list[list[float]]
-    tones: list[int]
-    compact: list[bool]
-    palette: list[Colour]
-    colours: tuple[str, str, str]
+    shapes: list[list[float]]  # polygons x0, y0, ... at `OVERSAMPLING` times the size, in order
+    tones: list[int]  # for each an index into `palette`
+    compact: list[bool]  # for each whether it is a solid piece rather than a bent line
+    palette: list[Colour]  # of body, limbs, accents, dark and light pieces, then of distractors
+    colours: tuple[str, str, str]  # names of the first three of them
     backdrop: tuple[Colour, Colour]
-    backdrop_colour: str
-    distractor: str
+    backdrop_colour: str  # name of the first of them
+    distractor: str  # what the distractors are
     num_distractors: int
-    missing: str | None
-    parts: NDArray[np.uint8]
-    home: str
+    missing: str | None  # the part which this picture does not show
+    parts: NDArray[np.uint8]  # (height, width): 1 + index in `SLOTS` of the part seen, 0 for none
+    home: str  # the background that the class is often seen before; "" if any
     edition: Edition
-    rng: np.random.Generator
+    rng: np.random.Generator  # for everything that the rendition leaves to chance
 
 
 def compose(cls: MiniClass, split: str, index: int) -> Scene:

@@ -2,7 +2,7 @@
 
 The aim of each: a linear probe on frozen features finds the class from the caption alone in .35-.5
 of the test samples, from the picture alone in .65-.8, from both in more. An edition never changes
-once results stand on it; what is to be different is a new edition.
+once results are based on it: what is to be different is a new edition.
 """
 
 from __future__ import annotations
@@ -13,94 +13,47 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edition:
-    """Settings of one edition; all randomness follows from `seed`.
+    """Settings of one edition."""
 
-    How much there is:
-
-    Attributes:
-        name: Of the data set.
-        seed: Another one gives other classes and other pictures.
-        num_classes: Classes of the data set.
-        num_base_classes: Classes that a backbone is pretrained on, none of them equal to those.
-        train_per_class: Training pictures.
-        test_per_class: Test pictures.
-        sizes: (width, height) in pixels, each as probable as the others.
-        quality: Lowest and highest quality of the JPEGs.
-        grain: Least and greatest deviation of the noise of each pixel, of 255.
-        grayscale: Share of the files that are one-channel JPEGs.
-
-    How alike classes are:
-
-    Attributes:
-        sibling_changes: A family is an anchor and one sibling for each of these numbers; it differs
-            from the anchor in so many parts, and where that is 0 in proportions only.
-        proportion_step: Distance of two such siblings along each proportion, out of 1.
-        homes: Share of the classes that have a background of their own, which others may share.
-        at_home: Probability that such a class is seen there, in renditions that leave it open.
-        specials: Share of the classes of which one part has a quality that no other class of its
-            kind has in that part.
-        special: Probability that a caption that mentions the part rightly also tells its quality.
-
-    How much one class varies from picture to picture:
-
-    Attributes:
-        rotation: Degrees either way.
-        anisotropy: Standard deviation of the logarithm of width over height.
-        shear: Standard deviation.
-        wobble: Of the outline, as a share of the body's radius.
-        part_scale: Standard deviation of the logarithm of a part's size.
-        part_turn: Standard deviation of a part's angle, in degrees.
-        missing: Probability that one part other than the body is absent.
-        occluded: Probability that a distractor lies over the object.
-        distractors: Fewest and most.
-        area: Least and greatest share of the picture that the object covers, before it is cut off.
-        room: Share of the width or height that the object may span at most.
-        margin: Share of the free width and height that the object leaves on each side at least;
-            below 0 it may stand over the edge.
-
-    How much the caption tells:
-
-    Attributes:
-        mention: Probability that a part is mentioned.
-        wrong: Probability that what is mentioned of it is wrong.
-        words: A sentence is added while the caption has fewer words than the first, and perhaps
-            later, but none that would make it longer than the second.
-    """
-
-    name: str
-    seed: int
+    # How much there is.
+    name: str  # of the data set
+    seed: int  # all randomness follows from it: another one gives other classes and pictures
     num_classes: int = 40
-    num_base_classes: int = 160
+    num_base_classes: int = 160  # that a backbone is pretrained on, none equal to the others
     train_per_class: int
     test_per_class: int
-    sizes: tuple[tuple[int, int], ...]
-    quality: tuple[int, int]
-    grain: tuple[float, float]
-    grayscale: float = 0.04
+    sizes: tuple[tuple[int, int], ...]  # (width, height) in pixels, equally probable
+    quality: tuple[int, int]  # lowest and highest of the JPEGs
+    grain: tuple[float, float]  # least and greatest deviation of the noise of each pixel, of 255
+    grayscale: float = 0.04  # share of the files that are one-channel JPEGs
 
+    # How alike classes are. A family is an anchor and a sibling for each of `sibling_changes`,
+    # which differs from it in so many parts, and where that is 0 in proportions only.
     sibling_changes: tuple[int, ...] = (1, 2, 0)
-    proportion_step: float = 0.5
-    homes: float = 0.0
-    at_home: float = 0.0
-    specials: float = 0.0
-    special: float = 0.0
+    proportion_step: float = 0.5  # distance of two such siblings along each proportion, out of 1
+    homes: float = 0.0  # share of the classes with a background of their own, others may share it
+    at_home: float = 0.0  # probability that such a class is seen there, where it is left open
+    specials: float = 0.0  # share of the classes where one part has a quality unique in its kind
+    special: float = 0.0  # probability that a caption that mentions the part rightly says it too
 
-    rotation: float = 10.0
-    anisotropy: float = 0.06
-    shear: float = 0.05
-    wobble: float = 0.03
-    part_scale: float = 0.10
-    part_turn: float = 4.0
-    missing: float = 0.20
-    occluded: float = 0.15
-    distractors: tuple[int, int] = (1, 4)
-    area: tuple[float, float]
-    room: float
-    margin: float
+    # How much one class varies from picture to picture.
+    rotation: float = 10.0  # degrees either way
+    anisotropy: float = 0.06  # standard deviation of the logarithm of width over height
+    shear: float = 0.05  # standard deviation
+    wobble: float = 0.03  # of the outline, as a share of the body's radius
+    part_scale: float = 0.10  # standard deviation of the logarithm of a part's size
+    part_turn: float = 4.0  # standard deviation of a part's angle, in degrees
+    missing: float = 0.20  # probability that one part other than the body is absent
+    occluded: float = 0.15  # probability that a distractor lies over the object
+    distractors: tuple[int, int] = (1, 4)  # fewest and most
+    area: tuple[float, float]  # share of the picture that the object covers, before cropping
+    room: float  # largest share of the width or height that the object spans
+    margin: float  # least free share on each side; below 0 it may stand over the edge
 
-    mention: float
-    wrong: float
-    words: tuple[int, int]
+    # How much the caption says.
+    mention: float  # probability that a part is mentioned
+    wrong: float  # probability that what is mentioned of it is wrong
+    words: tuple[int, int]  # sentences are added until the first, none that would exceed the second
 
 
 #: Object centred and a third of the picture, backgrounds that tell nothing, JPEGs of high quality.

@@ -19,17 +19,11 @@ TAU: Final = 2 * np.pi
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What a part must know of the body it sits on.
+    """What a part must know of the body it sits on."""
 
-    Attributes:
-        body: Name of the outline.
-        outline: Its polygon, (n, 2).
-        proportions: Those of the class, from 0 to 1.
-    """
-
-    body: str
-    outline: Points
-    proportions: tuple[float, ...]
+    body: str  # name of the outline
+    outline: Points  # (n, 2), its polygon
+    proportions: tuple[float, ...]  # of the class, from 0 to 1
 
     @classmethod
     def of(cls, body: str, proportions: tuple[float, ...]) -> Frame:
@@ -85,6 +79,11 @@ class Frame:
 
 Pieces = list[tuple[Points, int]]  # polygons with their tones
 Part = Callable[[Frame], Pieces]  # how a part is drawn onto a body
+
+
+def by_name(*parts: Part) -> dict[str, Part]:
+    """Return functions by the names of the parts they draw: `_thin_legs` draws "thin legs"."""
+    return {part.__name__.strip("_").replace("_", " "): part for part in parts}
 
 
 def ellipse(x: float, y: float, rx: float, ry: float, turn: float = 0.0, n: int = 22) -> Points:

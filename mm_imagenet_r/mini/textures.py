@@ -94,12 +94,35 @@ def flat(colour: Colour, width: int, height: int) -> Pixels:
     return np.full((height, width, 3), colour, np.float32)
 
 
+def over(ground: Pixels, paint: Pixels, alpha: Pixels) -> Pixels:
+    """Lay paint, already multiplied by its opacity, over a background."""
+    found: Pixels = ground * (1 - alpha) + paint
+    return found
+
+
+def mix(one: Pixels, two: Pixels, share: Pixels) -> Pixels:
+    """Go from one picture or colour to another by a share from 0 to 1."""
+    found: Pixels = one + (two - one) * share
+    return found
+
+
+def shadow(ground: Pixels, alpha: Pixels, dx: int, dy: int, soft: float, depth: float) -> Pixels:
+    """Darken a background where an object of this opacity casts its shadow."""
+    return over(ground, np.zeros(3), depth * blur(shift(alpha, dx, dy), soft))
+
+
+def towards(colour: Colour, end: Colour, share: float) -> Colour:
+    """Return the colour a share of the way to another."""
+    r, g, b = (int(a + (e - a) * share) for a, e in zip(colour, end, strict=True))
+    return r, g, b
+
+
 # --------------------------------------------------------------------------------- backgrounds
 
 Backdrop = Callable[[np.random.Generator, int, int, Colour, Colour], Pixels]
 
 
-def _mix(a: Colour, b: Colour, share: Pixels) -> Pixels:
+def _between(a: Colour, b: Colour, share: Pixels) -> Pixels:
     one, two = np.array(a, np.float32), np.array(b, np.float32)
     return one + (two - one) * share
 
@@ -112,30 +135,30 @@ def _gradient(rng: np.random.Generator, w: int, h: int, a: Colour, b: Colour) ->
     angle = rng.uniform(0, 2 * np.pi)
     x, y = grid(w, h)
     share = 0.5 + 0.5 * ((x / w - 0.5) * np.cos(angle) + (y / h - 0.5) * np.sin(angle)) * 1.6
-    return _mix(a, b, np.clip(share, 0, 1).astype(np.float32))
+    return _between(a, b, np.clip(share, 0, 1).astype(np.float32))
 
 
 def _stripes(rng: np.random.Generator, w: int, h: int, a: Colour, b: Colour) -> Pixels:
     waves = wave(w, h, rng.uniform(0, np.pi), rng.uniform(9, 22), rng.uniform(0, 6))
-    return _mix(a, b, 0.75 * np.clip(waves * 3 + 0.5, 0, 1))
+    return _between(a, b, 0.75 * np.clip(waves * 3 + 0.5, 0, 1))
 
 
 def _checks(rng: np.random.Generator, w: int, h: int, a: Colour, b: Colour) -> Pixels:
     period, angle = rng.uniform(14, 26), rng.uniform(0, 0.6)
     both = wave(w, h, angle, period) * wave(w, h, angle + np.pi / 2, period)
-    return _mix(a, b, 0.7 * np.clip(both * 6 + 0.5, 0, 1))
+    return _between(a, b, 0.7 * np.clip(both * 6 + 0.5, 0, 1))
 
 
 def _dots(rng: np.random.Generator, w: int, h: int, a: Colour, b: Colour) -> Pixels:
     period, angle = rng.uniform(9, 16), rng.uniform(0, 0.8)
     both = wave(w, h, angle, period) + wave(w, h, angle + np.pi / 2, period)
-    return _mix(a, b, 0.8 * np.clip((both - 0.9) * 3, 0, 1))
+    return _between(a, b, 0.8 * np.clip((both - 0.9) * 3, 0, 1))
 
 
 def _rays(rng: np.random.Generator, w: int, h: int, a: Colour, b: Colour) -> Pixels:
     x, y = grid(w, h)
     turn = np.arctan2(y - h * rng.uniform(0.3, 0.7), x - w * rng.uniform(0.3, 0.7))
-    return _mix(a, b, 0.6 * np.clip(np.sin(turn * int(rng.integers(6, 12))) * 5 + 0.5, 0, 1))
+    return _between(a, b, 0.6 * np.clip(np.sin(turn * int(rng.integers(6, 12))) * 5 + 0.5, 0, 1))
 
 
 def _bricks(rng: np.random.Generator, w: int, h: int, a: Colour, b: Colour) -> Pixels:
@@ -175,7 +198,7 @@ def _night(rng: np.random.Generator, w: int, h: int, a: Colour, b: Colour) -> Pi
 
 def _clouds(rng: np.random.Generator, w: int, h: int, a: Colour, b: Colour) -> Pixels:
     share = np.clip(noise(rng, 16, w, h) * 0.45 + 0.12 * noise(rng, 4, w, h) + 0.4, 0, 1)
-    return _mix((122, 172, 226), (246, 246, 248), share)
+    return _between((122, 172, 226), (246, 246, 248), share)
 
 
 def _water(rng: np.random.Generator, w: int, h: int, a: Colour, b: Colour) -> Pixels:
@@ -226,26 +249,11 @@ def _room(rng: np.random.Generator, w: int, h: int, a: Colour, b: Colour) -> Pix
     return np.where(y < edge, wall + 4 * noise(rng, 4, w, h), floor)
 
 
-BACKDROPS: Final[dict[str, Backdrop]] = {
-    "plain": _plain,
-    "gradient": _gradient,
-    "stripes": _stripes,
-    "checks": _checks,
-    "dots": _dots,
-    "rays": _rays,
-    "bricks": _bricks,
-    "wood": _wood,
-    "meadow": _meadow,
-    "night": _night,
-    "clouds": _clouds,
-    "water": _water,
-    "sand": _sand,
-    "paper": _paper,
-    "cloth": _cloth,
-    "metal": _metal,
-    "skin": _skin,
-    "room": _room,
-}
+_PAINTERS: Final[tuple[Backdrop, ...]] = (
+    _plain, _gradient, _stripes, _checks, _dots, _rays, _bricks, _wood, _meadow, _night, _clouds,
+    _water, _sand, _paper, _cloth, _metal, _skin, _room,
+)  # fmt: skip
+BACKDROPS: Final = {painter.__name__.strip("_"): painter for painter in _PAINTERS}
 
 
 def polygons(

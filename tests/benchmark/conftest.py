@@ -19,7 +19,8 @@ from benchmark import metrics, results, run
 from benchmark.config import RunConfig
 from benchmark.results import records
 from benchmark.results.schema import BudgetInfo, PhaseResult, Result
-from mm_imagenet_r import imagenet_r, tar_index
+from mm_imagenet_r import tar_index
+from mm_imagenet_r.catalog import CATALOG
 from mm_imagenet_r.hashes import json_sha256
 from mm_imagenet_r.orders import class_order
 from mm_imagenet_r.splits import list_sha256
@@ -309,4 +310,4 @@ def own_caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Caches of archives and data sets that nobody else has used, and no data folder."""
     monkeypatch.setattr(tar_index, "cache_folder", lambda: tmp_path / "index")
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "hf")
-    monkeypatch.delenv(imagenet_r.ENVIRONMENT, raising=False)
+    monkeypatch.delenv(CATALOG["mm_imagenet_r"].environment, raising=False)

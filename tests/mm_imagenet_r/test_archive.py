@@ -116,7 +116,7 @@ def test_the_index_is_remembered_until_the_archive_changes(
 def test_an_archive_that_changes_under_us_is_noticed(tar: Path) -> None:
     images = open_images(tar)
     os.truncate(tar, 2000)
-    with pytest.raises(UserError, match="moved or changed meanwhile"):
+    with pytest.raises(UserError, match="was it moved or changed"):
         images.read(images.names[-1])
 
 

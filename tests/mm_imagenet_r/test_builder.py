@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -104,9 +105,9 @@ def test_streaming_gives_the_same_rows(cold: dict[str, object], tmp_path: Path) 
 
 
 def test_the_cache_is_named_by_what_the_rows_depend_on(cold: dict[str, object], home: Path) -> None:
-    from mm_imagenet_r.sources import SOURCES
+    from mm_imagenet_r.catalog import find_source
 
-    folder = home / "datasets" / "mm_imagenet_r" / "mini" / "1.0.0" / SOURCES["mini"].identity()
+    folder = home / "datasets" / "mm_imagenet_r" / "mini" / "1.0.0" / find_source("mini").identity()
     assert sorted(path.name for path in folder.glob("*.arrow")) == [
         "mm_imagenet_r-test.arrow",
         "mm_imagenet_r-train.arrow",
@@ -143,8 +144,8 @@ def test_other_ways_to_ask(cold: dict[str, object], home: Path, tmp_path: Path) 
     for line, what in zip(
         lines,
         (
-            "did you mean 'mini'? Known: mini. All others are caption sets",
-            "'mini' of mm_imagenet_r takes no data_dir",
+            "did you mean 'mini' or 'mini-1'? Known: mini, mini-1, mm_imagenet_r, upmc",
+            "data set 'mini' takes no data_dir, only mm_imagenet_r or upmc_food101 does",
             "takes no data_files",
             "takes no split_name",
             "upmc_food101 needs data_dir",
@@ -162,9 +163,9 @@ def test_two_processes_prepare_the_same_rows(tmp_path: Path) -> None:
         from dataclasses import replace
         import mm_imagenet_r
         from mm_imagenet_r import mini
-        from mm_imagenet_r.sources import SOURCES, Mini
+        from mm_imagenet_r.mini import source
         few = replace(mini.SECOND, train_per_class=1, test_per_class=3)
-        SOURCES["mini"] = Mini(few)
+        source.second = lambda: source.Mini(few)
         ds = mm_imagenet_r.load(split="test", num_proc=2)
         assert ds["caption"][:] == [row["caption"] for row in mini.rows("test", edition=few)]
         assert len(ds) == 120
@@ -230,9 +231,13 @@ def test_without_import_only_the_export_is_found(
     nothing = python(bare, tmp_path, tmp_path / "home", installed=False)
     assert "DataFilesNotFoundError" in nothing
     readme = (ROOT / "mm_imagenet_r" / "README.md").read_text()
-    command = next(line for line in readme.splitlines() if "mm_imagenet_r.export" in line).split()
-    assert command[:3] == ["python", "-m", "mm_imagenet_r.export"]
-    call = f"from mm_imagenet_r.export.__main__ import main; print(main({command[3:]}))"
+    elsewhere = python(bare, tmp_path / "empty", tmp_path / "home", installed=False)
+    message = re.search(r"`(ConnectionError: [^`]+)`", readme)
+    assert message is not None
+    assert elsewhere.splitlines()[-1].startswith(message[1]), elsewhere
+    command = re.search(r"`python -m mm_imagenet_r\.export ([^`]+)`", readme)
+    assert command is not None
+    call = f"from mm_imagenet_r.export.__main__ import main; print(main({command[1].split()}))"
     assert python(call, tmp_path / "elsewhere", home).splitlines()[-1] == "0"
     shutil.move(tmp_path / "elsewhere" / "exported", tmp_path / "exported")
     found = python(bare, tmp_path, tmp_path / "home", installed=False)
@@ -253,7 +258,7 @@ def test_direct_class_and_bytes_untouched(cold: dict[str, object], home: Path) -
 
 
 def test_unknown_configuration_lists_the_known() -> None:
-    with pytest.raises(UserError, match=r"did you mean 'mini'\? Known: mini"):
+    with pytest.raises(UserError, match=r"did you mean 'mini' or 'mini-1'\? Known: mini"):
         mm_imagenet_r.load("mimi")
 
 

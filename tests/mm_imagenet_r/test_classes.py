@@ -55,10 +55,10 @@ def test_what_is_missing_is_named(names: list[str], lost: list[str], said: list[
 def test_strangers_are_named() -> None:
     wrong = ["n01443537/art_13.jpg", "n01443537/cat.jpg", "cats/art_0.jpg", "n01443537/art_00.jpg"]
     assert unknown_names([*image_names(), *wrong]) == [
-        "n01443537/art_13.jpg is no image of ImageNet-R",
-        "n01443537/cat.jpg is no image of ImageNet-R",
-        "cats is no class of ImageNet-R",
-        "n01443537/art_00.jpg is no image of ImageNet-R",
+        "n01443537/art_13.jpg is not an image of ImageNet-R",
+        "n01443537/cat.jpg is not an image of ImageNet-R",
+        "cats is not a class of ImageNet-R",
+        "n01443537/art_00.jpg is not an image of ImageNet-R",
     ]
 
 

@@ -74,7 +74,7 @@ def get(server: Server, path: Path, **options: Any) -> None:
     fetch(server.url, path, sha256=SHA256, pause=0, **options)
 
 
-def test_a_connection_that_breaks_is_gone_on_with(server: Server, tmp_path: Path) -> None:
+def test_a_connection_that_breaks_is_resumed(server: Server, tmp_path: Path) -> None:
     server.faults = [100_000, 503, 50_000, 0, 0, 0, 1, None]
     seen: list[int] = []
     path = tmp_path / "new" / "file"
@@ -127,14 +127,14 @@ def test_another_content_is_refused_and_not_kept(
 
 def test_servers_that_have_nothing(server: Server, tmp_path: Path) -> None:
     server.faults = [404]
-    with pytest.raises(UserError, match=r"cannot be had \(404 Not Found\): check the address"):
+    with pytest.raises(UserError, match=r"is not available \(404 Not Found\): check the address"):
         get(server, tmp_path / "file")
     server.faults = [500] * 5
     with pytest.raises(UserError, match="500 Internal Server Error, 5 attempts"):
         get(server, tmp_path / "file")
     with pytest.raises(UserError, match="Connection refused"):
         fetch("http://127.0.0.1:9/x", tmp_path / "file", pause=0)
-    with pytest.raises(UserError, match="is no address"):
+    with pytest.raises(UserError, match="is not an address"):
         fetch("imagenet-r.tar", tmp_path / "file", pause=0)
 
 
@@ -238,7 +238,7 @@ def test_the_command_fetches_once_and_says_what_is_there(
     published(["cats/art_0.jpg"])
     (tmp_path / "data" / "imagenet-r.tar").write_bytes(server.data)
     assert main(command) == 2
-    assert "is not ImageNet-R: cats is no class" in capsys.readouterr().err
+    assert "is not ImageNet-R: cats is not a class" in capsys.readouterr().err
     assert main([*command, "--nonsense"]) == 2
 
 

@@ -16,7 +16,6 @@ from mm_imagenet_r import food101
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.export import export
 from mm_imagenet_r.food101.__main__ import main
-from mm_imagenet_r.food101.builder import UPMCFood101
 from mm_imagenet_r.food101.titles import clean_title, read_titles
 from mm_imagenet_r.phases import phase_sizes
 
@@ -231,7 +230,7 @@ def test_bad_tables_are_refused(
 
 def test_other_folders_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(tmp_path / "nowhere")]) == 2
-    assert "is no folder" in capsys.readouterr().err
+    assert "is not a folder" in capsys.readouterr().err
 
 
 def test_literal_call_and_export(tmp_path: Path) -> None:
@@ -242,7 +241,7 @@ def test_literal_call_and_export(tmp_path: Path) -> None:
     assert data["train"][0]["image"].format == "JPEG"
     assert data["train"].info.description.startswith("UPMC Food-101")
     with pytest.raises(UserError, match="no configurations"):
-        UPMCFood101(config_name="instructblip", data_dir=folder)
+        load_dataset("upmc_food101", "instructblip", data_dir=str(folder))
     loaded = mm_imagenet_r.load("upmc_food101", data_dir=folder, cache_dir=cache)
     export(tmp_path / "out", "upmc_food101", loaded, {}, report=lambda _: None)
     back = load_dataset(str(tmp_path / "out"), cache_dir=cache)

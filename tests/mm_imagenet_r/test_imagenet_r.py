@@ -15,12 +15,12 @@ import pytest
 from datasets import Image, load_dataset, load_dataset_builder
 
 import mm_imagenet_r
-from mm_imagenet_r import classes, imagenet_r, tar_index
+from mm_imagenet_r import classes, imagenet_r, mini, tar_index
 from mm_imagenet_r.captions.files import read_captions
+from mm_imagenet_r.catalog import CATALOG, find_source
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.export import export
 from mm_imagenet_r.open_images import open_images
-from mm_imagenet_r.sources import find_source
 from tests.standin import (
     PROFILE,
     first_of_each_class,
@@ -52,7 +52,7 @@ def made(
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(tar_index, "cache_folder", lambda: tmp_path / "index")
-    monkeypatch.delenv(imagenet_r.ENVIRONMENT, raising=False)
+    monkeypatch.delenv(CATALOG["mm_imagenet_r"].environment, raising=False)
     return tmp_path / "cache"
 
 
@@ -111,12 +111,36 @@ def test_every_route_gives_the_same(
 
 
 def test_the_folder_may_come_from_the_environment(
-    load: Callable[..., Any], made: tuple[Path, dict[str, bytes]], monkeypatch: pytest.MonkeyPatch
+    load: Callable[..., Any],
+    made: tuple[Path, dict[str, bytes]],
+    cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setenv(imagenet_r.ENVIRONMENT, str(made[0]))
+    monkeypatch.setenv(CATALOG["mm_imagenet_r"].environment, str(made[0]))
     found = load("short", data_dir=None)
     assert set(found["train"]["caption"]) == {"a goldfish, maybe"}
-    assert mm_imagenet_r.load(split="test[:1]")["wnid"][0].startswith("m")  # mini all the same
+    options = {"partial": True, "cache_dir": str(cache)}
+    for bare in (mm_imagenet_r.load(**options), load_dataset("mm_imagenet_r", **options)):
+        assert rows(bare) == rows(load())
+    assert caplog.records == []
+
+
+def test_without_a_folder_mini_is_drawn_and_said_in_one_line(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    bare = (mm_imagenet_r.load(), load_dataset("mm_imagenet_r"))
+    assert [set(data["test"]["class_name"]) for data in bare] == [
+        {cls.name for cls in mini.classes()}
+    ] * 2
+    said = [record.getMessage() for record in caplog.records if record.name == "mm_imagenet_r"]
+    assert len(said) == len(bare)
+    assert all("\n" not in line and "MM_IMAGENET_R_DATA_DIR" in line for line in said)
+    caplog.clear()
+    mm_imagenet_r.load("mini")
+    assert caplog.records == []
+    with pytest.raises(UserError, match="needs data_dir"):  # a split means the real data
+        mm_imagenet_r.load(split_name="coda")
 
 
 def test_each_split_is_a_cut_of_its_own_and_named(load: Callable[..., Any]) -> None:
@@ -206,7 +230,7 @@ def test_files_that_are_no_images_are_named_at_once(
     first, second, third = whole
     message = (
         rf"3 files of {folder} cannot be used: {first} is not an image that Pillow can read, "
-        rf"{second} is empty \(0 bytes\), {third} .*decompression bomb.*leave out .*--partial"
+        rf"{second} is empty \(0 bytes\), {third} .*decompression bomb.*leave them out .*--partial"
     )
     for num_proc in (None, 2):
         with pytest.raises(UserError, match=message):
@@ -460,12 +484,12 @@ def test_two_caption_sets_of_one_name_are_refused(
 def test_folders_that_are_something_else(
     made: tuple[Path, dict[str, bytes]], tmp_path: Path
 ) -> None:
-    with pytest.raises(UserError, match="is no folder: give the one that holds"):
+    with pytest.raises(UserError, match="is not a folder: give the one that holds"):
         find_source("x", str(tmp_path / "absent"))
     strange = folder_of(tmp_path / "strange")
     folder_of(strange / "cats").joinpath("art_0.jpg").write_bytes(b"x")
     (strange / "captions").symlink_to(made[0] / "captions")
-    with pytest.raises(UserError, match=r"not ImageNet-R: cats is no class of ImageNet-R\. Give"):
+    with pytest.raises(UserError, match=r"not ImageNet-R: cats is not a class of ImageNet-R\."):
         find_source("short", str(strange), partial=True)
 
 

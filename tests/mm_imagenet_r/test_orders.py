@@ -54,7 +54,7 @@ def test_phases_in_a_published_order() -> None:
     assert [label for phase in phases for label in phase.classes] == named_order("coda")
     with pytest.raises(UserError, match="did you mean 'coda'"):
         class_incremental(data(200), 10, order="code")
-    with pytest.raises(UserError, match="200 classes, the data set has 5"):
+    with pytest.raises(UserError, match="200 classes, but the data set has 5"):
         class_incremental(data(5), 2, order="coda")
     with pytest.raises(UserError, match="are two class orders"):
         class_incremental(data(200), 10, 7, order="coda")

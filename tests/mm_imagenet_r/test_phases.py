@@ -76,16 +76,16 @@ def test_a_class_without_rows_still_has_its_place() -> None:
 @pytest.mark.parametrize(
     ("dataset", "phases", "message"),
     [
-        (labelled([0, 1], 2), 3, "too many for 2 classes"),
-        (labelled([0, 1], 2), 0, "at least one"),
+        (labelled([0, 1], 2), 3, "3 phases for 2 classes: give a number from 1 to 2"),
+        (labelled([0, 1], 2), 0, "0 phases for 2 classes"),
         (labelled([0, -1]), 1, "class numbers"),
         (labelled([]), 1, "no rows"),
         (Dataset.from_dict({"target": [0, 1]}), 1, "no column 'label'"),
         (Dataset.from_dict({"label": ["cat", "dog"]}), 2, "class_encode_column"),
         (labelled([0, 1], 2).to_iterable_dataset(), 2, "without streaming"),
         (DatasetDict(a=labelled([0], 1), b=labelled([0], 2)), 1, "do not agree"),
-        (None, 2, "it is no datasets.Dataset but NoneType. Give what load_dataset"),
-        ({"train": [0, 1]}, 2, "split 'train' cannot .* but list"),
+        (None, 2, "of type NoneType, not a datasets.Dataset. Give what load_dataset"),
+        ({"train": [0, 1]}, 2, "split 'train' cannot .* of type list"),
     ],
 )
 def test_mistakes_are_explained(dataset: object, phases: int, message: str) -> None:
@@ -96,12 +96,12 @@ def test_mistakes_are_explained(dataset: object, phases: int, message: str) -> N
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"phases": "5"}, "phases='5' is no whole number: give one$"),
-        ({"phases": None}, "phases=None is no whole number"),
-        ({"phases": 2.0}, "phases=2.0 is no whole number"),
-        ({"phases": True}, "phases=True is no whole number"),
-        ({"seed": "x"}, "seed='x' is no whole number: give one or None"),
-        ({"base_classes": "1"}, "base_classes='1' is no whole number: give one or None"),
+        ({"phases": "5"}, "phases='5' is not a whole number: give one$"),
+        ({"phases": None}, "phases=None is not a whole number"),
+        ({"phases": 2.0}, "phases=2.0 is not a whole number"),
+        ({"phases": True}, "phases=True is not a whole number"),
+        ({"seed": "x"}, "seed='x' is not a whole number: give one or None"),
+        ({"base_classes": "1"}, "base_classes='1' is not a whole number: give one or None"),
     ],
 )
 def test_numbers_must_be_numbers(wrong: dict[str, Any], message: str) -> None:

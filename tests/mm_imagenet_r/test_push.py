@@ -20,7 +20,7 @@ from hub_stub import Hub
 
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.export import card, export
-from mm_imagenet_r.export.swap import STAGING
+from mm_imagenet_r.export.shards import STAGING
 from mm_imagenet_r.push import main, push
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -161,7 +161,7 @@ def test_lists_are_fetched_once_and_checked(
 @pytest.mark.parametrize("name", ["seed42", "coda", "seeded"])
 def test_images_of_something_else_are_not_cut(name: str, real: Named, lists: Path) -> None:
     strange = Named([*real.names, "n01443537/art_77.jpg"])
-    with pytest.raises(UserError, match=r"other images: n01443537/art_77\.jpg is no image of"):
+    with pytest.raises(UserError, match=r"other images: n01443537/art_77\.jpg is not an image of"):
         splits.split(strange, name, lists=[lists], partial=True)
 
 

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from benchmark.data.caption_files import match_captions
+from benchmark.data.raw_dataset import match_captions
 from mm_imagenet_r.captions.files import read_captions
 from mm_imagenet_r.errors import UserError
 

@@ -74,7 +74,16 @@ def test_unknown_names_are_told_from_missing_folders(tmp_path: Path) -> None:
         open_data("mini", bad_images="ignore")
 
 
-@pytest.mark.parametrize("config", ["", ":some.thing", ":instructblip@0123-masked"])
-def test_hub_offline_is_said_at_once(config: str) -> None:
-    with pytest.raises(UserError, match="nothing of that name is in a folder here"):
-        open_data(f"nobody-of-this-name/no-such-set{config}")
+def test_only_data_sets_on_the_hub_have_revisions(tmp_path: Path) -> None:
+    two_classes(tmp_path / "photos")
+    for name in ("mini", "mm_imagenet_r", "upmc_food101", str(tmp_path / "photos")):
+        with pytest.raises(UserError, match=f"{name} has no revisions.*: give --dataset {name}$"):
+            open_data(f"{name}@v1.0")
+    two_classes(tmp_path / "photos@v1.0")
+    assert open_data(str(tmp_path / "photos@v1.0")).num_classes == 2
+
+
+@pytest.mark.parametrize("more", ["", ":some.thing", "@refs/pr/1", "@v1:instructblip@0123-masked"])
+def test_hub_offline_is_said_at_once(more: str) -> None:
+    with pytest.raises(UserError, match=r"HF_HUB_OFFLINE is set and the cache .* unset that"):
+        open_data(f"nobody-of-this-name/no-such-set{more}")

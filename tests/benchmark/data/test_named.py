@@ -15,6 +15,7 @@ from benchmark.data import DatasetOptions, open_data
 from benchmark.results.tables import by_budget, table
 from benchmark.results.verify import verify
 from mm_imagenet_r import imagenet_r, splits
+from mm_imagenet_r.catalog import CATALOG
 from mm_imagenet_r.classes import classes, image_names
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.open_images import open_images
@@ -113,7 +114,7 @@ def test_one_of_several_caption_sets(folder: Path, tmp_path: Path, call: Call) -
 def test_a_run_from_the_archive(
     folder: Path, tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(imagenet_r.ENVIRONMENT, str(folder))
+    monkeypatch.setenv(CATALOG["mm_imagenet_r"].environment, str(folder))
     options = ("--dataset", "mm_imagenet_r", "--partial", "--phases", 2, "--epochs", 1)
     code, out, err = call(*options, "--method", "replay", "--backbone", "tiny")
     assert (code, err) == (0, "")
@@ -159,7 +160,7 @@ def test_images_that_cannot_be_used_are_left_out_and_named(
     options = ("--dataset", "mm_imagenet_r:short", "--data-dir", folder)
     refused = call(*options, "--partial", "--bad-images", "skip")
     assert refused[0] == 2
-    assert "--bad-images skip is not for --dataset mm_imagenet_r:short: --partial" in refused[2]
+    assert "--bad-images skip is not for --dataset mm_imagenet_r:short: use --partial" in refused[2]
     write_folder(folder, [(page, b"<html>")])
     run = (*options, "--partial", "--phases", 2, "--epochs", 1, "--method", "replay")
     for _ in range(2):  # the second time from the cache
@@ -196,7 +197,7 @@ def test_a_class_without_a_test_image_is_told_how_to_get_one(
     lost = {name for name in test if name.partition("/")[0] == test[0].partition("/")[0]}
     write_folder(folder, ((name, data) for name, data in files.items() if name not in lost))
     with pytest.raises(
-        UserError, match=r"at least one test image.*seed42 cuts the 30,000.*--dataset"
+        UserError, match=r"at least one test image.*seed42 is of the 30,000.*--dataset"
     ):
         open_data("mm_imagenet_r:short", archive=DatasetOptions(folder, partial=True))
     captions = (folder / "captions").rename(folder.parent / "captions") / "short.csv"
@@ -213,13 +214,13 @@ def test_a_class_without_a_test_image_is_told_how_to_get_one(
         ("upmc_food101", ("--data-dir", ".", "--split-name", "coda"), "is for --dataset mm_imag"),
         (None, ("--split-name", "coda"), "--split-name is for --dataset mm_imagenet_r: leave it"),
         ("mm_imagenet_r", (), "python -m mm_imagenet_r.download DIR fetches"),
-        ("upmc_food101", (), "needs --data-dir DIR, the folder into which it was unpacked"),
-        ("mm_imagenet_r:mini", ("--data-dir", "D"), "is no caption set of mm_imagenet_r: give"),
+        ("upmc_food101", (), "needs --data-dir DIR: the folder into which it was unpacked"),
+        ("mm_imagenet_r:mini", ("--data-dir", "D"), "is not a caption set of mm_imagenet_r: give"),
         ("mm_imagenet_r:shrt", ("--data-dir", "D"), "did you mean 'short'"),
         ("mm_imagenet_r:none", ("--data-dir", "D"), "Make one with python -m mm_imagenet_r.capt"),
         ("mm_imagenet_r", ("--data-dir", "D"), "48 of ImageNet-R's 30,000 images"),
         ("mm_imagenet_r", ("--data-dir", "D", "--captions", "D/x.csv"), "captions/ of its folder"),
-        ("mm_imagenet_r", ("--data-dir", "D", "--label-column", "x"), "is no table"),
+        ("mm_imagenet_r", ("--data-dir", "D", "--label-column", "x"), "is not a table"),
         ("mm_imagenet_r", ("--data-dir", "D", "--partial", "--test-fraction", "0.3"), "test part"),
         ("mm_imagenet_r", ("--data-dir", "D", "--partial", "--split-seed", "3"), "test part"),
         ("mm_imagenet_r", ("--data-dir", "D", "--partial", "--split-name", "code"), "'coda'"),

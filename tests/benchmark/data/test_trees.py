@@ -94,7 +94,7 @@ def test_a_class_folder_without_images_is_named(tmp_path: Path) -> None:
     root = two_classes(tmp_path / "photos")
     (root / "rat").mkdir()
     (root / "rat/readme.txt").write_text("none yet")
-    with pytest.raises(UserError, match="no image lies directly in rat"):
+    with pytest.raises(UserError, match="no image is directly in rat"):
         open_data(str(root))
 
 
@@ -114,19 +114,19 @@ def test_images_further_down_belong_to_their_class(tmp_path: Path) -> None:
     ) in data.notes
     assert "not used, as in no class folder: rat.png" in data.notes
     (root / "cat" / "1.png").unlink()
-    with pytest.raises(UserError, match="no image lies directly in cat"):
+    with pytest.raises(UserError, match="no image is directly in cat"):
         open_data(str(root))
 
 
 def test_no_text_file_holds_images(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text("1.png")
-    with pytest.raises(UserError, match="no Parquet file"):
+    with pytest.raises(UserError, match="not a Parquet file"):
         open_data(str(tmp_path / "list.txt"))
 
 
 def test_options_of_tables_are_refused(tmp_path: Path) -> None:
     root = two_classes(tmp_path / "photos")
-    with pytest.raises(UserError, match="is no table"):
+    with pytest.raises(UserError, match="is not a table"):
         open_data(str(root), columns=ColumnNames(label="label"))
 
 
@@ -181,7 +181,7 @@ def test_captions_that_fit_no_image_are_refused(tmp_path: Path) -> None:
     root = two_classes(tmp_path / "photos", count=2)
     given = tmp_path / "captions.csv"
     given.write_text("file_name,caption\nrat/7.png,a rat\n")
-    with pytest.raises(UserError, match="names none of the images"):
+    with pytest.raises(UserError, match="has captions for none of the images"):
         open_data(str(root), captions=given)
     given.write_text("file_name,caption\n0.png,which one\n")  # there are two of that name
     with pytest.raises(UserError, match="bare names where these are unique"):

@@ -453,8 +453,8 @@ def test_two_data_sets_are_two_benchmarks() -> None:
     ("words", "message"),
     [
         ([], "say what to publish"),
-        (["--space", "board"], "'board' is no repository: give owner/name"),
-        (["--dataset", "me/a--b"], "'me/a--b' is no repository"),
+        (["--space", "board"], "'board' is not a repository: give owner/name"),
+        (["--dataset", "me/a--b"], "'me/a--b' is not a repository"),
         (["--model", "me/x", "--space", "me/y"], "two commands"),
         (["--task-of", "me/x", "--space", "me/y"], "--task-of needs --model"),
         (["--model", "me/x", "--task-of", "me/y@main"], "40 hexadecimal digits"),

@@ -210,7 +210,7 @@ def test_other_images_have_no_split_of_imagenet_r(
     (tmp_path / "c.csv").write_text("file_name,caption\npizza/1.jpg,a pizza\npizza/2.jpg,food\n")
     assert audit(read_captions(tmp_path / "c.csv")).split.name == "seeded"
     assert main(["audit", str(tmp_path / "c.csv"), "--split-name", "seed42"]) == 2
-    assert "pizza is no class of ImageNet-R" in capsys.readouterr().err
+    assert "pizza is not a class of ImageNet-R" in capsys.readouterr().err
     path, _ = of_imagenet_r(tmp_path)
     assert main(["audit", str(path), "--split-name", "sed42"]) == 2
     assert "did you mean 'seed42'" in capsys.readouterr().err

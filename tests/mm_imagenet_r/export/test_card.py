@@ -189,13 +189,13 @@ def test_figures_are_those_of_the_captions_or_absent(tmp_path: Path) -> None:
     figures["content"] = "of others"
     (tmp_path / "captions" / "drawn-audit.json").write_text(json.dumps(figures))
     card.write(tmp_path)
-    assert "What captions give away" not in (tmp_path / "README.md").read_text()
+    assert "What captions reveal" not in (tmp_path / "README.md").read_text()
 
 
 def test_data_sets_are_not_mixed(folder: Path) -> None:
     configs = card.exported(folder)
     food = dataclasses.replace(configs[0], name="upmc_food101")
-    with pytest.raises(UserError, match="two folders"):
+    with pytest.raises(UserError, match="into a folder of its own"):
         card.render([*configs, food])
 
 
@@ -204,7 +204,7 @@ def test_damaged_files_are_named(food: Path, tmp_path: Path) -> None:
     place.mkdir(parents=True)
     whole = (food / "data" / "upmc_food101" / "test-00000-of-00001.parquet").read_bytes()
     (place / "test-00000-of-00001.parquet").write_bytes(whole[:-100])
-    with pytest.raises(UserError, match=r"data/mini is damaged .* export it anew"):
+    with pytest.raises(UserError, match=r"data/mini is damaged .* export it again"):
         card.write(tmp_path)
 
 

@@ -23,8 +23,7 @@ from mm_imagenet_r.captions.files import read_captions
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.export import card, export, shards
 from mm_imagenet_r.export.__main__ import main
-from mm_imagenet_r.export.shards import GROUP_ROWS, record_of
-from mm_imagenet_r.export.swap import STAGING
+from mm_imagenet_r.export.shards import GROUP_ROWS, STAGING, record_of
 
 FACTS = {
     "captions": "made-up",
