@@ -7,23 +7,21 @@ import hashlib
 import importlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from mm_imagenet_r import tar_index
 from mm_imagenet_r.captions.captioner import Request
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.files import write_atomic
-
-if TYPE_CHECKING:
-    import torch
+from mm_imagenet_r.hashes import file_sha256
 
 #: Files that `from_pretrained` reads from a folder: weights, which lie in it, and small ones, which
-#: may lie in folders of tokenizers and templates; neither is what a download keeps for itself.
+#: may lie in folders of tokenizers and templates; neither includes the records of a download.
 _WEIGHTS: Final = ("*.safetensors", "pytorch_model*.bin", "adapter_model.bin")
 _SMALL: Final = ("*.json", "*.jinja", "*.model", "*.tiktoken", "merges.txt", "vocab*.txt")
-#: From so many bytes on it is said that they are being read.
+#: Reading more bytes than this is announced.
 _LONG: Final = 2 << 30
 
 
@@ -41,8 +39,7 @@ def config_of(model: str, revision: str | None) -> Any:
 
     if "://" in model:
         raise UserError(f"{model} is the address of a server: leave --backend out, or give a model")
-    folder = Path(model)
-    if revision is not None and folder.is_dir():
+    if revision is not None and Path(model).is_dir():
         raise UserError(f"--revision is for models on the Hub; {model} is a folder: leave it out")
     try:
         return AutoConfig.from_pretrained(model, revision=revision)
@@ -53,13 +50,13 @@ def config_of(model: str, revision: str | None) -> Any:
 
 
 def _advice(model: str) -> str:
-    """Say what to give in place of a model that is none, by what it looks like."""
+    """What to give instead of something that is not a model, judging by what it looks like."""
     if re.fullmatch(r"[\w.-]+(:\d+(/.*)?|/v\d+/?)", model):
         return f"If it is a server, its address begins with http://: --model http://{model}"
     if re.fullmatch(r"[\w./-]+:[^\W\d]\w*", model):
         return (
             f"If it is a captioner of your own, name it with --backend {model}; --model is then "
-            "what it is to load"
+            "the model that it loads"
         )
     folder = Path(model)
     if folder.is_absolute() or model.startswith((".", "~")) or folder.is_dir():
@@ -71,14 +68,14 @@ def _advice(model: str) -> str:
 
 
 def identity_of(request: Request, config: Any) -> dict[str, Any]:
-    """Say exactly which model it is.
+    """Identify a model exactly.
 
     Args:
         request: What was asked for.
         config: What `config_of` returns for it.
 
     Returns:
-        `model` and `revision`: its identifier and commit on the Hub; of a folder, which may lie
+        `model` and `revision`: its identifier and commit on the Hub; for a folder, which may lie
         anywhere under any name, None and `sha256:` with a hash of its content.
     """
     folder = Path(request.model)
@@ -88,14 +85,8 @@ def identity_of(request: Request, config: Any) -> dict[str, Any]:
     return {"model": request.model, "revision": str(commit)}
 
 
-def describe(request: Request) -> dict[str, Any]:
-    """Return the name of a model's folder, which is no part of its identity."""
-    folder = Path(request.model)
-    return {"model": folder.resolve().name} if folder.is_dir() else {}
-
-
 def hash_folder(folder: Path) -> str:
-    """Hash all that a model's captions depend on: names and bytes of what is loaded, no more.
+    """Hash exactly what a model's captions depend on: names and bytes of the files it loads.
 
     The hash of a file is remembered until the file changes.
     """
@@ -109,18 +100,17 @@ def hash_folder(folder: Path) -> str:
     memory = {name: tar_index.memory_of(path, "model") for name, path in files.items()}
     size = sum(path.stat().st_size for name, path in files.items() if not memory[name].exists())
     if size > _LONG:
-        print(f"note: {size / (1 << 30):.0f} GiB of {folder} are read once to know the model by")
+        print(f"note: reading {size / (1 << 30):.0f} GiB of {folder} once to identify the model")
     hashes = {name: _hash_file(path, memory[name]) for name, path in files.items()}
     return hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _hash_file(path: Path, memory: Path) -> str:
-    with contextlib.suppress(OSError, ValueError):  # not there, or not whole
+    with contextlib.suppress(OSError, ValueError):  # absent, or not whole
         known = memory.read_text("ascii")
         if len(known) == 2 * hashlib.sha256().digest_size:
             return known
-    with path.open("rb") as file:
-        made = hashlib.file_digest(file, "sha256").hexdigest()
+    made = file_sha256(path)
     with contextlib.suppress(UserError):  # a cache that cannot be written is no loss
         write_atomic(memory, made.encode())
     return made
@@ -139,9 +129,9 @@ def choose_device(device: str) -> str:
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
+        known = ["cpu", *(f"cuda:{n}" for n in range(torch.cuda.device_count()))]
         raise UserError(
-            f"--device {device} cannot be used ({_first_line(error)}): there are cpu"
-            + "".join(f", cuda:{n}" for n in range(torch.cuda.device_count()))
+            f"--device {device} cannot be used ({_first_line(error)}): known: {', '.join(known)}"
         ) from error
     return device
 
@@ -159,7 +149,7 @@ def name_device(device: str) -> str:
 
 
 def choose_dtype(request: Request, on_gpu: str) -> str:
-    """Return a precision by its name: the one asked for, else 32 bits on a CPU, `on_gpu` there."""
+    """Return the name of a precision: the requested one, else `on_gpu` on a GPU or float32."""
     if request.dtype != "auto":
         return request.dtype
     return on_gpu if choose_device(request.device).startswith("cuda") else "float32"
@@ -178,23 +168,23 @@ def load(loader: Any, model: str, identity: Mapping[str, Any], **options: Any) -
     logging.disable_progress_bar()  # there is one of ours; that of downloads is another
     try:
         return loader.from_pretrained(model, **options)
-    except Exception as error:  # of damaged files each of the libraries tells in its own way
+    except Exception as error:  # each library reports damaged files in its own way
         if "out of memory" in str(error):
             raise UserError(
                 f"--model {model} does not fit on its device ({_first_line(error)}): give --dtype "
-                "float16 or bfloat16, a larger GPU or fewer --workers; a model that needs several "
-                "GPUs can be captioned with by a server"
+                "float16 or bfloat16, a larger GPU or fewer --workers; run a model that needs "
+                "several GPUs on a server"
             ) from error
-        hint = (
-            " This family also takes videos, for which transformers needs torchvision: install "
-            "the release that belongs to your torch"
-            if "torchvision" in str(error)
-            else ""
-        )
+        hint = ""
+        if "torchvision" in str(error):
+            hint = (
+                " This family also takes videos, for which transformers needs torchvision: install "
+                "the release that belongs to your torch"
+            )
         raise UserError(
-            f"--model {model} cannot be loaded ({type(error).__name__}: {_first_line(error)}): "
-            "give a model whose folder holds weights and processor; copy or download it anew if a "
-            f"file may be cut off.{hint}"
+            f"--model {model} cannot be loaded ({type(error).__name__}: {_first_line(error)}): its "
+            "folder must hold weights and processor; if a file may be truncated, download or copy "
+            f"it again.{hint}"
         ) from error
     finally:
         if shown:
@@ -202,34 +192,16 @@ def load(loader: Any, model: str, identity: Mapping[str, Any], **options: Any) -
 
 
 def load_model(loader: Any, model: str, identity: Mapping[str, Any], device: str) -> Any:
-    """Load weights for inference, straight to where they belong: workers share the main memory.
+    """Load weights for inference straight onto their device, as workers share the main memory.
 
     Raises:
-        UserError: As `load`.
+        UserError: See `load`.
     """
-    dtype = torch_dtype(identity["dtype"])
-    loaded = load(loader, model, identity, dtype=dtype, device_map={"": device})
-    return loaded.eval().requires_grad_(False)
-
-
-def torch_dtype(name: str) -> torch.dtype:
-    """Return torch's type of a name, such as `float16`."""
     import torch
 
-    dtype: torch.dtype = getattr(torch, name)
-    return dtype
-
-
-def end_tokens(*found: int | Iterable[int] | None) -> list[int]:
-    """Join the tokens that end a text; configurations and tokenizers do not always agree on them.
-
-    >>> end_tokens(2, [1, 2], None)
-    [1, 2]
-    """
-    tokens: set[int] = set()
-    for some in found:
-        tokens.update(() if some is None else [some] if isinstance(some, int) else some)
-    return sorted(tokens)
+    dtype = getattr(torch, identity["dtype"])
+    loaded = load(loader, model, identity, dtype=dtype, device_map={"": device})
+    return loaded.eval().requires_grad_(False)
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,56 +1,42 @@
-"""Options of decoding: those that are asked for, over those of a back end, each of its type."""
+"""Decoding options: those that the user gives, over the defaults of a back end."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from mm_imagenet_r.errors import UserError
 
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """What an option takes.
-
-    Attributes:
-        words: As a user is told.
-        types: As JSON gives it.
-    """
-
-    words: str
-    types: tuple[type, ...]
-
-    def takes(self, value: Any) -> bool:
-        """Tell whether a value is of this kind; true and false are no numbers."""
-        return isinstance(value, self.types) and (not isinstance(value, bool) or bool in self.types)
-
-
-WHOLE: Final = Kind("a whole number", (int,))
-NUMBER: Final = Kind("a number", (int, float))
-SWITCH: Final = Kind("true or false", (bool,))
+#: Types that an option may have, by the words in which a message asks for them.
+_TYPES: Final[dict[str, tuple[type, ...]]] = {
+    "a whole number": (int,),
+    "a number": (int, float),
+    "true or false": (bool,),
+    "true, false or never": (bool, str),
+    "a text or a list of texts": (str, list),
+}
 
 
 def join_options(
-    defaults: Mapping[str, Any], given: Mapping[str, Any], kinds: Mapping[str, Kind] | None = None
+    defaults: Mapping[str, Any], given: Mapping[str, Any], kinds: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Override options; null leaves a default out.
+    """Override options; null removes a default.
 
     Args:
         defaults: Of the back end.
-        given: What is asked for.
-        kinds: What is known of options by name; of others any value is taken.
+        given: What the user asks for.
+        kinds: By option, a key of `_TYPES`; other options take any value.
 
-    >>> join_options({"max_tokens": 256, "temperature": 0}, {"temperature": None, "seed": 1})
+    >>> join_options({"max_tokens": 256, "temperature": 0}, {"temperature": None, "seed": 1}, {})
     {'max_tokens': 256, 'seed': 1}
 
     Raises:
-        UserError: A value is not of the kind that its option takes.
+        UserError: A value has the wrong type.
     """
-    for name, kind in (kinds or {}).items():
-        value = given.get(name)
-        if value is not None and not kind.takes(value):
-            raise UserError(f"--decoding {name}={json.dumps(value)}: give {kind.words}")
-    joined = {**defaults, **given}
-    return {key: value for key, value in joined.items() if value is not None}
+    for name, kind in kinds.items():
+        value, types = given.get(name), _TYPES[kind]
+        is_switch = isinstance(value, bool)  # which is an int in Python
+        if value is not None and not (bool in types if is_switch else isinstance(value, types)):
+            raise UserError(f"--decoding {name}={json.dumps(value)}: give {kind}")
+    return {key: value for key, value in {**defaults, **given}.items() if value is not None}

@@ -1,67 +1,141 @@
-"""From what `generate` returns to captions, in the same way for every model."""
+"""Models of `transformers` that run here: from what `generate` returns to captions."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from mm_imagenet_r.captions.captioner import Caption
-from mm_imagenet_r.captions.decoding import NUMBER, SWITCH, WHOLE, Kind, join_options
+from mm_imagenet_r.captions import checkpoints
+from mm_imagenet_r.captions.captioner import Caption, Captioner, Request
+from mm_imagenet_r.captions.decoding import join_options
 from mm_imagenet_r.errors import UserError
 
 if TYPE_CHECKING:
     import torch
 
 _SAMPLING: Final = (
-    "is for sampling, which is refused: what is drawn for an image would depend on the others in "
-    "its batch, and nobody could make the captions again. Leave it out and choose with num_beams; "
-    "a served model may sample, with a seed"
+    "requests sampling, which is refused: a sampled caption would depend on the other images of "
+    "its batch and could not be reproduced. Leave it out and use num_beams; a served model may "
+    "sample, with a seed"
 )
-_OTHER: Final = "counts the prompt and the image too: give {} instead"
+_TOTAL: Final = "also counts the prompt and the image: give {} instead"
 _SET: Final = "is taken from the model and its tokenizer: leave it out"
-#: Options that `generate` takes and that mean nothing here, or would break what is promised.
+#: Options of `generate` that have no meaning here, or would make captions irreproducible.
 _REFUSED: Final[dict[str, str]] = {
     **dict.fromkeys(
         ("temperature", "top_k", "top_p", "top_h", "min_p", "typical_p", "epsilon_cutoff",
          "eta_cutoff"), _SAMPLING,
     ),
-    "max_length": _OTHER.format("max_new_tokens"),
-    "min_length": _OTHER.format("min_new_tokens"),
+    "max_length": _TOTAL.format("max_new_tokens"),
+    "min_length": _TOTAL.format("min_new_tokens"),
     "eos_token_id": _SET,
     "pad_token_id": _SET,
-    "num_return_sequences": "there is one caption for an image: leave it out",
+    "num_return_sequences": "must be 1, as each image has one caption: leave it out",
 }  # fmt: skip
-_KINDS: Final[dict[str, Kind]] = {
+_KINDS: Final[dict[str, str]] = {
     **dict.fromkeys(
         ("max_new_tokens", "min_new_tokens", "no_repeat_ngram_size", "num_beam_groups",
-         "num_beams"), WHOLE,
+         "num_beams"), "a whole number",
     ),
-    **dict.fromkeys(("diversity_penalty", "length_penalty", "repetition_penalty"), NUMBER),
-    **dict.fromkeys(("do_sample", "use_cache"), SWITCH),
-    "early_stopping": Kind("true, false or never", (bool, str)),
+    **dict.fromkeys(("diversity_penalty", "length_penalty", "repetition_penalty"), "a number"),
+    **dict.fromkeys(("do_sample", "use_cache"), "true or false"),
+    "early_stopping": "true, false or never",
 }  # fmt: skip
+
+
+class LocalModel(Captioner):
+    """What all models of `transformers` share: their identity, and how a text ends."""
+
+    processor: Any
+
+    @classmethod
+    def describe(cls, request: Request) -> dict[str, Any]:  # noqa: D102
+        folder = Path(request.model)
+        return {"model": folder.resolve().name} if folder.is_dir() else {}
+
+    @staticmethod
+    def _identity(
+        request: Request, config: Any, on_gpu: str, defaults: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """What determines the captions of any of them; `on_gpu` is the usual precision there."""
+        return {
+            **checkpoints.identity_of(request, config),
+            "dtype": checkpoints.choose_dtype(request, on_gpu),
+            "prompt": request.prompt,
+            "decoding": decoding_of(defaults, request.decoding),
+        }
+
+    def _load(
+        self, loader: Any, request: Request, identity: Mapping[str, Any], device: str
+    ) -> None:
+        """Load the weights; `processor` is there already."""
+        import torch
+
+        self.batch_size = request.batch_size
+        self._dtype, self._device = getattr(torch, identity["dtype"]), device
+        self._prompt = identity["prompt"]
+        self.model = checkpoints.load_model(loader, request.model, identity, device)
+        tokenizer = self.processor.tokenizer
+        if tokenizer.pad_token is None:
+            tokenizer.pad_token = tokenizer.eos_token
+        parts = (self.model, getattr(self.model, "language_model", None))
+        ends = [
+            getattr(getattr(part, "generation_config", None), "eos_token_id", None)
+            for part in parts
+        ]
+        starts = [
+            getattr(getattr(part, "config", None), "decoder_start_token_id", None) for part in parts
+        ]
+        self._ends = end_tokens(tokenizer.eos_token_id, *ends)
+        self._start = next((start for start in starts if start is not None), None)
+        self._options = {
+            **identity["decoding"],
+            "eos_token_id": self._ends,
+            "pad_token_id": tokenizer.pad_token_id,
+        }
+
+    def _generate(self, inputs: Any, *, thinks: bool = False, **more: Any) -> list[Caption]:
+        """Caption prepared inputs; `thinks` if the prompt ends within the model's reasoning."""
+        import torch
+
+        with torch.inference_mode():
+            try:
+                output = self.model.generate(**inputs, **self._options, **more)
+            except TypeError as error:  # BLIP sets its end token itself and takes no other
+                if "eos_token_id" not in str(error):
+                    raise
+                del self._options["eos_token_id"]
+                output = self.model.generate(**inputs, **self._options, **more)
+        new = without_prompt(output, inputs["input_ids"], self._start)
+        texts = self.processor.batch_decode(new, skip_special_tokens=True)
+        captions = []
+        for row, text in zip(new.tolist(), texts, strict=True):
+            end = next((n for n, token in enumerate(row) if token in self._ends), None)
+            count, finish = (len(row), "length") if end is None else (end + 1, "stop")
+            captions.append(Caption(without_reasoning(text, started=thinks), finish, count))
+        return captions
 
 
 def decoding_of(defaults: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Join the options of a model's `generate` with those that are asked for.
+    """Join the options of a model's `generate` with those that the user gives.
 
     Raises:
-        UserError: One of them cannot be had, or not with this value.
+        UserError: One of them is refused, or its value is.
     """
-    for name in given:
-        if name in _REFUSED:
-            raise UserError(f"--decoding {name} {_REFUSED[name]}")
+    if refused := next((name for name in given if name in _REFUSED), None):
+        raise UserError(f"--decoding {refused} {_REFUSED[refused]}")
     if given.get("do_sample"):
         raise UserError(f"--decoding do_sample=true {_SAMPLING}")
     return {**join_options(defaults, given, _KINDS), "do_sample": False}
 
 
-def without_reasoning(text: str, *, began: bool = False) -> str:
-    """Cut off what a model thinks before it answers; if it came to no answer, nothing is left.
+def without_reasoning(text: str, *, started: bool = False) -> str:
+    """Remove a model's reasoning before its answer; if there is no answer, nothing is left.
 
     Args:
         text: What the model wrote.
-        began: The prompt has already begun its thoughts.
+        started: The prompt has already opened the reasoning.
 
     >>> without_reasoning("<think>A dog? A wolf.</think> A wolf. ")
     'A wolf.'
@@ -69,24 +143,24 @@ def without_reasoning(text: str, *, began: bool = False) -> str:
     ''
     """
     _, end, answer = text.rpartition("</think>")
-    if not end and (began or answer.lstrip().startswith("<think>")):
+    if not end and (started or answer.lstrip().startswith("<think>")):
         return ""
     return answer.strip()
 
 
 def without_prompt(output: torch.Tensor, prompt: torch.Tensor, start: int | None) -> torch.Tensor:
-    """Cut off what a model puts before the text it generates.
+    """Remove what a model puts before the text it generates.
 
-    Plain decoders repeat the prompt, the decoder of an encoder-decoder begins with a token of its
-    own; which of the two a model is can be seen here and nowhere else as reliably.
+    Plain decoders repeat the prompt, the decoder of an encoder-decoder starts with a token of its
+    own; the output shows more reliably than anything else which of the two a model is.
 
     Args:
         output: (batch, length) generated token ids.
-        prompt: (batch, prompt length) token ids that were put in.
-        start: The token with which an encoder-decoder begins, None if unknown.
+        prompt: (batch, prompt length) input token ids.
+        start: The first token of an encoder-decoder, None if unknown.
 
     Returns:
-        (batch, new length) token ids that are new.
+        (batch, new length) new token ids.
     """
     length = prompt.shape[1]
     if output.shape[1] >= length and bool((output[:, :length] == prompt).all()):
@@ -96,34 +170,11 @@ def without_prompt(output: torch.Tensor, prompt: torch.Tensor, start: int | None
     return output
 
 
-def start_token(model: Any) -> int | None:
-    """Return the token with which a model's decoder begins, None if it is no encoder-decoder."""
-    for part in (model, getattr(model, "language_model", None)):
-        start = getattr(getattr(part, "config", None), "decoder_start_token_id", None)
-        if start is not None:
-            return int(start)
-    return None
+def end_tokens(*found: int | Iterable[int] | None) -> list[int]:
+    """Join the tokens that end a text: configurations and tokenizers may name different ones.
 
-
-def captions_of(
-    output: torch.Tensor, tokenizer: Any, ends: Sequence[int], *, thinks: bool = False
-) -> list[Caption]:
-    """Decode generated tokens, and see how many there are and what ended them.
-
-    Args:
-        output: (batch, length) new token ids, padded behind the end.
-        tokenizer: The model's, or its processor.
-        ends: Ids that end a text.
-        thinks: The prompt ends within the thoughts of the model.
-
-    Returns:
-        (batch,) captions.
+    >>> end_tokens(2, [1, 2], None)
+    [1, 2]
     """
-    texts = tokenizer.batch_decode(output, skip_special_tokens=True)
-    captions = []
-    for row, text in zip(output.tolist(), texts, strict=True):
-        end = next((n for n, token in enumerate(row) if token in ends), None)
-        count = len(row) if end is None else end + 1
-        caption = without_reasoning(text, began=thinks)
-        captions.append(Caption(caption, "length" if end is None else "stop", count))
-    return captions
+    lists = [[some] if isinstance(some, int) else some or () for some in found]
+    return sorted({token for tokens in lists for token in tokens})

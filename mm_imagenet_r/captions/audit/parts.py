@@ -1,4 +1,4 @@
-"""The training and the test part of a caption set, as the data are cut that it belongs to."""
+"""The training and the test part of a caption set, as the data that it belongs to are split."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from mm_imagenet_r.splits import Split, split
 def split_of(
     captions: Captions, path: Path, images: Images | None, name: str | None
 ) -> Split | None:
-    """Cut the images of a caption set as they are cut for training.
+    """Split the images of a caption set as they are split for training.
 
     Args:
         captions: The caption set; images that could not be captioned count.
-        path: Where it lies, for messages.
-        images: The images, if they are at hand: folders called train and test are a split.
+        path: Where it is, for messages.
+        images: The images, if available: folders called train and test are a split.
         name: See `mm_imagenet_r.splits`; by default that of the data.
 
     Returns:
-        The split; None for images that are not ImageNet-R's, of which no split is known.
+        The split; None for images that are not ImageNet-R's, for which no split is known.
 
     Raises:
         UserError: There is no such split.
@@ -34,7 +34,7 @@ def split_of(
         if name is None:
             return None
         raise UserError(
-            f"--split-name {name} cuts ImageNet-R, and these captions are of other images "
+            f"--split-name {name} splits ImageNet-R, and these captions are of other images "
             f"({summarize(wrong) if names else 'none'}): leave it out"
         )
     places = [] if images is None else [images.path, images.path.parent]
@@ -43,7 +43,7 @@ def split_of(
 
 
 class _Named(Images):
-    """Images of which only the names are known, and the folders if the images are at hand."""
+    """Images of which only the names are known, and the folders if the images are available."""
 
     def __init__(self, names: Sequence[str], path: Path, images: Images | None) -> None:
         there = set() if images is None else set(images.names)

@@ -154,7 +154,7 @@ def test_what_is_not_there_is_said_and_not_left_blank(found: Audit) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("file_name,caption\n1.jpg,a dog\n", "tells no class"),
+        ("file_name,caption\n1.jpg,a dog\n", "does not contain its class"),
         ("file_name,caption\n", "has no captions"),
     ],
 )

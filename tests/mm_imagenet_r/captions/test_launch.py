@@ -80,16 +80,16 @@ def test_a_named_device_and_the_cpu_are_taken_as_they_are() -> None:
 
 
 def test_a_launcher_that_says_only_a_part_is_refused() -> None:
-    with pytest.raises(UserError, match="WORLD_SIZE is missing or no number: set LOCAL_WORLD"):
+    with pytest.raises(UserError, match="WORLD_SIZE is missing or not a number: set LOCAL_WORLD"):
         local_rank_of({"LOCAL_RANK": "1"})
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "--ray needs to be told the precision"),
-        (["--dtype", "auto"], "--ray needs to be told the precision"),
-        (["--device", "cuda:1", "--dtype", "float16"], "Ray hands out the GPUs"),
+        ([], "--ray needs an explicit precision"),
+        (["--dtype", "auto"], "--ray needs an explicit precision"),
+        (["--device", "cuda:1", "--dtype", "float16"], "Ray assigns the GPUs"),
     ],
 )
 def test_a_cluster_does_not_get_the_precision_of_the_driver(
@@ -104,7 +104,7 @@ def test_a_cluster_that_is_told_enough(arguments: list[str]) -> None:
     assert choose_backend(parse([*BASE, "--ray", "2", *arguments], {}))[1].__name__ == "OnDevice"
 
 
-def test_an_actor_hands_back_why_going_on_makes_no_sense(tmp_path: Path) -> None:
+def test_an_actor_hands_back_why_the_run_cannot_continue(tmp_path: Path) -> None:
     photos = tmp_path / "photos" / "class"
     photos.mkdir(parents=True)
     for number in range(5):

@@ -168,9 +168,14 @@ def test_weights_go_straight_to_the_device() -> None:
 @pytest.mark.parametrize(
     ("file", "old", "new", "message"),
     [
-        ("config.json", '"image_token_index": 260', '"image_token_index": null', "config.json has"),
-        ("config.json", '"image_token_index": 260', '"image_token_index": 9', "image token 260"),
-        ("processor_config.json", '"num_query_tokens": 4', '"num_query_tokens": 2', "an image 2,"),
+        ("config.json", '"image_token_index": 260', '"image_token_index": null', "in config.json"),
+        ("config.json", '"image_token_index": 260', '"image_token_index": 9', "image token is 260"),
+        (
+            "processor_config.json",
+            '"num_query_tokens": 4',
+            '"num_query_tokens": 2',
+            "tokens per image is 2 ",
+        ),
         ("processor_config.json", '"num_query_tokens": 4', '"num_query_tokens": null', ""),
     ],
 )
@@ -200,9 +205,9 @@ def test_what_a_model_thinks_is_no_caption(model: Any) -> None:
 
 
 def test_chat_template_kwargs_need_a_template(model: Any) -> None:
-    with pytest.raises(UserError, match="is for chat templates"):
+    with pytest.raises(UserError, match="needs a model with a chat template"):
         load(model("blip2"), chat_template_kwargs={"enable_thinking": False})
-    with pytest.raises(UserError, match="is for chat templates"):
+    with pytest.raises(UserError, match="needs a model with a chat template"):
         load(model("llava"), chat_template_kwargs="off")
 
 
@@ -253,7 +258,7 @@ def test_a_long_wait_is_announced(
     monkeypatch.setattr("huggingface_hub.constants.HF_HOME", str(tmp_path))
     monkeypatch.setattr("mm_imagenet_r.captions.checkpoints._LONG", 1000)
     hash_folder(model("llava"))
-    assert "are read once to know the model by" in capsys.readouterr().out
+    assert "once to identify the model" in capsys.readouterr().out
     hash_folder(model("llava"))
     assert capsys.readouterr().out == ""
 
@@ -305,11 +310,11 @@ def test_the_fingerprint_follows_what_decides_the_captions(model: Any) -> None:
         (["--decoding", "num_beans=3"], "could be captioned"),
         (["--decoding", "num_beams=abc"], '--decoding num_beams="abc": give a whole number'),
         (["--decoding", "length_penalty=true"], "length_penalty=true: give a number"),
-        (["--decoding", "do_sample=true"], "--decoding do_sample=true is for sampling"),
-        (["--decoding", "top_p=0.9"], "--decoding top_p is for sampling"),
+        (["--decoding", "do_sample=true"], "--decoding do_sample=true requests sampling"),
+        (["--decoding", "top_p=0.9"], "--decoding top_p requests sampling"),
         (["--decoding", "max_length=9"], "give max_new_tokens instead"),
-        (["--decoding", "num_return_sequences=2"], "one caption for an image"),
-        (["--concurrency", "3"], "--concurrency means nothing to the back end transformers"),
+        (["--decoding", "num_return_sequences=2"], "each image has one caption"),
+        (["--concurrency", "3"], "--concurrency does not apply to the back end transformers"),
     ],
 )
 def test_mistakes_are_told(
@@ -337,7 +342,7 @@ def test_files_that_are_cut_off_are_told(
     (folder / file).write_bytes((folder / file).read_bytes()[:size])
     arguments = ["--model", str(folder), "--prompt", PROMPT, "--images", str(photos)]
     assert main([*arguments, "--output", str(tmp_path / "out")]) == 2
-    assert "copy or download it anew if a file may be cut off" in capsys.readouterr().err
+    assert "if a file may be truncated, download or copy it again" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(
