@@ -78,32 +78,24 @@ def identify(backend: type[Captioner], request: Request) -> dict[str, Any]:
     identity = _json_of(backend, "identify", request)
     if absent := [name for name in _IDENTITY if name not in identity]:
         raise UserError(
-            f"{name_of(backend)}: identify does not return {summarize(absent)}; return everything "
+            f"{_name(backend)}: identify does not return {summarize(absent)}; return everything "
             f"that determines the captions, at least {', '.join(_IDENTITY)}: different sets must "
             "not share a folder"
         )
     hashes = [hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in files]
     source = hashlib.sha256("".join(hashes).encode()).hexdigest()[:16]
-    return {**identity, "backend": name_of(backend), "source_sha256": source}
+    return {**identity, "backend": _name(backend), "source_sha256": source}
 
 
 def describe(backend: type[Captioner], request: Request) -> dict[str, Any]:
-    """Return what `Captioner.describe` does.
-
-    Raises:
-        UserError: It fails, or does not return JSON.
-    """
+    """Return `Captioner.describe`, or raise UserError if it fails or does not return JSON."""
     return _json_of(backend, "describe", request)
 
 
 def load(
     backend: type[Captioner], request: Request, identity: Mapping[str, Any], device: str
 ) -> Captioner:
-    """Make a captioner, see `Captioner.__init__`.
-
-    Raises:
-        UserError: It does not load.
-    """
+    """Make a captioner, or raise UserError if it does not load."""
     with _blaming(backend, "__init__"):
         return backend(request, identity, device)
 
@@ -125,13 +117,12 @@ def caption(captioner: Captioner, images: Sequence[Image]) -> list[Caption]:
     else:
         return list(made)
     raise UserError(
-        f"{name_of(type(captioner))} returns {wrong}: return a list with a Caption (text: str, "
+        f"{_name(type(captioner))} returns {wrong}: return a list with a Caption (text: str, "
         "finish: str, n_tokens: int or None) for each image, in order"
     )
 
 
-def name_of(backend: type[Captioner]) -> str:
-    """Return the name of a class as it can be imported."""
+def _name(backend: type[Captioner]) -> str:
     return f"{backend.__module__}:{backend.__qualname__}"
 
 
@@ -160,11 +151,11 @@ def _json_of(backend: type[Captioner], method: str, request: Request) -> dict[st
         written = json.loads(json.dumps(found, allow_nan=False))
     except (TypeError, ValueError) as error:
         raise UserError(
-            f"{name_of(backend)}: {method} returns a value that is not JSON ({error}); return a "
+            f"{_name(backend)}: {method} returns a value that is not JSON ({error}); return a "
             "dict of texts, numbers, lists and dicts"
         ) from error
     if not isinstance(written, dict):
-        raise UserError(f"{name_of(backend)}: {method} returns {found!r:.80}; return a dict")
+        raise UserError(f"{_name(backend)}: {method} returns {found!r:.80}; return a dict")
     return written
 
 
@@ -179,7 +170,7 @@ def _blaming(backend: type[Captioner], method: str) -> Iterator[None]:
         if not (files := _user_files(backend)):
             raise
         raise UserError(
-            f"{name_of(backend)}: {method} fails with {_located(error, files)}. Fix it"
+            f"{_name(backend)}: {method} fails with {_located(error, files)}. Fix it"
         ) from error
 
 

@@ -25,24 +25,14 @@ DTYPES: Final = ("auto", "float32", "float16", "bfloat16")
 
 @dataclass(frozen=True, slots=True)
 class Caption:
-    """What a model said about an image.
+    """What a model said about an image."""
 
-    Attributes:
-        text: The caption without the prompt, unchanged; it may be empty.
-        finish: `stop` if the model ended it, `length` if the token limit did, `error`; from a
-            server, whatever it reports.
-        n_tokens: Generated tokens, None if unknown.
-        error: Why there is no caption; empty if there is one.
-        n_prompt_tokens: Tokens of prompt and image, as a server counts them.
-        served_model: The model that answered, as a server names it.
-    """
-
-    text: str
-    finish: str = "stop"
-    n_tokens: int | None = None
-    error: str = ""
-    n_prompt_tokens: int | None = None
-    served_model: str | None = None
+    text: str  # without the prompt, unchanged; it may be empty
+    finish: str = "stop"  # or `length` at the token limit, `error`, or what a server reports
+    n_tokens: int | None = None  # generated ones, None if unknown
+    error: str = ""  # why there is no caption
+    n_prompt_tokens: int | None = None  # of prompt and image, as a server counts them
+    served_model: str | None = None  # the model that answered, as a server names it
 
     @classmethod
     def failed(cls, why: str) -> Caption:
@@ -52,29 +42,14 @@ class Caption:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a user asked for, as far as a back end needs to know.
-
-    Attributes:
-        model: Identifier on the Hub, folder, or address of a server.
-        prompt: The instruction, the same for all images.
-        style: One of `STYLES`.
-        decoding: Generation options by name; they override those of the back end.
-        revision: Branch, tag or commit on the Hub.
-        dtype: One of `DTYPES`.
-        device: As torch names it, or `auto`.
-        batch_size: Images per call of the model.
-        served_model: Name of the model on a server that has several.
-        concurrency: Requests in flight to a server.
-        timeout: Seconds to wait for an answer of a server.
-        outage: Seconds to wait for a server that answers no request at all.
-    """
+    """What a user asked for; each field is the option of that name, which `--help` describes."""
 
     model: str
     prompt: str
-    style: str = "auto"
+    style: str = "auto"  # one of `STYLES`
     decoding: Mapping[str, Any] = field(default_factory=dict)
     revision: str | None = None
-    dtype: str = "auto"
+    dtype: str = "auto"  # one of `DTYPES`
     device: str = "auto"
     batch_size: int = 16
     served_model: str | None = None
@@ -84,19 +59,12 @@ class Request:
 
 
 class Captioner(abc.ABC):
-    """Takes images and returns captions. One object lives in each worker.
+    """Takes images and returns captions. One object lives in each worker."""
 
-    Attributes:
-        batch_size: Images per call.
-        max_concurrency: Calls that may run at the same time, from several threads.
-        max_side: Larger images are shrunk to this many pixels before the call.
-        on_device: Computes here, on a GPU if there is one; each GPU gets a worker.
-    """
-
-    batch_size: int = 1
-    max_concurrency: int = 1
-    max_side: int | None = None
-    on_device: bool = True
+    batch_size: int = 1  # images per call
+    max_concurrency: int = 1  # calls that may run at the same time, from several threads
+    max_side: int | None = None  # larger images are shrunk to this many pixels before the call
+    on_device: bool = True  # computes here, on a GPU if there is one; each GPU gets a worker
 
     @classmethod
     @abc.abstractmethod

@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import importlib
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -26,11 +25,7 @@ _LONG: Final = 2 << 30
 
 
 def config_of(model: str, revision: str | None) -> Any:
-    """Read a model's configuration.
-
-    Args:
-        model: Identifier on the Hub, or a folder.
-        revision: Branch, tag or commit on the Hub.
+    """Read the configuration of a model, which is an identifier on the Hub or a folder.
 
     Raises:
         UserError: There is no such model, or it needs code of its own.
@@ -45,42 +40,22 @@ def config_of(model: str, revision: str | None) -> Any:
         return AutoConfig.from_pretrained(model, revision=revision)
     except (OSError, ValueError) as error:
         raise UserError(
-            f"--model {model} cannot be loaded ({_first_line(error)}). {_advice(model)}"
+            f"--model {model} cannot be loaded ({_first_line(error)}): give an identifier on the "
+            "Hub (for a private or gated model log in with `hf auth login`), or a folder that "
+            "`save_pretrained` has written. The address of a server begins with http://, and a "
+            "captioner of your own is named by --backend"
         ) from error
 
 
-def _advice(model: str) -> str:
-    """What to give instead of something that is not a model, judging by what it looks like."""
-    if re.fullmatch(r"[\w.-]+(:\d+(/.*)?|/v\d+/?)", model):
-        return f"If it is a server, its address begins with http://: --model http://{model}"
-    if re.fullmatch(r"[\w./-]+:[^\W\d]\w*", model):
-        return (
-            f"If it is a captioner of your own, name it with --backend {model}; --model is then "
-            "the model that it loads"
-        )
-    folder = Path(model)
-    if folder.is_absolute() or model.startswith((".", "~")) or folder.is_dir():
-        return "Give a folder that `save_pretrained` has written (model and processor)"
-    return (
-        "Check the identifier; for a private or gated model log in with `hf auth login`; without "
-        "a network give the folder of a model"
-    )
-
-
 def identity_of(request: Request, config: Any) -> dict[str, Any]:
-    """Identify a model exactly.
-
-    Args:
-        request: What was asked for.
-        config: What `config_of` returns for it.
+    """Identify the model of a request, whose `config_of` is `config`, exactly.
 
     Returns:
         `model` and `revision`: its identifier and commit on the Hub; for a folder, which may lie
         anywhere under any name, None and `sha256:` with a hash of its content.
     """
-    folder = Path(request.model)
-    if folder.is_dir():
-        return {"model": None, "revision": f"sha256:{hash_folder(folder)}"}
+    if Path(request.model).is_dir():
+        return {"model": None, "revision": f"sha256:{hash_folder(Path(request.model))}"}
     commit = getattr(config, "_commit_hash", None) or request.revision or "main"
     return {"model": request.model, "revision": str(commit)}
 
@@ -117,11 +92,7 @@ def _hash_file(path: Path, memory: Path) -> str:
 
 
 def choose_device(device: str) -> str:
-    """Return a device by its name in torch; for `auto` a GPU if there is one.
-
-    Raises:
-        UserError: There is no such device.
-    """
+    """Return a device; for `auto` a GPU if there is one. Raises UserError if it is unknown."""
     import torch
 
     if device == "auto":
@@ -137,11 +108,7 @@ def choose_device(device: str) -> str:
 
 
 def name_device(device: str) -> str:
-    """Return what a device is called, such as `NVIDIA H100 80GB HBM3`, or `cpu`.
-
-    Raises:
-        UserError: There is no such device.
-    """
+    """Return what a device is called, such as `NVIDIA H100 80GB HBM3`, or `cpu`."""
     import torch
 
     chosen = choose_device(device)
@@ -192,11 +159,7 @@ def load(loader: Any, model: str, identity: Mapping[str, Any], **options: Any) -
 
 
 def load_model(loader: Any, model: str, identity: Mapping[str, Any], device: str) -> Any:
-    """Load weights for inference straight onto their device, as workers share the main memory.
-
-    Raises:
-        UserError: See `load`.
-    """
+    """Call `load` for inference, straight onto a device, as workers share the main memory."""
     import torch
 
     dtype = getattr(torch, identity["dtype"])

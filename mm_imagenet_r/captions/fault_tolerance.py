@@ -37,13 +37,7 @@ class FaultTolerant:
     """
 
     def __init__(self, captioner: Captioner, images: Images, samples: Sequence[Item]) -> None:
-        """Wrap a captioner.
-
-        Args:
-            captioner: The model.
-            images: Where images are read.
-            samples: Images of the set, as found by `samples_of`.
-        """
+        """Wrap a captioner of images, of which `samples_of` found the samples."""
         self._captioner = captioner
         self._images = images
         self._samples = samples
@@ -67,13 +61,7 @@ class FaultTolerant:
         return [self._load(item) for item in items]
 
     def __call__(self, loaded: Sequence[Image | str]) -> list[Caption]:
-        """Caption a batch.
-
-        Args:
-            loaded: What `load` has returned.
-
-        Returns:
-            Captions in the same order; for an image that cannot be captioned, the reason.
+        """Caption a batch that `load` has returned, in the same order.
 
         Raises:
             UserError: The captioner no longer works.

@@ -29,21 +29,13 @@ _TEXTS = ("caption", "text", "description", "title")
 
 @dataclass(frozen=True, slots=True)
 class Captions:
-    """The captions of a set of images.
+    """The captions of a set of images."""
 
-    Attributes:
-        by_name: Caption by file name, with forward slashes; a missing caption is empty.
-        identity: The name of these captions in results, see `identity_of`.
-        info: Provenance (`model`, `revision`, `prompt`, `decoding`, ...); empty if unknown.
-        failed: Why there is no caption, by file name, where the captioner failed.
-        cut: Names of images whose captions ended at the token limit.
-    """
-
-    by_name: dict[str, str]
-    identity: str
-    info: dict[str, Any]
-    failed: dict[str, str]
-    cut: frozenset[str] = frozenset()
+    by_name: dict[str, str]  # by file name, with forward slashes; a missing caption is empty
+    identity: str  # their name in results, see `identity_of`
+    info: dict[str, Any]  # `model`, `revision`, `prompt`, `decoding`, ...; empty if unknown
+    failed: dict[str, str]  # why the captioner failed, by file name
+    cut: frozenset[str] = frozenset()  # images whose captions ended at the token limit
 
 
 def identity_of(captions: Mapping[str, str], fingerprint: str | None = None) -> str:
@@ -182,10 +174,10 @@ def _read_csv(path: Path) -> _Table:
             rows = []
             for fields in filter(None, reader):
                 if len(fields) != len(columns):
+                    fault = f"{pluralize(len(fields), 'field')}, but the header {len(columns)}"
                     raise UserError(
-                        f"captions file {path}: line {reader.line_num} has "
-                        f"{pluralize(len(fields), 'field')}, but the header {len(columns)}. Put a caption that contains "
-                        f'{separator!r} in quotation marks ("), and omit no field'
+                        f"captions file {path}: line {reader.line_num} has {fault}. Put a caption "
+                        f'that contains {separator!r} in quotation marks ("), and omit no field'
                     )
                 rows.append(dict(zip(columns, fields, strict=True)))
             return columns, rows, {}

@@ -27,13 +27,6 @@ _REFUSAL: Final = re.compile(
     r"|i (can ?not|can'?t|am unable to|am not able to) (see|view|describe|help|assist|provide))",
     re.IGNORECASE,
 )
-_STOPWORDS: Final = frozenset(
-    re.findall(
-        r"\w+",
-        "a an the of in on at with and or is are was it its this that to there by as for from "
-        "which has have be being",
-    )
-)
 
 
 def words(text: str) -> list[str]:
@@ -43,6 +36,12 @@ def words(text: str) -> list[str]:
     ['a', 'timber-wolf', 'den', 'at', 'night']
     """
     return [word.removesuffix("'s") for word in _WORD.findall(text.lower())]
+
+
+_STOPWORDS: Final = frozenset(
+    words("a an the of in on at with and or is are was it its this that to there by as for from")
+    + words("which has have be being")
+)
 
 
 def repeats(text: str) -> bool:

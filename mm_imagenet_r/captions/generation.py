@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from mm_imagenet_r.captions import checkpoints
 from mm_imagenet_r.captions.captioner import Caption, Captioner, Request
-from mm_imagenet_r.captions.decoding import join_options
 from mm_imagenet_r.errors import UserError
 
 if TYPE_CHECKING:
@@ -33,6 +33,14 @@ _REFUSED: Final[dict[str, str]] = {
     "pad_token_id": _SET,
     "num_return_sequences": "must be 1, as each image has one caption: leave it out",
 }  # fmt: skip
+#: Types that an option may have, by the words in which a message asks for them.
+_TYPES: Final[dict[str, tuple[type, ...]]] = {
+    "a whole number": (int,),
+    "a number": (int, float),
+    "true or false": (bool,),
+    "true, false or never": (bool, str),
+    "a text or a list of texts": (str, list),
+}
 _KINDS: Final[dict[str, str]] = {
     **dict.fromkeys(
         ("max_new_tokens", "min_new_tokens", "no_repeat_ngram_size", "num_beam_groups",
@@ -59,11 +67,17 @@ class LocalModel(Captioner):
         request: Request, config: Any, on_gpu: str, defaults: Mapping[str, Any]
     ) -> dict[str, Any]:
         """What determines the captions of any of them; `on_gpu` is the usual precision there."""
+        given = request.decoding
+        if refused := next((name for name in given if name in _REFUSED), None):
+            raise UserError(f"--decoding {refused} {_REFUSED[refused]}")
+        if given.get("do_sample"):
+            raise UserError(f"--decoding do_sample=true {_SAMPLING}")
+        decoding = join_options(defaults, given, _KINDS)
         return {
             **checkpoints.identity_of(request, config),
             "dtype": checkpoints.choose_dtype(request, on_gpu),
             "prompt": request.prompt,
-            "decoding": decoding_of(defaults, request.decoding),
+            "decoding": {**decoding, "do_sample": False},
         }
 
     def _load(
@@ -79,21 +93,22 @@ class LocalModel(Captioner):
         tokenizer = self.processor.tokenizer
         if tokenizer.pad_token is None:
             tokenizer.pad_token = tokenizer.eos_token
-        parts = (self.model, getattr(self.model, "language_model", None))
-        ends = [
-            getattr(getattr(part, "generation_config", None), "eos_token_id", None)
-            for part in parts
-        ]
-        starts = [
-            getattr(getattr(part, "config", None), "decoder_start_token_id", None) for part in parts
-        ]
-        self._ends = end_tokens(tokenizer.eos_token_id, *ends)
-        self._start = next((start for start in starts if start is not None), None)
+        # Configurations and tokenizers may name different tokens that end a text.
+        ends = [tokenizer.eos_token_id, *self._configured("generation_config", "eos_token_id")]
+        lists = [end if isinstance(end, list) else [end] for end in ends]
+        self._ends = sorted({token for tokens in lists for token in tokens if token is not None})
+        self._start = next(iter(self._configured("config", "decoder_start_token_id")), None)
         self._options = {
             **identity["decoding"],
             "eos_token_id": self._ends,
             "pad_token_id": tokenizer.pad_token_id,
         }
+
+    def _configured(self, config: str, name: str) -> list[Any]:
+        """What the model and its language model say."""
+        parts = (self.model, getattr(self.model, "language_model", None))
+        values = (getattr(getattr(part, config, None), name, None) for part in parts)
+        return [value for value in values if value is not None]
 
     def _generate(self, inputs: Any, *, thinks: bool = False, **more: Any) -> list[Caption]:
         """Caption prepared inputs; `thinks` if the prompt ends within the model's reasoning."""
@@ -117,17 +132,28 @@ class LocalModel(Captioner):
         return captions
 
 
-def decoding_of(defaults: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Join the options of a model's `generate` with those that the user gives.
+def join_options(
+    defaults: Mapping[str, Any], given: Mapping[str, Any], kinds: Mapping[str, str]
+) -> dict[str, Any]:
+    """Override options; null removes a default.
+
+    Args:
+        defaults: Of the back end.
+        given: What the user asks for.
+        kinds: By option, a key of `_TYPES`; other options take any value.
+
+    >>> join_options({"max_tokens": 256, "temperature": 0}, {"temperature": None, "seed": 1}, {})
+    {'max_tokens': 256, 'seed': 1}
 
     Raises:
-        UserError: One of them is refused, or its value is.
+        UserError: A value has the wrong type.
     """
-    if refused := next((name for name in given if name in _REFUSED), None):
-        raise UserError(f"--decoding {refused} {_REFUSED[refused]}")
-    if given.get("do_sample"):
-        raise UserError(f"--decoding do_sample=true {_SAMPLING}")
-    return {**join_options(defaults, given, _KINDS), "do_sample": False}
+    for name, kind in kinds.items():
+        value, types = given.get(name), _TYPES[kind]
+        is_switch = isinstance(value, bool)  # which is an int in Python
+        if value is not None and not (bool in types if is_switch else isinstance(value, types)):
+            raise UserError(f"--decoding {name}={json.dumps(value)}: give {kind}")
+    return {key: value for key, value in {**defaults, **given}.items() if value is not None}
 
 
 def without_reasoning(text: str, *, started: bool = False) -> str:
@@ -168,13 +194,3 @@ def without_prompt(output: torch.Tensor, prompt: torch.Tensor, start: int | None
     if start is not None and bool((output[:, 0] == start).all()):
         return output[:, 1:]
     return output
-
-
-def end_tokens(*found: int | Iterable[int] | None) -> list[int]:
-    """Join the tokens that end a text: configurations and tokenizers may name different ones.
-
-    >>> end_tokens(2, [1, 2], None)
-    [1, 2]
-    """
-    lists = [[some] if isinstance(some, int) else some or () for some in found]
-    return sorted({token for tokens in lists for token in tokens})

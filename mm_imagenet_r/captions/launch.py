@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
+import functools
 import hashlib
 import importlib.metadata
 import multiprocessing
@@ -12,7 +13,7 @@ import os
 import platform
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,13 @@ def make_captions(options: Options) -> Path | None:
         retry = store.failed(options.limit) if options.retry_errors else {}
         if retry or store.missing(options.limit):
             with Progress(store, options.limit, retry, console):
-                _work(store, backend, images, options, retry)
+                if options.ray:
+                    from mm_imagenet_r.captions import ray_data
+
+                    ray_data.caption_units(store, images.path, backend, options)
+                else:
+                    run = functools.partial(_run, backend, images, retry)
+                    _start_workers(run, store, options, choose_devices(backend, options))
         path = store.finish()
         show(store, path, options, retry, console)
     return path
@@ -92,17 +99,12 @@ def choose_backend(options: Options) -> tuple[str, type[Captioner]]:
     if field := next((field for field in foreign if field in options.given), None):
         option = f"--{field.replace('_', '-')}"
         raise UserError(f"{option} does not apply to the back end {name}: leave it out")
-    if options.ray and backend.on_device and request.device != "cpu":
-        if request.device != "auto":
-            raise UserError(
-                f"--device {request.device}: Ray assigns the GPUs. Leave it out, or give "
-                "--device cpu"
-            )
-        if request.dtype == "auto":  # it would be what suits the driver's machine
-            raise UserError(
-                "--ray needs an explicit precision, as its machines may differ from this one: "
-                "give --dtype, such as --dtype float16 (or --device cpu)"
-            )
+    on_gpus = options.ray and backend.on_device and request.device != "cpu"
+    if on_gpus and (request.device != "auto" or request.dtype == "auto"):
+        raise UserError(
+            "--ray assigns the GPUs itself and needs an explicit precision, as its machines may "
+            "differ from this one: give --dtype, such as --dtype float16, and no --device but cpu"
+        )
     return name, backend
 
 
@@ -133,22 +135,10 @@ def freeze(store: Store, images: Images, options: Options, console: Any) -> None
     store.manifest.add(hashes, options.unit_size or UNIT_SIZE)
 
 
-def _work(
-    store: Store,
-    backend: type[Captioner],
-    images: Images,
-    options: Options,
-    retry: Mapping[int, Failed],
+def _start_workers(
+    run: Callable[[Options, Store], None], store: Store, options: Options, devices: Sequence[str]
 ) -> None:
     """Run the workers of this task: one in this process, several in processes of their own."""
-    if options.ray:
-        from mm_imagenet_r.captions import ray_data
-
-        ray_data.caption_units(
-            store, images.path, backend, options.request, actors=options.ray, limit=options.limit
-        )
-        return
-    devices = choose_devices(backend, options)
     tasks = [
         dataclasses.replace(
             options,
@@ -159,14 +149,12 @@ def _work(
         for number, device in enumerate(devices)
     ]
     if len(tasks) == 1:
-        _run(store, backend, images, tasks[0], retry)
+        run(tasks[0], store)
         return
     context = multiprocessing.get_context("spawn")
     threads = max(1, (os.cpu_count() or 1) // len(tasks))
     processes = [
-        context.Process(
-            target=_process, args=(store.identity, backend, images, task, retry, threads)
-        )
+        context.Process(target=_process, args=(run, task, store.identity, threads))
         for task in tasks
     ]
     try:
@@ -187,41 +175,29 @@ def _work(
 
 
 def _run(
-    store: Store,
     backend: type[Captioner],
     images: Images,
-    task: Options,
     retry: Mapping[int, Failed],
+    task: Options,
+    store: Store,
 ) -> None:
     """Load the model if there is anything to do, and work."""
     if not (retry or store.missing(task.limit)):
         return
     captioner = backends.load(backend, task.request, store.identity, task.request.device)
     with contextlib.closing(captioner):
-        caption_units(
-            store,
-            images,
-            captioner,
-            rank=task.rank,
-            world_size=task.world_size,
-            limit=task.limit,
-            retry=retry,
-        )
+        place = {"rank": task.rank, "world_size": task.world_size}
+        caption_units(store, images, captioner, limit=task.limit, retry=retry, **place)
 
 
 def _process(
-    identity: Mapping[str, Any],
-    backend: type[Captioner],
-    images: Images,
-    task: Options,
-    retry: Mapping[int, Failed],
-    threads: int,
+    run: Callable[[Options, Store], None], task: Options, identity: Any, threads: int
 ) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # read when torch is imported
     try:
         with contextlib.closing(Store(task.output, identity, {})) as store:
-            _run(store, backend, images, task, retry)
+            run(task, store)
     except UserError as error:
         erase = "\r\x1b[K" if sys.stderr.isatty() else ""  # the parent's progress bar
         print(f"{erase}error: worker {task.rank}: {error}", file=sys.stderr)

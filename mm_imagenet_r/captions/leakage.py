@@ -42,17 +42,11 @@ class Names:
 
 @dataclass(frozen=True, slots=True)
 class Mention:
-    """A place in a caption that names a class, or several that share the name.
-
-    Attributes:
-        start: First character.
-        end: Behind the last character.
-        grades: Grade by class identifier.
-    """
+    """A place in a caption, from character `start` to before `end`, that names a class."""
 
     start: int
     end: int
-    grades: dict[str, str]
+    grades: dict[str, str]  # by class identifier: several classes may share a name
 
 
 class Lexicon:

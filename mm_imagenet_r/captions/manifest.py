@@ -34,30 +34,23 @@ class Item:
 
 
 class Manifest:
-    """All manifests of a folder, as they were when last read.
-
-    Attributes:
-        units: Images by unit; a unit's number is its index. Of equal images it has one.
-        hashes: SHA-256 in hexadecimal by file name, equal images included.
-        unit_sizes: How many images the units were meant to hold; each addition has its own.
-    """
+    """All manifests of a folder, as they were when last read."""
 
     def __init__(self, folder: Path) -> None:
         """Read the manifests of a folder; raises UserError if one is damaged."""
         self._folder = folder
         self._count = 0
         self._unit_of: dict[str, int] = {}
+        #: Images by unit; a unit's number is its index. Of equal images it has one.
         self.units: list[list[Item]] = []
+        #: SHA-256 in hexadecimal by file name, equal images included.
         self.hashes: dict[str, str] = {}
+        #: How many images the units were meant to hold; each addition has its own.
         self.unit_sizes: set[int] = set()
         self.refresh()
 
     def refresh(self) -> bool:
-        """Read what others have added since; False if nothing.
-
-        Raises:
-            UserError: A manifest is damaged.
-        """
+        """Read what others have added since; False if nothing."""
         paths = sorted(self._folder.glob("manifest-*.parquet"))[self._count :]
         for path in paths:
             try:

@@ -66,18 +66,11 @@ def only_model(url: str) -> str:
 
 def refusal(url: str, model: str, error: Any) -> str:
     """Explain a refusal that concerns the whole run: 401, 402, 403 or 404."""
-    said = f"({error.message})"
-    if error.status_code == 404:
-        return (
-            f"the server {url} has no model {model!r} or no such address {said}: check --model, "
-            "which usually ends in /v1, and --served-model"
-        )
-    if error.status_code == 402:
-        return (
-            f"the server {url} requires payment {said}: top up the account and give the same "
-            "command again; finished captions are kept"
-        )
-    return f"the server {url} refuses access {said}: set OPENAI_API_KEY to a valid key"
+    problem, remedy = {
+        402: ("requires payment", "top up the account and give the same command again"),
+        404: (f"has no model {model!r} or no such address", f"{CHECK_ADDRESS}, and --served-model"),
+    }.get(error.status_code, ("refuses access", "set OPENAI_API_KEY to a valid key"))
+    return f"the server {url} {problem} ({error.message}): {remedy}"
 
 
 def caption_of(answer: Any) -> Caption:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import dataclasses
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -40,18 +39,10 @@ machines may work on one folder at once."""
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the command line asks for; `parser` describes each option.
-
-    Attributes:
-        request: What the back end needs to know.
-        given: Fields of the request that the user gave.
-        rank: Number of this task among all tasks, from 0.
-        local_rank: Number of this task among those on this machine, from 0.
-        local_size: How many tasks a launcher has started on this machine; they share its GPUs.
-    """
+    """What the command line asks for; `parser` describes each option."""
 
     request: Request
-    given: frozenset[str]
+    given: frozenset[str]  # the fields of the request that the user gave
     backend: str | None
     images: Path
     output: Path
@@ -59,9 +50,9 @@ class Options:
     unit_size: int | None
     workers: int | None
     ray: int | None
-    rank: int
+    rank: int  # of this task among all tasks, from 0
     world_size: int
-    local_rank: int
+    local_rank: int  # of this task among those on this machine, which share its GPUs
     local_size: int
     retry_errors: bool
 
@@ -125,14 +116,10 @@ def parser() -> argparse.ArgumentParser:
 
 
 def parse(arguments: Sequence[str], environment: Mapping[str, str] = os.environ) -> Options:
-    """Read the command line.
-
-    Args:
-        arguments: Without the name of the program.
-        environment: Where schedulers say which task this is.
+    """Read the command line; schedulers say in the environment which task this is.
 
     Raises:
-        UserError: It makes no sense.
+        UserError: An option is missing, unknown or contradicts another.
     """
     given = parser().parse_args(arguments)
     for name, example in (
@@ -159,18 +146,13 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str] = os.environ)
             if by_scheduler
             else f"--rank {given.rank}: give a number from 0 to {given.world_size - 1}"
         )
+    given.local_rank, given.local_size = local_rank_of(environment)
     values = vars(given)
     fields = ("model", "prompt", "style", "revision", *ON_DEVICE, *AT_SERVER)
     chosen = {name: values[name] for name in fields if values[name] is not None}
-    local_rank, local_size = local_rank_of(environment)
-    own = {field.name for field in dataclasses.fields(Options)} & values.keys()
-    return Options(
-        request=Request(decoding=dict(given.decoding), **chosen),
-        given=frozenset(chosen),
-        local_rank=local_rank,
-        local_size=local_size,
-        **{name: values[name] for name in own},
-    )
+    request = Request(decoding=dict(given.decoding), **chosen)
+    own = {name: value for name, value in values.items() if name in Options.__slots__}
+    return Options(request=request, given=frozenset(chosen), **own)
 
 
 def _text(text: str, remedy: str = "") -> str:

@@ -15,6 +15,7 @@ from typing import Final
 
 import rich.progress
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TimeRemainingColumn
 
 from mm_imagenet_r.captions.options import Options
 from mm_imagenet_r.captions.store import Failed, Store
@@ -55,10 +56,8 @@ class Progress:
     def __enter__(self) -> None:
         if self._before or self._retry:
             again = sum(failed.count for failed in self._retry.values())
-            self._console.print(
-                f"resuming after {self._before:,} of {self._total:,} images"
-                + (f"; retrying {again:,} that failed before" if again else "")
-            )
+            more = f"; retrying {again:,} that failed before" if again else ""
+            self._console.print(f"resuming after {self._before:,} of {self._total:,} images{more}")
         self._thread.start()
 
     def __exit__(self, *_: object) -> None:
@@ -78,15 +77,10 @@ class Progress:
     def _run(self) -> None:
         started = last_line = time.monotonic()
         is_terminal = self._console.is_terminal
+        left, counts = TimeRemainingColumn(), MofNCompleteColumn()
+        columns = ("captions", BarColumn(bar_width=28), counts, "{task.fields[rate]}", left)
         bar = rich.progress.Progress(
-            rich.progress.TextColumn("captions"),
-            rich.progress.BarColumn(bar_width=28),
-            rich.progress.MofNCompleteColumn(),
-            rich.progress.TextColumn("{task.fields[rate]}"),
-            rich.progress.TimeRemainingColumn(),
-            console=self._console,
-            transient=True,
-            disable=not is_terminal,
+            *columns, console=self._console, transient=True, disable=not is_terminal
         )
         with bar:
             task = bar.add_task("", total=self._total, completed=self._before, rate="")
@@ -99,9 +93,10 @@ class Progress:
                 bar.update(task, completed=done, rate=f"{rate:.1f}/s" if rate else "")
                 if not is_terminal and rate and now - last_line > _LINE_EVERY:
                     last_line = now
-                    left = (self._total - done) / rate / 60
+                    minutes = (self._total - done) / rate / 60
                     self._console.print(
-                        f"{done:,} of {self._total:,} captions, {rate:.1f}/s, {left:.0f} min left"
+                        f"{done:,} of {self._total:,} captions, {rate:.1f}/s, "
+                        f"{minutes:.0f} min left"
                     )
 
 

@@ -8,16 +8,18 @@ a checkpoint of Ray's. Every node must find the images at the same path.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from mm_imagenet_r.captions import backends
-from mm_imagenet_r.captions.captioner import Caption, Captioner, Request
+from mm_imagenet_r.captions.captioner import Caption, Captioner
 from mm_imagenet_r.captions.fault_tolerance import FaultTolerant, samples_of
 from mm_imagenet_r.captions.manifest import Item
+from mm_imagenet_r.captions.options import Options
 from mm_imagenet_r.captions.store import Store
 from mm_imagenet_r.captions.work import prefetch
 from mm_imagenet_r.errors import UserError
@@ -28,18 +30,11 @@ class Actor:
     """Captions whole units; there is one per running model."""
 
     def __init__(
-        self,
-        backend: type[Captioner],
-        request: Request,
-        identity: Mapping[str, Any],
-        images: Path,
-        samples: Sequence[Item],
-        device: str,
+        self, load: Callable[[], Captioner], images: Path, samples: Sequence[Item]
     ) -> None:
         self._fault = ""
         try:
-            captioner = backends.load(backend, request, identity, device)
-            self._captioner = FaultTolerant(captioner, open_images(images), samples)
+            self._captioner = FaultTolerant(load(), open_images(images), samples)
         except UserError as error:
             self._fault = str(error)
 
@@ -71,30 +66,20 @@ class Actor:
         return made
 
 
-def caption_units(
-    store: Store,
-    images: Path,
-    backend: type[Captioner],
-    request: Request,
-    *,
-    actors: int,
-    limit: int | None = None,
-) -> None:
+def caption_units(store: Store, images: Path, backend: type[Captioner], options: Options) -> None:
     """Caption every unit that is not done.
 
     Args:
         store: The caption set, on the driver.
         images: Where the images are, on every node.
         backend: The captioner's class.
-        request: What was asked for.
-        actors: How many models run at once; each takes a GPU where the cluster has any, unless
-            the request says `cpu`.
-        limit: Only the first units that hold at least this many images.
+        options: How many models run at once, among others; each takes a GPU where the cluster has
+            any, unless the request says `cpu`.
 
     Raises:
         UserError: Ray is not installed, or the run cannot continue; finished units are kept.
     """
-    todo = sorted(store.missing(limit))
+    request, todo = options.request, sorted(store.missing(options.limit))
     if not todo:
         return
     try:
@@ -114,12 +99,13 @@ def caption_units(
         units = todo[start : start + count]
         items = [dataclasses.astuple(item) for unit in units for item in store.units[unit]]
         rows.append({"units": units, "items": json.dumps(items)})
-    device, samples = "cuda" if gpus else "cpu", samples_of(store.units)
+    device = "cuda" if gpus else "cpu"
+    load = functools.partial(backends.load, backend, request, store.identity, device)
     # Each row is a block, as a block is what Ray hands back at once.
     made = data.from_items(rows, override_num_blocks=len(rows)).map(
         Actor,
-        fn_constructor_args=(backend, request, store.identity, images, samples, device),
-        compute=data.ActorPoolStrategy(size=actors),
+        fn_constructor_args=(load, images, samples_of(store.units)),
+        compute=data.ActorPoolStrategy(size=options.ray),
         num_gpus=gpus,
     )
     for row in made.iter_rows():

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from mm_imagenet_r.captions import openai_api
 from mm_imagenet_r.captions.captioner import Caption, Captioner, Request
-from mm_imagenet_r.captions.decoding import join_options
+from mm_imagenet_r.captions.generation import join_options
 from mm_imagenet_r.captions.rate_limiter import RateLimiter, backoff, retry_after
 from mm_imagenet_r.errors import UserError, one_line
 
@@ -28,7 +28,7 @@ DECODING: Final[dict[str, Any]] = {"max_tokens": 256, "temperature": 0}
 MAX_SIDE: Final = 1024
 JPEG_QUALITY: Final = 90
 
-#: Options that the protocol knows; all others go to the server as they are.
+#: Types of the options that the protocol knows; all others go to the server as they are.
 _KNOWN: Final[dict[str, str]] = {
     **dict.fromkeys(("max_completion_tokens", "max_tokens", "seed"), "a whole number"),
     **dict.fromkeys(
@@ -90,13 +90,8 @@ class Served(Captioner):
     def __init__(self, request: Request, identity: Mapping[str, Any], device: str) -> None:
         openai = openai_api.import_openai()
         self.batch_size = request.concurrency
-        self._url = request.model
-        self._outage = request.outage
-        self._model = identity["model"]
-        self._prompt = identity["prompt"]
-        decoding = identity["decoding"]
-        self._options = {key: value for key, value in decoding.items() if key in _KNOWN}
-        self._extra = {key: value for key, value in decoding.items() if key not in _KNOWN}
+        self._url, self._outage = request.model, request.outage
+        self._identity = identity
         self._errors = openai
         self._client = openai.AsyncOpenAI(
             **openai_api.connection(request.model),
@@ -104,7 +99,6 @@ class Served(Captioner):
             timeout=request.timeout,
         )
         self._loop = asyncio.new_event_loop()
-        self._calls: set[asyncio.Future[list[Caption]]] = set()
         self._failure: UserError | None = None
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
@@ -123,28 +117,26 @@ class Served(Captioner):
         self._loop.close()
 
     async def _end(self) -> None:
-        asking = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in asking:
-            task.cancel()
-        await asyncio.gather(*asking, return_exceptions=True)
+        await asyncio.gather(*self._cancel_others(), return_exceptions=True)
         await self._client.close()
 
+    def _cancel_others(self) -> set[asyncio.Task[Any] | None]:
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        return others
+
     async def _ask_all(self, images: Sequence[Image]) -> list[Caption]:
-        answers = asyncio.gather(*map(self._ask, images))
-        self._calls.add(answers)
         try:
-            return await answers
+            return await asyncio.gather(*map(self._ask, images))
         except UserError as error:
             self._failure = error
-            for call in self._calls:  # what is fatal for one is so for all
-                call.cancel()
+            self._cancel_others()  # what is fatal for one is so for all
             raise
         except asyncio.CancelledError:
             if self._failure is not None:
                 raise self._failure from None
             raise
-        finally:
-            self._calls.discard(answers)
 
     async def _ask(self, image: Image) -> Caption:
         """Ask about one image until there is an answer, or no hope of one."""
@@ -182,23 +174,23 @@ class Served(Captioner):
         """Send a request: return what comes of it, or raise _RetryError."""
         content = [
             {"type": "image_url", "image_url": {"url": url}},
-            {"type": "text", "text": self._prompt},
+            {"type": "text", "text": self._identity["prompt"]},
         ]
         answer: Any = None
         async with self._limiter.slot() as sent:
             try:
                 answer = await self._client.chat.completions.create(
-                    model=self._model,
+                    model=self._identity["model"],
                     messages=[{"role": "user", "content": content}],
-                    extra_body=self._extra or None,
-                    **self._options,
+                    extra_body=self._identity["decoding"],
                 )
             except ValueError as error:  # it announces JSON and sends something else
                 answer = error
             except self._errors.APIStatusError as error:
                 problem = f"{error.status_code}: {error.message}"[:500]
                 if error.status_code in _FATAL:
-                    raise UserError(openai_api.refusal(self._url, self._model, error)) from error
+                    model = self._identity["model"]
+                    raise UserError(openai_api.refusal(self._url, model, error)) from error
                 if error.status_code in _BUSY:
                     self._yield_to(error, problem, sent)
                     raise _RetryError(problem, blames_image=False) from error

@@ -34,16 +34,13 @@ from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.files import create_atomic, explained, write_atomic
 
 SCHEMA: Final = pa.schema(
-    [
-        ("file_name", pa.string()),
-        ("caption", pa.string()),
-        ("sha256", pa.string()),
-        ("finish", pa.string()),
-        ("n_tokens", pa.int32()),
-        ("flags", pa.list_(pa.string())),
-        ("error", pa.string()),
-        ("n_prompt_tokens", pa.int32()),
-    ]
+    {
+        **dict.fromkeys(("file_name", "caption", "sha256", "finish"), pa.string()),
+        "n_tokens": pa.int32(),
+        "flags": pa.list_(pa.string()),
+        "error": pa.string(),
+        "n_prompt_tokens": pa.int32(),
+    }
 )
 _DAY: Final = 86400.0
 
@@ -57,15 +54,7 @@ class Failed:
 
 
 class Store:
-    """A caption set on disk. Any number of processes, on any machines, may use it at once.
-
-    Attributes:
-        folder: `<output>/<fingerprint>`.
-        identity: What determines the captions.
-        about: What was recorded when it was started.
-        manifest: Its images. Others may add to them at any time; this is what was last read.
-        claims: Units in progress; a process therefore opens a set once.
-    """
+    """A caption set on disk. Any number of processes, on any machines, may use it at once."""
 
     def __init__(self, output: Path, identity: Mapping[str, Any], about: Mapping[str, Any]) -> None:
         """Open a caption set, or start it.
@@ -88,10 +77,10 @@ class Store:
             )
         with explained(self._parts):
             self._parts.mkdir(parents=True, exist_ok=True)
-        self.about = self._start(about)
+        self.about = self._start(about)  # what was recorded when it was started
         self._remove_leftovers()
-        self.manifest = Manifest(self.folder)
-        self.claims = Claims(self.folder / "claims")
+        self.manifest = Manifest(self.folder)  # as last read: others may add to it at any time
+        self.claims = Claims(self.folder / "claims")  # therefore a process opens a set once
 
     def close(self) -> None:
         """Give all claims back."""
@@ -103,11 +92,7 @@ class Store:
         return self.manifest.units
 
     def done(self) -> set[int]:
-        """Return the numbers of the finished units that the manifest knows.
-
-        Raises:
-            UserError: The folder cannot be read, or is gone.
-        """
+        """Return the numbers of the finished units that the manifest knows."""
         try:
             names = [path.name for path in self._parts.iterdir()]
         except OSError as error:
@@ -134,11 +119,7 @@ class Store:
         return self._part(unit).exists()
 
     def failed(self, limit: int | None = None) -> dict[int, Failed]:
-        """Return the failed images of finished units of `first(limit)`.
-
-        Raises:
-            UserError: A file is damaged.
-        """
+        """Return the failed images of finished units of `first(limit)`."""
         found = {}
         for unit in sorted(self.done().intersection(self.first(limit))):
             written = self.written(unit)
@@ -175,24 +156,18 @@ class Store:
         write_atomic(self._part(unit), parquet(pa.Table.from_pylist(rows, SCHEMA)))
 
     def read(self, unit: int) -> list[Caption]:
-        """Read the captions of a finished unit; raises UserError if the file is damaged."""
-        return [
-            Caption(
-                row["caption"] or "",
-                row["finish"],
-                row["n_tokens"],
-                row["error"] or "",
-                row.get("n_prompt_tokens"),
+        """Read the captions of a finished unit, see `rows`."""
+        made = []
+        for row in self.rows(unit):
+            n_prompt = row.get("n_prompt_tokens")  # which older files lack
+            error = row["error"] or ""
+            made.append(
+                Caption(row["caption"] or "", row["finish"], row["n_tokens"], error, n_prompt)
             )
-            for row in self.rows(unit)
-        ]
+        return made
 
     def rows(self, unit: int) -> list[dict[str, Any]]:
-        """Read the rows of a finished unit, as `SCHEMA` has them.
-
-        Raises:
-            UserError: The file is damaged.
-        """
+        """Read the rows of a finished unit, as in `SCHEMA`, or raise UserError if damaged."""
         path = self._part(unit)
         try:
             rows: list[dict[str, Any]] = pq.ParquetFile(path).read().to_pylist()

@@ -91,23 +91,17 @@ def _caption(store: Store, tolerant: FaultTolerant, jobs: Iterator[_Job], thread
     if first is None:
         return False
     jobs = itertools.chain([first], jobs)
-    taking = threading.Lock()
-    stop = threading.Event()
+    taking, stop = threading.Lock(), threading.Event()
 
-    def take() -> Iterator[_Job]:
-        """Yield the jobs that one thread gets."""
-        while not stop.is_set():
-            with taking:
-                job = next(jobs, None)
-            if job is None:
-                return
-            yield job
+    def take() -> _Job | None:
+        with taking:
+            return None if stop.is_set() else next(jobs, None)
 
     def batches() -> Iterator[list[tuple[_Job, int]]]:
         """Yield places of images: a part of one unit, or as many whole units as fit."""
         batch: list[tuple[_Job, int]] = []
         size = tolerant.batch_size
-        for job in take():
+        while job := take():
             places = [(job, number) for number, made in enumerate(job.made) if made is None]
             if batch and len(batch) + len(places) > size:
                 yield batch

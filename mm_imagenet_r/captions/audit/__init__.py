@@ -23,15 +23,10 @@ _EXAMPLES: Final = 12
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Captions counted together, such as those of a class or a rendition.
-
-    Attributes:
-        count: How many there are.
-        grades: How many name their class, by the most specific grade.
-    """
+    """Captions counted together, such as those of a class or a rendition."""
 
     count: int
-    grades: dict[str, int]
+    grades: dict[str, int]  # how many name their class, by the most specific grade
 
     @property
     def share(self) -> float:
@@ -41,41 +36,23 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """The findings.
-
-    Attributes:
-        captions: The caption set.
-        words: Number of words of each caption, in order of the names.
-        flags: Names of the images by flag; every flag is there.
-        openers: The most frequent first three words, with counts.
-        duplicates: Captions that several images share, with counts, the most frequent first.
-        duplicated: How many captions another image has as well.
-        overall: All captions.
-        by_style: By rendition, as in the file names; empty if those do not contain it.
-        by_class: By class identifier.
-        by_part: The training and the test part.
-        split: Which images these parts are.
-        others: How many captions name a class that is not theirs, by label or lemma.
-        rule: Accuracy of predicting the first class that a caption names; 0 to 1.
-        text_only: Accuracy of a classifier that reads captions alone; None if it could not run.
-        grades: Grade by file name.
-    """
+    """The findings."""
 
     captions: Captions
-    words: list[int]
-    flags: dict[str, list[str]]
-    openers: list[tuple[str, int]]
-    duplicates: list[tuple[str, int]]
-    duplicated: int
+    words: list[int]  # of each caption, in order of the names
+    flags: dict[str, list[str]]  # names of the images by flag; every flag is there
+    openers: list[tuple[str, int]]  # the most frequent first three words, with counts
+    duplicates: list[tuple[str, int]]  # captions of several images, the most frequent first
+    duplicated: int  # captions that another image has as well
     overall: Group
-    by_style: dict[str, Group]
+    by_style: dict[str, Group]  # by rendition; empty if the file names do not contain it
     by_class: dict[str, Group]
-    by_part: dict[str, Group]
+    by_part: dict[str, Group]  # the training and the test part, as in `split`
     split: Split
-    others: int
-    rule: float
-    text_only: TextOnly | None
-    grades: dict[str, str]
+    others: int  # captions that name a class that is not theirs, by label or lemma
+    rule: float  # accuracy, 0 to 1, of predicting the first class that a caption names
+    text_only: TextOnly | None  # None if the classifier could not run
+    grades: dict[str, str]  # by file name
 
     @property
     def flagged(self) -> int:

@@ -15,17 +15,11 @@ from mm_imagenet_r.captions.leakage import Lexicon
 
 @dataclass(frozen=True, slots=True)
 class TextOnly:
-    """Accuracy on the test part, 0 to 1.
+    """Accuracy on the test part, 0 to 1."""
 
-    Attributes:
-        raw: Of a classifier that reads the captions.
-        masked: Of one that reads them with the names of their own classes replaced.
-        majority: Of always predicting the most frequent class.
-    """
-
-    raw: float
-    masked: float
-    majority: float
+    raw: float  # of a classifier that reads the captions
+    masked: float  # of one that reads them with the names of their own classes replaced
+    majority: float  # of always predicting the most frequent class
 
 
 def is_available() -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 from fake_captioner import Fake, draw
 
+from mm_imagenet_r.captions import backends
 from mm_imagenet_r.captions.captioner import Request
 from mm_imagenet_r.captions.launch import choose_backend, choose_devices
 from mm_imagenet_r.captions.manifest import Item
@@ -87,9 +89,12 @@ def test_a_launcher_that_says_only_a_part_is_refused() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "--ray needs an explicit precision"),
-        (["--dtype", "auto"], "--ray needs an explicit precision"),
-        (["--device", "cuda:1", "--dtype", "float16"], "Ray assigns the GPUs"),
+        ([], "--ray assigns the GPUs itself and needs an explicit precision"),
+        (["--dtype", "auto"], "--ray assigns the GPUs itself and needs an explicit precision"),
+        (
+            ["--device", "cuda:1", "--dtype", "float16"],
+            "assigns the GPUs itself .* no --device but cpu",
+        ),
     ],
 )
 def test_a_cluster_does_not_get_the_precision_of_the_driver(
@@ -116,7 +121,8 @@ def test_an_actor_hands_back_why_the_run_cannot_continue(tmp_path: Path) -> None
 
     def act(backend: type[Fake], **decoding: Any) -> dict[str, Any]:
         request = Request(str(tmp_path / "calls"), "p", decoding=decoding)
-        made = Actor(backend, request, {}, photos.parent, items[:1], "cpu")(row)
+        load = functools.partial(backends.load, backend, request, {}, "cpu")
+        made = Actor(load, photos.parent, items[:1])(row)
         assert made["units"] == [3]
         return made
 

@@ -301,8 +301,8 @@ def test_the_fingerprint_follows_what_decides_the_captions(model: Any) -> None:
     [
         (["--model", "absent/absent-model"], "--model absent/absent-model cannot be loaded"),
         (["--model", "./absent"], "--model ./absent cannot be loaded"),
-        (["--model", "localhost:80/v1"], "begins with http://: --model http://localhost:80/v1"),
-        (["--model", "my_captions.mine:Slow"], "with --backend my_captions.mine:Slow; --model is"),
+        (["--model", "localhost:80/v1"], "The address of a server begins with http://"),
+        (["--model", "my_captions.mine:Slow"], "captioner of your own is named by --backend"),
         (["--backend", "instructblipp"], "did you mean 'instructblip'"),
         (["--backend", "instructblip"], "is of type llava, not instructblip"),
         (["--device", "cuda:9"], "--device cuda:9 cannot be used"),
