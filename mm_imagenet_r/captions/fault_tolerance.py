@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import sys
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from mm_imagenet_r import images as decoding
@@ -45,20 +45,33 @@ class FaultTolerant:
         self._failed = 0  # since the last success
         self._why = ""
         self._good: Image | None = None
-        self._most = captioner.batch_size
+        self.batch_size = self._fits = captioner.batch_size
 
-    @property
-    def batch_size(self) -> int:
-        """Images per call."""
-        return self._captioner.batch_size
-
-    def load(self, items: Iterable[Item]) -> list[Image | str]:
-        """Decode images; in place of one that does not decode, say what is wrong with it.
+    def load(self, item: Item) -> Image | str:
+        """Decode an image, or say why it does not decode.
 
         Raises:
-            UserError: One is absent, or has changed since the set was started.
+            UserError: It is absent, or has changed since the set was started.
         """
-        return [self._load(item) for item in items]
+        try:
+            data = self._images.read(item.file_name)
+        except KeyError:
+            raise UserError(
+                f"{item.file_name} is not among the images here: every machine needs all images "
+                "of the caption set (--images)"
+            ) from None
+        if hashlib.sha256(data).hexdigest() != item.sha256:
+            raise UserError(
+                f"{item.file_name} has changed since the caption set was started: restore the old "
+                "file, or give another --output"
+            )
+        image = decoding.rgb_or_fault(data)
+        if isinstance(image, str):
+            return f"the image {image}"
+        side = self._captioner.max_side
+        if side is not None and max(image.size) > side:
+            image.thumbnail((side, side))
+        return image
 
     def __call__(self, loaded: Sequence[Image | str]) -> list[Caption]:
         """Caption a batch that `load` has returned, in the same order.
@@ -90,7 +103,7 @@ class FaultTolerant:
             if not self._failed:
                 return
             known = [self._good] if self._good is not None else []
-            for image in (*known, *(image for s in self._samples for image in self.load([s]))):
+            for image in (*known, *map(self.load, self._samples)):
                 if not isinstance(image, str) and not self._divide([image])[0].error:
                     self._failed, self._good = 0, image
                     return
@@ -106,34 +119,13 @@ class FaultTolerant:
                 "command again"
             )
 
-    def _load(self, item: Item) -> Image | str:
-        try:
-            data = self._images.read(item.file_name)
-        except KeyError:
-            raise UserError(
-                f"{item.file_name} is not among the images here: every machine needs all images "
-                "of the caption set (--images)"
-            ) from None
-        if hashlib.sha256(data).hexdigest() != item.sha256:
-            raise UserError(
-                f"{item.file_name} has changed since the caption set was started: restore the old "
-                "file, or give another --output"
-            )
-        image = decoding.rgb_or_fault(data)
-        if isinstance(image, str):
-            return f"the image {image}"
-        side = self._captioner.max_side
-        if side is not None and max(image.size) > side:
-            image.thumbnail((side, side))
-        return image
-
     def _divide(self, images: Sequence[Image]) -> list[Caption]:
         """Caption images; where that fails, halves, down to the image that causes it.
 
         A lack of memory is handled in the same way, and the size that fits is kept.
         """
         captions: list[Caption] = []
-        size = self._most
+        size = self._fits
         todo = [images[start : start + size] for start in range(0, len(images), size)][::-1]
         lack, fits = False, 0
         while todo:
@@ -161,8 +153,8 @@ class FaultTolerant:
             # Outside of the clause: the exception would keep the tensors of the call alive.
             half = len(batch) // 2
             todo += [batch[half:], batch[:half]]
-        if lack and 0 < fits < self._most:
-            self._most = fits
+        if lack and 0 < fits < self._fits:
+            self._fits = fits
             print(f"note: memory is short: continuing with batches of {fits}", file=sys.stderr)
         return captions
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
 import json
@@ -114,11 +115,10 @@ def finished_sets(folder: Path) -> list[Path]:
 
 def covers(folder: Path, names: Iterable[str]) -> bool:
     """Tell whether a finished caption set can be read and has all of these images."""
-    try:
+    with contextlib.suppress(UserError):
         captions = read_captions(folder)
-    except UserError:
-        return False
-    return not set(names).difference(captions.by_name, captions.failed)
+        return not set(names).difference(captions.by_name, captions.failed)
+    return False
 
 
 def described(folder: Path) -> str:

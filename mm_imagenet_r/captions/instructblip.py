@@ -72,10 +72,8 @@ class InstructBlip(LocalModel):
             ("image token", tokenizer.convert_tokens_to_ids("<image>"), config.image_token_id),
         ):
             if here != there:
-                raise UserError(
-                    f"--model {model}: {what} is {here} in its processor and {there} in "
-                    f"config.json: {_MISMATCH}"
-                )
+                fault = f"{what} is {here} in its processor and {there} in config.json"
+                raise UserError(f"--model {model}: {fault}: {_MISMATCH}")
 
     def __call__(self, images: Sequence[Image]) -> list[Caption]:  # noqa: D102
         from transformers import LogitsProcessorList, RepetitionPenaltyLogitsProcessor

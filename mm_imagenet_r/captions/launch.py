@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
 from rich.progress import track
 
 from mm_imagenet_r.archive import Images
@@ -45,9 +46,9 @@ def make_captions(options: Options) -> Path | None:
     backend_name, backend = choose_backend(options)
     images = open_images(options.images)
     identity = {"backend": backend_name, **backends.identify(backend, options.request)}
-    about = describe(backend, options.request)
+    about = _describe(backend, options.request)
     with contextlib.closing(Store(options.output, identity, about)) as store:
-        freeze(store, images, options, console)
+        _freeze(store, images, options, console)
         for note in (*images.notes, *_differences(store, about, options)):
             console.print(f"note: {note}", markup=False)
         retry = store.failed(options.limit) if options.retry_errors else {}
@@ -108,13 +109,10 @@ def choose_backend(options: Options) -> tuple[str, type[Captioner]]:
     return name, backend
 
 
-def freeze(store: Store, images: Images, options: Options, console: Any) -> None:
+def _freeze(store: Store, images: Images, options: Options, console: Console) -> None:
     """Record which images there are, unless that has been done.
 
     With a limit those are images from all over the data, and with a larger one the same and more.
-
-    Raises:
-        UserError: The images are not those of the caption set, or not all of them.
     """
     names = images.names
     if gone := sorted(store.manifest.hashes.keys() - set(names)):
@@ -126,8 +124,8 @@ def freeze(store: Store, images: Images, options: Options, console: Any) -> None
     if options.limit is not None:
         if len(store.manifest.hashes) >= options.limit:
             return
-        names = sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())
-        names = names[: options.limit]
+        by_hash = sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())
+        names = by_hash[: options.limit]
     new = images.as_stored(name for name in names if name not in store.manifest.hashes)
     hidden = not console.is_terminal or not new
     reading = track(new, "reading images", console=console, transient=True, disable=hidden)
@@ -215,10 +213,9 @@ def _end_with_parent() -> None:
 
 
 def choose_devices(backend: type[Captioner], options: Options) -> list[str]:
-    """Return one device per worker.
+    """Return one device per worker: the one that the user names, or the GPUs of this task in turn.
 
-    They are the one that the user names, or in turn the GPUs of this task: its share if a launcher
-    has started several tasks on this machine, else all.
+    If a launcher has started several tasks on this machine, each has its share of the GPUs.
     """
     device = "cpu"
     if backend.on_device:
@@ -234,8 +231,8 @@ def choose_devices(backend: type[Captioner], options: Options) -> list[str]:
     return [f"cuda:{own[number % len(own)]}" for number in range(options.workers or len(own))]
 
 
-def describe(backend: type[Captioner], request: Request) -> dict[str, Any]:
-    """Return where and when captions are made; it is recorded and determines nothing."""
+def _describe(backend: type[Captioner], request: Request) -> dict[str, Any]:
+    """Where and when captions are made; it is recorded and determines nothing."""
     versions = {}
     for package in _PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):

@@ -34,11 +34,7 @@ def connection(url: str) -> dict[str, str]:
 
 
 def only_model(url: str) -> str:
-    """Ask a server which model it has.
-
-    Raises:
-        UserError: It has several, or cannot be asked.
-    """
+    """Ask a server which model it has, or raise UserError if that is not one."""
     openai = import_openai()
     try:
         with openai.OpenAI(**connection(url), max_retries=1, timeout=20) as client:

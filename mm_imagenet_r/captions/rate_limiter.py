@@ -63,12 +63,7 @@ class RateLimiter:
         return True
 
     def refused(self, sent: float, wait: float | None) -> None:
-        """Record that a busy server refused a request.
-
-        Args:
-            sent: When it was sent.
-            wait: Seconds after which the server takes requests again, None or 0 if unknown.
-        """
+        """Record that a busy server refused a request, for `wait` seconds, None or 0 if unknown."""
         if self.slow(sent):
             self._refusals += 1
             wait = wait or backoff(self._refusals)

@@ -39,14 +39,11 @@ class Actor:
             self._fault = str(error)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        """Caption the images of some units.
-
-        Args:
-            row: `units`; and as JSON their `items`, each a name and a hash, unit after unit.
+        """Caption the `items` of a row (as JSON, each a name and a hash, unit after unit).
 
         Returns:
-            `units`; as JSON the `captions`, each the fields of `Caption`; and a `fault` if the run
-            cannot continue, as Ray would wrap an exception.
+            The row's `units`; as JSON the `captions`, each the fields of `Caption`; and a `fault`
+            if the run cannot continue, as Ray would wrap an exception.
         """
         made: list[Caption] = []
         try:
@@ -60,7 +57,7 @@ class Actor:
     def _caption(self, items: Sequence[Item]) -> list[Caption]:
         size = self._captioner.batch_size
         batches = (items[start : start + size] for start in range(0, len(items), size))
-        loaded = prefetch(self._captioner.load(batch) for batch in batches)
+        loaded = prefetch([*map(self._captioner.load, batch)] for batch in batches)
         made = [caption for batch in loaded for caption in self._captioner(batch)]
         self._captioner.check()
         return made

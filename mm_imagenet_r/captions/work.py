@@ -114,7 +114,7 @@ def _caption(store: Store, tolerant: FaultTolerant, jobs: Iterator[_Job], thread
             yield batch
 
     def load(batch: list[tuple[_Job, int]]) -> list[Image | str]:
-        return tolerant.load(store.units[job.unit][number] for job, number in batch)
+        return [tolerant.load(store.units[job.unit][number]) for job, number in batch]
 
     def work() -> None:
         for batch, loaded in prefetch((batch, load(batch)) for batch in batches()):

@@ -43,14 +43,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run(arguments: Sequence[str]) -> Path:
-    """Audit captions, print the findings and write the page.
-
-    Returns:
-        The page.
-
-    Raises:
-        UserError: The captions or the images cannot be read.
-    """
+    """Audit captions, print the findings, write the page and return its path."""
     given = parser().parse_args(arguments)
     captions = read_captions(given.captions)
     images = None if given.images is None else open_images(given.images)
