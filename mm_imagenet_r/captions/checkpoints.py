@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import importlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from mm_imagenet_r import tar_index
-from mm_imagenet_r.captions.captioner import Request
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.files import write_atomic
-from mm_imagenet_r.hashes import file_sha256
+from mm_imagenet_r.hashes import file_sha256, json_sha256
 
 #: Files that `from_pretrained` reads from a folder: weights, which lie in it, and small ones, which
 #: may lie in folders of tokenizers and templates; neither includes the records of a download.
@@ -47,19 +44,6 @@ def config_of(model: str, revision: str | None) -> Any:
         ) from error
 
 
-def identity_of(request: Request, config: Any) -> dict[str, Any]:
-    """Identify the model of a request, whose `config_of` is `config`, exactly.
-
-    Returns:
-        `model` and `revision`: its identifier and commit on the Hub; for a folder, which may lie
-        anywhere under any name, None and `sha256:` with a hash of its content.
-    """
-    if Path(request.model).is_dir():
-        return {"model": None, "revision": f"sha256:{hash_folder(Path(request.model))}"}
-    commit = getattr(config, "_commit_hash", None) or request.revision or "main"
-    return {"model": request.model, "revision": str(commit)}
-
-
 def hash_folder(folder: Path) -> str:
     """Hash exactly what a model's captions depend on: names and bytes of the files it loads.
 
@@ -77,13 +61,13 @@ def hash_folder(folder: Path) -> str:
     if size > _LONG:
         print(f"note: reading {size / (1 << 30):.0f} GiB of {folder} once to identify the model")
     hashes = {name: _hash_file(path, memory[name]) for name, path in files.items()}
-    return hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()[:16]
+    return json_sha256(hashes)[:16]
 
 
 def _hash_file(path: Path, memory: Path) -> str:
     with contextlib.suppress(OSError, ValueError):  # absent, or not whole
         known = memory.read_text("ascii")
-        if len(known) == 2 * hashlib.sha256().digest_size:
+        if len(known) == 64:
             return known
     made = file_sha256(path)
     with contextlib.suppress(UserError):  # a cache that cannot be written is no loss
@@ -113,13 +97,6 @@ def name_device(device: str) -> str:
 
     chosen = choose_device(device)
     return torch.cuda.get_device_name(chosen) if chosen.startswith("cuda") else chosen
-
-
-def choose_dtype(request: Request, on_gpu: str) -> str:
-    """Return the name of a precision: the requested one, else `on_gpu` on a GPU or float32."""
-    if request.dtype != "auto":
-        return request.dtype
-    return on_gpu if choose_device(request.device).startswith("cuda") else "float32"
 
 
 def load(loader: Any, model: str, identity: Mapping[str, Any], **options: Any) -> Any:

@@ -33,7 +33,7 @@ class Claims:
         except (BlockingIOError, PermissionError):
             return False
         except OSError:
-            return True
+            pass
         return True
 
     def release(self, unit: int) -> None:

@@ -10,18 +10,16 @@ import hashlib
 import sys
 import threading
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
+
+from PIL.Image import Image
 
 from mm_imagenet_r import images as decoding
+from mm_imagenet_r.archive import Images
 from mm_imagenet_r.captions import backends
 from mm_imagenet_r.captions.captioner import Caption, Captioner
 from mm_imagenet_r.captions.manifest import Item
 from mm_imagenet_r.errors import UserError, one_line
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-    from mm_imagenet_r.archive import Images
 
 #: After this many failures in a row the captioner is checked at once.
 _ENOUGH: Final = 4

@@ -73,9 +73,18 @@ class LocalModel(Captioner):
         if given.get("do_sample"):
             raise UserError(f"--decoding do_sample=true {_SAMPLING}")
         decoding = join_options(defaults, given, _KINDS)
+        model: str | None = request.model
+        revision = getattr(config, "_commit_hash", None) or request.revision or "main"
+        if Path(request.model).is_dir():  # which may lie anywhere under any name
+            model, revision = None, f"sha256:{checkpoints.hash_folder(Path(request.model))}"
+        dtype = request.dtype
+        if dtype == "auto":
+            is_gpu = checkpoints.choose_device(request.device).startswith("cuda")
+            dtype = on_gpu if is_gpu else "float32"
         return {
-            **checkpoints.identity_of(request, config),
-            "dtype": checkpoints.choose_dtype(request, on_gpu),
+            "model": model,
+            "revision": str(revision),
+            "dtype": dtype,
             "prompt": request.prompt,
             "decoding": {**decoding, "do_sample": False},
         }
@@ -135,12 +144,7 @@ class LocalModel(Captioner):
 def join_options(
     defaults: Mapping[str, Any], given: Mapping[str, Any], kinds: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Override options; null removes a default.
-
-    Args:
-        defaults: Of the back end.
-        given: What the user asks for.
-        kinds: By option, a key of `_TYPES`; other options take any value.
+    """Override options, each of a kind in `_TYPES` or any value; null removes a default.
 
     >>> join_options({"max_tokens": 256, "temperature": 0}, {"temperature": None, "seed": 1}, {})
     {'max_tokens': 256, 'seed': 1}

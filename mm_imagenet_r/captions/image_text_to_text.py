@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
+
+from PIL.Image import Image
 
 from mm_imagenet_r.captions import checkpoints
 from mm_imagenet_r.captions.captioner import Caption, Request
 from mm_imagenet_r.captions.generation import LocalModel
 from mm_imagenet_r.errors import UserError
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 #: Values for the chat template; all other options of decoding go to `generate`.
 _TEMPLATE: Final = "chat_template_kwargs"

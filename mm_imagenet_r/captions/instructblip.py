@@ -8,15 +8,14 @@ declare a video processor that `AutoProcessor` would choose.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
+
+from PIL.Image import Image
 
 from mm_imagenet_r.captions import checkpoints
 from mm_imagenet_r.captions.captioner import Caption, Request
 from mm_imagenet_r.captions.generation import LocalModel
 from mm_imagenet_r.errors import UserError
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 #: The defaults of LAVIS' `generate`. Its repetition penalty does not see the prompt.
 DECODING: Final[dict[str, Any]] = {
@@ -88,7 +87,7 @@ class InstructBlip(LocalModel):
                 f"the prompt holds {found} image tokens and the model needs "
                 f"{config.num_query_tokens}: {_MISMATCH}"
             )
-        more = {}
+        more: dict[str, Any] = {}
         if self._penalty != 1.0:
             penalty = RepetitionPenaltyLogitsProcessor(self._penalty, prompt.shape[1])
             more["logits_processor"] = LogitsProcessorList([penalty])

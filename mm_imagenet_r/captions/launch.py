@@ -173,11 +173,7 @@ def _start_workers(
 
 
 def _run(
-    backend: type[Captioner],
-    images: Images,
-    retry: Mapping[int, Failed],
-    task: Options,
-    store: Store,
+    backend: type[Captioner], images: Images, retry: dict[int, Failed], task: Options, store: Store
 ) -> None:
     """Load the model if there is anything to do, and work."""
     if not (retry or store.missing(task.limit)):

@@ -66,13 +66,9 @@ class Manifest:
         return bool(paths)
 
     def add(self, hashes: Mapping[str, str], unit_size: int) -> None:
-        """Add images that the manifests do not hold yet.
+        """Add images, SHA-256 by file name, that the manifests do not hold yet.
 
         If two processes add images at the same time, one is first and the other adds the rest.
-
-        Args:
-            hashes: SHA-256 in hexadecimal by file name.
-            unit_size: Images per unit.
 
         Raises:
             UserError: An image has changed since it was added.

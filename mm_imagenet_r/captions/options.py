@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 from mm_imagenet_r.captions.backends import BACKENDS
 from mm_imagenet_r.captions.captioner import DTYPES, STYLES, Request
 from mm_imagenet_r.captions.schedulers import local_rank_of, rank_of
-from mm_imagenet_r.command_line import Parser
+from mm_imagenet_r.command_line import Parser, path_of
 from mm_imagenet_r.errors import UserError
 
 Number = TypeVar("Number", int, float)
@@ -80,8 +80,8 @@ def parser() -> argparse.ArgumentParser:
         help='the instruction, such as "Describe the image in detail."')
     prompt("--no-prompt", dest="prompt", action="store_const", const="",
         help="for a model that captions without one")
-    add("--images", type=_path, help="imagenet-r.tar, a folder of class folders, or Parquet")
-    add("--output", type=_path, default=Path("captions"),
+    add("--images", type=path_of, help="imagenet-r.tar, a folder of class folders, or Parquet")
+    add("--output", type=path_of, default=Path("captions"),
         help="folder for caption sets, each in its own folder (default: captions)")
     add("--limit", type=whole, metavar="N", help="caption only N images, and show some")
     add("--retry-errors", action="store_true", help="caption again the images that failed")
@@ -166,10 +166,6 @@ def _text(text: str, remedy: str = "") -> str:
 
 def _prompt(text: str) -> str:
     return _text(text, ", or --no-prompt for a model that captions without a prompt")
-
-
-def _path(text: str) -> Path:
-    return Path(_text(text))
 
 
 def _pair(text: str) -> tuple[str, Any]:

@@ -51,11 +51,7 @@ class RateLimiter:
         self._limit = min(self._most, self._limit + 1 / self._limit)
 
     def slow(self, sent: float) -> bool:
-        """Halve the requests in flight because of a request that was sent at `sent`.
-
-        Returns:
-            Whether it did: requests sent before the last time carry no news.
-        """
+        """Halve the requests in flight, unless that was done since `sent`; tell whether it was."""
         if sent < self._slowed:
             return False
         self._slowed = time.monotonic()

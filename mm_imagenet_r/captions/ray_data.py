@@ -64,14 +64,9 @@ class Actor:
 
 
 def caption_units(store: Store, images: Path, backend: type[Captioner], options: Options) -> None:
-    """Caption every unit that is not done.
+    """Caption every unit that is not done; `images` is their path on every node.
 
-    Args:
-        store: The caption set, on the driver.
-        images: Where the images are, on every node.
-        backend: The captioner's class.
-        options: How many models run at once, among others; each takes a GPU where the cluster has
-            any, unless the request says `cpu`.
+    Each model takes a GPU where the cluster has any, unless the request says `cpu`.
 
     Raises:
         UserError: Ray is not installed, or the run cannot continue; finished units are kept.

@@ -9,7 +9,7 @@ from mm_imagenet_r.errors import UserError
 
 
 def rank_of(environment: Mapping[str, str]) -> tuple[int, int]:
-    """Return number and count of tasks according to a scheduler, (0, 1) without one.
+    """Return number and count of tasks, (0, 1) without a scheduler; UserError if one is missing.
 
     torchrun, then a Slurm array (whose numbers may start and step as they like), then tasks of
     srun, then an indexed job of Kubernetes, which needs its count in WORLD_SIZE.
@@ -21,9 +21,6 @@ def rank_of(environment: Mapping[str, str]) -> tuple[int, int]:
     (3, 8)
     >>> rank_of({})
     (0, 1)
-
-    Raises:
-        UserError: One of two variables is missing.
     """
 
     def number(name: str, default: str = "") -> int:
@@ -55,9 +52,6 @@ def local_rank_of(environment: Mapping[str, str]) -> tuple[int, int]:
     (1, 2)
     >>> local_rank_of({"SLURM_LOCALID": "0", "SLURM_NTASKS": "4"})
     (0, 1)
-
-    Raises:
-        UserError: One of two variables is missing.
     """
     if "LOCAL_RANK" in environment:
         # Some launchers do not say how many are here: never more than there are in all.

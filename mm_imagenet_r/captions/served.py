@@ -12,17 +12,16 @@ import io
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from urllib.parse import urlsplit
+
+from PIL.Image import Image
 
 from mm_imagenet_r.captions import openai_api
 from mm_imagenet_r.captions.captioner import Caption, Captioner, Request
 from mm_imagenet_r.captions.generation import join_options
 from mm_imagenet_r.captions.rate_limiter import RateLimiter, backoff, retry_after
 from mm_imagenet_r.errors import UserError, one_line
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 DECODING: Final[dict[str, Any]] = {"max_tokens": 256, "temperature": 0}
 MAX_SIDE: Final = 1024
@@ -120,8 +119,8 @@ class Served(Captioner):
         await asyncio.gather(*self._cancel_others(), return_exceptions=True)
         await self._client.close()
 
-    def _cancel_others(self) -> set[asyncio.Task[Any] | None]:
-        others = asyncio.all_tasks() - {asyncio.current_task()}
+    def _cancel_others(self) -> list[asyncio.Task[Any]]:
+        others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         for task in others:
             task.cancel()
         return others
@@ -176,7 +175,7 @@ class Served(Captioner):
             {"type": "image_url", "image_url": {"url": url}},
             {"type": "text", "text": self._identity["prompt"]},
         ]
-        answer: Any = None
+        problem, answer = "", None
         async with self._limiter.slot() as sent:
             try:
                 answer = await self._client.chat.completions.create(
@@ -206,7 +205,7 @@ class Served(Captioner):
                 self._last_answer, self._answered = time.monotonic(), url
                 self._limiter.answered()
                 return openai_api.caption_of(answer)
-            if answer is not None:  # such as the page of a proxy
+            if not problem:  # such as the page of a proxy
                 problem = f"no completion but {one_line(str(answer), 80)!r}"
                 if not self._last_answer:
                     raise UserError(

@@ -60,7 +60,7 @@ class Store:
         """Open a caption set, or start it.
 
         Args:
-            output: The folder that holds caption sets.
+            output: The folder of sets.
             identity: What determines the captions, as `Captioner.identify` returns it.
             about: What is recorded but determines nothing: versions, hardware.
 

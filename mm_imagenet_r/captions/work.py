@@ -7,16 +7,14 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
+from PIL.Image import Image
+
+from mm_imagenet_r.archive import Images
 from mm_imagenet_r.captions.captioner import Caption, Captioner
 from mm_imagenet_r.captions.fault_tolerance import FaultTolerant, samples_of
 from mm_imagenet_r.captions.store import Failed, Store
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-    from mm_imagenet_r.archive import Images
 
 T = TypeVar("T")
 

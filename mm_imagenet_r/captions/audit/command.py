@@ -88,10 +88,10 @@ def summary(found: Audit) -> list[str]:
 def split_of(
     captions: Captions, path: Path, images: Images | None, name: str | None
 ) -> Split | None:
-    """Split the images of a caption set as they are split for training.
+    """Split the images of a caption set, captioned or not, as they are split for training.
 
     Args:
-        captions: The caption set; images that could not be captioned count.
+        captions: The caption set.
         path: Where it is, for messages.
         images: The images, if available: folders called train and test are a split.
         name: See `mm_imagenet_r.splits`; by default that of the data.

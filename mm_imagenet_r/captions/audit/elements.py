@@ -5,15 +5,13 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from mm_imagenet_r import images as decoding
+from mm_imagenet_r.archive import Images
 from mm_imagenet_r.captions.audit import Audit, Group
 from mm_imagenet_r.captions.leakage import GRADES, imagenet_r, lexicon_around
 from mm_imagenet_r.markup import Child, Html, el, join
-
-if TYPE_CHECKING:
-    from mm_imagenet_r.archive import Images
 
 _SIDE: Final = 420
 _EMPTY: Final = el("p", "(empty)", class_="soft")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from importlib import resources
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from mm_imagenet_r.archive import Images
 from mm_imagenet_r.captions.audit import Audit, examples
 from mm_imagenet_r.captions.audit.elements import (
     bars,
@@ -22,9 +24,6 @@ from mm_imagenet_r.captions.flags import FLAGS
 from mm_imagenet_r.errors import one_line
 from mm_imagenet_r.markup import Child, Html, document, el, join
 
-if TYPE_CHECKING:
-    from mm_imagenet_r.archive import Images
-
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 _SHOWN: Final = 12
 _LEGEND: Final = {
@@ -35,12 +34,9 @@ _LEGEND: Final = {
 
 
 def page(found: Audit, images: Images | None, name: str = "Captions") -> str:
-    """Return the document.
+    """Return the document, without pictures if there are no images.
 
-    Args:
-        found: What to show.
-        images: Where the images are, to show some; without them captions are shown alone.
-        name: The title, if the captions do not say which model made them.
+    Its title is the model, or `name` if the captions do not say which one made them.
     """
     style = (resources.files(__package__) / "audit.css").read_text("utf-8")
     title = str(found.captions.info.get("model") or name)
@@ -176,34 +172,19 @@ def _lacking() -> str:
 
 def _lengths(found: Audit) -> Html:
     longest = max(found.quantile(0.995), 1)
-    width = max(1, -(-longest // 40))
-    bins = [0] * (longest // width + 1)
-    for count in found.words:
-        bins[min(count // width, len(bins) - 1)] += 1
-    high, step = max(bins), 720 / len(bins)
-    columns = [
-        el(
-            "rect",
-            el("title", f"{n * width} to {(n + 1) * width - 1} words: {count:,}"),
-            x=n * step + 0.75, y=160 - 156 * count / high, rx=1.5,
-            width=max(step - 1.5, 1), height=156 * count / high,
-        )
-        for n, count in enumerate(bins)
-    ]  # fmt: skip
-    marks = [
-        el("text", n * width, x=n * step + step / 2, y=180)
-        for n in range(0, len(bins), max(1, len(bins) // 8))
-    ]
-    chart = el(
-        "svg", columns, el("line", x1=0, x2=720, y1=160.5, y2=160.5), marks,
-        viewBox="0 0 720 186", role="img", aria_label="Histogram of words per caption",
-    )  # fmt: skip
+    width = -(-longest // 16)
+    bins = Counter(min(count // width, longest // width) for count in found.words)
+    high = max(bins.values())
+    space = "\N{NO-BREAK SPACE}"
     return section(
         "Length",
-        f"Words per caption: median {found.quantile(0.5)}, 1\N{NO-BREAK SPACE}% have fewer than "
-        f"{found.quantile(0.01)}, 1\N{NO-BREAK SPACE}% more than {found.quantile(0.99)}. The last "
-        "column holds all longer captions.",
-        chart,
+        f"Words per caption: median {found.quantile(0.5)}, 1{space}% have fewer than "
+        f"{found.quantile(0.01)}, 1{space}% more than {found.quantile(0.99)}. The last row holds "
+        "all longer captions.",
+        bars(
+            (f"{n * width} to {(n + 1) * width - 1}", [("label", bins[n] / high)], f"{bins[n]:,}")
+            for n in range(longest // width + 1)
+        ),
     )
 
 

@@ -265,7 +265,7 @@ def test_an_index_without_a_count_is_refused() -> None:
         ("--prompt", ["--prompt", ""], "--prompt: the value is empty; is a shell variable"),
         ("--prompt", ["--prompt= "], "Give a value, or --no-prompt for a model that"),
         ("", ["--no-prompt"], "--no-prompt: not allowed with argument --prompt"),
-        ("", ["--output", ""], "--output: the value is empty"),
+        ("", ["--output", ""], "--output: the path is empty"),
         ("", ["--timeout", "-1"], "'-1' is not a number above 0"),
         ("", ["--decoding", "beams"], "write KEY=VALUE"),
         ("", ["--limit", "0"], "not a whole number above 0"),
