@@ -109,7 +109,7 @@ MODEL = '"model": request.model'
         ("class SizeOf", "1 / 0\nclass SizeOf", "cannot be imported (ZeroDivisionError: division"),
     ],
 )
-def test_a_class_that_breaks_the_contract_is_told_so(
+def test_a_class_that_breaks_the_contract_is_reported(
     caption: Any, example: str, capsys: Any, old: str, new: str, message: str
 ) -> None:
     assert old in example
@@ -120,7 +120,7 @@ def test_a_class_that_breaks_the_contract_is_told_so(
     assert not list(Path().glob("out/*/parts/*"))
 
 
-def test_the_line_of_an_error_is_told(caption: Any, example: str, capsys: Any) -> None:
+def test_the_line_of_an_error_is_reported(caption: Any, example: str, capsys: Any) -> None:
     assert caption(example.replace("self.prompt = ", "self.prompt = 1 / 0 or ")) == 2
     line = 1 + example[: example.index("self.prompt = ")].count("\n")
     assert f"by zero, mine_0.py line {line}. Fix it" in capsys.readouterr().err

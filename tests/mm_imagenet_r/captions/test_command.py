@@ -90,7 +90,7 @@ def test_units_of_another_size_belong_to_the_same_set(folder: Path, capsys: Any)
     assert len(list(parts.iterdir())) == 2 + 2
 
 
-def test_images_that_are_not_all_there_are_told_at_once(folder: Path, capsys: Any) -> None:
+def test_images_that_are_not_all_there_are_reported_at_once(folder: Path, capsys: Any) -> None:
     assert main(command(folder, "--limit", "4")) == 0
     for path in (folder / "photos" / "class1").iterdir():
         path.unlink()
@@ -103,7 +103,7 @@ def test_images_that_are_not_all_there_are_told_at_once(folder: Path, capsys: An
     assert len(calls(folder / "calls")) == made
 
 
-def test_images_without_a_caption_are_told(folder: Path, capsys: Any) -> None:
+def test_images_without_a_caption_are_reported(folder: Path, capsys: Any) -> None:
     assert main(command(folder, "--decoding", "refuse=[3,6]")) == 0
     out = capsys.readouterr().out
     assert "8 of 10 images are captioned" in out
@@ -134,7 +134,7 @@ def test_a_retry_says_how_many_are_tried_again_and_how_many_work_now(
     assert "resuming" not in capsys.readouterr().out  # nothing is to be done
 
 
-def test_failures_are_told_in_one_line_each(folder: Path, capsys: Any) -> None:
+def test_failures_are_reported_in_one_line_each(folder: Path, capsys: Any) -> None:
     why = "line one\nline two " + 60 * "and more "
     decoding = ["--decoding", "refuse=[3]", f"why={json.dumps(why)}"]
     assert main(command(folder, *decoding)) == 0
@@ -278,7 +278,7 @@ def test_an_index_without_a_count_is_refused() -> None:
         ("", ["--decoding", "broken=true", "--unit-size", "5"], "none of the first 10 images"),
     ],
 )
-def test_mistakes_are_told_and_nothing_is_half_written(
+def test_mistakes_are_reported_and_nothing_is_half_written(
     folder: Path, capsys: Any, monkeypatch: Any, remove: str, add: list[str], message: str
 ) -> None:
     monkeypatch.chdir(folder)

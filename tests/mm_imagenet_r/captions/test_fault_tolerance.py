@@ -142,7 +142,7 @@ def test_a_device_that_has_failed_is_asked_no_more(run: Run, fault: Exception) -
 
 
 @pytest.mark.parametrize("why", ["CUDA out of memory. Tried", "CUDA error: out of memory"])
-def test_the_size_that_fits_into_memory_is_kept_and_told_once(
+def test_the_size_that_fits_into_memory_is_kept_and_reported_once(
     run: Run, why: str, capsys: Any
 ) -> None:
     class Small(Failing):

@@ -1,4 +1,4 @@
-"""Which devices workers get, and what a cluster has to be told."""
+"""Which devices workers get, and what a cluster needs to know."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_a_cluster_does_not_get_the_precision_of_the_driver(
 
 
 @pytest.mark.parametrize("arguments", [["--dtype", "float16"], ["--device", "cpu"]])
-def test_a_cluster_that_is_told_enough(arguments: list[str]) -> None:
+def test_a_cluster_with_explicit_options(arguments: list[str]) -> None:
     assert choose_backend(parse([*BASE, "--ray", "2", *arguments], {}))[1].__name__ == "OnDevice"
 
 

@@ -317,7 +317,7 @@ def test_the_fingerprint_follows_what_decides_the_captions(model: Any) -> None:
         (["--concurrency", "3"], "--concurrency does not apply to the back end transformers"),
     ],
 )
-def test_mistakes_are_told(
+def test_mistakes_are_reported(
     arguments: list[str], message: str, model: Any, tmp_path: Path, monkeypatch: Any, capsys: Any
 ) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
@@ -334,7 +334,7 @@ def test_mistakes_are_told(
     ("file", "size"),
     [("model.safetensors", 2000), ("model.safetensors", -10), ("tokenizer.json", 0)],
 )
-def test_files_that_are_cut_off_are_told(
+def test_truncated_files_are_reported(
     file: str, size: int, model: Any, photos: Path, tmp_path: Path, capsys: Any
 ) -> None:
     folder = tmp_path / "llava"

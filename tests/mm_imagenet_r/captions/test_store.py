@@ -186,7 +186,7 @@ def test_folders_of_others_are_left_alone(store: Store, tmp_path: Path) -> None:
         Store(store.folder, IDENTITY, {})
 
 
-def test_a_folder_that_became_read_only_or_is_gone_is_told(
+def test_a_folder_that_became_read_only_or_is_gone_is_reported(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object, **__: object) -> NoReturn:
