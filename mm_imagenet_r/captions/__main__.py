@@ -6,7 +6,6 @@ import sys
 from collections.abc import Sequence
 
 from mm_imagenet_r import command_line
-from mm_imagenet_r.captions.options import parse
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -21,8 +20,9 @@ def _run(arguments: Sequence[str] | None) -> None:
 
         run(arguments[1:])
         return
-    options = parse(arguments)
+    from mm_imagenet_r.captions.options import parse
 
+    options = parse(arguments)
     from mm_imagenet_r.captions.launch import make_captions
 
     make_captions(options)

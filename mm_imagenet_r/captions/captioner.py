@@ -16,33 +16,23 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-#: How a prompt is put: as a conversation, as plain text, or as the model has a template for it.
+#: Prompt formats; `auto` means a conversation if the model has a template for it, else plain text.
 STYLES: Final = ("auto", "chat", "plain")
 
-#: Precisions; `auto` means 32 bits on a CPU and what suits the model on a GPU.
+#: Precisions; `auto` means float32 on a CPU and what suits the model on a GPU.
 DTYPES: Final = ("auto", "float32", "float16", "bfloat16")
 
 
 @dataclass(frozen=True, slots=True)
 class Caption:
-    """What a model said about an image.
+    """What a model said about an image."""
 
-    Attributes:
-        text: The caption, without the prompt; kept as it is, empty too.
-        finish: `stop` if the model ended it, `length` if the limit did, `error`; of a server
-            whatever it says.
-        n_tokens: Generated tokens, None if unknown.
-        error: Why there is no caption; empty if there is one.
-        n_prompt_tokens: Tokens of prompt and image, as a server counts them.
-        served_model: The model that answered, as a server names it.
-    """
-
-    text: str
-    finish: str = "stop"
-    n_tokens: int | None = None
-    error: str = ""
-    n_prompt_tokens: int | None = None
-    served_model: str | None = None
+    text: str  # without the prompt, unchanged; it may be empty
+    finish: str = "stop"  # or `length` at the token limit, `error`, or what a server reports
+    n_tokens: int | None = None  # generated ones, None if unknown
+    error: str = ""  # why there is no caption
+    n_prompt_tokens: int | None = None  # of prompt and image, as a server counts them
+    served_model: str | None = None  # the model that answered, as a server names it
 
     @classmethod
     def failed(cls, why: str) -> Caption:
@@ -52,29 +42,14 @@ class Caption:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a user asked for, as far as a back end needs to know.
-
-    Attributes:
-        model: Identifier on the Hub, folder, or address of a server.
-        prompt: The instruction, the same for all images.
-        style: One of `STYLES`.
-        decoding: Generation options by name; they override the back end's own.
-        revision: Branch, tag or commit on the Hub.
-        dtype: One of `DTYPES`.
-        device: As torch names it, or `auto`.
-        batch_size: Images in a call of the model.
-        served_model: Name of the model at a server that has several.
-        concurrency: Requests in flight at a server.
-        timeout: Seconds for which an answer of a server is waited for.
-        outage: Seconds for which a server that answers nobody is waited for.
-    """
+    """What a user asked for; each field is the option of that name, which `--help` describes."""
 
     model: str
     prompt: str
-    style: str = "auto"
+    style: str = "auto"  # one of `STYLES`
     decoding: Mapping[str, Any] = field(default_factory=dict)
     revision: str | None = None
-    dtype: str = "auto"
+    dtype: str = "auto"  # one of `DTYPES`
     device: str = "auto"
     batch_size: int = 16
     served_model: str | None = None
@@ -84,24 +59,17 @@ class Request:
 
 
 class Captioner(abc.ABC):
-    """Takes images and returns captions. One object lives in each worker.
+    """Takes images and returns captions. One object lives in each worker."""
 
-    Attributes:
-        batch_size: Images that are handed over at once.
-        at_once: Calls that may run at the same time, from several threads.
-        max_side: Larger images are shrunk to this many pixels before they are handed over.
-        on_device: Computes here, on a GPU if there is one; there is a worker for each.
-    """
-
-    batch_size: int = 1
-    at_once: int = 1
-    max_side: int | None = None
-    on_device: bool = True
+    batch_size: int = 1  # images per call
+    max_concurrency: int = 1  # calls that may run at the same time, from several threads
+    max_side: int | None = None  # larger images are shrunk to this many pixels before the call
+    on_device: bool = True  # computes here, on a GPU if there is one; each GPU gets a worker
 
     @classmethod
     @abc.abstractmethod
     def identify(cls, request: Request) -> dict[str, Any]:
-        """Resolve everything that decides the captions, without loading weights.
+        """Resolve everything that determines the captions, without loading weights.
 
         Returns:
             JSON values under at least `model`, `revision`, `prompt` and `decoding`. Two requests
@@ -114,10 +82,10 @@ class Captioner(abc.ABC):
 
     @classmethod
     def describe(cls, request: Request) -> dict[str, Any]:
-        """Say what is worth knowing about the model and decides nothing.
+        """Return what is worth recording about the model but does not affect the captions.
 
         Returns:
-            JSON values. A `model` stands for one that the identity leaves out.
+            JSON values. A `model` stands in for one that the identity leaves out.
         """
         return {}
 
@@ -139,19 +107,19 @@ class Captioner(abc.ABC):
         """Return a caption for each image, in order.
 
         Args:
-            images: RGB images of any sizes.
+            images: RGB images of any size.
 
         Raises:
-            UserError: Going on makes no sense. Any other exception is taken for the fault of one
-                of the images, and the call is repeated with fewer of them.
+            UserError: No further image can be captioned either. Any other exception is attributed
+                to one of the images, and the call is repeated with fewer of them.
         """
 
     def close(self) -> None:  # noqa: B027 - most hold nothing
-        """Give back what the object holds; it is not called again."""
+        """Release what the object holds; it is not called again."""
 
 
 def fingerprint(identity: Mapping[str, Any]) -> str:
-    """Name a caption set by a hash of everything that decides its captions.
+    """Name a caption set by a hash of everything that determines its captions.
 
     >>> fingerprint({"model": "m", "prompt": "p"}) == fingerprint({"prompt": "p", "model": "m"})
     True

@@ -3,36 +3,26 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import importlib
-import json
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from mm_imagenet_r import tar_index
-from mm_imagenet_r.captions.captioner import Request
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.files import write_atomic
-
-if TYPE_CHECKING:
-    import torch
+from mm_imagenet_r.hashes import file_sha256, json_sha256
 
 #: Files that `from_pretrained` reads from a folder: weights, which lie in it, and small ones, which
-#: may lie in folders of tokenizers and templates; neither is what a download keeps for itself.
+#: may lie in folders of tokenizers and templates; neither includes the records of a download.
 _WEIGHTS: Final = ("*.safetensors", "pytorch_model*.bin", "adapter_model.bin")
 _SMALL: Final = ("*.json", "*.jinja", "*.model", "*.tiktoken", "merges.txt", "vocab*.txt")
-#: From so many bytes on it is said that they are being read.
+#: Reading more bytes than this is announced.
 _LONG: Final = 2 << 30
 
 
 def config_of(model: str, revision: str | None) -> Any:
-    """Read a model's configuration.
-
-    Args:
-        model: Identifier on the Hub, or a folder.
-        revision: Branch, tag or commit on the Hub.
+    """Read the configuration of a model, which is an identifier on the Hub or a folder.
 
     Raises:
         UserError: There is no such model, or it needs code of its own.
@@ -41,61 +31,21 @@ def config_of(model: str, revision: str | None) -> Any:
 
     if "://" in model:
         raise UserError(f"{model} is the address of a server: leave --backend out, or give a model")
-    folder = Path(model)
-    if revision is not None and folder.is_dir():
+    if revision is not None and Path(model).is_dir():
         raise UserError(f"--revision is for models on the Hub; {model} is a folder: leave it out")
     try:
         return AutoConfig.from_pretrained(model, revision=revision)
     except (OSError, ValueError) as error:
         raise UserError(
-            f"--model {model} cannot be loaded ({_first_line(error)}). {_advice(model)}"
+            f"--model {model} cannot be loaded ({_first_line(error)}): give an identifier on the "
+            "Hub (for a private or gated model log in with `hf auth login`), or a folder that "
+            "`save_pretrained` has written. The address of a server begins with http://, and a "
+            "captioner of your own is named by --backend"
         ) from error
 
 
-def _advice(model: str) -> str:
-    """Say what to give in place of a model that is none, by what it looks like."""
-    if re.fullmatch(r"[\w.-]+(:\d+(/.*)?|/v\d+/?)", model):
-        return f"If it is a server, its address begins with http://: --model http://{model}"
-    if re.fullmatch(r"[\w./-]+:[^\W\d]\w*", model):
-        return (
-            f"If it is a captioner of your own, name it with --backend {model}; --model is then "
-            "what it is to load"
-        )
-    folder = Path(model)
-    if folder.is_absolute() or model.startswith((".", "~")) or folder.is_dir():
-        return "Give a folder that `save_pretrained` has written (model and processor)"
-    return (
-        "Check the identifier; for a private or gated model log in with `hf auth login`; without "
-        "a network give the folder of a model"
-    )
-
-
-def identity_of(request: Request, config: Any) -> dict[str, Any]:
-    """Say exactly which model it is.
-
-    Args:
-        request: What was asked for.
-        config: What `config_of` returns for it.
-
-    Returns:
-        `model` and `revision`: its identifier and commit on the Hub; of a folder, which may lie
-        anywhere under any name, None and `sha256:` with a hash of its content.
-    """
-    folder = Path(request.model)
-    if folder.is_dir():
-        return {"model": None, "revision": f"sha256:{hash_folder(folder)}"}
-    commit = getattr(config, "_commit_hash", None) or request.revision or "main"
-    return {"model": request.model, "revision": str(commit)}
-
-
-def describe(request: Request) -> dict[str, Any]:
-    """Return the name of a model's folder, which is no part of its identity."""
-    folder = Path(request.model)
-    return {"model": folder.resolve().name} if folder.is_dir() else {}
-
-
 def hash_folder(folder: Path) -> str:
-    """Hash all that a model's captions depend on: names and bytes of what is loaded, no more.
+    """Hash exactly what a model's captions depend on: names and bytes of the files it loads.
 
     The hash of a file is remembered until the file changes.
     """
@@ -109,29 +59,24 @@ def hash_folder(folder: Path) -> str:
     memory = {name: tar_index.memory_of(path, "model") for name, path in files.items()}
     size = sum(path.stat().st_size for name, path in files.items() if not memory[name].exists())
     if size > _LONG:
-        print(f"note: {size / (1 << 30):.0f} GiB of {folder} are read once to know the model by")
+        print(f"note: reading {size / (1 << 30):.0f} GiB of {folder} once to identify the model")
     hashes = {name: _hash_file(path, memory[name]) for name, path in files.items()}
-    return hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()[:16]
+    return json_sha256(hashes)[:16]
 
 
 def _hash_file(path: Path, memory: Path) -> str:
-    with contextlib.suppress(OSError, ValueError):  # not there, or not whole
+    with contextlib.suppress(OSError, ValueError):  # absent, or not whole
         known = memory.read_text("ascii")
-        if len(known) == 2 * hashlib.sha256().digest_size:
+        if len(known) == 64:
             return known
-    with path.open("rb") as file:
-        made = hashlib.file_digest(file, "sha256").hexdigest()
+    made = file_sha256(path)
     with contextlib.suppress(UserError):  # a cache that cannot be written is no loss
         write_atomic(memory, made.encode())
     return made
 
 
 def choose_device(device: str) -> str:
-    """Return a device by its name in torch; for `auto` a GPU if there is one.
-
-    Raises:
-        UserError: There is no such device.
-    """
+    """Return a device; for `auto` a GPU if there is one. Raises UserError if it is unknown."""
     import torch
 
     if device == "auto":
@@ -139,30 +84,19 @@ def choose_device(device: str) -> str:
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
+        known = ["cpu", *(f"cuda:{n}" for n in range(torch.cuda.device_count()))]
         raise UserError(
-            f"--device {device} cannot be used ({_first_line(error)}): there are cpu"
-            + "".join(f", cuda:{n}" for n in range(torch.cuda.device_count()))
+            f"--device {device} cannot be used ({_first_line(error)}): known: {', '.join(known)}"
         ) from error
     return device
 
 
 def name_device(device: str) -> str:
-    """Return what a device is called, such as `NVIDIA H100 80GB HBM3`, or `cpu`.
-
-    Raises:
-        UserError: There is no such device.
-    """
+    """Return what a device is called, such as `NVIDIA H100 80GB HBM3`, or `cpu`."""
     import torch
 
     chosen = choose_device(device)
     return torch.cuda.get_device_name(chosen) if chosen.startswith("cuda") else chosen
-
-
-def choose_dtype(request: Request, on_gpu: str) -> str:
-    """Return a precision by its name: the one asked for, else 32 bits on a CPU, `on_gpu` there."""
-    if request.dtype != "auto":
-        return request.dtype
-    return on_gpu if choose_device(request.device).startswith("cuda") else "float32"
 
 
 def load(loader: Any, model: str, identity: Mapping[str, Any], **options: Any) -> Any:
@@ -178,23 +112,23 @@ def load(loader: Any, model: str, identity: Mapping[str, Any], **options: Any) -
     logging.disable_progress_bar()  # there is one of ours; that of downloads is another
     try:
         return loader.from_pretrained(model, **options)
-    except Exception as error:  # of damaged files each of the libraries tells in its own way
+    except Exception as error:  # each library reports damaged files in its own way
         if "out of memory" in str(error):
             raise UserError(
                 f"--model {model} does not fit on its device ({_first_line(error)}): give --dtype "
-                "float16 or bfloat16, a larger GPU or fewer --workers; a model that needs several "
-                "GPUs can be captioned with by a server"
+                "float16 or bfloat16, a larger GPU or fewer --workers; run a model that needs "
+                "several GPUs on a server"
             ) from error
-        hint = (
-            " This family also takes videos, for which transformers needs torchvision: install "
-            "the release that belongs to your torch"
-            if "torchvision" in str(error)
-            else ""
-        )
+        hint = ""
+        if "torchvision" in str(error):
+            hint = (
+                " This family also takes videos, for which transformers needs torchvision: install "
+                "the release that belongs to your torch"
+            )
         raise UserError(
-            f"--model {model} cannot be loaded ({type(error).__name__}: {_first_line(error)}): "
-            "give a model whose folder holds weights and processor; copy or download it anew if a "
-            f"file may be cut off.{hint}"
+            f"--model {model} cannot be loaded ({type(error).__name__}: {_first_line(error)}): its "
+            "folder must hold weights and processor; if a file may be truncated, download or copy "
+            f"it again.{hint}"
         ) from error
     finally:
         if shown:
@@ -202,34 +136,12 @@ def load(loader: Any, model: str, identity: Mapping[str, Any], **options: Any) -
 
 
 def load_model(loader: Any, model: str, identity: Mapping[str, Any], device: str) -> Any:
-    """Load weights for inference, straight to where they belong: workers share the main memory.
-
-    Raises:
-        UserError: As `load`.
-    """
-    dtype = torch_dtype(identity["dtype"])
-    loaded = load(loader, model, identity, dtype=dtype, device_map={"": device})
-    return loaded.eval().requires_grad_(False)
-
-
-def torch_dtype(name: str) -> torch.dtype:
-    """Return torch's type of a name, such as `float16`."""
+    """Call `load` for inference, straight onto a device, as workers share the main memory."""
     import torch
 
-    dtype: torch.dtype = getattr(torch, name)
-    return dtype
-
-
-def end_tokens(*found: int | Iterable[int] | None) -> list[int]:
-    """Join the tokens that end a text; configurations and tokenizers do not always agree on them.
-
-    >>> end_tokens(2, [1, 2], None)
-    [1, 2]
-    """
-    tokens: set[int] = set()
-    for some in found:
-        tokens.update(() if some is None else [some] if isinstance(some, int) else some)
-    return sorted(tokens)
+    dtype = getattr(torch, identity["dtype"])
+    loaded = load(loader, model, identity, dtype=dtype, device_map={"": device})
+    return loaded.eval().requires_grad_(False)
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""Who is at which unit, told to all processes on all machines by locks in one file."""
+"""Who is working on which unit, known to all processes on all machines by locks in one file."""
 
 from __future__ import annotations
 
@@ -11,33 +11,29 @@ from mm_imagenet_r.files import explained
 
 
 class Claims:
-    """Units that are being made: byte n of an empty file is locked by who makes unit n.
+    """Units in progress: byte n of an empty file is locked by whoever makes unit n.
 
     A process opens the file once: its locks are those of the process, and go with the first handle
     that is closed.
     """
 
     def __init__(self, path: Path) -> None:
-        """Open the file, or make it.
-
-        Raises:
-            UserError: It cannot be written.
-        """
+        """Open the file, or make it; raises UserError if it cannot be written."""
         with explained(path):
             self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
 
     def take(self, unit: int) -> bool:
-        """Keep other processes from making the same unit: True if none is at it.
+        """Keep other processes from making the same unit: True if none is working on it.
 
         The lock goes when its process does, however it ends. Where a file system has no locks,
-        two workers may make the same unit: that costs time, and the result is the same.
+        two workers may make the same unit, which costs time and gives the same result.
         """
         try:
             fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, unit)
         except (BlockingIOError, PermissionError):
             return False
         except OSError:
-            return True
+            pass
         return True
 
     def release(self, unit: int) -> None:

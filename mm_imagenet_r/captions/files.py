@@ -1,7 +1,8 @@
-"""Reading captions back, from a finished caption set or from a file somebody else made."""
+"""Reading captions back, from a finished caption set or from any other file."""
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
 import json
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TextIO
 
-from mm_imagenet_r.errors import UserError, summarize
+from mm_imagenet_r.errors import UserError, few, pluralize, summarize
 
 #: Formats that are read.
 SUFFIXES: Final = (".csv", ".tsv", ".jsonl", ".parquet")
@@ -29,31 +30,20 @@ _TEXTS = ("caption", "text", "description", "title")
 
 @dataclass(frozen=True, slots=True)
 class Captions:
-    """The captions of a set of images.
+    """The captions of a set of images."""
 
-    Attributes:
-        by_name: Caption by file name, with forward slashes; a missing caption is empty.
-        identity: What these captions are called in results, see `identity_of`.
-        info: Provenance (`model`, `revision`, `prompt`, `decoding`, ...); empty if unknown.
-        failed: Why there is no caption, by file name, for images on which the captioner failed.
-        cut: Names of images whose captions the token limit ended.
-    """
-
-    by_name: dict[str, str]
-    identity: str
-    info: dict[str, Any]
-    failed: dict[str, str]
-    cut: frozenset[str] = frozenset()
+    by_name: dict[str, str]  # by file name, with forward slashes; a missing caption is empty
+    identity: str  # their name in results, see `identity_of`
+    info: dict[str, Any]  # `model`, `revision`, `prompt`, `decoding`, ...; empty if unknown
+    failed: dict[str, str]  # why the captioner failed, by file name
+    cut: frozenset[str] = frozenset()  # images whose captions ended at the token limit
 
 
 def identity_of(captions: Mapping[str, str], fingerprint: str | None = None) -> str:
-    """Name captions by their recipe, where it is known, and by a hash of what they say.
+    """Name captions by the fingerprint of their set, if known, and by a hash of their texts.
 
-    Models at a server and retried errors make other captions of the same recipe.
-
-    Args:
-        captions: Caption by file name; empty ones count as missing.
-        fingerprint: Of the caption set.
+    Servers and retried errors make other captions under the same fingerprint. Empty captions count
+    as missing.
 
     >>> identity_of({"a.jpg": "a cat"}), identity_of({"a.jpg": "a cat", "b.jpg": ""}, "0123abcd")
     ('78a3a9d262d37b34', '0123abcd-78a3a9d2')
@@ -68,16 +58,16 @@ def read_captions(path: Path) -> Captions:
     """Read captions: one row per image, with its name and its caption.
 
     Args:
-        path: A folder of a finished caption set; or a csv or tsv file with a header (its fields
-            are parted by commas, semicolons or tabs), jsonl or Parquet. Columns: file_name (a path
+        path: A folder of a finished caption set; or a csv or tsv file with a header (fields
+            separated by commas, semicolons or tabs), jsonl or Parquet. Columns: file_name (a path
             relative to the image folder, or a bare name), and caption or text.
 
     Returns:
         The captions. Images whose `error` is set are in `failed` instead.
 
     Raises:
-        UserError: The file is absent or malformed, lacks a column, names no image in a row, has
-            a name twice or a value that is no text.
+        UserError: The file is absent or malformed, lacks a column, has a row without a name, a
+            repeated name, or a value that is not text.
     """
     path = _file(path)
     try:
@@ -88,11 +78,17 @@ def read_captions(path: Path) -> Captions:
         ) from error
     except (ValueError, csv.Error) as error:
         raise UserError(
-            f"captions file {path} is not valid {path.suffix[1:]} in UTF-8 ({error}): mend it, "
-            "or write it anew with the columns file_name and caption"
+            f"captions file {path} is not valid {path.suffix[1:]} in UTF-8 ({error}): fix it, or "
+            "write it again with the columns file_name and caption"
         ) from error
     key, text = _column(_KEYS, columns, path), _column(_TEXTS, columns, path)
-    _require_text((key, text), rows, path)
+    for number, row in enumerate(rows, 1):
+        for column in (key, text):  # a list as text would be a caption that nobody wrote
+            if not isinstance(row.get(column), str | None):
+                raise UserError(
+                    f"captions file {path}: the {column} in row {number} is not a text: "
+                    f"{few(row[column])}. Write one text per image, or null if there is none"
+                )
     nameless = [str(number) for number, row in enumerate(rows, 1) if not row.get(key)]
     if nameless:
         raise UserError(
@@ -100,39 +96,33 @@ def read_captions(path: Path) -> Captions:
             "each caption, or remove the row"
         )
     names = [row[key].replace("\\", "/").removeprefix("./") for row in rows]
-    repeated = [name for name, count in Counter(names).items() if count > 1]
-    if repeated:
+    if repeated := [name for name, count in Counter(names).items() if count > 1]:
         raise UserError(
             f"captions file {path} has more than one row for {summarize(repeated, 3)}: "
-            "keep one caption for each image"
+            "keep one caption per image"
         )
-    texts = dict(zip(names, (row.get(text) or "" for row in rows), strict=True))
-    failed = {
-        name: str(row["error"]) for name, row in zip(names, rows, strict=True) if row.get("error")
-    }
-    by_name = {name: text for name, text in texts.items() if name not in failed}
-    ends = zip(names, (row.get("finish") for row in rows), strict=True)
-    cut = frozenset(name for name, finish in ends if finish == "length")
-    identity = identity_of(by_name, info.get("fingerprint"))
-    return Captions(by_name, identity, info, failed, cut)
+    by_name = dict(zip(names, rows, strict=True))
+    failed = {name: str(row["error"]) for name, row in by_name.items() if row.get("error")}
+    texts = {name: row.get(text) or "" for name, row in by_name.items() if name not in failed}
+    cut = frozenset(name for name, row in by_name.items() if row.get("finish") == "length")
+    return Captions(texts, identity_of(texts, info.get("fingerprint")), info, failed, cut)
 
 
 def finished_sets(folder: Path) -> list[Path]:
-    """Return the caption sets that are finished in a folder; each is named by its fingerprint."""
+    """Return the finished caption sets in a folder; each is named by its fingerprint."""
     return sorted(path.parent for path in folder.glob(f"*/{CAPTIONS}"))
 
 
 def covers(folder: Path, names: Iterable[str]) -> bool:
-    """Tell whether a finished caption set can be read and holds all of these images."""
-    try:
+    """Tell whether a finished caption set can be read and has all of these images."""
+    with contextlib.suppress(UserError):
         captions = read_captions(folder)
-    except UserError:
-        return False
-    return not set(names).difference(captions.by_name, captions.failed)
+        return not set(names).difference(captions.by_name, captions.failed)
+    return False
 
 
 def described(folder: Path) -> str:
-    """Say in few words what a finished caption set is."""
+    """Describe a finished caption set in a few words."""
     try:
         captions = read_captions(folder)
     except UserError:
@@ -145,10 +135,7 @@ def described(folder: Path) -> str:
 
 def _file(path: Path) -> Path:
     if path.is_dir():
-        inside = path / CAPTIONS
-        if inside.is_file():
-            return inside
-        sets = finished_sets(path)
+        sets = [path] if (path / CAPTIONS).is_file() else finished_sets(path)
         if len(sets) == 1:
             return sets[0] / CAPTIONS
         raise UserError(
@@ -156,17 +143,16 @@ def _file(path: Path) -> Path:
             + "; ".join(f"{each} ({described(each)})" for each in sets)
             if sets
             else f"{path} holds no finished caption set ({CAPTIONS}): if one is being made there, "
-            "give its command again until it says that it is finished"
+            "give its command again until it reports that it is finished"
         )
     if path.suffix.lower() not in SUFFIXES:
-        raise UserError(f"captions file {path}: give one that ends in {', '.join(SUFFIXES)}")
+        raise UserError(f"captions file {path}: the name must end in {', '.join(SUFFIXES)}")
     return path
 
 
 def _column(names: Sequence[str], columns: Sequence[str], path: Path) -> str:
-    for name in names:
-        if name in columns:
-            return name
+    if found := next((name for name in names if name in columns), None):
+        return found
     raise UserError(
         f"captions file {path} has no column {names[0]!r} (nor {', '.join(names[1:])}); it has "
         f"{', '.join(map(repr, columns)) or 'none'}. Rename a column in its header"
@@ -175,18 +161,6 @@ def _column(names: Sequence[str], columns: Sequence[str], path: Path) -> str:
 
 #: Names of the columns, the rows, the provenance.
 _Table = tuple[list[str], list[dict[str, Any]], dict[str, Any]]
-
-
-def _require_text(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Refuse a list of captions or a number: as text it would be a caption nobody wrote."""
-    for number, row in enumerate(rows, 1):
-        for column in columns:
-            value = row.get(column)
-            if value is not None and not isinstance(value, str):
-                raise UserError(
-                    f"captions file {path} has a {column} in row {number} that is no text: "
-                    f"{str(value)[:60]}. Write one text for each image, or null if there is none"
-                )
 
 
 def _read_csv(path: Path) -> _Table:
@@ -200,10 +174,10 @@ def _read_csv(path: Path) -> _Table:
             rows = []
             for fields in filter(None, reader):
                 if len(fields) != len(columns):
+                    fault = f"{pluralize(len(fields), 'field')}, but the header {len(columns)}"
                     raise UserError(
-                        f"captions file {path}: line {reader.line_num} has not {len(columns)} "
-                        f"fields, as the header, but {len(fields)}. Put a caption that has "
-                        f'{separator!r} in it between quotation marks ("), and leave no field out'
+                        f"captions file {path}: line {reader.line_num} has {fault}. Put a caption "
+                        f'that contains {separator!r} in quotation marks ("), and omit no field'
                     )
                 rows.append(dict(zip(columns, fields, strict=True)))
             return columns, rows, {}
@@ -212,7 +186,7 @@ def _read_csv(path: Path) -> _Table:
 
 
 def _separator(file: TextIO, suffix: str) -> str:
-    """What parts the fields: of a spreadsheet in many languages the semicolon, also in .csv."""
+    """The field separator, which in many languages is a semicolon even in .csv."""
     usual = "\t" if suffix == ".tsv" else ","
     for separator in usual + ",;\t":
         file.seek(0)
@@ -230,11 +204,11 @@ def _read_jsonl(path: Path) -> _Table:
                 continue
             try:
                 row = json.loads(line)
-                json.dumps(row, ensure_ascii=False).encode()  # half a surrogate pair is no text
+                json.dumps(row, ensure_ascii=False).encode()  # refuses half a surrogate pair
             except ValueError as error:
                 raise ValueError(f"line {number}: {error}") from error
             if not isinstance(row, dict):
-                raise ValueError(f"line {number} is no object {{...}}")
+                raise ValueError(f"line {number} is not an object {{...}}")
             rows.append(row)
     return list(dict.fromkeys(name for row in rows for name in row)), rows, {}
 
@@ -249,9 +223,4 @@ def _read_parquet(path: Path) -> _Table:
     return names, table.to_pylist(), info
 
 
-_READERS = {
-    ".csv": _read_csv,
-    ".tsv": _read_csv,
-    ".jsonl": _read_jsonl,
-    ".parquet": _read_parquet,
-}
+_READERS = {".csv": _read_csv, ".tsv": _read_csv, ".jsonl": _read_jsonl, ".parquet": _read_parquet}

@@ -1,4 +1,4 @@
-"""What may be wrong with a caption, seen from the caption alone.
+"""What may be wrong with a caption, judged from the caption alone.
 
 The text is never changed: each caption carries the names of what was found in it.
 """
@@ -12,13 +12,13 @@ from typing import Final
 #: What each flag means, in the order in which they are listed.
 FLAGS: Final[dict[str, str]] = {
     "empty": "there is no text",
-    "cut": "the token limit ended it",
+    "cut": "it ended at the token limit",
     "filtered": "a filter of the server ended it",
-    "repetition": "words, phrases or sentences are repeated",
+    "repetition": "it repeats words, phrases or sentences",
     "echo": "it begins with the prompt",
     "refusal": "the model declined, or spoke about itself",
-    "unprintable": "control or replacement characters",
-    "foreign": "hardly any English function words",
+    "unprintable": "it has control or replacement characters",
+    "foreign": "it has hardly any English function words",
 }
 
 _WORD: Final = re.compile(r"[^\W_]+(?:[-'\u2019][^\W_]+)*")
@@ -27,17 +27,10 @@ _REFUSAL: Final = re.compile(
     r"|i (can ?not|can'?t|am unable to|am not able to) (see|view|describe|help|assist|provide))",
     re.IGNORECASE,
 )
-_STOPWORDS: Final = frozenset(
-    re.findall(
-        r"\w+",
-        "a an the of in on at with and or is are was it its this that to there by as for from "
-        "which has have be being",
-    )
-)
 
 
 def words(text: str) -> list[str]:
-    """Split a text into its words, in small letters.
+    """Split a text into its words, in lower case.
 
     >>> words("A timber-wolf's den, at night.")
     ['a', 'timber-wolf', 'den', 'at', 'night']
@@ -45,11 +38,17 @@ def words(text: str) -> list[str]:
     return [word.removesuffix("'s") for word in _WORD.findall(text.lower())]
 
 
-def repeats(text: str) -> bool:
-    """Tell whether a text runs in circles.
+_STOPWORDS: Final = frozenset(
+    words("a an the of in on at with and or is are was it its this that to there by as for from")
+    + words("which has have be being")
+)
 
-    A fifth of its 4-grams occur before, a sentence of five words or more occurs twice, or a word
-    that is no function word makes up more than 30 % of at least ten words.
+
+def repeats(text: str) -> bool:
+    """Tell whether a text repeats itself.
+
+    More than a fifth of its 4-grams occur before, a sentence of five words or more occurs twice,
+    or a word that is not a function word makes up more than 30 % of at least ten words.
 
     >>> repeats("a dog in the park. " * 3)
     True
@@ -76,8 +75,10 @@ def flags(caption: str, finish: str, prompt: str) -> list[str]:
     >>> flags("I'm sorry, I cannot see any image.", "length", "Describe the image.")
     ['cut', 'refusal']
     """
-    plain = " ".join(words(caption))
-    asked = " ".join(words(prompt))
+    plain, asked = " ".join(words(caption)), " ".join(words(prompt))
+    tokens = plain.split()
+    # English prose has a function word in every three; a list of keywords or German has none.
+    foreign = len(tokens) >= 8 and sum(w in _STOPWORDS for w in tokens) < 0.1 * len(tokens)
     found = {
         "empty": not caption.strip(),
         "cut": finish == "length",
@@ -86,11 +87,6 @@ def flags(caption: str, finish: str, prompt: str) -> list[str]:
         "echo": bool(asked) and plain.startswith(asked),
         "refusal": _REFUSAL.search(caption) is not None,
         "unprintable": any(c == "\ufffd" or not (c.isprintable() or c.isspace()) for c in caption),
-        "foreign": _foreign(plain.split()),
+        "foreign": foreign,
     }
     return [name for name in FLAGS if found[name]]
-
-
-def _foreign(found: list[str]) -> bool:
-    """English prose has a function word in every three; a list of keywords or German has none."""
-    return len(found) >= 8 and sum(word in _STOPWORDS for word in found) < 0.1 * len(found)

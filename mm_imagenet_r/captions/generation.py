@@ -1,67 +1,171 @@
-"""From what `generate` returns to captions, in the same way for every model."""
+"""Models of `transformers` that run here: from what `generate` returns to captions."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from mm_imagenet_r.captions.captioner import Caption
-from mm_imagenet_r.captions.decoding import NUMBER, SWITCH, WHOLE, Kind, join_options
+from mm_imagenet_r.captions import checkpoints
+from mm_imagenet_r.captions.captioner import Caption, Captioner, Request
 from mm_imagenet_r.errors import UserError
 
 if TYPE_CHECKING:
     import torch
 
 _SAMPLING: Final = (
-    "is for sampling, which is refused: what is drawn for an image would depend on the others in "
-    "its batch, and nobody could make the captions again. Leave it out and choose with num_beams; "
-    "a served model may sample, with a seed"
+    "requests sampling, which is refused: a sampled caption would depend on the other images of "
+    "its batch and could not be reproduced. Leave it out and use num_beams; a served model may "
+    "sample, with a seed"
 )
-_OTHER: Final = "counts the prompt and the image too: give {} instead"
+_TOTAL: Final = "also counts the prompt and the image: give {} instead"
 _SET: Final = "is taken from the model and its tokenizer: leave it out"
-#: Options that `generate` takes and that mean nothing here, or would break what is promised.
+#: Options of `generate` that have no meaning here, or would make captions irreproducible.
 _REFUSED: Final[dict[str, str]] = {
     **dict.fromkeys(
         ("temperature", "top_k", "top_p", "top_h", "min_p", "typical_p", "epsilon_cutoff",
          "eta_cutoff"), _SAMPLING,
     ),
-    "max_length": _OTHER.format("max_new_tokens"),
-    "min_length": _OTHER.format("min_new_tokens"),
+    "max_length": _TOTAL.format("max_new_tokens"),
+    "min_length": _TOTAL.format("min_new_tokens"),
     "eos_token_id": _SET,
     "pad_token_id": _SET,
-    "num_return_sequences": "there is one caption for an image: leave it out",
+    "num_return_sequences": "must be 1, as each image has one caption: leave it out",
 }  # fmt: skip
-_KINDS: Final[dict[str, Kind]] = {
+#: Types that an option may have, by the words in which a message asks for them.
+_TYPES: Final[dict[str, tuple[type, ...]]] = {
+    "a whole number": (int,),
+    "a number": (int, float),
+    "true or false": (bool,),
+    "true, false or never": (bool, str),
+    "a text or a list of texts": (str, list),
+}
+_KINDS: Final[dict[str, str]] = {
     **dict.fromkeys(
         ("max_new_tokens", "min_new_tokens", "no_repeat_ngram_size", "num_beam_groups",
-         "num_beams"), WHOLE,
+         "num_beams"), "a whole number",
     ),
-    **dict.fromkeys(("diversity_penalty", "length_penalty", "repetition_penalty"), NUMBER),
-    **dict.fromkeys(("do_sample", "use_cache"), SWITCH),
-    "early_stopping": Kind("true, false or never", (bool, str)),
+    **dict.fromkeys(("diversity_penalty", "length_penalty", "repetition_penalty"), "a number"),
+    **dict.fromkeys(("do_sample", "use_cache"), "true or false"),
+    "early_stopping": "true, false or never",
 }  # fmt: skip
 
 
-def decoding_of(defaults: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Join the options of a model's `generate` with those that are asked for.
+class LocalModel(Captioner):
+    """What all models of `transformers` share: their identity, and how a text ends."""
+
+    processor: Any
+
+    @classmethod
+    def describe(cls, request: Request) -> dict[str, Any]:  # noqa: D102
+        folder = Path(request.model)
+        return {"model": folder.resolve().name} if folder.is_dir() else {}
+
+    @staticmethod
+    def _identity(
+        request: Request, config: Any, on_gpu: str, defaults: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """What determines the captions of any of them; `on_gpu` is the usual precision there."""
+        given = request.decoding
+        if refused := next((name for name in given if name in _REFUSED), None):
+            raise UserError(f"--decoding {refused} {_REFUSED[refused]}")
+        if given.get("do_sample"):
+            raise UserError(f"--decoding do_sample=true {_SAMPLING}")
+        decoding = join_options(defaults, given, _KINDS)
+        model: str | None = request.model
+        revision = getattr(config, "_commit_hash", None) or request.revision or "main"
+        if Path(request.model).is_dir():  # which may lie anywhere under any name
+            model, revision = None, f"sha256:{checkpoints.hash_folder(Path(request.model))}"
+        dtype = request.dtype
+        if dtype == "auto":
+            is_gpu = checkpoints.choose_device(request.device).startswith("cuda")
+            dtype = on_gpu if is_gpu else "float32"
+        return {
+            "model": model,
+            "revision": str(revision),
+            "dtype": dtype,
+            "prompt": request.prompt,
+            "decoding": {**decoding, "do_sample": False},
+        }
+
+    def _load(
+        self, loader: Any, request: Request, identity: Mapping[str, Any], device: str
+    ) -> None:
+        """Load the weights; `processor` is there already."""
+        import torch
+
+        self.batch_size = request.batch_size
+        self._dtype, self._device = getattr(torch, identity["dtype"]), device
+        self._prompt = identity["prompt"]
+        self.model = checkpoints.load_model(loader, request.model, identity, device)
+        tokenizer = self.processor.tokenizer
+        if tokenizer.pad_token is None:
+            tokenizer.pad_token = tokenizer.eos_token
+        # Configurations and tokenizers may name different tokens that end a text.
+        ends = [tokenizer.eos_token_id, *self._configured("generation_config", "eos_token_id")]
+        lists = [end if isinstance(end, list) else [end] for end in ends]
+        self._ends = sorted({token for tokens in lists for token in tokens if token is not None})
+        self._start = next(iter(self._configured("config", "decoder_start_token_id")), None)
+        self._options = {
+            **identity["decoding"],
+            "eos_token_id": self._ends,
+            "pad_token_id": tokenizer.pad_token_id,
+        }
+
+    def _configured(self, config: str, name: str) -> list[Any]:
+        """What the model and its language model say."""
+        parts = (self.model, getattr(self.model, "language_model", None))
+        values = (getattr(getattr(part, config, None), name, None) for part in parts)
+        return [value for value in values if value is not None]
+
+    def _generate(self, inputs: Any, *, thinks: bool = False, **more: Any) -> list[Caption]:
+        """Caption prepared inputs; `thinks` if the prompt ends within the model's reasoning."""
+        import torch
+
+        with torch.inference_mode():
+            try:
+                output = self.model.generate(**inputs, **self._options, **more)
+            except TypeError as error:  # BLIP sets its end token itself and takes no other
+                if "eos_token_id" not in str(error):
+                    raise
+                del self._options["eos_token_id"]
+                output = self.model.generate(**inputs, **self._options, **more)
+        new = without_prompt(output, inputs["input_ids"], self._start)
+        texts = self.processor.batch_decode(new, skip_special_tokens=True)
+        captions = []
+        for row, text in zip(new.tolist(), texts, strict=True):
+            end = next((n for n, token in enumerate(row) if token in self._ends), None)
+            count, finish = (len(row), "length") if end is None else (end + 1, "stop")
+            captions.append(Caption(without_reasoning(text, started=thinks), finish, count))
+        return captions
+
+
+def join_options(
+    defaults: Mapping[str, Any], given: Mapping[str, Any], kinds: Mapping[str, str]
+) -> dict[str, Any]:
+    """Override options, each of a kind in `_TYPES` or any value; null removes a default.
+
+    >>> join_options({"max_tokens": 256, "temperature": 0}, {"temperature": None, "seed": 1}, {})
+    {'max_tokens': 256, 'seed': 1}
 
     Raises:
-        UserError: One of them cannot be had, or not with this value.
+        UserError: A value has the wrong type.
     """
-    for name in given:
-        if name in _REFUSED:
-            raise UserError(f"--decoding {name} {_REFUSED[name]}")
-    if given.get("do_sample"):
-        raise UserError(f"--decoding do_sample=true {_SAMPLING}")
-    return {**join_options(defaults, given, _KINDS), "do_sample": False}
+    for name, kind in kinds.items():
+        value, types = given.get(name), _TYPES[kind]
+        is_switch = isinstance(value, bool)  # which is an int in Python
+        if value is not None and not (bool in types if is_switch else isinstance(value, types)):
+            raise UserError(f"--decoding {name}={json.dumps(value)}: give {kind}")
+    return {key: value for key, value in {**defaults, **given}.items() if value is not None}
 
 
-def without_reasoning(text: str, *, began: bool = False) -> str:
-    """Cut off what a model thinks before it answers; if it came to no answer, nothing is left.
+def without_reasoning(text: str, *, started: bool = False) -> str:
+    """Remove a model's reasoning before its answer; if there is no answer, nothing is left.
 
     Args:
         text: What the model wrote.
-        began: The prompt has already begun its thoughts.
+        started: The prompt has already opened the reasoning.
 
     >>> without_reasoning("<think>A dog? A wolf.</think> A wolf. ")
     'A wolf.'
@@ -69,24 +173,24 @@ def without_reasoning(text: str, *, began: bool = False) -> str:
     ''
     """
     _, end, answer = text.rpartition("</think>")
-    if not end and (began or answer.lstrip().startswith("<think>")):
+    if not end and (started or answer.lstrip().startswith("<think>")):
         return ""
     return answer.strip()
 
 
 def without_prompt(output: torch.Tensor, prompt: torch.Tensor, start: int | None) -> torch.Tensor:
-    """Cut off what a model puts before the text it generates.
+    """Remove what a model puts before the text it generates.
 
-    Plain decoders repeat the prompt, the decoder of an encoder-decoder begins with a token of its
-    own; which of the two a model is can be seen here and nowhere else as reliably.
+    Plain decoders repeat the prompt, the decoder of an encoder-decoder starts with a token of its
+    own; the output shows more reliably than anything else which of the two a model is.
 
     Args:
         output: (batch, length) generated token ids.
-        prompt: (batch, prompt length) token ids that were put in.
-        start: The token with which an encoder-decoder begins, None if unknown.
+        prompt: (batch, prompt length) input token ids.
+        start: The first token of an encoder-decoder, None if unknown.
 
     Returns:
-        (batch, new length) token ids that are new.
+        (batch, new length) new token ids.
     """
     length = prompt.shape[1]
     if output.shape[1] >= length and bool((output[:, :length] == prompt).all()):
@@ -94,36 +198,3 @@ def without_prompt(output: torch.Tensor, prompt: torch.Tensor, start: int | None
     if start is not None and bool((output[:, 0] == start).all()):
         return output[:, 1:]
     return output
-
-
-def start_token(model: Any) -> int | None:
-    """Return the token with which a model's decoder begins, None if it is no encoder-decoder."""
-    for part in (model, getattr(model, "language_model", None)):
-        start = getattr(getattr(part, "config", None), "decoder_start_token_id", None)
-        if start is not None:
-            return int(start)
-    return None
-
-
-def captions_of(
-    output: torch.Tensor, tokenizer: Any, ends: Sequence[int], *, thinks: bool = False
-) -> list[Caption]:
-    """Decode generated tokens, and see how many there are and what ended them.
-
-    Args:
-        output: (batch, length) new token ids, padded behind the end.
-        tokenizer: The model's, or its processor.
-        ends: Ids that end a text.
-        thinks: The prompt ends within the thoughts of the model.
-
-    Returns:
-        (batch,) captions.
-    """
-    texts = tokenizer.batch_decode(output, skip_special_tokens=True)
-    captions = []
-    for row, text in zip(output.tolist(), texts, strict=True):
-        end = next((n for n, token in enumerate(row) if token in ends), None)
-        count = len(row) if end is None else end + 1
-        caption = without_reasoning(text, began=thinks)
-        captions.append(Caption(caption, "length" if end is None else "stop", count))
-    return captions

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime
+import functools
 import hashlib
 import importlib.metadata
 import multiprocessing
@@ -11,10 +13,12 @@ import os
 import platform
 import sys
 import threading
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from rich.console import Console
+from rich.progress import track
 
 from mm_imagenet_r.archive import Images
 from mm_imagenet_r.captions import backends
@@ -29,174 +33,128 @@ from mm_imagenet_r.open_images import open_images
 _PACKAGES = ("mm-imagenet-r", "torch", "transformers", "tokenizers", "pillow", "openai")
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
-    """What a worker process is given."""
-
-    options: Options
-    backend: type[Captioner]
-    identity: Mapping[str, Any]
-    images: Images
-    retry: Mapping[int, Failed]
-    device: str
-    rank: int
-    world_size: int
-
-
 def make_captions(options: Options) -> Path | None:
-    """Caption images, or go on with it, and put the captions into one file.
+    """Caption images, or resume it, and write the captions to one file.
 
     Returns:
         The file, None if captions are missing that other tasks make or that the limit left out.
 
     Raises:
-        UserError: A mistake of the user, or a worker ended early; what is done is kept.
+        UserError: A mistake of the user, or a worker ended early; finished captions are kept.
     """
     console = make_console()
     backend_name, backend = choose_backend(options)
     images = open_images(options.images)
-    for note in images.notes:
-        console.print(f"note: {note}", markup=False)
     identity = {"backend": backend_name, **backends.identify(backend, options.request)}
-    about = describe(backend, options.request)
-    store = Store(options.output, identity, about)
-    try:
-        freeze(store, images, options, console)
-        for note in _differences(store, about, options):
+    about = _describe(backend, options.request)
+    with contextlib.closing(Store(options.output, identity, about)) as store:
+        _freeze(store, images, options, console)
+        for note in (*images.notes, *_differences(store, about, options)):
             console.print(f"note: {note}", markup=False)
         retry = store.failed(options.limit) if options.retry_errors else {}
         if retry or store.missing(options.limit):
             with Progress(store, options.limit, retry, console):
-                _work(store, backend, images, options, retry)
+                if options.ray:
+                    from mm_imagenet_r.captions import ray_data
+
+                    ray_data.caption_units(store, images.path, backend, options)
+                else:
+                    run = functools.partial(_run, backend, images, retry)
+                    _start_workers(run, store, options, choose_devices(backend, options))
         path = store.finish()
         show(store, path, options, retry, console)
-    finally:
-        store.close()
     return path
 
 
 def _differences(store: Store, about: Mapping[str, Any], options: Options) -> Iterator[str]:
-    """Say what is other here than where the captions were begun."""
+    """What differs here from where the captions were started."""
     for package, version in store.about.get("versions", {}).items():
         if (here := about["versions"].get(package, "none")) != version:
             yield (
-                f"these captions were begun with {package} {version}, here is {here}: the rest "
-                "may differ slightly"
+                f"these captions were started with {package} {version}, and this is {here}: the "
+                "rest may differ slightly"
             )
     if (server := store.about.get("server")) != about.get("server"):
-        yield f"these captions were begun at {server}, which must serve the same weights"
+        yield f"these captions were started on {server}; this server must serve the same weights"
     others = store.manifest.unit_sizes - {options.unit_size}
     if options.unit_size is not None and others:
-        yield (
-            f"units that are there already keep their size ({min(others)}); --unit-size is for "
-            "images that are added"
-        )
+        yield f"existing units keep their size ({min(others)}); --unit-size applies to added images"
 
 
 def choose_backend(options: Options) -> tuple[str, type[Captioner]]:
-    """Find the back end that is asked for, or that suits the model.
+    """Find the back end that the user names, or that suits the model.
 
     Raises:
-        UserError: There is none, or an option means nothing to it.
+        UserError: There is none, or an option does not apply to it.
     """
-    name = options.backend
-    if name is None and options.request.model.startswith(("http://", "https://")):
+    request, name = options.request, options.backend
+    if name is None and request.model.startswith(("http://", "https://")):
         name = "served"
     if name is None:
         from mm_imagenet_r.captions.checkpoints import config_of
 
-        config = config_of(options.request.model, options.request.revision)
+        config = config_of(request.model, request.revision)
         name = "instructblip" if config.model_type == "instructblip" else "transformers"
     backend = backends.find_captioner(name)
-    for field in AT_SERVER if backend.on_device else ON_DEVICE:
-        if field in options.given:
-            raise UserError(
-                f"--{field.replace('_', '-')} means nothing to the back end {name}: leave it out"
-            )
-    if options.ray and backend.on_device and options.request.device != "cpu":
-        if options.request.device != "auto":
-            raise UserError(
-                f"--device {options.request.device}: Ray hands out the GPUs. Leave it out, or give "
-                "--device cpu"
-            )
-        if options.request.dtype == "auto":  # it would be what suits the driver's machine
-            raise UserError(
-                "--ray needs to be told the precision, as its machines may differ from this one: "
-                "give --dtype, such as --dtype float16 (or --device cpu)"
-            )
+    foreign = AT_SERVER if backend.on_device else ON_DEVICE
+    if field := next((field for field in foreign if field in options.given), None):
+        option = f"--{field.replace('_', '-')}"
+        raise UserError(f"{option} does not apply to the back end {name}: leave it out")
+    on_gpus = options.ray and backend.on_device and request.device != "cpu"
+    if on_gpus and (request.device != "auto" or request.dtype == "auto"):
+        raise UserError(
+            "--ray assigns the GPUs itself and needs an explicit precision, as its machines may "
+            "differ from this one: give --dtype, such as --dtype float16, and no --device but cpu"
+        )
     return name, backend
 
 
-def freeze(store: Store, images: Images, options: Options, console: Any) -> None:
-    """Write down which images there are, unless that has been done.
+def _freeze(store: Store, images: Images, options: Options, console: Console) -> None:
+    """Record which images there are, unless that has been done.
 
     With a limit those are images from all over the data, and with a larger one the same and more.
-
-    Raises:
-        UserError: The images are others than those of the caption set, or not all of them.
     """
-    from rich.progress import track
-
     names = images.names
-    gone = sorted(store.manifest.hashes.keys() - set(names))
-    if gone:
+    if gone := sorted(store.manifest.hashes.keys() - set(names)):
         raise UserError(
             f"{images.path} lacks {len(gone):,} of the images of the caption set {store.folder} "
-            f"({summarize(gone, 3)}): give --images with all of them, or another "
-            "--output for others"
+            f"({summarize(gone, 3)}): give --images with all of them, or another --output for "
+            "other images"
         )
     if options.limit is not None:
         if len(store.manifest.hashes) >= options.limit:
             return
-        names = sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())
-        names = names[: options.limit]
+        by_hash = sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())
+        names = by_hash[: options.limit]
     new = images.as_stored(name for name in names if name not in store.manifest.hashes)
-    reading = track(
-        new,
-        "reading images",
-        console=console,
-        transient=True,
-        disable=not console.is_terminal or not new,
-    )
+    hidden = not console.is_terminal or not new
+    reading = track(new, "reading images", console=console, transient=True, disable=hidden)
     hashes = {name: hashlib.sha256(images.read(name)).hexdigest() for name in reading}
     store.manifest.add(hashes, options.unit_size or UNIT_SIZE)
 
 
-def _work(
-    store: Store,
-    backend: type[Captioner],
-    images: Images,
-    options: Options,
-    retry: Mapping[int, Failed],
+def _start_workers(
+    run: Callable[[Options, Store], None], store: Store, options: Options, devices: Sequence[str]
 ) -> None:
     """Run the workers of this task: one in this process, several in processes of their own."""
-    if options.ray:
-        from mm_imagenet_r.captions import ray_data
-
-        ray_data.caption_units(
-            store, images.path, backend, options.request, actors=options.ray, limit=options.limit
-        )
-        return
-    devices = choose_devices(backend, options)
     tasks = [
-        Task(
-            options=options,
-            backend=backend,
-            identity=store.identity,
-            images=images,
-            retry=retry,
-            device=device,
+        dataclasses.replace(
+            options,
+            request=dataclasses.replace(options.request, device=device),
             rank=options.rank * len(devices) + number,
             world_size=options.world_size * len(devices),
         )
         for number, device in enumerate(devices)
     ]
     if len(tasks) == 1:
-        run_task(tasks[0], store)
+        run(tasks[0], store)
         return
     context = multiprocessing.get_context("spawn")
     threads = max(1, (os.cpu_count() or 1) // len(tasks))
-    processes = [context.Process(target=_process, args=(task, threads)) for task in tasks]
+    processes = [
+        context.Process(target=_process, args=(run, task, store.identity, threads))
+        for task in tasks
+    ]
     try:
         for process in processes:
             process.start()
@@ -205,39 +163,35 @@ def _work(
     finally:
         for process in processes:
             if process.is_alive():
-                process.kill()  # nothing of a unit is written before all of it
+                process.kill()  # units are written whole or not at all
                 process.join()
-    ended = [process.exitcode for process in processes if process.exitcode]
-    if ended:
+    if ended := [process.exitcode for process in processes if process.exitcode]:
         raise UserError(
-            f"{len(ended)} of {len(processes)} workers ended early (exit code {ended[0]}): what "
-            "is done is kept. Remove the cause, and give the same command again"
+            f"{len(ended)} of {len(processes)} workers ended early (exit code {ended[0]}): remove "
+            "the cause and give the same command again; finished captions are kept"
         )
 
 
-def run_task(task: Task, store: Store) -> None:
+def _run(
+    backend: type[Captioner], images: Images, retry: dict[int, Failed], task: Options, store: Store
+) -> None:
     """Load the model if there is anything to do, and work."""
-    if not (task.retry or store.missing(task.options.limit)):
+    if not (retry or store.missing(task.limit)):
         return
-    captioner = backends.load(task.backend, task.options.request, task.identity, task.device)
+    captioner = backends.load(backend, task.request, store.identity, task.request.device)
     with contextlib.closing(captioner):
-        caption_units(
-            store,
-            task.images,
-            captioner,
-            rank=task.rank,
-            world_size=task.world_size,
-            limit=task.options.limit,
-            retry=task.retry,
-        )
+        place = {"rank": task.rank, "world_size": task.world_size}
+        caption_units(store, images, captioner, limit=task.limit, retry=retry, **place)
 
 
-def _process(task: Task, threads: int) -> None:
+def _process(
+    run: Callable[[Options, Store], None], task: Options, identity: Any, threads: int
+) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # read when torch is imported
     try:
-        with contextlib.closing(Store(task.options.output, task.identity, {})) as store:
-            run_task(task, store)
+        with contextlib.closing(Store(task.output, identity, {})) as store:
+            run(task, store)
     except UserError as error:
         erase = "\r\x1b[K" if sys.stderr.isatty() else ""  # the parent's progress bar
         print(f"{erase}error: worker {task.rank}: {error}", file=sys.stderr)
@@ -247,7 +201,7 @@ def _process(task: Task, threads: int) -> None:
 
 
 def _end_with_parent() -> None:
-    """End this process when the one that started it is gone, killed maybe."""
+    """End this process when its parent is gone, even if it was killed."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
@@ -255,16 +209,15 @@ def _end_with_parent() -> None:
 
 
 def choose_devices(backend: type[Captioner], options: Options) -> list[str]:
-    """Return one device for each worker.
+    """Return one device per worker: the one that the user names, or the GPUs of this task in turn.
 
-    They are the one that is asked for, or in turn the GPUs of this task: its share if a launcher
-    has started several tasks on this machine, else all.
+    If a launcher has started several tasks on this machine, each has its share of the GPUs.
     """
-    if not backend.on_device:
-        return ["cpu"] * (options.workers or 1)
-    from mm_imagenet_r.captions.checkpoints import choose_device
+    device = "cpu"
+    if backend.on_device:
+        from mm_imagenet_r.captions.checkpoints import choose_device
 
-    device = choose_device(options.request.device)
+        device = choose_device(options.request.device)
     if device != "cuda":
         return [device] * (options.workers or 1)
     import torch
@@ -274,14 +227,12 @@ def choose_devices(backend: type[Captioner], options: Options) -> list[str]:
     return [f"cuda:{own[number % len(own)]}" for number in range(options.workers or len(own))]
 
 
-def describe(backend: type[Captioner], request: Request) -> dict[str, Any]:
-    """Say with what captions are made here, and when; it is noted and decides nothing."""
+def _describe(backend: type[Captioner], request: Request) -> dict[str, Any]:
+    """Where and when captions are made; it is recorded and determines nothing."""
     versions = {}
     for package in _PACKAGES:
-        try:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
     about = {
         "versions": versions,
         "python": platform.python_version(),

@@ -1,8 +1,8 @@
 """Where captions name the class of their image, and captions without these names.
 
-The label is never given to the captioner, so a caption that names it is honest input; but it turns
-recognition into reading, and a better captioner names more. How often must be known before numbers
-of two caption sets are compared. Names are those of WordNet, for "polar bear" names `ice bear`.
+The captioner never sees the label, so a caption that names the class is honest input; but it turns
+recognition into reading, and a better captioner names it more often. How often must be known before
+results on two caption sets are compared. Names are WordNet's, as "polar bear" names `ice bear`.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Final
 
-#: From the most telling to the least: the name ImageNet gives the class; another name of the same
-#: synset, or the one of ImageNet-R's folder; the last word of a name, which classes may share.
+#: From the most to the least specific: the name that ImageNet gives the class; another name of the
+#: same synset, or that of ImageNet-R's folder; the last word of a name, which classes may share.
 GRADES: Final = ("label", "lemma", "head")
 
-#: What stands for a masked name.
+#: Replaces a masked name.
 MASK: Final = "object"
 
 _TOKEN: Final = re.compile(r"[^\W_]+")
@@ -42,23 +42,17 @@ class Names:
 
 @dataclass(frozen=True, slots=True)
 class Mention:
-    """A place in a caption that names a class.
-
-    Attributes:
-        start: First character.
-        end: Behind the last character.
-        grades: Grade by class identifier; several classes may share a name.
-    """
+    """A place in a caption, from character `start` to before `end`, that names a class."""
 
     start: int
     end: int
-    grades: dict[str, str]
+    grades: dict[str, str]  # by class identifier: several classes may share a name
 
 
 class Lexicon:
-    """Finds the names of classes in captions: whole words, plurals, with hyphen, blank or neither.
+    """Finds class names in captions: whole words, also plural, hyphenated or joined.
 
-    Of names that overlap, the longest counts: `sea lion` names no lion.
+    Of overlapping names, the longest counts: `sea lion` does not name a lion.
     """
 
     def __init__(self, names: Mapping[str, Names]) -> None:
@@ -66,9 +60,8 @@ class Lexicon:
         self._grades: dict[tuple[str, ...], dict[str, str]] = {}
         for wnid, its in names.items():
             for grade, some in zip(GRADES, ((its.label,), its.lemmas, its.heads), strict=True):
-                for name in some:
-                    for form in forms(name):
-                        self._grades.setdefault(form, {}).setdefault(wnid, grade)
+                for form in (form for name in some for form in forms(name)):
+                    self._grades.setdefault(form, {}).setdefault(wnid, grade)
         self._longest = max(map(len, self._grades), default=0)
 
     def mentions(self, caption: str) -> Iterator[Mention]:
@@ -86,27 +79,22 @@ class Lexicon:
             else:
                 place += 1
 
-    def leak(self, caption: str, wnid: str) -> str:
-        """Return the most telling grade in which a caption names its class, "" if it does not."""
-        return grade_of(self.mentions(caption), wnid)
-
     def mask(self, caption: str, wnid: str) -> str:
-        """Put "object" in place of the label and lemmas of the caption's own class.
+        """Replace the label and lemmas of the caption's own class by "object".
 
-        Head nouns stay: they are shared, and without them little would be left of some captions.
+        Head nouns stay: classes share them, and some captions would lose most of their content.
         """
         parts, end = [], 0
         for mention in self.mentions(caption):
             if mention.grades.get(wnid, "head") != "head":
                 before = caption[end : mention.start]
-                parts.append(re.sub(r"\b([Aa])(\s+)$", r"\1n\2", before))
-                parts.append(MASK)
+                parts += [re.sub(r"\b([Aa])(\s+)$", r"\1n\2", before), MASK]
                 end = mention.end
         return "".join([*parts, caption[end:]])
 
 
 def grade_of(mentions: Iterable[Mention], wnid: str) -> str:
-    """Return the most telling grade in which a class is named, "" if it is not."""
+    """Return the most specific grade in which a class is named, "" if it is not."""
     found = {mention.grades.get(wnid) for mention in mentions}
     return next((grade for grade in GRADES if grade in found), "")
 
@@ -114,7 +102,7 @@ def grade_of(mentions: Iterable[Mention], wnid: str) -> str:
 def named(mentions: Iterable[Mention]) -> list[str]:
     """Return the classes that are named by label or lemma, in order, each once.
 
-    Of a name that several classes share, the first class counts.
+    If several classes share a name, the first class counts.
     """
     found = (
         min((wnid for wnid, grade in mention.grades.items() if grade != "head"), default=None)
@@ -157,9 +145,12 @@ def imagenet_r() -> dict[str, Names]:
     """
     text = (resources.files(__package__) / "lemmas.csv").read_text("utf-8")
     rows = csv.DictReader(line for line in text.splitlines() if not line.startswith("#"))
+
+    def split(names: str) -> tuple[str, ...]:
+        return tuple(filter(None, names.split(";")))
+
     return {
-        row["wnid"]: Names(row["label"], _split(row["lemmas"]), _split(row["heads"]))
-        for row in rows
+        row["wnid"]: Names(row["label"], split(row["lemmas"]), split(row["heads"])) for row in rows
     }
 
 
@@ -168,10 +159,10 @@ def lexicon_of(wnids: Iterable[str], readable: Mapping[str, str] | None = None) 
 
     Args:
         wnids: Their identifiers.
-        readable: Names of classes that ImageNet-R does not have, by identifier; those it does not
-            name either are called as their folder.
+        readable: Names of classes that are not ImageNet-R's, by identifier (default: the
+            identifier itself, with spaces).
 
-    >>> lexicon_of(["apple_pie"]).leak("Two apple pies.", "apple_pie")
+    >>> grade_of(lexicon_of(["apple_pie"]).mentions("Two apple pies."), "apple_pie")
     'label'
     """
     known, given = imagenet_r(), readable or {}
@@ -181,7 +172,7 @@ def lexicon_of(wnids: Iterable[str], readable: Mapping[str, str] | None = None) 
 
 
 def mask(caption: str, wnid: str) -> str:
-    """Put "object" in place of the names of a caption's own class.
+    """Replace the names of a caption's own class by "object".
 
     >>> mask("A polar bear, its cubs and a lion.", "n02134084")
     'An object, its cubs and a lion.'
@@ -190,9 +181,9 @@ def mask(caption: str, wnid: str) -> str:
 
 
 def lexicon_around(wnid: str) -> Lexicon:
-    """Return the lexicon to look for one class with.
+    """Return the lexicon in which to look for one class.
 
-    For a class of ImageNet-R it knows all of them: a longer name of another one goes first.
+    For a class of ImageNet-R it has all of them, as a longer name of another one takes precedence.
     """
     return _imagenet_r_lexicon() if wnid in imagenet_r() else lexicon_of([wnid])
 
@@ -203,13 +194,11 @@ def _imagenet_r_lexicon() -> Lexicon:
 
 
 def _adjacent(caption: str, tokens: Sequence[tuple[int, int, str]]) -> bool:
-    """Tell whether nothing but a blank, a hyphen or the like is between words."""
-    for (_, end, word), (start, _, _) in itertools.pairwise(tokens):
-        gap = caption[end:start]
-        if not _GAP.fullmatch(gap) and not (word in _ABBREVIATIONS and _DOT.fullmatch(gap)):
-            return False
-    return True
-
-
-def _split(text: str) -> tuple[str, ...]:
-    return tuple(part for part in text.split(";") if part)
+    """Whether nothing but a space, a hyphen or the like is between the words."""
+    gaps = (
+        (word, caption[end:start]) for (_, end, word), (start, *_) in itertools.pairwise(tokens)
+    )
+    return all(
+        _GAP.fullmatch(gap) or (word in _ABBREVIATIONS and _DOT.fullmatch(gap))
+        for word, gap in gaps
+    )

@@ -1,8 +1,8 @@
 """Which images a caption set has, and in which units they are made: lists that only grow.
 
-A manifest is frozen once it is written. Images that come later go into a further one and into
-units of their own, so a number means the same unit for ever: whoever has read fewer manifests
-knows fewer units and nothing wrong.
+A manifest is frozen once it is written. Images that come later go into another one and into units
+of their own, so a number always means the same unit: whoever has read fewer manifests knows fewer
+units and nothing wrong.
 """
 
 from __future__ import annotations
@@ -34,43 +34,29 @@ class Item:
 
 
 class Manifest:
-    """All manifests of a folder, as they were when they were last read.
-
-    Attributes:
-        units: Images by unit; a unit's number is its place. Of equal images it has one.
-        hashes: SHA-256 in hexadecimal by file name, equal images included.
-        unit_sizes: How many images the units were meant to hold; each addition has its own.
-    """
+    """All manifests of a folder, as they were when last read."""
 
     def __init__(self, folder: Path) -> None:
-        """Read the manifests of a folder.
-
-        Raises:
-            UserError: One is damaged.
-        """
+        """Read the manifests of a folder; raises UserError if one is damaged."""
         self._folder = folder
         self._count = 0
         self._unit_of: dict[str, int] = {}
+        #: Images by unit; a unit's number is its index. Of equal images it has one.
         self.units: list[list[Item]] = []
+        #: SHA-256 in hexadecimal by file name, equal images included.
         self.hashes: dict[str, str] = {}
+        #: How many images the units were meant to hold; each addition has its own.
         self.unit_sizes: set[int] = set()
         self.refresh()
 
     def refresh(self) -> bool:
-        """Read what others have added meanwhile.
-
-        Returns:
-            Whether there was any.
-
-        Raises:
-            UserError: A manifest is damaged.
-        """
+        """Read what others have added since; False if nothing."""
         paths = sorted(self._folder.glob("manifest-*.parquet"))[self._count :]
         for path in paths:
             try:
                 table = pq.ParquetFile(path).read()
                 for row in table.to_pylist():
-                    self._take(Item(row["file_name"], row["sha256"]), row["unit"])
+                    self._append(Item(row["file_name"], row["sha256"]), row["unit"])
                 self.unit_sizes.add(int(table.schema.metadata[_UNIT_SIZE]))
             except (OSError, ValueError, LookupError, TypeError) as error:
                 raise UserError(
@@ -80,14 +66,9 @@ class Manifest:
         return bool(paths)
 
     def add(self, hashes: Mapping[str, str], unit_size: int) -> None:
-        """Add images that the manifests do not hold yet.
+        """Add images, SHA-256 by file name, that the manifests do not hold yet.
 
-        If somebody else adds images at the same time, one of the two does it first and the other
-        adds what is left.
-
-        Args:
-            hashes: SHA-256 in hexadecimal by file name.
-            unit_size: Images in a unit.
+        If two processes add images at the same time, one is first and the other adds the rest.
 
         Raises:
             UserError: An image has changed since it was added.
@@ -96,18 +77,15 @@ class Manifest:
             for name, sha256 in hashes.items():
                 if self.hashes.get(name, sha256) != sha256:
                     raise UserError(
-                        f"{name} has changed since its caption set {self._folder} was begun: put "
-                        "the old file back, or give another --output"
+                        f"{name} has changed since its caption set {self._folder} was started: "
+                        "restore the old file, or give another --output"
                     )
             new = sorted(set(hashes) - self.hashes.keys())
             if not new:
                 return
             unit_of = dict(self._unit_of)
-            count = 0
-            for name in new:
-                if hashes[name] not in unit_of:
-                    unit_of[hashes[name]] = len(self.units) + count // unit_size
-                    count += 1
+            added = [sha for sha in dict.fromkeys(hashes[n] for n in new) if sha not in unit_of]
+            unit_of |= {sha: len(self.units) + n // unit_size for n, sha in enumerate(added)}
             rows = [
                 {"file_name": name, "sha256": hashes[name], "unit": unit_of[hashes[name]]}
                 for name in new
@@ -117,7 +95,7 @@ class Manifest:
             create_atomic(path, parquet(pa.Table.from_pylist(rows, schema)))
             self.refresh()
 
-    def _take(self, item: Item, unit: int) -> None:
+    def _append(self, item: Item, unit: int) -> None:
         self.hashes[item.file_name] = item.sha256
         if item.sha256 in self._unit_of:
             return

@@ -1,7 +1,7 @@
 """The protocol of OpenAI as far as it is used here: where a server is, what it has, what it says.
 
-Servers of many makers speak it, each in its own way, and what answers at an address may be none of
-them. So nothing is taken from an answer unseen.
+Servers of many makers speak it, each in its own way, and an address may belong to something else
+altogether. So no answer is used unchecked.
 """
 
 from __future__ import annotations
@@ -12,38 +12,29 @@ from typing import Any, Final
 
 from mm_imagenet_r.captions.captioner import Caption
 from mm_imagenet_r.captions.generation import without_reasoning
-from mm_imagenet_r.errors import UserError, did_you_mean
+from mm_imagenet_r.errors import UserError, did_you_mean, one_line
 
-_CHECK: Final = "check the address, which usually ends in /v1"
-_SHOWN: Final = 500
+CHECK_ADDRESS: Final = "check the address, which usually ends in /v1"
 
 
 def import_openai() -> Any:
-    """Return the module `openai`.
-
-    Raises:
-        UserError: It is not installed.
-    """
+    """Return the module `openai`, or raise UserError if it is not installed."""
     try:
         return importlib.import_module("openai")
     except ImportError as error:
         raise UserError(
-            "captions from a server need the package openai: pip install -e '.[serve]'"
+            "captions from a server need the package openai: pip install 'mm-imagenet-r[serve]'"
         ) from error
 
 
 def connection(url: str) -> dict[str, str]:
-    """Return what a client needs to know of a server."""
+    """Return what a client needs to know about a server."""
     key = os.environ.get("OPENAI_API_KEY") or "none"
     return {"base_url": url.rstrip("/") + "/", "api_key": key}
 
 
 def only_model(url: str) -> str:
-    """Ask a server which model it has.
-
-    Raises:
-        UserError: It has several, or cannot be asked.
-    """
+    """Ask a server which model it has, or raise UserError if that is not one."""
     openai = import_openai()
     try:
         with openai.OpenAI(**connection(url), max_retries=1, timeout=20) as client:
@@ -51,14 +42,14 @@ def only_model(url: str) -> str:
         names = sorted(str(model["id"]) for model in answer.json()["data"])
     except openai.APIConnectionError as error:
         raise UserError(
-            f"the server {url} cannot be reached ({error}): start it, or {_CHECK}"
+            f"the server {url} cannot be reached ({error}): start it, or {CHECK_ADDRESS}"
         ) from error
     except (openai.APIError, ValueError, KeyError, TypeError) as error:
         if getattr(error, "status_code", None) in (401, 403):
             raise UserError(refusal(url, "", error)) from error
-        said = error if isinstance(error, openai.APIError) else _short(answer.text)
+        said = error if isinstance(error, openai.APIError) else one_line(answer.text, 80)
         raise UserError(
-            f"the server {url} does not say which models it has ({said}): {_CHECK}, or name the "
+            f"the server {url} does not list its models ({said}): {CHECK_ADDRESS}, or name the "
             "model with --served-model"
         ) from error
     if len(names) != 1:
@@ -70,42 +61,21 @@ def only_model(url: str) -> str:
 
 
 def refusal(url: str, model: str, error: Any) -> str:
-    """Say what a refusal that concerns the whole run means: 401, 402, 403 or 404."""
-    if error.status_code == 404:
-        return (
-            f"the server {url} has no model {model!r} or no such address ({error.message}): "
-            "check --model, which usually ends in /v1, and --served-model"
-        )
-    if error.status_code == 402:
-        return (
-            f"the server {url} wants to be paid ({error.message}): what is done is kept; see to "
-            "the account and give the same command again"
-        )
-    return f"the server {url} refuses access ({error.message}): set OPENAI_API_KEY to a valid key"
-
-
-def is_completion(answer: Any) -> bool:
-    """Tell whether an answer is of the protocol, and not the page of a proxy."""
-    return hasattr(answer, "choices")
-
-
-def no_completion(answer: Any) -> str:
-    """Say what came in place of a completion."""
-    return f"no completion but {_short(answer)!r}"
-
-
-def no_server(url: str, problem: str) -> str:
-    """Say that what is at an address is no server of this protocol."""
-    return f"the server {url} answers with {problem}: {_CHECK}"
+    """Explain a refusal that concerns the whole run: 401, 402, 403 or 404."""
+    problem, remedy = {
+        402: ("requires payment", "top up the account and give the same command again"),
+        404: (f"has no model {model!r} or no such address", f"{CHECK_ADDRESS}, and --served-model"),
+    }.get(error.status_code, ("refuses access", "set OPENAI_API_KEY to a valid key"))
+    return f"the server {url} {problem} ({error.message}): {remedy}"
 
 
 def caption_of(answer: Any) -> Caption:
-    """Return the caption that a completion holds, or why it holds none."""
+    """Return the caption in a completion, or why there is none."""
     try:
         choice = answer.choices[0]
         text = without_reasoning(_text_of(choice.message.content))
     except (AttributeError, LookupError, TypeError):
-        return Caption.failed(f"the server answered without a choice: {answer}"[:_SHOWN])
+        return Caption.failed(f"the server answered without a choice: {answer}"[:500])
     usage = getattr(answer, "usage", None)
     return Caption(
         text,
@@ -117,7 +87,7 @@ def caption_of(answer: Any) -> Caption:
 
 
 def _text_of(content: Any) -> str:
-    """Return the text of a message, which some servers give in parts.
+    """The text of a message, which some servers send in parts.
 
     >>> _text_of([{"type": "text", "text": "A dog"}, {"type": "text", "text": "."}])
     'A dog.'
@@ -132,7 +102,3 @@ def _text_of(content: Any) -> str:
 def _count(usage: Any, name: str) -> int | None:
     count = getattr(usage, name, None)
     return count if isinstance(count, int) else None
-
-
-def _short(answer: Any) -> str:
-    return " ".join(str(answer).split())[:80]

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import argparse
-import itertools
+import contextlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from mm_imagenet_r.captions.backends import BACKENDS
 from mm_imagenet_r.captions.captioner import DTYPES, STYLES, Request
 from mm_imagenet_r.captions.schedulers import local_rank_of, rank_of
-from mm_imagenet_r.command_line import Parser
+from mm_imagenet_r.command_line import Parser, path_of
 from mm_imagenet_r.errors import UserError
 
-#: Fields of a request that mean something to a model that runs here, and to one at a server.
+Number = TypeVar("Number", int, float)
+
+#: Fields of a request for a model that runs here, and for one on a server.
 ON_DEVICE: Final = ("dtype", "device", "batch_size")
 AT_SERVER: Final = ("served_model", "concurrency", "timeout", "outage")
-#: Images in a unit: at most so many are lost with a worker.
+#: Images in a unit: a worker that dies loses at most so many.
 UNIT_SIZE: Final = 64
 
 _EPILOG: Final = """\
@@ -31,32 +33,16 @@ examples:
   python -m mm_imagenet_r.captions --model HuggingFaceTB/SmolVLM-Instruct --prompt ... --images ...
   python -m mm_imagenet_r.captions --model http://localhost:8000/v1 --prompt ... --images ...
   python -m mm_imagenet_r.captions audit data/captions/instructblip
-A command that was stopped goes on when it is given again, here or on any machine that sees the
-folder; several may work on one folder at once."""
+The same command resumes a run that was stopped, on any machine that sees the folder; several
+machines may work on one folder at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the command line asks for.
-
-    Attributes:
-        request: What the back end needs to know.
-        backend: Its name, or None to choose one by the model.
-        images: Where the images lie.
-        output: Folder of the caption sets.
-        limit: How many images to caption, None for all.
-        unit_size: Images in a unit of work, None for the usual number.
-        workers: Processes here, None for one a GPU.
-        ray: Models on a Ray cluster, None to use none.
-        rank: Number of this task among all tasks, from 0.
-        world_size: How many tasks there are.
-        local_rank: Number of this task among those on this machine, from 0.
-        local_size: How many tasks a launcher has started on this machine; they share its GPUs.
-        retry_errors: Caption again what has failed.
-        given: Fields of the request that were given and not left to their defaults.
-    """
+    """What the command line asks for; `parser` describes each option."""
 
     request: Request
+    given: frozenset[str]  # the fields of the request that the user gave
     backend: str | None
     images: Path
     output: Path
@@ -64,12 +50,11 @@ class Options:
     unit_size: int | None
     workers: int | None
     ray: int | None
-    rank: int
+    rank: int  # of this task among all tasks, from 0
     world_size: int
-    local_rank: int
+    local_rank: int  # of this task among those on this machine, which share its GPUs
     local_size: int
     retry_errors: bool
-    given: frozenset[str]
 
 
 def parser() -> argparse.ArgumentParser:
@@ -83,62 +68,59 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    add = command.add_argument
-    add("--model", help="identifier on the Hub, folder, or address of an OpenAI-compatible server")
-    prompt = command.add_mutually_exclusive_group()
-    prompt.add_argument("--prompt", metavar="TEXT",
-        help='the instruction, such as "Describe the image in detail."')  # fmt: skip
-    prompt.add_argument("--no-prompt", dest="prompt", action="store_const", const="",
-        help="for a model that captions without one")  # fmt: skip
-    add("--images", type=Path, help="imagenet-r.tar, a folder of class folders, or Parquet")
-    add("--output", type=Path, default=Path("captions"),
-        help="folder of caption sets, each in a folder of its own (default: captions)")  # fmt: skip
-    add("--limit", type=_positive, metavar="N", help="caption N images only, and show some")
-    add("--retry-errors", action="store_true", help="caption again what has failed before")
+    model = command.add_argument_group("the model").add_argument
+    server = command.add_argument_group("a served model").add_argument
+    scale = command.add_argument_group("parallel runs").add_argument
+    prompt = command.add_mutually_exclusive_group().add_argument
+    add, whole, seconds = command.add_argument, _above_zero(int), _above_zero(float)
+    # fmt: off
+    add("--model", type=_text, metavar="MODEL",
+        help="identifier on the Hub, folder, or address of an OpenAI-compatible server")
+    prompt("--prompt", type=_prompt, metavar="TEXT",
+        help='the instruction, such as "Describe the image in detail."')
+    prompt("--no-prompt", dest="prompt", action="store_const", const="",
+        help="for a model that captions without one")
+    add("--images", type=path_of, help="imagenet-r.tar, a folder of class folders, or Parquet")
+    add("--output", type=path_of, default=Path("captions"),
+        help="folder for caption sets, each in its own folder (default: captions)")
+    add("--limit", type=whole, metavar="N", help="caption only N images, and show some")
+    add("--retry-errors", action="store_true", help="caption again the images that failed")
 
-    model = command.add_argument_group("the model")
-    add = model.add_argument
-    add("--backend", metavar="NAME",
+    model("--backend", type=_text, metavar="NAME",
         help=f"{', '.join(BACKENDS)}, or your own, file.py:Class or package.module:Class "
-        "(default: by the model)")  # fmt: skip
-    add("--revision", help="branch, tag or commit on the Hub (default: main, as it is now)")
-    add("--decoding", nargs="+", default=[], metavar="KEY=VALUE",
-        help="generation options, such as num_beams=1 max_new_tokens=128")  # fmt: skip
-    add("--style", choices=STYLES, default="auto", help="how the prompt is put (default: auto)")
-    add("--dtype", choices=DTYPES, help="precision (default: auto)")
-    add("--device", help="cpu, cuda, cuda:1, mps (default: a GPU if there is one)")
-    add("--batch-size", type=_positive, metavar="N",
-        help="images in a call of the model (default: 16)")  # fmt: skip
+        "(default: chosen by the model)")
+    model("--revision", type=_text, help="branch, tag or commit on the Hub (default: latest main)")
+    model("--decoding", type=_pair, nargs="+", default=[], metavar="KEY=VALUE",
+        help="generation options, such as num_beams=1 max_new_tokens=128")
+    model("--style", choices=STYLES, default="auto", help="prompt format (default: auto)")
+    model("--dtype", choices=DTYPES, help="precision (default: auto)")
+    model("--device", type=_text, help="cpu, cuda, cuda:1, mps (default: a GPU if there is one)")
+    model("--batch-size", type=whole, metavar="N", help="images per call (default: 16)")
 
-    server = command.add_argument_group("a server")
-    add = server.add_argument
-    add("--served-model", metavar="NAME", help="its model (default: the only one)")
-    add("--concurrency", type=_positive, metavar="N",
-        help="requests in flight (default: 32)")  # fmt: skip
-    add("--timeout", type=_seconds, metavar="SECONDS",
-        help="how long an answer is waited for (default: 120)")  # fmt: skip
-    add("--outage", type=_seconds, metavar="SECONDS",
-        help="how long a server that answers nobody is waited for (default: 300)")  # fmt: skip
+    server("--served-model", type=_text, metavar="NAME", help="its model (default: the only one)")
+    server("--concurrency", type=whole, metavar="N", help="requests in flight (default: 32)")
+    server("--timeout", type=seconds, metavar="SECONDS",
+        help="how long to wait for an answer (default: 120)")
+    server("--outage", type=seconds, metavar="SECONDS",
+        help="how long to wait for a server that answers no request at all (default: 300)")
 
-    scale = command.add_argument_group("many workers")
-    add = scale.add_argument
-    add("--workers", type=_positive, metavar="N", help="processes here (default: one a GPU)")
-    add("--rank", type=int, metavar="N",
-        help="number of this task, from 0 (default: what the scheduler says)")  # fmt: skip
-    add("--world-size", type=_positive, metavar="N", help="how many tasks there are")
-    add("--ray", type=_positive, metavar="N", help="N models at once on a Ray cluster")
-    add("--unit-size", type=_positive, metavar="N",
-        help=f"images in a unit of work (default: {UNIT_SIZE})")  # fmt: skip
+    scale("--workers", type=whole, metavar="N", help="processes here (default: one per GPU)")
+    scale("--rank", type=int, metavar="N",
+        help="number of this task, from 0 (default: from the scheduler)")
+    scale("--world-size", type=whole, metavar="N", help="number of tasks")
+    scale("--ray", type=whole, metavar="N", help="run N models on a Ray cluster")
+    scale("--unit-size", type=whole, metavar="N",
+        help=f"images per unit, written at once (default: {UNIT_SIZE})")
+    # fmt: on
     return command
 
 
 def parse(arguments: Sequence[str], environment: Mapping[str, str] = os.environ) -> Options:
-    """Read a command line.
+    """Read the command line; schedulers say in the environment which task this is.
 
     Raises:
-        UserError: It is not complete, or contradicts itself.
+        UserError: An option is missing, unknown or contradicts another.
     """
-    _refuse_empty(arguments)
     given = parser().parse_args(arguments)
     for name, example in (
         ("model", "--model Salesforce/instructblip-vicuna-7b"),
@@ -149,85 +131,58 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str] = os.environ)
             raise UserError(f"--{name} is missing: give it, as in {example}")
     if (given.rank is None) != (given.world_size is None):
         raise UserError("--rank and --world-size go together: give both or none")
-    if given.rank is None:
-        rank, world_size = rank_of(environment)
-    else:
-        rank, world_size = given.rank, given.world_size
     if given.ray and (given.workers or given.retry_errors or given.rank is not None):
         raise UserError(
-            "--ray runs models on a cluster from one task: leave --workers, --rank and "
-            "--retry-errors out (errors are tried again without --ray)"
+            "--ray starts all models from one task: leave --workers, --rank and --retry-errors out "
+            "(retry errors without --ray)"
         )
-    if not 0 <= rank < world_size:
+    by_scheduler = given.rank is None
+    if by_scheduler:
+        given.rank, given.world_size = rank_of(environment)
+    if not 0 <= given.rank < given.world_size:
         raise UserError(
-            f"the scheduler's variables say that this is task {rank}, counted from 0, of "
-            f"{world_size}: give --rank and --world-size"
-            if given.rank is None
-            else f"--rank {rank}: give a number from 0 to {world_size - 1}"
+            f"according to the scheduler's variables this is task {given.rank}, counted from 0, of "
+            f"{given.world_size}: give --rank and --world-size"
+            if by_scheduler
+            else f"--rank {given.rank}: give a number from 0 to {given.world_size - 1}"
         )
+    given.local_rank, given.local_size = local_rank_of(environment)
+    values = vars(given)
     fields = ("model", "prompt", "style", "revision", *ON_DEVICE, *AT_SERVER)
-    chosen = {name: getattr(given, name) for name in fields if getattr(given, name) is not None}
-    request = Request(decoding=dict(map(_pair, given.decoding)), **chosen)
-    local_rank, local_size = local_rank_of(environment)
-    return Options(
-        request=request,
-        backend=given.backend,
-        images=given.images,
-        output=given.output,
-        limit=given.limit,
-        unit_size=given.unit_size,
-        workers=given.workers,
-        ray=given.ray,
-        rank=rank,
-        world_size=world_size,
-        local_rank=local_rank,
-        local_size=local_size,
-        retry_errors=given.retry_errors,
-        given=frozenset(chosen),
-    )
+    chosen = {name: values[name] for name in fields if values[name] is not None}
+    request = Request(decoding=dict(given.decoding), **chosen)
+    own = {name: value for name, value in values.items() if name in Options.__slots__}
+    return Options(request=request, given=frozenset(chosen), **own)
 
 
-def _refuse_empty(arguments: Sequence[str]) -> None:
-    """Refuse values that a shell has made of variables that are not set."""
-    for before, word in itertools.pairwise(("", *arguments)):
-        option, equals, value = (
-            word.partition("=") if word.startswith("--") else (before, "=", word)
+def _text(text: str, remedy: str = "") -> str:
+    """Refuse an empty value, which a shell makes of a variable that is not set."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError(
+            f"the value is empty; is a shell variable not set? Give a value{remedy}"
         )
-        if equals and not value.strip():
-            remedy = ", or --no-prompt for a model that captions without" * (option == "--prompt")
-            raise UserError(
-                f"{option or 'an argument'} is empty, maybe by a shell variable that is not set: "
-                f"give a value{remedy}"
-            )
+    return text
+
+
+def _prompt(text: str) -> str:
+    return _text(text, ", or --no-prompt for a model that captions without a prompt")
 
 
 def _pair(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not equals or not key:
-        raise UserError(f"--decoding {text}: write KEY=VALUE, such as num_beams=1")
-    if value in ("True", "False"):
-        value = value.lower()
-    try:
-        return key, json.loads(value)
-    except ValueError:
-        return key, value
+        raise argparse.ArgumentTypeError(f"{text!r}: write KEY=VALUE, such as num_beams=1")
+    with contextlib.suppress(ValueError):
+        return key, json.loads(value.lower() if value in ("True", "False") else value)
+    return key, value
 
 
-def _seconds(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0
-    if not number > 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
-    return number
+def _above_zero(kind: type[Number]) -> Callable[[str], Number]:
+    def convert(text: str) -> Number:
+        with contextlib.suppress(ValueError):
+            if (number := kind(text)) > 0:
+                return number
+        name = "whole number" if kind is int else "number"
+        raise argparse.ArgumentTypeError(f"{text!r} is not a {name} above 0")
 
-
-def _positive(text: str) -> int:
-    try:
-        number = int(text)
-    except ValueError:
-        number = 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
-    return number
+    return convert

@@ -11,11 +11,11 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Final
 
 import rich.progress
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TimeRemainingColumn
 
 from mm_imagenet_r.captions.options import Options
 from mm_imagenet_r.captions.store import Failed, Store
@@ -24,7 +24,7 @@ from mm_imagenet_r.errors import UserError, one_line
 _SAMPLES: Final = 5
 _REASONS: Final = 5
 _LOOK_EVERY: Final = 1.0
-#: Where there is no terminal, a line so often, in seconds.
+#: Seconds between two lines where there is no terminal.
 _LINE_EVERY: Final = 60.0
 
 
@@ -35,10 +35,10 @@ def make_console() -> Console:
 
 
 class Progress:
-    """Shows captions done, captions a second and the time left, while it is entered.
+    """Shows captions done, captions per second and the time left, while it is entered.
 
-    It looks at the caption set's folder, so it counts what workers in other processes and on
-    other machines do as well.
+    It looks at the caption set's folder, so it also counts what workers in other processes and on
+    other machines do.
     """
 
     def __init__(
@@ -51,72 +51,63 @@ class Progress:
         self._console = console
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
-        self._begun = self._done()
+        self._before = self._done()
 
     def __enter__(self) -> None:
-        if self._begun or self._retry:
+        if self._before or self._retry:
             again = sum(failed.count for failed in self._retry.values())
-            self._console.print(
-                f"going on after {self._begun:,} of {self._total:,} images"
-                + (f"; {again:,} that failed before are tried again" if again else "")
-            )
+            more = f"; retrying {again:,} that failed before" if again else ""
+            self._console.print(f"resuming after {self._before:,} of {self._total:,} images{more}")
         self._thread.start()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join()
 
     def _done(self) -> int:
-        """Count captions; those that are to be tried again count when they have been."""
+        """Count captions; those to be retried count when they have been."""
         made = sum(self._sizes.get(unit, 0) for unit in self._store.done())
-        waiting = sum(
+        waiting = (
             failed.count
             for unit, failed in self._retry.items()
             if self._store.written(unit) == failed.written
         )
-        return made - waiting
+        return made - sum(waiting)
 
     def _run(self) -> None:
         started = last_line = time.monotonic()
+        is_terminal = self._console.is_terminal
+        left, counts = TimeRemainingColumn(), MofNCompleteColumn()
+        columns = ("captions", BarColumn(bar_width=28), counts, "{task.fields[rate]}", left)
         bar = rich.progress.Progress(
-            rich.progress.TextColumn("captions"),
-            rich.progress.BarColumn(bar_width=28),
-            rich.progress.MofNCompleteColumn(),
-            rich.progress.TextColumn("{task.fields[rate]}"),
-            rich.progress.TimeRemainingColumn(),
-            console=self._console,
-            transient=True,
-            disable=not self._console.is_terminal,
+            *columns, console=self._console, transient=True, disable=not is_terminal
         )
         with bar:
-            task = bar.add_task("", total=self._total, completed=self._begun, rate="")
+            task = bar.add_task("", total=self._total, completed=self._before, rate="")
             while not self._stop.wait(_LOOK_EVERY):
                 try:
                     done, now = self._done(), time.monotonic()
                 except (OSError, UserError):  # the workers see it too, and end
                     continue
-                rate = (done - self._begun) / (now - started)
+                rate = (done - self._before) / (now - started)
                 bar.update(task, completed=done, rate=f"{rate:.1f}/s" if rate else "")
-                if not self._console.is_terminal and rate and now - last_line > _LINE_EVERY:
+                if not is_terminal and rate and now - last_line > _LINE_EVERY:
                     last_line = now
-                    left = (self._total - done) / rate / 60
+                    minutes = (self._total - done) / rate / 60
                     self._console.print(
-                        f"{done:,} of {self._total:,} captions, {rate:.1f}/s, {left:.0f} min left"
+                        f"{done:,} of {self._total:,} captions, {rate:.1f}/s, "
+                        f"{minutes:.0f} min left"
                     )
 
 
 def show(
     store: Store, path: Path | None, options: Options, retry: Mapping[int, Failed], console: Console
 ) -> None:
-    """Say what has been made: counts, faults, samples of a trial, and what to do next."""
+    """Print what has been made: counts, faults, samples of a trial, and what to do next."""
 
-    def say(text: str) -> None:
-        console.print(text, markup=False, soft_wrap=True)
+    def say(*lines: str) -> None:
+        for line in lines:
+            console.print(line, markup=False, soft_wrap=True)
 
     rows = [row for unit in sorted(store.done()) for row in store.rows(unit)]
     good = [row for row in rows if not row["error"]]
@@ -125,34 +116,28 @@ def show(
     copies = f" ({more:,} more images are copies)" if more else ""
     say(f"{len(good):,} of {total:,} images are captioned{copies}")
     if options.retry_errors and not retry:
-        say("nothing had failed before: there was nothing to try again")
+        say("no image had failed before: there was nothing to retry")
     if retry:
         before = sum(failed.count for failed in retry.values())
         now = sum(bool(row["error"]) for unit in retry for row in store.rows(unit))
-        say(f"of {before:,} that had failed, {before - now:,} are captioned now")
-    for line in reasons({row["file_name"]: row["error"] for row in rows if row["error"]}):
-        say(line)
-    found = Counter(flag for row in good for flag in row["flags"])
-    if found:
+        say(f"{before - now:,} of {before:,} images that had failed are captioned now")
+    say(*reasons({row["file_name"]: row["error"] for row in rows if row["error"]}))
+    if found := Counter(flag for row in good for flag in row["flags"]):
         count = sum(bool(row["flags"]) for row in good)
         listing = ", ".join(f"{flag} {number:,}" for flag, number in found.most_common())
-        say(f"{count:,} of the captions may be faulty ({listing}): look at them in the audit")
+        say(f"{count:,} captions may be faulty ({listing}): the audit shows them")
     if options.limit is not None:
         for row in good[:: max(1, len(good) // _SAMPLES)][:_SAMPLES]:
             tokens = "" if row["n_tokens"] is None else f" ({row['n_tokens']} tokens)"
-            say(f"{row['file_name']}{tokens}")
-            say(block(row["caption"], console.width))
+            say(f"{row['file_name']}{tokens}", block(row["caption"], console.width))
     if path is None:
         say(
-            "other units are being made by other tasks, or were left out by the limit: the last "
+            "some units are still missing, made by other tasks or left out by the limit: the last "
             f"task to end writes {store.folder / 'captions.parquet'}"
         )
         return
-    say(f"captions: {path}")
-    say(
-        f"audit:    python -m mm_imagenet_r.captions audit {shlex.quote(str(store.folder))} "
-        f"--images {shlex.quote(str(options.images))}"
-    )
+    audit = f"audit {shlex.quote(str(store.folder))} --images {shlex.quote(str(options.images))}"
+    say(f"captions: {path}", f"audit:    python -m mm_imagenet_r.captions {audit}")
 
 
 def reasons(failed: Mapping[str, str]) -> list[str]:
@@ -162,7 +147,7 @@ def reasons(failed: Mapping[str, str]) -> list[str]:
         failed: What was wrong, by file name.
 
     >>> reasons({"a.jpg": "no\nmemory", "b.jpg": "no memory"})
-    ['2 have no caption; --retry-errors tries these again', '  2 such as a.jpg: no memory']
+    ['2 have no caption; --retry-errors tries again', '  2 such as a.jpg: no memory']
     """
     if not failed:
         return []
@@ -170,7 +155,7 @@ def reasons(failed: Mapping[str, str]) -> list[str]:
     for name, why in failed.items():
         examples.setdefault(one_line(why), []).append(name)
     ranked = sorted(examples.items(), key=lambda item: -len(item[1]))
-    lines = [f"{len(failed):,} have no caption; --retry-errors tries these again"]
+    lines = [f"{len(failed):,} have no caption; --retry-errors tries again"]
     lines += [f"  {len(names):,} such as {names[0]}: {why}" for why, names in ranked[:_REASONS]]
     if rest := ranked[_REASONS:]:
         count = sum(len(names) for _, names in rest)

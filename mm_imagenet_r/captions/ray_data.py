@@ -1,57 +1,49 @@
 """Captioning on a Ray cluster, for machines that share no file system, or come and go.
 
-Ray carries units to actors, each with a model of its own, and captions back. The caption set lies
-with the driver, which writes each unit as it arrives: a driver that was killed goes on where it
-was, and no checkpoint of Ray's is needed. Every node must find the images at the same path.
+Ray carries units to actors, each with its own model, and captions back. The driver holds the
+caption set and writes each unit as it arrives: a driver that was killed resumes from there without
+a checkpoint of Ray's. Every node must find the images at the same path.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from mm_imagenet_r.captions import backends
-from mm_imagenet_r.captions.captioner import Caption, Captioner, Request
+from mm_imagenet_r.captions.captioner import Caption, Captioner
 from mm_imagenet_r.captions.fault_tolerance import FaultTolerant, samples_of
 from mm_imagenet_r.captions.manifest import Item
+from mm_imagenet_r.captions.options import Options
 from mm_imagenet_r.captions.store import Store
-from mm_imagenet_r.captions.work import ahead
+from mm_imagenet_r.captions.work import prefetch
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.open_images import open_images
 
 
 class Actor:
-    """Captions whole units; there is one for each model that runs."""
+    """Captions whole units; there is one per running model."""
 
     def __init__(
-        self,
-        backend: type[Captioner],
-        request: Request,
-        identity: Mapping[str, Any],
-        images: Path,
-        samples: Sequence[Item],
-        device: str,
+        self, load: Callable[[], Captioner], images: Path, samples: Sequence[Item]
     ) -> None:
         self._fault = ""
         try:
-            captioner = backends.load(backend, request, identity, device)
-            self._captioner = FaultTolerant(captioner, open_images(images), samples)
+            self._captioner = FaultTolerant(load(), open_images(images), samples)
         except UserError as error:
             self._fault = str(error)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        """Caption the images of some units.
-
-        Args:
-            row: `units`; and as JSON their `items`, each a name and a hash, unit after unit.
+        """Caption the `items` of a row (as JSON, each a name and a hash, unit after unit).
 
         Returns:
-            `units`; as JSON the `captions`, each the fields of `Caption`; and a `fault` if going
-            on makes no sense: as an exception it would arrive in a wrapping of Ray's.
+            The row's `units`; as JSON the `captions`, each the fields of `Caption`; and a `fault`
+            if the run cannot continue, as Ray would wrap an exception.
         """
         made: list[Caption] = []
         try:
@@ -65,74 +57,47 @@ class Actor:
     def _caption(self, items: Sequence[Item]) -> list[Caption]:
         size = self._captioner.batch_size
         batches = (items[start : start + size] for start in range(0, len(items), size))
-        loaded = ahead(self._captioner.load(batch) for batch in batches)
+        loaded = prefetch([*map(self._captioner.load, batch)] for batch in batches)
         made = [caption for batch in loaded for caption in self._captioner(batch)]
         self._captioner.check()
         return made
 
 
-def caption_units(
-    store: Store,
-    images: Path,
-    backend: type[Captioner],
-    request: Request,
-    *,
-    actors: int,
-    limit: int | None = None,
-) -> None:
-    """Caption every unit that is not done.
+def caption_units(store: Store, images: Path, backend: type[Captioner], options: Options) -> None:
+    """Caption every unit that is not done; `images` is their path on every node.
 
-    Args:
-        store: The caption set, on the driver.
-        images: Where the images lie, on every node.
-        backend: The captioner's class.
-        request: What was asked for.
-        actors: How many models run at once; each takes a GPU where the cluster has any, unless
-            the request says `cpu`.
-        limit: Only the first units that hold at least this many images.
+    Each model takes a GPU where the cluster has any, unless the request says `cpu`.
 
     Raises:
-        UserError: Ray is not installed, or going on makes no sense; what is done is kept.
+        UserError: Ray is not installed, or the run cannot continue; finished units are kept.
     """
-    todo = sorted(store.missing(limit))
+    request, todo = options.request, sorted(store.missing(options.limit))
     if not todo:
         return
     try:
         ray: Any = importlib.import_module("ray")
         data: Any = importlib.import_module("ray.data")
     except ImportError as error:
-        raise UserError("--ray needs the package ray: pip install -e '.[ray]'") from error
+        hint = "--ray needs the package ray: pip install 'mm-imagenet-r[ray]'"
+        raise UserError(hint) from error
     if not ray.is_initialized():
         ray.init(log_to_driver=False)
     wants_gpu = backend.on_device and request.device != "cpu"
     gpus = 1 if wants_gpu and ray.cluster_resources().get("GPU") else None
     batch = request.batch_size if backend.on_device else request.concurrency
     count = max(1, batch // max(map(len, store.units)))  # so many units fit into a batch
-    rows = [
-        {
-            "units": todo[start : start + count],
-            "items": json.dumps(
-                [
-                    dataclasses.astuple(item)
-                    for unit in todo[start : start + count]
-                    for item in store.units[unit]
-                ]
-            ),
-        }
-        for start in range(0, len(todo), count)
-    ]
-    # A row is a block: a block is what Ray hands back at once.
+    rows = []
+    for start in range(0, len(todo), count):
+        units = todo[start : start + count]
+        items = [dataclasses.astuple(item) for unit in units for item in store.units[unit]]
+        rows.append({"units": units, "items": json.dumps(items)})
+    device = "cuda" if gpus else "cpu"
+    load = functools.partial(backends.load, backend, request, store.identity, device)
+    # Each row is a block, as a block is what Ray hands back at once.
     made = data.from_items(rows, override_num_blocks=len(rows)).map(
         Actor,
-        fn_constructor_args=(
-            backend,
-            request,
-            store.identity,
-            images,
-            samples_of(store.units),
-            "cuda" if gpus else "cpu",
-        ),
-        compute=data.ActorPoolStrategy(size=actors),
+        fn_constructor_args=(load, images, samples_of(store.units)),
+        compute=data.ActorPoolStrategy(size=options.ray),
         num_gpus=gpus,
     )
     for row in made.iter_rows():

@@ -1,4 +1,4 @@
-"""Which task this is of how many, as torchrun, Slurm or Kubernetes say in the environment."""
+"""Which task this is of how many, according to torchrun, Slurm or Kubernetes."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from mm_imagenet_r.errors import UserError
 
 
 def rank_of(environment: Mapping[str, str]) -> tuple[int, int]:
-    """Return number and count of tasks as a scheduler says, (0, 1) without one.
+    """Return number and count of tasks, (0, 1) without a scheduler; UserError if one is missing.
 
-    torchrun, then a Slurm array (whose numbers may begin and step as they like), then tasks of
+    torchrun, then a Slurm array (whose numbers may start and step as they like), then tasks of
     srun, then an indexed job of Kubernetes, which needs its count in WORLD_SIZE.
 
     >>> rank_of({"SLURM_ARRAY_TASK_ID": "12", "SLURM_ARRAY_TASK_MIN": "10",
@@ -21,9 +21,6 @@ def rank_of(environment: Mapping[str, str]) -> tuple[int, int]:
     (3, 8)
     >>> rank_of({})
     (0, 1)
-
-    Raises:
-        UserError: Only a part of it is said.
     """
 
     def number(name: str, default: str = "") -> int:
@@ -43,10 +40,10 @@ def rank_of(environment: Mapping[str, str]) -> tuple[int, int]:
 
 
 def local_rank_of(environment: Mapping[str, str]) -> tuple[int, int]:
-    """Return number and count of the tasks on this machine as a launcher says, (0, 1) without one.
+    """Return number and count of the tasks on this machine, (0, 1) without a launcher.
 
-    torchrun, or srun, which says how many tasks each of its machines has. A Slurm job that is no
-    step of srun is one task, however many it might start.
+    torchrun, or srun, which says how many tasks each of its machines has. A Slurm job outside of
+    srun is one task, however many it might start.
 
     >>> local_rank_of({"LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "4", "SLURM_LOCALID": "0"})
     (1, 4)
@@ -55,9 +52,6 @@ def local_rank_of(environment: Mapping[str, str]) -> tuple[int, int]:
     (1, 2)
     >>> local_rank_of({"SLURM_LOCALID": "0", "SLURM_NTASKS": "4"})
     (0, 1)
-
-    Raises:
-        UserError: Only a part of it is said.
     """
     if "LOCAL_RANK" in environment:
         # Some launchers do not say how many are here: never more than there are in all.
@@ -65,11 +59,8 @@ def local_rank_of(environment: Mapping[str, str]) -> tuple[int, int]:
         remedy = "set LOCAL_WORLD_SIZE, or unset LOCAL_RANK"
         return _number(environment, "LOCAL_RANK", remedy), _number(environment, size, remedy)
     if "SLURM_LOCALID" in environment and "SLURM_STEP_TASKS_PER_NODE" in environment:
-        counts: list[int] = []
-        for tasks, times in re.findall(
-            r"(\d+)(?:\(x(\d+)\))?", environment["SLURM_STEP_TASKS_PER_NODE"]
-        ):
-            counts += [int(tasks)] * int(times or 1)
+        runs = re.findall(r"(\d+)(?:\(x(\d+)\))?", environment["SLURM_STEP_TASKS_PER_NODE"])
+        counts = [int(tasks) for tasks, times in runs for _ in range(int(times or 1))]
         remedy = "set it as Slurm does, or unset SLURM_LOCALID"
         node = _number(environment, "SLURM_NODEID", remedy, "0")
         if node < len(counts):
@@ -82,5 +73,5 @@ def _number(environment: Mapping[str, str], name: str, remedy: str, default: str
         return int(environment.get(name, default))
     except ValueError:
         raise UserError(
-            f"the scheduler's variable {name} is missing or no number: {remedy}"
+            f"the scheduler's variable {name} is missing or not a number: {remedy}"
         ) from None

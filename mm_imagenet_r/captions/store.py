@@ -1,11 +1,11 @@
-"""Where captions lie while they are made: killed at any moment, continued by anyone.
+"""Where captions are kept while they are made; anyone can resume after a kill at any moment.
 
-    <output>/<fingerprint>/run.json              what decides the captions, and who began them
+    <output>/<fingerprint>/run.json              what determines the captions, and who started them
     <output>/<fingerprint>/manifest-0000.parquet frozen: file_name, sha256, unit
     <output>/<fingerprint>/parts/00000012.parquet captions of unit 12
     <output>/<fingerprint>/captions.parquet      all of them, when none is missing
     <output>/<fingerprint>/served_model.json     what a server calls the model that answers
-    <output>/<fingerprint>/claims                empty; its byte n is locked by who makes unit n
+    <output>/<fingerprint>/claims                empty; byte n is locked by whoever makes unit n
 
 A unit is done when its file exists; files appear whole, by a rename. Images of equal bytes are
 captioned once.
@@ -34,51 +34,35 @@ from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.files import create_atomic, explained, write_atomic
 
 SCHEMA: Final = pa.schema(
-    [
-        ("file_name", pa.string()),
-        ("caption", pa.string()),
-        ("sha256", pa.string()),
-        ("finish", pa.string()),
-        ("n_tokens", pa.int32()),
-        ("flags", pa.list_(pa.string())),
-        ("error", pa.string()),
-        ("n_prompt_tokens", pa.int32()),
-    ]
+    {
+        **dict.fromkeys(("file_name", "caption", "sha256", "finish"), pa.string()),
+        "n_tokens": pa.int32(),
+        "flags": pa.list_(pa.string()),
+        "error": pa.string(),
+        "n_prompt_tokens": pa.int32(),
+    }
 )
 _DAY: Final = 86400.0
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """Failed images of a finished unit.
-
-    Attributes:
-        written: What `Store.written` said when they were counted.
-        count: How many they are.
-    """
+    """Failed images of a finished unit: how many, and `Store.written` when they were counted."""
 
     written: int
     count: int
 
 
 class Store:
-    """A caption set on disk. Any number of processes, on any machines, may use it at once.
-
-    Attributes:
-        folder: `<output>/<fingerprint>`.
-        identity: What decides the captions.
-        about: What was worth knowing when it was begun.
-        manifest: Its images. Others may add to them at any time; this is what was last read.
-        claims: Who is at which unit; so a process opens a set once.
-    """
+    """A caption set on disk. Any number of processes, on any machines, may use it at once."""
 
     def __init__(self, output: Path, identity: Mapping[str, Any], about: Mapping[str, Any]) -> None:
-        """Open a caption set, or begin it.
+        """Open a caption set, or start it.
 
         Args:
-            output: The folder that holds caption sets.
-            identity: What decides the captions, as `Captioner.identify` returns it.
-            about: What is worth knowing but decides nothing: versions, hardware.
+            output: The folder of sets.
+            identity: What determines the captions, as `Captioner.identify` returns it.
+            about: What is recorded but determines nothing: versions, hardware.
 
         Raises:
             UserError: The folder cannot be written, or holds something else.
@@ -93,10 +77,10 @@ class Store:
             )
         with explained(self._parts):
             self._parts.mkdir(parents=True, exist_ok=True)
-        self.about = self._begin(about)
-        self._sweep()
-        self.manifest = Manifest(self.folder)
-        self.claims = Claims(self.folder / "claims")
+        self.about = self._start(about)  # what was recorded when it was started
+        self._remove_leftovers()
+        self.manifest = Manifest(self.folder)  # as last read: others may add to it at any time
+        self.claims = Claims(self.folder / "claims")  # therefore a process opens a set once
 
     def close(self) -> None:
         """Give all claims back."""
@@ -104,27 +88,19 @@ class Store:
 
     @property
     def units(self) -> Sequence[Sequence[Item]]:
-        """Images by unit; a unit's number is its place."""
+        """Images by unit; a unit's number is its index."""
         return self.manifest.units
 
     def done(self) -> set[int]:
-        """Return the numbers of the finished units, of those that the manifest knows.
-
-        Raises:
-            UserError: The folder cannot be read, or is gone.
-        """
+        """Return the numbers of the finished units that the manifest knows."""
         try:
             names = [path.name for path in self._parts.iterdir()]
         except OSError as error:
             raise UserError(
-                f"{self._parts} cannot be read any more ({error.strerror}): bring the folder back, "
-                "and give the same command again"
+                f"{self._parts} can no longer be read ({error.strerror}): restore the folder, and "
+                "give the same command again"
             ) from error
-        found = {
-            int(name.partition(".")[0])
-            for name in names
-            if name.endswith(".parquet") and not name.startswith(".")
-        }
+        found = {int(name[:-8]) for name in names if name[0] != "." and name.endswith(".parquet")}
         return found.intersection(range(len(self.units)))
 
     def first(self, limit: int | None) -> range:
@@ -135,7 +111,7 @@ class Store:
         return range(sum(count < limit for count, _ in zip(before, self.units, strict=False)))
 
     def missing(self, limit: int | None = None) -> set[int]:
-        """Return the numbers of the units that are not finished, of `first(limit)`."""
+        """Return the numbers of the units of `first(limit)` that are not finished."""
         return set(self.first(limit)) - self.done()
 
     def is_done(self, unit: int) -> bool:
@@ -143,20 +119,16 @@ class Store:
         return self._part(unit).exists()
 
     def failed(self, limit: int | None = None) -> dict[int, Failed]:
-        """Return what has failed in finished units, of `first(limit)`.
-
-        Raises:
-            UserError: A file is damaged.
-        """
+        """Return the failed images of finished units of `first(limit)`."""
         found = {}
         for unit in sorted(self.done().intersection(self.first(limit))):
             written = self.written(unit)
-            if count := sum(bool(caption.error) for caption in self.read(unit)):
+            if count := sum(bool(row["error"]) for row in self.rows(unit)):
                 found[unit] = Failed(written, count)
         return found
 
     def written(self, unit: int) -> int:
-        """Return a number that is another one when a finished unit has been written again."""
+        """Return a number that changes when a finished unit is written again."""
         return self._part(unit).stat().st_mtime_ns
 
     def commit(self, unit: int, captions: Sequence[Caption]) -> None:
@@ -166,7 +138,7 @@ class Store:
             UserError: Some are of another model than those of the set.
         """
         for name in sorted({made.served_model for made in captions if made.served_model}):
-            self._confirm(name)
+            self._require_same_model(name)
         prompt = str(self.identity.get("prompt", ""))
         rows = [
             {
@@ -184,33 +156,23 @@ class Store:
         write_atomic(self._part(unit), parquet(pa.Table.from_pylist(rows, SCHEMA)))
 
     def read(self, unit: int) -> list[Caption]:
-        """Read the captions of a finished unit.
-
-        Raises:
-            UserError: The file is damaged.
-        """
-        return [
-            Caption(
-                row["caption"] or "",
-                row["finish"],
-                row["n_tokens"],
-                row["error"] or "",
-                row.get("n_prompt_tokens"),
+        """Read the captions of a finished unit, see `rows`."""
+        made = []
+        for row in self.rows(unit):
+            n_prompt = row.get("n_prompt_tokens")  # which older files lack
+            error = row["error"] or ""
+            made.append(
+                Caption(row["caption"] or "", row["finish"], row["n_tokens"], error, n_prompt)
             )
-            for row in self.rows(unit)
-        ]
+        return made
 
     def rows(self, unit: int) -> list[dict[str, Any]]:
-        """Read the rows of a finished unit, as `SCHEMA` has them.
-
-        Raises:
-            UserError: The file is damaged.
-        """
+        """Read the rows of a finished unit, as in `SCHEMA`, or raise UserError if damaged."""
         path = self._part(unit)
         try:
             rows: list[dict[str, Any]] = pq.ParquetFile(path).read().to_pylist()
             if [row["sha256"] for row in rows] != [item.sha256 for item in self.units[unit]]:
-                raise ValueError("it holds other images than its manifest says")
+                raise ValueError("its images are not those of its manifest")
         except (OSError, ValueError, KeyError) as error:
             raise UserError(
                 f"{path} is damaged ({error}): remove it and give the same command again"
@@ -218,17 +180,17 @@ class Store:
         return rows
 
     def finish(self) -> Path | None:
-        """Put all captions into one file, if none is missing of the images there are by now.
+        """Write all captions to one file, if none is missing of the images there are by now.
 
-        The content depends on the identity and the captions alone: whoever does it last, or
-        twice, writes the same bytes.
+        The content depends on the identity and the captions alone: whoever writes it last, or
+        again, writes the same bytes.
 
         Returns:
             The file, or None if units are missing.
         """
         path = self.folder / CAPTIONS
         grown = True
-        while grown:  # also while it was written: else few captions might replace many
+        while grown:  # others may add images meanwhile: few captions must not replace many
             self.manifest.refresh()
             if not self.units or self.missing():
                 return None
@@ -237,15 +199,13 @@ class Store:
         return path
 
     def _whole(self) -> bytes:
-        by_hash: dict[str, dict[str, Any]] = {}
-        for unit in range(len(self.units)):
-            by_hash |= {row["sha256"]: row for row in self.rows(unit)}
+        by_hash = {row["sha256"]: row for unit in range(len(self.units)) for row in self.rows(unit)}
         rows = [
             {**by_hash[sha256], "file_name": name}
             for name, sha256 in sorted(self.manifest.hashes.items())
         ]
         info = {"fingerprint": self.folder.name, **self.identity}
-        if info["model"] is None:  # a folder: its name decides nothing, but readers want one
+        if info["model"] is None:  # a folder: its name determines nothing, but readers want one
             info["model"] = self.about.get("model")
         if (served := self._served_model()) is not None:
             info["served_model"] = served
@@ -256,24 +216,21 @@ class Store:
         path = self.folder / "served_model.json"
         return str(json.loads(path.read_text("utf-8"))) if path.exists() else None
 
-    def _confirm(self, served_model: str) -> None:
-        """Hold the model that answered against the one that began the set.
-
-        A server may call it what it likes, an alias or a dated name, but it must not change.
-        """
+    def _require_same_model(self, served_model: str) -> None:
+        """A server may call its model anything, an alias or a dated name, but not change it."""
         create_atomic(self.folder / "served_model.json", json.dumps(served_model).encode())
-        began = self._served_model()
-        if served_model != began:
+        first = self._served_model()
+        if served_model != first:
             raise UserError(
-                f"the server's answers are now of the model {served_model!r}, those of the caption "
-                f"set {self.folder} of {began!r}: go on with the server that has that one, or give "
-                "another --output"
+                f"the server now answers with the model {served_model!r}, but the caption set "
+                f"{self.folder} was started with {first!r}: use the server that has that model, "
+                "or give another --output"
             )
 
     def _part(self, unit: int) -> Path:
         return self._parts / f"{unit:08}.parquet"
 
-    def _begin(self, about: Mapping[str, Any]) -> dict[str, Any]:
+    def _start(self, about: Mapping[str, Any]) -> dict[str, Any]:
         path = self.folder / "run.json"
         text = json.dumps({"identity": self.identity, "about": about}, indent=1)
         create_atomic(path, text.encode())
@@ -281,15 +238,15 @@ class Store:
             written = json.loads(path.read_text("utf-8"))
             if written["identity"] == self.identity:
                 return dict(written["about"])
-            problem = "belongs to a caption set of other settings"
+            problem = "belongs to a caption set with other settings"
         except (OSError, ValueError, KeyError, TypeError) as error:
             problem = f"cannot be read ({error})"
         raise UserError(
             f"{path} {problem}: move the folder {self.folder} away, or give another --output"
         )
 
-    def _sweep(self) -> None:
-        """Remove what killed writes left; not what others may be writing now."""
+    def _remove_leftovers(self) -> None:
+        """Remove temporary files of killed writers, but not those that others may be writing."""
         for folder in (self.folder, self._parts):
             for path in folder.glob(".*.tmp"):
                 with contextlib.suppress(OSError):

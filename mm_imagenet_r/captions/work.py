@@ -1,32 +1,27 @@
-"""What a worker does: take a unit nobody is at, caption its images, write it, take the next."""
+"""What a worker does: claim a free unit, caption its images, write it, claim the next."""
 
 from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
+from PIL.Image import Image
+
+from mm_imagenet_r.archive import Images
 from mm_imagenet_r.captions.captioner import Caption, Captioner
-from mm_imagenet_r.captions.fault_tolerance import FaultTolerant, Images, samples_of
+from mm_imagenet_r.captions.fault_tolerance import FaultTolerant, samples_of
 from mm_imagenet_r.captions.store import Failed, Store
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 T = TypeVar("T")
 
 
 @dataclass(eq=False, slots=True)
 class _Job:
-    """A unit that this process has claimed.
-
-    Attributes:
-        unit: Its number.
-        made: Captions in the order of its images, None for those to be made.
-    """
+    """A unit that this process has claimed; `made` are its captions, None for those to be made."""
 
     unit: int
     made: list[Caption | None]
@@ -42,59 +37,50 @@ def caption_units(
     limit: int | None = None,
     retry: Mapping[int, Failed] | None = None,
 ) -> None:
-    """Caption every unit that is not done and that no other worker is at.
+    """Caption every unit that is not done and that no other worker has claimed.
 
-    Own units come first, every `world_size`-th from `rank` on; then those of others from the far
-    end, so that two workers meet once at most; then what workers that have died left behind.
+    A worker's own units come first, every `world_size`-th from `rank` on; then those of others
+    from the far end, so that two workers meet at most once; then what dead workers left behind.
 
     Args:
         store: The caption set.
         images: Where the images of its manifests are read.
         captioner: The model.
         rank: Number of this worker among all of them, from 0.
-        world_size: How many workers there are. A wrong number costs nothing but order.
+        world_size: How many workers there are. A wrong number affects only the order.
         limit: Only the first units that hold at least this many images.
-        retry: Finished units whose failed images are captioned again before all others, as
-            `Store.failed` has found them; what another worker has written since is left alone.
+        retry: Finished units whose failed images are captioned again before all others, as found
+            by `Store.failed`; what another worker has written since is left alone.
 
     Raises:
-        UserError: Going on makes no sense; what is done is kept.
+        UserError: The run cannot continue; finished units are kept.
     """
     tolerant = FaultTolerant(captioner, images, samples_of(store.units))
-    threads = captioner.at_once
+    threads = captioner.max_concurrency
 
     def in_order(units: Collection[int]) -> list[int]:
         own = [unit for unit in units if unit % world_size == rank]
         return own + [unit for unit in units if unit % world_size != rank][::-1]
 
     if retry:
-        _caption(store, tolerant, _failed(store, in_order(sorted(retry)), retry), threads)
-    more = True
-    while more:
-        left = in_order(sorted(store.missing(limit)))
-        more = _caption(store, tolerant, _open(store, left), threads)
+        _caption(store, tolerant, _claim(store, in_order(sorted(retry)), retry), threads)
+    while _caption(store, tolerant, _claim(store, in_order(sorted(store.missing(limit)))), threads):
+        pass
 
 
-def _failed(store: Store, units: Iterable[int], retry: Mapping[int, Failed]) -> Iterator[_Job]:
-    """Claim finished units with errors, but for those that somebody has written again."""
+def _claim(
+    store: Store, units: Collection[int], retry: Mapping[int, Failed] | None = None
+) -> Iterator[_Job]:
+    """Claim free units that are not done; or done ones to retry, unless written again since."""
     for unit in units:
         if not store.claims.take(unit):
             continue
-        if store.written(unit) != retry[unit].written:
+        if store.written(unit) != retry[unit].written if retry else store.is_done(unit):
             store.claims.release(unit)
-            continue
-        yield _Job(unit, [None if caption.error else caption for caption in store.read(unit)])
-
-
-def _open(store: Store, units: Iterable[int]) -> Iterator[_Job]:
-    """Claim units that are not done and that nobody is at."""
-    for unit in units:
-        if not store.claims.take(unit):
-            continue
-        if store.is_done(unit):
-            store.claims.release(unit)
-            continue
-        yield _Job(unit, [None] * len(store.units[unit]))
+        elif retry:
+            yield _Job(unit, [None if made.error else made for made in store.read(unit)])
+        else:
+            yield _Job(unit, [None] * len(store.units[unit]))
 
 
 def _caption(store: Store, tolerant: FaultTolerant, jobs: Iterator[_Job], threads: int) -> bool:
@@ -103,23 +89,17 @@ def _caption(store: Store, tolerant: FaultTolerant, jobs: Iterator[_Job], thread
     if first is None:
         return False
     jobs = itertools.chain([first], jobs)
-    taking = threading.Lock()
-    stop = threading.Event()
+    taking, stop = threading.Lock(), threading.Event()
 
-    def take() -> Iterator[_Job]:
-        """Yield the jobs that one thread gets."""
-        while not stop.is_set():
-            with taking:
-                job = next(jobs, None)
-            if job is None:
-                return
-            yield job
+    def take() -> _Job | None:
+        with taking:
+            return None if stop.is_set() else next(jobs, None)
 
     def batches() -> Iterator[list[tuple[_Job, int]]]:
         """Yield places of images: a part of one unit, or as many whole units as fit."""
         batch: list[tuple[_Job, int]] = []
         size = tolerant.batch_size
-        for job in take():
+        while job := take():
             places = [(job, number) for number, made in enumerate(job.made) if made is None]
             if batch and len(batch) + len(places) > size:
                 yield batch
@@ -132,17 +112,17 @@ def _caption(store: Store, tolerant: FaultTolerant, jobs: Iterator[_Job], thread
             yield batch
 
     def load(batch: list[tuple[_Job, int]]) -> list[Image | str]:
-        return tolerant.load(store.units[job.unit][number] for job, number in batch)
+        return [tolerant.load(store.units[job.unit][number]) for job, number in batch]
 
     def work() -> None:
-        for batch, loaded in ahead((batch, load(batch)) for batch in batches()):
+        for batch, loaded in prefetch((batch, load(batch)) for batch in batches()):
             for (job, number), caption in zip(batch, tolerant(loaded), strict=True):
                 job.made[number] = caption
             for job in dict.fromkeys(job for job, _ in batch):
                 made = [caption for caption in job.made if caption is not None]
                 if len(made) < len(job.made):
                     continue
-                if stop.is_set():  # errors may come from being stopped
+                if stop.is_set():  # errors may be a result of the stop
                     return
                 tolerant.check()
                 store.commit(job.unit, made)
@@ -155,10 +135,10 @@ def _caption(store: Store, tolerant: FaultTolerant, jobs: Iterator[_Job], thread
     return True
 
 
-def ahead(elements: Iterator[T]) -> Iterator[T]:
-    """Yield elements while a thread makes the next one, be it of the next unit.
+def prefetch(elements: Iterator[T]) -> Iterator[T]:
+    """Yield elements while a thread makes the next one.
 
-    >>> list(ahead(iter("abc")))
+    >>> list(prefetch(iter("abc")))
     ['a', 'b', 'c']
     """
     with ThreadPoolExecutor(1) as maker:
@@ -171,7 +151,7 @@ def ahead(elements: Iterator[T]) -> Iterator[T]:
 def _in_threads(work: Callable[[], None], count: int, stop: threading.Event) -> None:
     """Run the same work in several threads, and raise the first error of any.
 
-    They end with the program, whatever they wait for: nobody who stops it waits for answers.
+    They end with the program, whatever they wait for: whoever stops it need not wait for answers.
     """
     errors: list[BaseException] = []
 

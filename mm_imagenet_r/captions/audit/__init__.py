@@ -1,8 +1,9 @@
-"""What a caption set is like: lengths, faults, and how far its captions give the class away."""
+"""The findings on a caption set: lengths, faults, and how far captions give the class away."""
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -22,15 +23,10 @@ _EXAMPLES: Final = 12
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Captions that are counted together, such as those of a class or a rendition.
-
-    Attributes:
-        count: How many there are.
-        grades: How many name their class, by the most telling grade.
-    """
+    """Captions counted together, such as those of a class or a rendition."""
 
     count: int
-    grades: dict[str, int]
+    grades: dict[str, int]  # how many name their class, by the most specific grade
 
     @property
     def share(self) -> float:
@@ -40,41 +36,23 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """The findings.
-
-    Attributes:
-        captions: What was looked at.
-        words: Words of each caption, in order of the names.
-        flags: Names of the images by flag; every flag is there.
-        openers: The most frequent first three words, with counts.
-        duplicates: Captions that several images have, with counts, the most frequent first.
-        duplicated: How many captions another image has as well.
-        overall: All captions.
-        by_style: By rendition, as in the file names; empty if those tell none.
-        by_class: By class identifier.
-        by_part: The training and the test part.
-        split: What these parts are.
-        others: How many captions name a class that is not theirs, by label or lemma.
-        rule: Accuracy of taking the first class that a caption names; 0 to 1.
-        text_only: Accuracy of a classifier that reads captions alone; None if it could not run.
-        grades: Grade by file name.
-    """
+    """The findings."""
 
     captions: Captions
-    words: list[int]
-    flags: dict[str, list[str]]
-    openers: list[tuple[str, int]]
-    duplicates: list[tuple[str, int]]
-    duplicated: int
+    words: list[int]  # of each caption, in order of the names
+    flags: dict[str, list[str]]  # names of the images by flag; every flag is there
+    openers: list[tuple[str, int]]  # the most frequent first three words, with counts
+    duplicates: list[tuple[str, int]]  # captions of several images, the most frequent first
+    duplicated: int  # captions that another image has as well
     overall: Group
-    by_style: dict[str, Group]
+    by_style: dict[str, Group]  # by rendition; empty if the file names do not contain it
     by_class: dict[str, Group]
-    by_part: dict[str, Group]
+    by_part: dict[str, Group]  # the training and the test part, as in `split`
     split: Split
-    others: int
-    rule: float
-    text_only: TextOnly | None
-    grades: dict[str, str]
+    others: int  # captions that name a class that is not theirs, by label or lemma
+    rule: float  # accuracy, 0 to 1, of predicting the first class that a caption names
+    text_only: TextOnly | None  # None if the classifier could not run
+    grades: dict[str, str]  # by file name
 
     @property
     def flagged(self) -> int:
@@ -82,7 +60,7 @@ class Audit:
         return len({name for names in self.flags.values() for name in names})
 
     def quantile(self, share: float) -> int:
-        """Words of the caption at a share of all of them, in order of length."""
+        """Number of words below which this share of the captions lies."""
         return sorted(self.words)[min(int(share * len(self.words)), len(self.words) - 1)]
 
     @property
@@ -94,24 +72,24 @@ class Audit:
 def audit(
     captions: Captions, split: Split | None = None, readable: Mapping[str, str] | None = None
 ) -> Audit:
-    """Look at a caption set.
+    """Audit a caption set.
 
     Args:
         captions: Of images whose names begin with their class, `<class>/<file>`.
         split: Which images are for training and which for testing, captioned or not; by default a
             fifth of each class is for testing, as in the split `seeded`.
-        readable: Names of classes that ImageNet-R does not have, by identifier.
+        readable: Names of classes that are not ImageNet-R's, by identifier.
 
     Raises:
-        UserError: There are no captions, or their names tell no class.
+        UserError: There are no captions, or their names do not contain the class.
     """
     names = sorted(captions.by_name)
     if not names:
-        raise UserError("the caption set has no captions: there is nothing to look at")
-    if lone := [name for name in names if "/" not in name]:
+        raise UserError("the caption set has no captions: there is nothing to audit")
+    if lone := next((name for name in names if "/" not in name), None):
         raise UserError(
-            f"{lone[0]} tells no class: an audit needs names like <class>/<file> in the column "
-            "file_name"
+            f"{lone} does not contain its class: an audit needs names like <class>/<file> in the "
+            "column file_name"
         )
     texts = [captions.by_name[name] for name in names]
     classes = [name.split("/")[-2] for name in names]
@@ -122,12 +100,15 @@ def audit(
         for flag in flags(text, "length" if name in captions.cut else "stop", prompt):
             found[flag].append(name)
 
-    wnids = {*classes, *imagenet_r()} if _is_imagenet_r(classes) else classes
-    lexicon = lexicon_of(wnids, readable)
+    is_imagenet_r = any(wnid in imagenet_r() for wnid in classes)
+    lexicon = lexicon_of({*classes, *imagenet_r()} if is_imagenet_r else classes, readable)
     mentions = [list(lexicon.mentions(text)) for text in texts]
     grades = [grade_of(some, its) for some, its in zip(mentions, classes, strict=True)]
-    called = [named(some) for some in mentions]
-    split = split or _seeded(classes, names)
+    called = list(zip(map(named, mentions), classes, strict=True))
+    if split is None:
+        cut = dict(zip(names, stratified_cut(classes, names, TEST_FRACTION, seed=0), strict=True))
+        test = tuple(name for name in names if cut[name])
+        split = Split("seeded", tuple(name for name in names if not cut[name]), test)
     tested = set(split.test)
     held_out = [name in tested for name in names]
     repeated = Counter(text for text in texts if text)
@@ -145,8 +126,8 @@ def audit(
         by_class=_groups(classes, grades),
         by_part=_groups(["test" if out else "train" for out in held_out], grades),
         split=split,
-        others=sum(any(c != its for c in some) for some, its in zip(called, classes, strict=True)),
-        rule=statistics.fmean(some[:1] == [its] for some, its in zip(called, classes, strict=True)),
+        others=sum(any(wnid != its for wnid in some) for some, its in called),
+        rule=statistics.fmean(some[:1] == [its] for some, its in called),
         text_only=text_only(texts, classes, held_out, lexicon),
         grades=dict(zip(names, grades, strict=True)),
     )
@@ -155,44 +136,35 @@ def audit(
 def figures(audit: Audit) -> dict[str, Any]:
     """Return the findings as numbers for JSON; shares are of all captions, 0 to 1."""
     count, grades, text = audit.overall.count, audit.overall.grades, audit.text_only
+
+    def share(value: float) -> float:
+        return round(value, 4)
+
     return {
         "captions": count,
         "test_captions": audit.by_part["test"].count if "test" in audit.by_part else 0,
         "mean_words": round(audit.mean_words, 1),
-        "named_by": {grade: round(grades[grade] / count, 4) for grade in GRADES},
-        "another_class_named": round(audit.others / count, 4),
-        "first_named_class_is_right": round(audit.rule, 4),
-        "text_only_accuracy": None
-        if text is None
-        else {
-            "raw": round(text.raw, 4),
-            "masked": round(text.masked, 4),
-            "most_frequent_class": round(text.majority, 4),
+        "named_by": {grade: share(grades[grade] / count) for grade in GRADES},
+        "another_class_named": share(audit.others / count),
+        "first_named_class_is_right": share(audit.rule),
+        "text_only_accuracy": text
+        and {
+            "raw": share(text.raw),
+            "masked": share(text.masked),
+            "most_frequent_class": share(text.majority),
         },
-        "duplicated": round(audit.duplicated / count, 4),
+        "duplicated": share(audit.duplicated / count),
         "flags": {flag: len(names) for flag, names in audit.flags.items()},
     }
 
 
 def examples(audit: Audit) -> list[str]:
-    """Choose some images for show, of each grade in turn, the same ones every time."""
+    """Choose some images to show, from each grade in turn, the same ones every time."""
     by_grade: dict[str, list[str]] = {grade: [] for grade in ("", *GRADES)}
     for name in sorted(audit.grades, key=lambda name: hashlib.sha256(name.encode()).digest()):
         by_grade[audit.grades[name]].append(name)
-    chosen: list[str] = []
-    while len(chosen) < _EXAMPLES and any(by_grade.values()):
-        chosen += [names.pop(0) for names in by_grade.values() if names]
-    return chosen[:_EXAMPLES]
-
-
-def _seeded(classes: Sequence[str], names: Sequence[str]) -> Split:
-    held_out = dict(zip(names, stratified_cut(classes, names, TEST_FRACTION, seed=0), strict=True))
-    train = tuple(name for name in names if not held_out[name])
-    return Split("seeded", train, tuple(name for name in names if held_out[name]))
-
-
-def _is_imagenet_r(classes: Sequence[str]) -> bool:
-    return any(wnid in imagenet_r() for wnid in classes)
+    turns = itertools.zip_longest(*by_grade.values())
+    return [name for turn in turns for name in turn if name][:_EXAMPLES]
 
 
 def _group(grades: Sequence[str]) -> Group:

@@ -6,53 +6,47 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from mm_imagenet_r.archive import Images
 from mm_imagenet_r.captions.audit import Audit, audit
 from mm_imagenet_r.captions.audit.page import page
 from mm_imagenet_r.captions.audit.text_only import is_available
-from mm_imagenet_r.captions.files import read_captions
+from mm_imagenet_r.captions.files import Captions, read_captions
 from mm_imagenet_r.captions.progress import make_console
+from mm_imagenet_r.classes import unknown_names
 from mm_imagenet_r.command_line import Parser
+from mm_imagenet_r.errors import UserError, summarize
 from mm_imagenet_r.files import write_atomic
+from mm_imagenet_r.open_images import open_images
+from mm_imagenet_r.splits import Split, split
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command."""
     command = Parser(
         prog="python -m mm_imagenet_r.captions audit",
-        description="Look at captions: lengths, faults, and how far they give the class away. "
-        "Writes one HTML page that needs nothing else.",
+        description="Audit captions: their lengths, their faults, and how far they give the class "
+        "away. Writes one self-contained HTML page.",
         allow_abbrev=False,
     )
     add = command.add_argument
+    # fmt: off
     add("captions", type=Path, metavar="SET",
-        help="folder of a caption set, or csv, tsv, jsonl, Parquet")  # fmt: skip
-    add("--images", type=Path, help="where the images lie, to show some of them")
+        help="folder of a caption set, or a csv, tsv, jsonl or Parquet file")
+    add("--images", type=Path, help="where the images are, to show some of them")
     add("--split-name", metavar="NAME",
-        help="which cut of ImageNet-R into train and test (default: that of the data; of other "
-        "images a fifth of each class)")  # fmt: skip
+        help="split of ImageNet-R into train and test (default: that of the data; for other "
+        "images a fifth of each class is for testing)")
     add("--output", type=Path, metavar="FILE",
-        help="the page (default: audit.html, beside a file NAME-audit.html)")  # fmt: skip
+        help="the page (default: audit.html in the folder, NAME-audit.html beside a file)")
+    # fmt: on
     return command
 
 
 def run(arguments: Sequence[str]) -> Path:
-    """Audit captions, print the findings and write the page.
-
-    Returns:
-        The page.
-
-    Raises:
-        UserError: The captions or the images cannot be read.
-    """
-    from mm_imagenet_r.captions.audit.parts import split_of
-
+    """Audit captions, print the findings, write the page and return its path."""
     given = parser().parse_args(arguments)
     captions = read_captions(given.captions)
-    images = None
-    if given.images is not None:
-        from mm_imagenet_r.open_images import open_images
-
-        images = open_images(given.images)
+    images = None if given.images is None else open_images(given.images)
     found = audit(captions, split_of(captions, given.captions, images, given.split_name))
     console = make_console()
     for line in summary(found):
@@ -67,29 +61,67 @@ def run(arguments: Sequence[str]) -> Path:
 
 def summary(found: Audit) -> list[str]:
     """Return the findings in a few lines."""
-    count = found.overall.count
+    count, grades, text = found.overall.count, found.overall.grades, found.text_only
+    faults = ", ".join(f"{flag} {len(names):,}" for flag, names in found.flags.items() if names)
     lines = [
         f"{count:,} captions, {found.mean_words:.0f} words on average "
         f"(1 % have fewer than {found.quantile(0.01)}, 1 % more than {found.quantile(0.99)})",
-        f"{found.flagged / count:.1%} have a fault: "
-        + (
-            ", ".join(f"{flag} {len(names):,}" for flag, names in found.flags.items() if names)
-            or "none"
-        ),
-        f"{found.duplicated / count:.1%} are the caption of another image as well",
-        f"{found.overall.share:.1%} name their class ({found.overall.grades['label'] / count:.1%} "
-        f"by its label), a further {found.overall.grades['head'] / count:.1%} by a head noun; "
-        f"{found.others / count:.1%} name another class",
+        f"{found.flagged / count:.1%} have a fault: {faults or 'none'}",
+        f"{found.duplicated / count:.1%} also belong to another image",
+        f"{found.overall.share:.1%} name their class ({grades['label'] / count:.1%} by its label), "
+        f"a further {grades['head'] / count:.1%} by a head noun; {found.others / count:.1%} name "
+        "another class",
     ]
     if found.captions.failed:
         lines.insert(1, f"{len(found.captions.failed):,} images have no caption")
-    if found.text_only is not None:
+    if text is not None:
         lines.append(
-            f"text alone tells the class in {found.text_only.raw:.1%}, with its names masked in "
-            f"{found.text_only.masked:.1%}, the most frequent class in "
-            f"{found.text_only.majority:.1%} (split {found.split.name}: "
+            f"text-only accuracy {text.raw:.1%}, with names masked {text.masked:.1%}, of the most "
+            f"frequent class {text.majority:.1%} (split {found.split.name}: "
             f"{len(found.split.test):,} for testing)"
         )
     elif not is_available():
-        lines.append("text-only accuracy needs scikit-learn: pip install -e '.[audit]'")
+        lines.append("text-only accuracy needs scikit-learn: pip install 'mm-imagenet-r[audit]'")
     return lines
+
+
+def split_of(
+    captions: Captions, path: Path, images: Images | None, name: str | None
+) -> Split | None:
+    """Split the images of a caption set, captioned or not, as they are split for training.
+
+    Args:
+        captions: The caption set.
+        path: Where it is, for messages.
+        images: The images, if available: folders called train and test are a split.
+        name: See `mm_imagenet_r.splits`; by default that of the data.
+
+    Returns:
+        The split; None for images that are not ImageNet-R's, for which no split is known.
+
+    Raises:
+        UserError: There is no such split.
+    """
+    names = sorted({*captions.by_name, *captions.failed})
+    if not names or (wrong := unknown_names(names)):
+        if name is None:
+            return None
+        raise UserError(
+            f"--split-name {name} splits ImageNet-R, and these captions are of other images "
+            f"({summarize(wrong) if names else 'none'}): leave it out"
+        )
+    places = [] if images is None else [images.path, images.path.parent]
+    lists = [folder for place in places for folder in (place, place / "splits")]
+    return split(_Named(names, path, images), name, lists=lists, partial=True)
+
+
+class _Named(Images):
+    """Images of which only the names are known, and the folders if the images are available."""
+
+    def __init__(self, names: Sequence[str], path: Path, images: Images | None) -> None:
+        there = set() if images is None else set(images.names)
+        folders = ((n, images.split_of(n) if images and n in there else None) for n in names)
+        super().__init__(path, folders, "")
+
+    def read(self, name: str) -> bytes:
+        raise KeyError(name)

@@ -1,4 +1,4 @@
-"""How well the class can be told from the caption alone, without the image."""
+"""How well the class can be predicted from the caption alone, without the image."""
 
 from __future__ import annotations
 
@@ -15,17 +15,11 @@ from mm_imagenet_r.captions.leakage import Lexicon
 
 @dataclass(frozen=True, slots=True)
 class TextOnly:
-    """Accuracy on the test part, 0 to 1.
+    """Accuracy on the test part, 0 to 1."""
 
-    Attributes:
-        raw: Of a classifier that reads the captions.
-        masked: Of one that reads them with the names of their own classes replaced.
-        majority: Of always taking the most frequent class.
-    """
-
-    raw: float
-    masked: float
-    majority: float
+    raw: float  # of a classifier that reads the captions
+    masked: float  # of one that reads them with the names of their own classes replaced
+    majority: float  # of always predicting the most frequent class
 
 
 def is_available() -> bool:
@@ -38,47 +32,38 @@ def text_only(
 ) -> TextOnly | None:
     """Train a classifier on captions, all classes at once, and test it.
 
-    TF-IDF of single words, and multinomial logistic regression. The gap between raw and masked
-    is what the names give away; what is left, the captions describe.
+    TF-IDF of single words, and multinomial logistic regression. The gap between raw and masked is
+    what the names give away; the rest is what the captions describe.
 
     Args:
         texts: (n,) captions.
         classes: (n,) class of each.
         held_out: (n,) True for the test part.
-        lexicon: Knows the names of the classes.
+        lexicon: The names of the classes.
 
     Returns:
         None without scikit-learn, or with fewer than two classes.
     """
     train = [number for number, out in enumerate(held_out) if not out]
     test = [number for number, out in enumerate(held_out) if out]
-    if not is_available() or len({classes[n] for n in train}) < 2 or not test:
+    labels, expected = [classes[n] for n in train], [classes[n] for n in test]
+    if not is_available() or len({*labels}) < 2 or not test:
         return None
-    masked = [lexicon.mask(text, its) for text, its in zip(texts, classes, strict=True)]
-    most = Counter(classes[number] for number in train).most_common(1)[0][0]
-    majority = sum(classes[number] == most for number in test) / len(test)
-
-    def accuracy(captions: Sequence[str]) -> float:
-        return _accuracy(
-            [captions[n] for n in train], [classes[n] for n in train],
-            [captions[n] for n in test], [classes[n] for n in test],
-        )  # fmt: skip
-
-    return TextOnly(accuracy(texts), accuracy(masked), majority)
-
-
-def _accuracy(
-    texts: list[str], classes: list[str], test_texts: list[str], test_classes: list[str]
-) -> float:
     text: Any = importlib.import_module("sklearn.feature_extraction.text")
     linear: Any = importlib.import_module("sklearn.linear_model")
-    vectorizer = text.TfidfVectorizer(sublinear_tf=True, token_pattern=r"(?u)[^\W_]+")
-    try:
-        features = vectorizer.fit_transform(texts)
-    except ValueError:  # no words at all
-        return 0.0
-    model = linear.LogisticRegression(C=10.0, max_iter=100, tol=1e-3)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the last digits of convergence do not matter here
-        model.fit(features, classes)
-    return float(model.score(vectorizer.transform(test_texts), test_classes))
+
+    def accuracy(captions: Sequence[str]) -> float:
+        vectorizer = text.TfidfVectorizer(sublinear_tf=True, token_pattern=r"(?u)[^\W_]+")
+        try:
+            features = vectorizer.fit_transform([captions[n] for n in train])
+        except ValueError:  # no words at all
+            return 0.0
+        model = linear.LogisticRegression(C=10.0, max_iter=100, tol=1e-3)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the last digits of convergence do not matter here
+            model.fit(features, labels)
+        return float(model.score(vectorizer.transform([captions[n] for n in test]), expected))
+
+    masked = [lexicon.mask(caption, its) for caption, its in zip(texts, classes, strict=True)]
+    most = Counter(labels).most_common(1)[0][0]
+    return TextOnly(accuracy(texts), accuracy(masked), expected.count(most) / len(expected))

@@ -11,8 +11,8 @@ from PIL import Image
 
 from mm_imagenet_r.captions.__main__ import main
 from mm_imagenet_r.captions.audit import Audit, Group, audit, examples
+from mm_imagenet_r.captions.audit.command import _Named, split_of
 from mm_imagenet_r.captions.audit.page import page
-from mm_imagenet_r.captions.audit.parts import _Named, split_of
 from mm_imagenet_r.captions.audit.text_only import is_available
 from mm_imagenet_r.captions.files import Captions, read_captions
 from mm_imagenet_r.open_images import open_images
@@ -154,7 +154,7 @@ def test_what_is_not_there_is_said_and_not_left_blank(found: Audit) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("file_name,caption\n1.jpg,a dog\n", "tells no class"),
+        ("file_name,caption\n1.jpg,a dog\n", "does not contain its class"),
         ("file_name,caption\n", "has no captions"),
     ],
 )

@@ -65,7 +65,7 @@ def test_the_example_of_the_documents_captions(caption: Any, example: str, worke
     assert captions.info["model"] == "any"
 
 
-def test_an_edited_class_begins_another_set_and_the_same_one_goes_on(
+def test_an_edited_class_starts_another_set_and_the_same_one_resumes(
     caption: Any, example: str
 ) -> None:
     def sets() -> int:
@@ -93,23 +93,23 @@ MODEL = '"model": request.model'
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("def identify", "def identity", "SizeOf has no identify: define what Captioner asks for"),
-        (MODEL, '"model": {1}', "what identify returns is no JSON"),
-        (MODEL, '"model": float("nan")', "what identify returns is no JSON"),
+        ("def identify", "def identity", "SizeOf has no identify: every Captioner must define it"),
+        (MODEL, '"model": {1}', "identify returns a value that is not JSON"),
+        (MODEL, '"model": float("nan")', "identify returns a value that is not JSON"),
         (MODEL, '"model": request.modell', "identify fails with AttributeError: 'Request' object"),
-        ('"prompt": request.prompt,', "", "identify returns no prompt; return all that decides"),
+        ('"prompt": request.prompt,', "", "identify does not return prompt; return everything"),
         ("return {", "return [] and {", "identify returns []; return a dict"),
         ("self.prompt = ", "self.prompt = 1 / 0 or ", "__init__ fails with ZeroDivisionError"),
         ("for i in images]", "for i in images[1:]]", "returns 0 captions for a batch of 1: return"),
-        ("return [Caption(", "return [str(", "returns 'It has 4 x 4 pixels.' for a caption"),
+        ("return [Caption(", "return [str(", "returns 'It has 4 x 4 pixels.' as a caption"),
         ("return [Caption(", "return [Caption(0 and ", "returns Caption(text=0, "),
         ("return [", "return {1: 2} or [", "returns a dict: return a list"),
-        ("class SizeOf", "class Other", "is no Captioner: known: Other"),
+        ("class SizeOf", "class Other", "is not a Captioner: known: Other"),
         ("from mm", "import absent_package\nfrom mm", "needs absent_package: install it"),
         ("class SizeOf", "1 / 0\nclass SizeOf", "cannot be imported (ZeroDivisionError: division"),
     ],
 )
-def test_a_class_that_breaks_the_contract_is_told_so(
+def test_a_class_that_breaks_the_contract_is_reported(
     caption: Any, example: str, capsys: Any, old: str, new: str, message: str
 ) -> None:
     assert old in example
@@ -120,16 +120,16 @@ def test_a_class_that_breaks_the_contract_is_told_so(
     assert not list(Path().glob("out/*/parts/*"))
 
 
-def test_the_line_of_an_error_is_told(caption: Any, example: str, capsys: Any) -> None:
+def test_the_line_of_an_error_is_reported(caption: Any, example: str, capsys: Any) -> None:
     assert caption(example.replace("self.prompt = ", "self.prompt = 1 / 0 or ")) == 2
     line = 1 + example[: example.index("self.prompt = ")].count("\n")
-    assert f"by zero, mine_0.py line {line}. Mend it" in capsys.readouterr().err
+    assert f"by zero, mine_0.py line {line}. Fix it" in capsys.readouterr().err
 
 
 def test_what_is_described_must_be_json(caption: Any, example: str, capsys: Any) -> None:
     described = "\n    @classmethod\n    def describe(cls, request):\n        return {'x': {1}}\n"
     assert caption(example + described) == 2
-    assert "what describe returns is no JSON" in capsys.readouterr().err
+    assert "describe returns a value that is not JSON" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -138,11 +138,11 @@ def test_what_is_described_must_be_json(caption: Any, example: str, capsys: Any)
         ("servd", "did you mean 'served'"),
         ("absent.py:SizeOf", "there is no file absent.py; check the path"),
         ("own/json.py:SizeOf", "own/json.py has the name of another module"),
-        ("own.absent:SizeOf", "own.absent cannot be imported, there is no such module: check"),
-        ("json:SizeOf", "json:SizeOf is no Captioner: write a class in json that derives"),
+        ("own.absent:SizeOf", "there is no module own.absent: check"),
+        ("json:SizeOf", "json:SizeOf is not a Captioner: write a class in json that derives"),
     ],
 )
-def test_back_ends_that_are_none(
+def test_names_that_are_no_back_ends(
     name: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -65,12 +65,12 @@ def test_a_trial_is_part_of_the_whole(folder: Path, capsys: Any) -> None:
 def test_a_slow_trial_beside_the_whole_run_spoils_nothing(
     folder: Path, capsys: Any, monkeypatch: Any
 ) -> None:
-    call, begun = Fake.__call__, False
+    call, started = Fake.__call__, False
 
     def whole_run_meanwhile(self: Fake, images: Any) -> Any:
-        nonlocal begun
-        if not begun:
-            begun = True
+        nonlocal started
+        if not started:
+            started = True
             assert main(command(folder)) == 0
         return call(self, images)
 
@@ -84,13 +84,13 @@ def test_units_of_another_size_belong_to_the_same_set(folder: Path, capsys: Any)
     assert main(command(folder, "--limit", "4")) == 0
     assert "note" not in capsys.readouterr().out
     assert main(command(folder, "--unit-size", "3")) == 0
-    assert "already keep their size (2)" in capsys.readouterr().out
+    assert "existing units keep their size (2)" in capsys.readouterr().out
     assert len(read_captions(folder / "out").by_name) == 10
     (parts,) = folder.glob("out/*/parts")
     assert len(list(parts.iterdir())) == 2 + 2
 
 
-def test_images_that_are_not_all_there_are_told_at_once(folder: Path, capsys: Any) -> None:
+def test_images_that_are_not_all_there_are_reported_at_once(folder: Path, capsys: Any) -> None:
     assert main(command(folder, "--limit", "4")) == 0
     for path in (folder / "photos" / "class1").iterdir():
         path.unlink()
@@ -103,11 +103,11 @@ def test_images_that_are_not_all_there_are_told_at_once(folder: Path, capsys: An
     assert len(calls(folder / "calls")) == made
 
 
-def test_images_without_a_caption_are_told(folder: Path, capsys: Any) -> None:
+def test_images_without_a_caption_are_reported(folder: Path, capsys: Any) -> None:
     assert main(command(folder, "--decoding", "refuse=[3,6]")) == 0
     out = capsys.readouterr().out
     assert "8 of 10 images are captioned" in out
-    assert "2 have no caption; --retry-errors tries these again" in out
+    assert "2 have no caption; --retry-errors tries again" in out
     assert "2 such as class0/6.png: RuntimeError: no memory" in out
 
 
@@ -118,23 +118,23 @@ def test_a_retry_says_how_many_are_tried_again_and_how_many_work_now(
     capsys.readouterr()
     call = Fake.__call__
 
-    def mended(self: Fake, images: Any) -> Any:
+    def fixed(self: Fake, images: Any) -> Any:
         self._options = {"refuse": 6}
         return call(self, images)
 
-    monkeypatch.setattr(Fake, "__call__", mended)
+    monkeypatch.setattr(Fake, "__call__", fixed)
     assert main(command(folder, "--decoding", "refuse=[3,5,6]", "--retry-errors")) == 0
     out = capsys.readouterr().out
-    assert "going on after 7 of 10 images; 3 that failed before are tried again" in out
+    assert "resuming after 7 of 10 images; retrying 3 that failed before" in out
     assert "9 of 10 images are captioned" in out
-    assert "of 3 that had failed, 2 are captioned now" in out
+    assert "2 of 3 images that had failed are captioned now" in out
     assert main(command(folder, "--retry-errors")) == 0
-    assert "there was nothing to try again" in capsys.readouterr().out
+    assert "there was nothing to retry" in capsys.readouterr().out
     assert main(command(folder, "--decoding", "refuse=[3,5,6]")) == 0
-    assert "going on" not in capsys.readouterr().out  # nothing is to be done
+    assert "resuming" not in capsys.readouterr().out  # nothing is to be done
 
 
-def test_failures_are_told_in_one_line_each(folder: Path, capsys: Any) -> None:
+def test_failures_are_reported_in_one_line_each(folder: Path, capsys: Any) -> None:
     why = "line one\nline two " + 60 * "and more "
     decoding = ["--decoding", "refuse=[3]", f"why={json.dumps(why)}"]
     assert main(command(folder, *decoding)) == 0
@@ -160,7 +160,7 @@ def test_counts_of_reasons_add_up() -> None:
 def test_captions_that_look_faulty_are_counted(folder: Path, capsys: Any) -> None:
     assert main(command(folder, "--limit", "3", "--decoding", 'says=""')) == 0
     out = capsys.readouterr().out
-    assert "3 of the captions may be faulty (empty 3): look at them in the audit" in out
+    assert "3 captions may be faulty (empty 3): the audit shows them" in out
     assert "(empty)\n" in out
     assert main(command(folder)) == 0
     assert "may be faulty" not in capsys.readouterr().out
@@ -250,7 +250,7 @@ def test_ranks_of_schedulers(environment: dict[str, str], expected: tuple[int, i
 
 
 def test_an_index_without_a_count_is_refused() -> None:
-    with pytest.raises(UserError, match="WORLD_SIZE is missing or no number: give --rank"):
+    with pytest.raises(UserError, match="WORLD_SIZE is missing or not a number: give --rank"):
         rank_of({"JOB_COMPLETION_INDEX": "1"})
 
 
@@ -262,23 +262,23 @@ def test_an_index_without_a_count_is_refused() -> None:
         ("--model", [], "--model is missing"),
         ("", ["--rank", "1"], "--rank and --world-size go together"),
         ("", ["--rank", "2", "--world-size", "2"], "--rank 2: give a number from 0 to 1"),
-        ("--prompt", ["--prompt", ""], "--prompt is empty, maybe by a shell variable"),
-        ("--prompt", ["--prompt= "], "give a value, or --no-prompt for a model that"),
+        ("--prompt", ["--prompt", ""], "--prompt: the value is empty; is a shell variable"),
+        ("--prompt", ["--prompt= "], "Give a value, or --no-prompt for a model that"),
         ("", ["--no-prompt"], "--no-prompt: not allowed with argument --prompt"),
-        ("", ["--output", ""], "--output is empty"),
-        ("", ["--timeout", "-1"], "'-1' is no number above 0"),
+        ("", ["--output", ""], "--output: the path is empty"),
+        ("", ["--timeout", "-1"], "'-1' is not a number above 0"),
         ("", ["--decoding", "beams"], "write KEY=VALUE"),
-        ("", ["--limit", "0"], "no whole number above 0"),
+        ("", ["--limit", "0"], "not a whole number above 0"),
         ("", ["--beams", "3"], "unknown option --beams"),
-        ("", ["--batch-size", "3"], "--batch-size means nothing to the back end fake_captioner"),
-        ("", ["--backend", "absent_module:Fake"], "cannot be imported"),
-        ("", ["--backend", "pathlib:Path"], "is no Captioner"),
+        ("", ["--batch-size", "3"], "--batch-size does not apply to the back end fake_captioner"),
+        ("", ["--backend", "absent_module:Fake"], "there is no module absent_module"),
+        ("", ["--backend", "pathlib:Path"], "is not a Captioner"),
         ("", ["--images", "absent"], "absent does not exist"),
         ("", ["--output", "photos/class0/0.png"], "cannot be written"),
         ("", ["--decoding", "broken=true", "--unit-size", "5"], "none of the first 10 images"),
     ],
 )
-def test_mistakes_are_told_and_nothing_is_half_written(
+def test_mistakes_are_reported_and_nothing_is_half_written(
     folder: Path, capsys: Any, monkeypatch: Any, remove: str, add: list[str], message: str
 ) -> None:
     monkeypatch.chdir(folder)
@@ -334,4 +334,4 @@ def test_other_versions_than_at_the_beginning_are_noted(folder: Path, capsys: An
     run.write_text(json.dumps(written))
     capsys.readouterr()
     assert main(command(folder)) == 0
-    assert "begun with pillow 1.0" in capsys.readouterr().out
+    assert "started with pillow 1.0" in capsys.readouterr().out

@@ -1,8 +1,9 @@
-"""Which devices workers get, and what a cluster has to be told."""
+"""Which devices workers get, and what a cluster needs to know."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 from fake_captioner import Fake, draw
 
+from mm_imagenet_r.captions import backends
 from mm_imagenet_r.captions.captioner import Request
 from mm_imagenet_r.captions.launch import choose_backend, choose_devices
 from mm_imagenet_r.captions.manifest import Item
@@ -80,16 +82,19 @@ def test_a_named_device_and_the_cpu_are_taken_as_they_are() -> None:
 
 
 def test_a_launcher_that_says_only_a_part_is_refused() -> None:
-    with pytest.raises(UserError, match="WORLD_SIZE is missing or no number: set LOCAL_WORLD"):
+    with pytest.raises(UserError, match="WORLD_SIZE is missing or not a number: set LOCAL_WORLD"):
         local_rank_of({"LOCAL_RANK": "1"})
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "--ray needs to be told the precision"),
-        (["--dtype", "auto"], "--ray needs to be told the precision"),
-        (["--device", "cuda:1", "--dtype", "float16"], "Ray hands out the GPUs"),
+        ([], "--ray assigns the GPUs itself and needs an explicit precision"),
+        (["--dtype", "auto"], "--ray assigns the GPUs itself and needs an explicit precision"),
+        (
+            ["--device", "cuda:1", "--dtype", "float16"],
+            "assigns the GPUs itself .* no --device but cpu",
+        ),
     ],
 )
 def test_a_cluster_does_not_get_the_precision_of_the_driver(
@@ -100,11 +105,11 @@ def test_a_cluster_does_not_get_the_precision_of_the_driver(
 
 
 @pytest.mark.parametrize("arguments", [["--dtype", "float16"], ["--device", "cpu"]])
-def test_a_cluster_that_is_told_enough(arguments: list[str]) -> None:
+def test_a_cluster_with_explicit_options(arguments: list[str]) -> None:
     assert choose_backend(parse([*BASE, "--ray", "2", *arguments], {}))[1].__name__ == "OnDevice"
 
 
-def test_an_actor_hands_back_why_going_on_makes_no_sense(tmp_path: Path) -> None:
+def test_an_actor_hands_back_why_the_run_cannot_continue(tmp_path: Path) -> None:
     photos = tmp_path / "photos" / "class"
     photos.mkdir(parents=True)
     for number in range(5):
@@ -116,7 +121,8 @@ def test_an_actor_hands_back_why_going_on_makes_no_sense(tmp_path: Path) -> None
 
     def act(backend: type[Fake], **decoding: Any) -> dict[str, Any]:
         request = Request(str(tmp_path / "calls"), "p", decoding=decoding)
-        made = Actor(backend, request, {}, photos.parent, items[:1], "cpu")(row)
+        load = functools.partial(backends.load, backend, request, {}, "cpu")
+        made = Actor(load, photos.parent, items[:1])(row)
         assert made["units"] == [3]
         return made
 

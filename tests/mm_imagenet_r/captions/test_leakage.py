@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from mm_imagenet_r.captions.leakage import GRADES, imagenet_r, lexicon_of, mask, named
+from mm_imagenet_r.captions.leakage import GRADES, grade_of, imagenet_r, lexicon_of, mask, named
 from mm_imagenet_r.classes import classes
 
 LEXICON = lexicon_of(imagenet_r())
@@ -14,7 +14,10 @@ SAINT_BERNARD = "n02109525"
 def test_every_class_has_its_names() -> None:
     assert list(imagenet_r()) == [cls.wnid for cls in classes()]
     for cls in classes():
-        assert LEXICON.leak(cls.name.replace("_", " "), cls.wnid) in ("label", "lemma"), cls
+        assert grade_of(LEXICON.mentions(cls.name.replace("_", " ")), cls.wnid) in (
+            "label",
+            "lemma",
+        ), cls
 
 
 @pytest.mark.parametrize(
@@ -40,7 +43,7 @@ def test_every_class_has_its_names() -> None:
     ],
 )
 def test_grades(caption: str, wnid: str, grade: str) -> None:
-    assert LEXICON.leak(caption, wnid) == grade
+    assert grade_of(LEXICON.mentions(caption), wnid) == grade
     assert grade in (*GRADES, "")
 
 

@@ -168,9 +168,14 @@ def test_weights_go_straight_to_the_device() -> None:
 @pytest.mark.parametrize(
     ("file", "old", "new", "message"),
     [
-        ("config.json", '"image_token_index": 260', '"image_token_index": null', "config.json has"),
-        ("config.json", '"image_token_index": 260', '"image_token_index": 9', "image token 260"),
-        ("processor_config.json", '"num_query_tokens": 4', '"num_query_tokens": 2', "an image 2,"),
+        ("config.json", '"image_token_index": 260', '"image_token_index": null', "in config.json"),
+        ("config.json", '"image_token_index": 260', '"image_token_index": 9', "image token is 260"),
+        (
+            "processor_config.json",
+            '"num_query_tokens": 4',
+            '"num_query_tokens": 2',
+            "tokens per image is 2 ",
+        ),
         ("processor_config.json", '"num_query_tokens": 4', '"num_query_tokens": null', ""),
     ],
 )
@@ -200,9 +205,9 @@ def test_what_a_model_thinks_is_no_caption(model: Any) -> None:
 
 
 def test_chat_template_kwargs_need_a_template(model: Any) -> None:
-    with pytest.raises(UserError, match="is for chat templates"):
+    with pytest.raises(UserError, match="needs a model with a chat template"):
         load(model("blip2"), chat_template_kwargs={"enable_thinking": False})
-    with pytest.raises(UserError, match="is for chat templates"):
+    with pytest.raises(UserError, match="needs a model with a chat template"):
         load(model("llava"), chat_template_kwargs="off")
 
 
@@ -253,7 +258,7 @@ def test_a_long_wait_is_announced(
     monkeypatch.setattr("huggingface_hub.constants.HF_HOME", str(tmp_path))
     monkeypatch.setattr("mm_imagenet_r.captions.checkpoints._LONG", 1000)
     hash_folder(model("llava"))
-    assert "are read once to know the model by" in capsys.readouterr().out
+    assert "once to identify the model" in capsys.readouterr().out
     hash_folder(model("llava"))
     assert capsys.readouterr().out == ""
 
@@ -296,8 +301,8 @@ def test_the_fingerprint_follows_what_decides_the_captions(model: Any) -> None:
     [
         (["--model", "absent/absent-model"], "--model absent/absent-model cannot be loaded"),
         (["--model", "./absent"], "--model ./absent cannot be loaded"),
-        (["--model", "localhost:80/v1"], "begins with http://: --model http://localhost:80/v1"),
-        (["--model", "my_captions.mine:Slow"], "with --backend my_captions.mine:Slow; --model is"),
+        (["--model", "localhost:80/v1"], "The address of a server begins with http://"),
+        (["--model", "my_captions.mine:Slow"], "captioner of your own is named by --backend"),
         (["--backend", "instructblipp"], "did you mean 'instructblip'"),
         (["--backend", "instructblip"], "is of type llava, not instructblip"),
         (["--device", "cuda:9"], "--device cuda:9 cannot be used"),
@@ -305,14 +310,14 @@ def test_the_fingerprint_follows_what_decides_the_captions(model: Any) -> None:
         (["--decoding", "num_beans=3"], "could be captioned"),
         (["--decoding", "num_beams=abc"], '--decoding num_beams="abc": give a whole number'),
         (["--decoding", "length_penalty=true"], "length_penalty=true: give a number"),
-        (["--decoding", "do_sample=true"], "--decoding do_sample=true is for sampling"),
-        (["--decoding", "top_p=0.9"], "--decoding top_p is for sampling"),
+        (["--decoding", "do_sample=true"], "--decoding do_sample=true requests sampling"),
+        (["--decoding", "top_p=0.9"], "--decoding top_p requests sampling"),
         (["--decoding", "max_length=9"], "give max_new_tokens instead"),
-        (["--decoding", "num_return_sequences=2"], "one caption for an image"),
-        (["--concurrency", "3"], "--concurrency means nothing to the back end transformers"),
+        (["--decoding", "num_return_sequences=2"], "each image has one caption"),
+        (["--concurrency", "3"], "--concurrency does not apply to the back end transformers"),
     ],
 )
-def test_mistakes_are_told(
+def test_mistakes_are_reported(
     arguments: list[str], message: str, model: Any, tmp_path: Path, monkeypatch: Any, capsys: Any
 ) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
@@ -329,7 +334,7 @@ def test_mistakes_are_told(
     ("file", "size"),
     [("model.safetensors", 2000), ("model.safetensors", -10), ("tokenizer.json", 0)],
 )
-def test_files_that_are_cut_off_are_told(
+def test_truncated_files_are_reported(
     file: str, size: int, model: Any, photos: Path, tmp_path: Path, capsys: Any
 ) -> None:
     folder = tmp_path / "llava"
@@ -337,7 +342,7 @@ def test_files_that_are_cut_off_are_told(
     (folder / file).write_bytes((folder / file).read_bytes()[:size])
     arguments = ["--model", str(folder), "--prompt", PROMPT, "--images", str(photos)]
     assert main([*arguments, "--output", str(tmp_path / "out")]) == 2
-    assert "copy or download it anew if a file may be cut off" in capsys.readouterr().err
+    assert "if a file may be truncated, download or copy it again" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(

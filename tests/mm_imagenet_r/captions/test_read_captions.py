@@ -55,23 +55,27 @@ def test_identity_follows_the_captions_and_not_the_file(tmp_path: Path) -> None:
         (
             "c.csv",
             "file_name,caption\na,x\nb,a dog, sitting\n",
-            "line 3 has not 2 fields, as the header, but 3",
+            "line 3 has 3 fields, but the header 2",
         ),
-        ("c.csv", 'file_name,caption\na,"x\ny"\nb\n', "line 4 has not 2 .* but 1.* no field out"),
-        ("c.tsv", "file_name\tcaption\na\tx\ty\n", r"has '\\t' in it between quotation marks"),
-        ("c.csv", "file_name;caption\na;x;y\n", "has ';' in it"),
+        (
+            "c.csv",
+            'file_name,caption\na,"x\ny"\nb\n',
+            "line 4 has 1 field, but the header 2.* omit no field",
+        ),
+        ("c.tsv", "file_name\tcaption\na\tx\ty\n", r"contains '\\t' in quotation marks"),
+        ("c.csv", "file_name;caption\na;x;y\n", "contains ';' in"),
         (
             "c.jsonl",
             '{"image": "a", "caption": "x"}\n{"image": "b", "caption": ["y", "z"]}\n',
-            r"a caption in row 2 that is no text: \['y', 'z'\]\. Write one text .* or null",
+            r"the caption in row 2 is not a text: \['y', 'z'\]\. Write one text .* or null",
         ),
-        ("c.jsonl", '{"image": "a", "caption": 0}\n', "row 1 that is no text: 0"),
-        ("c.jsonl", '{"image": "a", "caption": 2}\n', "row 1 that is no text: 2"),
-        ("c.jsonl", '{"image": 7, "caption": "x"}\n', "an? image in row 1 that is no text: 7"),
+        ("c.jsonl", '{"image": "a", "caption": 0}\n', "row 1 is not a text: 0"),
+        ("c.jsonl", '{"image": "a", "caption": 2}\n', "row 1 is not a text: 2"),
+        ("c.jsonl", '{"image": 7, "caption": "x"}\n', "the image in row 1 is not a text: 7"),
         ("c.jsonl", "{\n", "line 1"),
-        ("c.jsonl", "[1]\n", "line 1 is no object"),
+        ("c.jsonl", "[1]\n", "line 1 is not an object"),
         ("c.parquet", "nothing", "is not valid parquet"),
-        ("c.txt", "a", "give one that ends in"),
+        ("c.txt", "a", "the name must end in"),
     ],
 )
 def test_faults_are_named(tmp_path: Path, name: str, text: str, message: str) -> None:
@@ -81,7 +85,7 @@ def test_faults_are_named(tmp_path: Path, name: str, text: str, message: str) ->
 
 def test_parquet_columns_of_another_kind_are_refused(tmp_path: Path) -> None:
     pq.write_table(pa.table({"file_name": ["a"], "caption": [["x", "y"]]}), tmp_path / "c.parquet")
-    with pytest.raises(UserError, match="caption in row 1 that is no text"):
+    with pytest.raises(UserError, match="caption in row 1 is not a text"):
         read_captions(tmp_path / "c.parquet")
 
 

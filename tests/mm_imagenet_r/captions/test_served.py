@@ -62,7 +62,7 @@ def test_every_row_is_accounted_for_whatever_the_server_does(
     server.plan = plan
     server.always = {1: "400", 2: "empty", 3: "length", 4: "nothing", 5: "500", 6: "think"}
     server.always |= {7: "parts", 8: "page", 9: "no JSON"}
-    monkeypatch.setattr("mm_imagenet_r.captions.pace._LONGEST_WAIT", 0.1)
+    monkeypatch.setattr("mm_imagenet_r.captions.rate_limiter._LONGEST_WAIT", 0.1)
     assert caption() == 0
     captions = read_captions(tmp_path / "out")
     assert len(captions.by_name) + len(captions.failed) == 40
@@ -88,7 +88,7 @@ def test_every_row_is_accounted_for_whatever_the_server_does(
 def test_an_image_that_fails_when_all_others_are_done_is_a_row_too(
     server: Stub, caption: Any, tmp_path: Path, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr("mm_imagenet_r.captions.pace._LONGEST_WAIT", 0.01)
+    monkeypatch.setattr("mm_imagenet_r.captions.rate_limiter._LONGEST_WAIT", 0.01)
     server.always = {39: "500"}
     assert caption("--concurrency", "1", "--unit-size", "40", "--outage", "5") == 0
     captions = read_captions(tmp_path / "out")
@@ -114,7 +114,7 @@ def test_a_server_with_a_rate_limit_captions_every_row(
 def test_a_busy_server_costs_no_image_and_ends_the_run_only_if_it_answers_nobody(
     server: Stub, caption: Any, tmp_path: Path, capsys: Any, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr("mm_imagenet_r.captions.pace._LONGEST_WAIT", 0.002)
+    monkeypatch.setattr("mm_imagenet_r.captions.rate_limiter._LONGEST_WAIT", 0.002)
     server.plan = ["answer", *["503"] * 20, *["408"] * 20]
     assert caption("--concurrency", "4") == 0
     assert read_captions(tmp_path / "out").failed == {}
@@ -124,7 +124,7 @@ def test_a_busy_server_costs_no_image_and_ends_the_run_only_if_it_answers_nobody
     assert "has not answered for" in capsys.readouterr().err
     server.retry_after = "3600"
     assert caption(*again) == 2
-    assert "wants to be left alone for 3600 s (429" in capsys.readouterr().err
+    assert "accepts no requests for 3600 s (429" in capsys.readouterr().err
     assert len(list(tmp_path.glob("out/*/parts/*.parquet"))) == 4
 
 
@@ -133,7 +133,7 @@ def test_a_busy_server_costs_no_image_and_ends_the_run_only_if_it_answers_nobody
 def test_a_server_that_is_away_for_a_while_costs_no_image(
     server: Stub, caption: Any, tmp_path: Path, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr("mm_imagenet_r.captions.pace._LONGEST_WAIT", 0.05)
+    monkeypatch.setattr("mm_imagenet_r.captions.rate_limiter._LONGEST_WAIT", 0.05)
     wait = Stub.act
 
     def leave(stub: Stub, body: dict[str, Any]) -> tuple[str, int]:
@@ -157,8 +157,8 @@ def test_a_set_holds_captions_of_one_model_whatever_servers_call_it(
     server.answers_as = "other-weights"
     assert caption() == 2
     err = capsys.readouterr().err
-    assert "are now of the model 'other-weights'" in err
-    assert "of 'stub-2026-01-01'" in err
+    assert "now answers with the model 'other-weights'" in err
+    assert "was started with 'stub-2026-01-01'" in err
     assert len(list(tmp_path.glob("out/*/parts/*.parquet"))) == 1
     server.answers_as = "stub-2026-01-01"
     assert caption() == 0
@@ -216,7 +216,7 @@ def test_a_default_is_left_out_and_what_is_no_option_refused(
     (body,) = server.asked
     assert body.keys() == {"model", "messages", "max_completion_tokens"}
     assert caption("--decoding", "model=another") == 2
-    assert "--decoding model: " in capsys.readouterr().err
+    assert "--decoding model cannot be set" in capsys.readouterr().err
     assert caption("--decoding", "max_tokens=few") == 2
     assert '--decoding max_tokens="few": give a whole number' in capsys.readouterr().err
 
@@ -243,7 +243,7 @@ def test_a_server_that_goes_midway_loses_nothing(
     ("plan", "message"),
     [
         (["401"] * 99, "set OPENAI_API_KEY"),
-        (["402"] * 99, "wants to be paid"),
+        (["402"] * 99, "requires payment"),
         (["404"] * 99, "--served-model"),
         (["page"] * 99, "with no completion but '<html> <title>Welcome</title></html>': check the"),
         (["no JSON"] * 99, "check the address, which usually ends in /v1"),
@@ -265,7 +265,7 @@ def test_servers_that_are_down_or_none_or_have_several_models(
     server.models = None
     assert caption() == 2
     message = capsys.readouterr().err
-    assert "does not say which models it has (<html>" in message
+    assert "does not list its models (<html>" in message
     assert "check the address, which usually ends in /v1, or name the model with" in message
     server.models = ["one", "two"]
     assert caption() == 2

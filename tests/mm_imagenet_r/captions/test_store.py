@@ -177,7 +177,7 @@ def test_a_claim_keeps_others_out_until_its_process_is_gone(store: Store, tmp_pa
 def test_folders_of_others_are_left_alone(store: Store, tmp_path: Path) -> None:
     run = store.folder / "run.json"
     run.write_text(json.dumps({"identity": {"model": "other"}, "about": {}}))
-    with pytest.raises(UserError, match="belongs to a caption set of other settings"):
+    with pytest.raises(UserError, match="belongs to a caption set with other settings"):
         Store(tmp_path, IDENTITY, {})
     run.write_text("{")
     with pytest.raises(UserError, match="cannot be read"):
@@ -186,7 +186,7 @@ def test_folders_of_others_are_left_alone(store: Store, tmp_path: Path) -> None:
         Store(store.folder, IDENTITY, {})
 
 
-def test_a_folder_that_became_read_only_or_is_gone_is_told(
+def test_a_folder_that_became_read_only_or_is_gone_is_reported(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object, **__: object) -> NoReturn:
@@ -202,7 +202,7 @@ def test_a_folder_that_became_read_only_or_is_gone_is_told(
         with pytest.raises(UserError, match=r"cannot be written \(Read-only file system\)"):
             store.manifest.add(hashes("a"), unit_size=1)
     shutil.rmtree(store.folder)
-    with pytest.raises(UserError, match="bring the folder back"):
+    with pytest.raises(UserError, match="restore the folder"):
         store.done()
 
 

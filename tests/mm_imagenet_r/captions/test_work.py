@@ -90,7 +90,7 @@ def test_errors_are_tried_again_by_whoever_comes_first_and_by_nobody_twice(work:
 def test_errors_are_tried_again_by_all_threads(work: Work, monkeypatch: Any) -> None:
     work.go({"refuse": [2, 5, 10]})
     both, met = threading.Barrier(2), set()
-    monkeypatch.setattr(Fake, "at_once", 2)
+    monkeypatch.setattr(Fake, "max_concurrency", 2)
     call = Fake.__call__
 
     def together(self: Fake, images: Any) -> Any:
