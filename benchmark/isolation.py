@@ -8,6 +8,7 @@ file, and a forked one inherits the memory of its parent.
 from __future__ import annotations
 
 import contextlib
+import gc
 import multiprocessing
 import os
 import pickle
@@ -141,6 +142,7 @@ def isolated(
 def _child(connection: Connection, work: Callable[[Any, Report], T], job: Any) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the parent's handler is not for this process
     threading.Thread(target=_follow_parent, daemon=True).start()
+    gc.freeze()  # what a fork inherits is no garbage: looking through it would copy all its pages
     try:
         result = work(job, lambda *told: connection.send((_REPORT, told)))
         connection.send((_DONE, result))
