@@ -56,6 +56,7 @@ def _one_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
+    Image.init()  # imports 40 modules, which every process forked from here then has
 
 
 @pytest.fixture(scope="session")
