@@ -39,7 +39,8 @@ run: setup  ## run exemplar masking on the embedded data; METHOD= and ARGS= chan
 	$(BIN)/python -m benchmark.run --method $(METHOD) $(ARGS)
 
 # Small tensors in many short tests: a process for each core, and no threads in each other's way.
-PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist worksteal
+# Bytecode is kept, whatever the environment says, as the tests start hundreds of processes.
+PYTEST = OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist worksteal
 test: lint  ## lint, types, tests and doctests; ARGS= goes to pytest
 	$(PYTEST) $(ARGS)
 

@@ -21,7 +21,7 @@ def free_port() -> int:
 
 @pytest.fixture(scope="module")
 def both(
-    tmp_path_factory: pytest.TempPathFactory, vilt_folder: Path, coloured: Path
+    tmp_path_factory: pytest.TempPathFactory, vilt_folder: Path, coloured: Path, read_once: None
 ) -> tuple[Path, Path]:
     """Folders with what comes of each method, on one process and on two."""
     folders = tmp_path_factory.mktemp("one"), tmp_path_factory.mktemp("two")

@@ -11,6 +11,7 @@ import killing
 import numpy as np
 import pytest
 
+
 def command(output: Path, data: Path, backbone: Path) -> list[str]:
     settings = ["distillation=1", "codec=jpeg", "quality=60"]
     words = f"--dataset {data} --backbone {backbone} --output {output} --device cpu --phases 3"
@@ -64,9 +65,7 @@ def test_control_c_ends_a_run_which_goes_on(
     undisturbed = command(tmp_path / "undisturbed", coloured, vilt_folder)
     assert killing.finish(killing.start(undisturbed)) == 0
     arguments = [*command(tmp_path / "stopped", coloured, vilt_folder), "--workers", "1"]
-    process = killing.start(arguments)
-    while process.is_alive() and not list(tmp_path.glob("stopped/*/*/*/state/*.partial.pt")):
-        time.sleep(0.01)
-    assert killing.signal_after(process, 0, signal.SIGINT) == 130
+    assert killing.finish(killing.start(arguments, interrupted=True)) == 130
+    assert list(tmp_path.glob("stopped/*/*/*/state/*.partial.pt"))
     assert killing.finish(killing.start(arguments)) == 0
     assert outcome(tmp_path / "stopped") == outcome(tmp_path / "undisturbed")
