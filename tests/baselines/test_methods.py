@@ -207,7 +207,7 @@ def test_an_empty_memory_and_a_single_phase(configure: Configure, name: str) -> 
 
 @pytest.fixture(scope="module")
 def uneven(tmp_path_factory: pytest.TempPathFactory, coloured: Path) -> Path:
-    """Of four classes, 1 has one sample to train, of which more would fit; that of 3 fits nowhere."""
+    """Of four classes, 1 has one training sample, though more would fit; that of 3 fits nowhere."""
     folder = tmp_path_factory.mktemp("uneven") / "uneven"
     shutil.copytree(coloured, folder, ignore=shutil.ignore_patterns("class[45]"))
     for number in (1, 3):
