@@ -10,33 +10,44 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; 
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+HEAVY := $(VENV)/.installed-heavy
+INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
 
 METHOD ?= exemplar_masking
 # More options for the command, as in: make run ARGS="--memory 1 --seed 3"
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format bench clean
+.PHONY: help setup run test test-heavy lint format bench clean
 
 help:  ## list the targets
-	@awk -F ':.*  ## ' '/^[a-z]+:.*  ## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP)  ## make .venv with everything the project needs (once)
 
 $(STAMP): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: install it, or give PYTHON=/path/to/python" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt --editable '.[dev]'
+	$(INSTALL) --editable '.[dev]'
+	@touch $@
+
+$(HEAVY): $(STAMP)
+	$(INSTALL) --editable '.[dev,ray]'
 	@touch $@
 
 run: setup  ## run exemplar masking on the embedded data; METHOD= and ARGS= change what is run
 	$(BIN)/python -m benchmark.run --method $(METHOD) $(ARGS)
 
-# Small tensors in many short tests: more threads only get in each other's way.
-test: export OMP_NUM_THREADS = 1
+# Small tensors in many short tests: a process for each core, and no threads in each other's way.
+# Bytecode is kept, whatever the environment says, as the tests start hundreds of processes.
+PYTEST = OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist worksteal
 test: lint  ## lint, types, tests and doctests; ARGS= goes to pytest
-	$(BIN)/python -m pytest $(ARGS)
+	$(PYTEST) $(ARGS)
 
+test-heavy: $(HEAVY)  ## the tests that need Ray (250 MB more) or minutes; ARGS= goes to pytest
+	$(PYTEST) -m heavy $(ARGS)
+
+lint: export MYPY_NUM_WORKERS ?= 2
 lint: setup  ## style, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

@@ -8,6 +8,7 @@ and a forked one inherits the memory of its parent.
 from __future__ import annotations
 
 import contextlib
+import gc
 import multiprocessing
 import os
 import pickle
@@ -142,6 +143,7 @@ def isolated(
 def _child(connection: Connection, work: Callable[[Any, Report], T], job: Any) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the parent's handler is not for this process
     follow_parent()
+    gc.freeze()  # what a fork inherits is no garbage: looking through it would copy all its pages
     try:
         result = work(job, lambda *told: connection.send((_REPORT, told)))
         connection.send((_DONE, result))

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from benchmark.plan import Plan
 
 
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code: 0, or 2 for a mistake of the user."""
     isolation.computes_nothing()

@@ -6,6 +6,7 @@ A result names the code that it was computed by: the method's own and that of th
 from __future__ import annotations
 
 import ast
+import functools
 import hashlib
 import sys
 from collections.abc import Iterable, Iterator
@@ -68,6 +69,7 @@ def harness_sha256(folder: Path = _BENCHMARK) -> str:
     return sources_sha256(path.read_bytes() for path in paths if path.is_file())
 
 
+@functools.cache  # a grid of runs asks for the same files again and again
 def code_sha256(source: bytes) -> str:
     r"""Hash of the syntax tree of a file without docstrings, so without comments and layout too.
 
@@ -112,13 +114,15 @@ def sources_sha256(sources: Iterable[bytes]) -> str:
     return hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 
-def _imported(source: bytes, package: str) -> Iterator[str]:
+@functools.cache
+def _imported(source: bytes, package: str) -> frozenset[str]:
     """Full names of all modules that a file may import, and of their packages.
 
     Args:
         source: The file.
         package: Full name of the package it is in, "" for none.
     """
+    found = set()
     for node in ast.walk(ast.parse(source)):
         names: list[str] = []
         if isinstance(node, ast.Import):
@@ -132,7 +136,8 @@ def _imported(source: bytes, package: str) -> Iterator[str]:
             names = [base, *(f"{base}.{alias.name}".lstrip(".") for alias in node.names)]
         for name in filter(None, names):
             parts = name.split(".")
-            yield from (".".join(parts[:end]) for end in range(1, len(parts) + 1))
+            found |= {".".join(parts[:end]) for end in range(1, len(parts) + 1)}
+    return frozenset(found)
 
 
 def _root(module: str) -> tuple[Path, str] | None:

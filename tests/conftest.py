@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gc
 import io
 import os
 import signal
@@ -56,6 +57,8 @@ def _one_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
+    Image.init()  # imports 40 modules, which every process forked from here then has
+    gc.freeze()  # what has been imported is no garbage: accelerate looks for some in every phase
 
 
 @pytest.fixture(scope="session")

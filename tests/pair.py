@@ -1,8 +1,9 @@
-"""All methods taught on as many processes as there are: `python pair.py BACKBONE DATA FOLDER`."""
+"""All methods taught by one process of several."""
 
 from __future__ import annotations
 
-import sys
+import gc
+import os
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -69,14 +70,19 @@ def quiet(*_: object) -> None:
     """Tell nothing of a step."""
 
 
-def main(backbone: str, data: str, folder: str) -> None:
-    """Write what came of each method, from the first process."""
+def teach(rank: int, world: int, port: int, backbone: str, data: str, folder: str) -> None:
+    """Write what came of each method, from the first process; each of them calls this."""
+    where = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": world, "MASTER_PORT": port}
+    if world > 1:
+        os.environ.update({name: str(value) for name, value in where.items()})
+        os.environ["MASTER_ADDR"] = "127.0.0.1"
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    gc.freeze()  # as `benchmark.isolation` does
     accelerator, samples = Accelerator(cpu=True), open_data(data).train
+    assert accelerator.num_processes == world
     for name in REGISTRY:
         outcome = taught(name, accelerator, backbone, samples)
         if accelerator.is_main_process:
             torch.save(outcome, Path(folder) / f"{name}.pt")
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+    if world > 1:
+        torch.distributed.destroy_process_group()

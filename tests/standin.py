@@ -47,6 +47,12 @@ def _jpeg(mode: str, side: int, rng: random.Random, profile: bytes | None = None
     return buffer.getvalue()
 
 
+def bomb(small: bytes) -> bytes:
+    """The same JPEG, with a header that speaks of 65,500 x 65,500 pixels."""
+    at = small.index(b"\xff\xc0") + 5
+    return small[:at] + (65_500).to_bytes(2, "big") * 2 + small[at + 4 :]
+
+
 def write_tar(path: Path, files: Iterable[tuple[str, bytes]], root: str = "imagenet-r/") -> None:
     """Write a tar in the real layout: a README, a member for each folder, the images."""
     with tarfile.open(path, "w", format=tarfile.GNU_FORMAT) as tar:

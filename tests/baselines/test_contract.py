@@ -24,6 +24,8 @@ FAST = {"codec": "jpeg", "quality": 60, "projection": 50}
 
 every_method = pytest.mark.parametrize("name", REGISTRY)
 
+pytestmark = pytest.mark.usefixtures("read_once")
+
 
 def make(build: Build, name: str, **changes: Any) -> Any:
     kind = load_method(name)[0]

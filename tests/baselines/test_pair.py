@@ -2,35 +2,38 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+import multiprocessing
+import socket
 from pathlib import Path
 
+import pair
 import pytest
 import torch
 
 from benchmark.registry import REGISTRY
 
-TESTS = Path(__file__).resolve().parents[1]
+
+def free_port() -> int:
+    with socket.socket() as made:
+        made.bind(("127.0.0.1", 0))
+        return int(made.getsockname()[1])
 
 
 @pytest.fixture(scope="module")
 def both(
-    tmp_path_factory: pytest.TempPathFactory, vilt_folder: Path, coloured: Path
+    tmp_path_factory: pytest.TempPathFactory, vilt_folder: Path, coloured: Path, read_once: None
 ) -> tuple[Path, Path]:
     """Folders with what comes of each method, on one process and on two."""
-    paths = os.pathsep.join(map(str, (TESTS.parent, TESTS)))
-    environment = os.environ | {"CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": paths}
     folders = tmp_path_factory.mktemp("one"), tmp_path_factory.mktemp("two")
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    for launch, folder in zip(([], torchrun), folders, strict=True):
-        script = map(str, (TESTS / "pair.py", vilt_folder, coloured, folder))
-        done = subprocess.run(
-            [sys.executable, *launch, *script],
-            env=environment, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
+    context = multiprocessing.get_context("fork")  # what is imported is not imported again
+    for world, folder in zip((1, 2), folders, strict=True):
+        where = (world, free_port(), str(vilt_folder), str(coloured), str(folder))
+        processes = [context.Process(target=pair.teach, args=(i, *where)) for i in range(world)]
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join()
+        assert [process.exitcode for process in processes] == [0] * world
     return folders
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
 from baselines.backbone import backbone_path, located, read_config
+
 from benchmark.config import RunConfig
 from benchmark.plan_check import check
 from mm_imagenet_r.errors import UserError

@@ -21,6 +21,7 @@ from benchmark.load_method import load_method
 from benchmark.method import PhaseData
 from benchmark.registry import REGISTRY
 
+pytestmark = pytest.mark.usefixtures("read_once")
 Build = Callable[..., Any]
 #: Settings that save time where a method has them.
 FAST = {"codec": "jpeg", "quality": 60, "projection": 50}

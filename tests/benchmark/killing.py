@@ -47,8 +47,13 @@ def signal_after(process: ForkServerProcess, seconds: float, number: int) -> int
     return finish(process)
 
 
-def _child(arguments: list[str], *, at: int = 0, count: Path | None = None) -> None:
-    """Run, and die at the `at`-th moment of writing; or write the number of moments to `count`."""
+def _child(
+    arguments: list[str], *, at: int = 0, count: Path | None = None, interrupted: bool = False
+) -> None:
+    """Run, and die at the `at`-th moment of writing; or write the number of moments to `count`.
+
+    If it is to be `interrupted`, Ctrl-C comes amid a phase, when its first steps have been saved.
+    """
     import torch
 
     from benchmark.run import main
@@ -58,6 +63,8 @@ def _child(arguments: list[str], *, at: int = 0, count: Path | None = None) -> N
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115
     moments = _watch(at)
+    if interrupted:
+        _interrupt()
     code = main(arguments)
     if count is not None:
         count.write_text(str(moments.value))
@@ -103,3 +110,16 @@ def _watch(at: int) -> Any:
     pathlib.Path.replace = around("rename", replace)  # type: ignore[method-assign]
     pathlib.Path.unlink = around("removal", unlink)  # type: ignore[method-assign]
     return moments
+
+
+def _interrupt() -> None:
+    replace, whole = pathlib.Path.replace, os.getpid()
+
+    def wrapped(path: Path, target: Any) -> Any:
+        result = replace(path, target)
+        if str(target).endswith(".partial.pt"):
+            os.kill(whole, signal.SIGINT)
+            time.sleep(60)  # until the interrupted one ends this process
+        return result
+
+    pathlib.Path.replace = wrapped  # type: ignore[method-assign]

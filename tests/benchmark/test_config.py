@@ -14,7 +14,6 @@ import pytest
 
 from benchmark.cells import cells, reference_run
 from benchmark.config import RunConfig
-from benchmark.option_names import NAMED
 from benchmark.options import from_mapping, parse, parser, read_file
 from benchmark.results.schema import SCHEMA_VERSION, Result
 from mm_imagenet_r.errors import UserError

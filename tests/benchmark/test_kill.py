@@ -11,8 +11,6 @@ import killing
 import numpy as np
 import pytest
 
-INSIDE, OUTSIDE = 15, 5  # how many kills amid a write or removal, and at any time
-
 
 def command(output: Path, data: Path, backbone: Path) -> list[str]:
     settings = ["distillation=1", "codec=jpeg", "quality=60"]
@@ -30,9 +28,12 @@ def outcome(output: Path) -> tuple[object, bytes, bytes, set[str]]:
     return matrix, rows[0], rows[1], {str(p.relative_to(output)) for p in output.rglob("*")}
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    ("amid", "anytime"),  # kills amid a write or removal, and at any time
+    [(4, 1), pytest.param(15, 5, marks=[pytest.mark.heavy, pytest.mark.timeout(900)])],
+)
 def test_killed_runs_go_on_to_the_same_result(
-    tmp_path: Path, coloured: Path, vilt_folder: Path
+    tmp_path: Path, coloured: Path, vilt_folder: Path, amid: int, anytime: int
 ) -> None:
     count = tmp_path / "count"
     killing.finish(killing.start(["--list"]))  # the server that forks the processes is up
@@ -45,8 +46,8 @@ def test_killed_runs_go_on_to_the_same_result(
     seed = np.random.SeedSequence().entropy  # new moments each time; shown if the test fails
     print(f"moments of seed {seed}")
     rng = np.random.default_rng(seed)
-    inside = [int(at) for at in rng.choice(np.arange(1, moments + 1), INSIDE, replace=False)]
-    outside = [float(after) for after in rng.uniform(0.1, seconds, OUTSIDE)]
+    inside = [int(at) for at in rng.choice(np.arange(1, moments + 1), amid, replace=False)]
+    outside = [float(after) for after in rng.uniform(0.1, seconds, anytime)]
     for number, when in enumerate([*inside, *outside]):
         output = tmp_path / f"killed{number}"
         arguments = command(output, coloured, vilt_folder)
@@ -64,9 +65,7 @@ def test_control_c_ends_a_run_which_goes_on(
     undisturbed = command(tmp_path / "undisturbed", coloured, vilt_folder)
     assert killing.finish(killing.start(undisturbed)) == 0
     arguments = [*command(tmp_path / "stopped", coloured, vilt_folder), "--workers", "1"]
-    process = killing.start(arguments)
-    while process.is_alive() and not list(tmp_path.glob("stopped/*/*/*/state/*.partial.pt")):
-        time.sleep(0.01)
-    assert killing.signal_after(process, 0, signal.SIGINT) == 130
+    assert killing.finish(killing.start(arguments, interrupted=True)) == 130
+    assert list(tmp_path.glob("stopped/*/*/*/state/*.partial.pt"))
     assert killing.finish(killing.start(arguments)) == 0
     assert outcome(tmp_path / "stopped") == outcome(tmp_path / "undisturbed")

@@ -16,9 +16,10 @@ ROOT = Path(__file__).parent.parent.parent
 Make = Callable[..., Result]
 
 
-@pytest.fixture
-def results(tmp_path: Path, synthetic_run: Make) -> Path:
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory, synthetic_run: Make) -> Path:
     """Exemplar masking loses to `codec`, is level with `mrdc`, and wins over `replay`."""
+    folder = tmp_path_factory.mktemp("published")
     skills = {"exemplar_masking": 0.2, "codec": 0.6, "mrdc": 0.2, "replay": -0.5, "joint": 0.7}
     for memory, currency in ((5, "bytes"), (1, "bytes"), (5, "samples")):
         for method, skill in skills.items():
@@ -27,11 +28,11 @@ def results(tmp_path: Path, synthetic_run: Make) -> Path:
             for order in (1993, 1, 2, 3, 4):
                 given: dict[str, Any] = {"memory": memory, "currency": currency, "seed": 0}
                 synthetic_run(
-                    tmp_path / "results" / f"{method}-{memory}-{currency}-{order}",
+                    folder / f"{method}-{memory}-{currency}-{order}",
                     method=method, skill=skill, sizes=(1,) * 10, test=15,
                     class_order_seed=order, others=("linear",), **given,
                 )  # fmt: skip
-    return tmp_path / "results"
+    return folder
 
 
 def test_losses_are_named_first_and_bounds_never(results: Path) -> None:

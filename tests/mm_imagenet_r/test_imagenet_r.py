@@ -23,6 +23,7 @@ from mm_imagenet_r.export import export
 from mm_imagenet_r.open_images import open_images
 from tests.standin import (
     PROFILE,
+    bomb,
     first_of_each_class,
     image_files,
     plain_captions,
@@ -264,12 +265,6 @@ def test_files_that_are_no_images_are_left_out_and_come_back(
 def folder_of(path: Path) -> Path:
     path.mkdir(parents=True)
     return path
-
-
-def bomb(small: bytes) -> bytes:
-    """The same JPEG, with a header that speaks of 65,500 x 65,500 pixels."""
-    at = small.index(b"\xff\xc0") + 5
-    return small[:at] + (65_500).to_bytes(2, "big") * 2 + small[at + 4 :]
 
 
 def test_caption_sets_that_do_not_fit(

@@ -37,6 +37,13 @@ TARGETS = (
     "--space", "me/board", "--dataset", "me/results", "--benchmark", "me/mm_imagenet_r",
 )  # fmt: skip
 
+#: Runs the command without waiting: clients pause ever longer before they try a request again.
+PUBLISH = """
+import runpy, time
+time.sleep = lambda seconds: None
+runpy.run_module("benchmark.leaderboard", run_name="__main__", alter_sys=True)
+"""
+
 Publish = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -58,7 +65,7 @@ def publish(hub: Hub, tmp_path: Path) -> Publish:
             "TMPDIR": str(tmp_path / "scratch"), "PYTHONPATH": str(ROOT), **changed,
         }  # fmt: skip
         (tmp_path / "scratch").mkdir(exist_ok=True)
-        command = [sys.executable, "-m", "benchmark.leaderboard", "publish", *map(str, words)]
+        command = [sys.executable, "-c", PUBLISH, "publish", *map(str, words)]
         done = subprocess.run(
             command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
         )

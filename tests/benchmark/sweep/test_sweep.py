@@ -566,9 +566,9 @@ def test_axes_are_read_as_options_are() -> None:
     assert [cell.memory for cell in cells] == ["5", ".5e1"]
 
 
+@pytest.mark.heavy
 @pytest.mark.timeout(600)
 def test_cells_run_as_tasks_of_ray(tmp_path: Path, grid: list[str]) -> None:
-    pytest.importorskip("ray")
     code = (
         "import sys, ray\n"
         "from benchmark.sweep.command import main\n"

@@ -14,7 +14,7 @@ from fake_captioner import calls, draw
 
 from mm_imagenet_r.captions.files import read_captions
 
-pytest.importorskip("ray")
+pytestmark = [pytest.mark.heavy, pytest.mark.timeout(600)]
 
 COUNT = 400
 CODE = """
@@ -45,7 +45,6 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": paths, "RAY_USAGE_STATS_ENABLED": "0"}
 
 
-@pytest.mark.timeout(600)
 def test_a_driver_that_is_killed_goes_on_where_it_was(
     tmp_path: Path, command: list[str], environment: dict[str, str]
 ) -> None:
@@ -72,7 +71,6 @@ def test_a_driver_that_is_killed_goes_on_where_it_was(
     assert made - before < 51 - done + 1
 
 
-@pytest.mark.timeout(600)
 def test_a_model_that_never_works_ends_the_run(
     tmp_path: Path, command: list[str], environment: dict[str, str]
 ) -> None:

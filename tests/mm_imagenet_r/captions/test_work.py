@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,12 +10,12 @@ from typing import Any
 
 import pytest
 from fake_captioner import Drawn, Fake, calls, draw, number_of
-from PIL import Image
 
 from mm_imagenet_r.captions.captioner import Caption, Request
 from mm_imagenet_r.captions.store import Store
 from mm_imagenet_r.captions.work import caption_units
 from mm_imagenet_r.errors import UserError
+from tests.standin import bomb, image_files
 
 
 class Work:
@@ -158,18 +157,12 @@ def test_units_that_others_add_meanwhile_are_theirs(work: Work, tmp_path: Path) 
     other.close()
 
 
-def bomb() -> bytes:
-    buffer = io.BytesIO()
-    Image.new("1", (20000, 20000)).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
 @pytest.mark.parametrize(
     ("data", "why"),
     [
         (b"text", "is not an image"),
         (draw(0)[:45], "does not decode"),
-        (bomb(), "decompression bomb"),
+        (bomb(next(image_files("a"))[1]), "decompression bomb"),
     ],
     ids=["text", "cut off", "bomb"],
 )
