@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, cast
 
-from benchmark.config import RECIPE
+from benchmark.recipe import RECIPE
 from benchmark.formatting import (
     MISSING,
     amount_words,
