@@ -125,8 +125,8 @@ def try_out(plan: Plan, place: Place) -> Trial:
         model=model,
         process=process,
         step=(told[-1] - told[0]) / (len(told) - 1) if len(told) > 1 else 0.0,
-        sample=(laps["prepare"] + laps["select"]) / len(train),
-        predicted=max(0.0, end - middle - process) / (2 * len(tested)),  # each one is twice
+        sample=(laps["prepare"] + laps["select"]) / max(1, len(train)),
+        predicted=max(0.0, end - middle - process) / max(1, 2 * len(tested)),  # each one is twice
     )
 
 
