@@ -134,7 +134,7 @@ def _some(samples: Samples, num_classes: int) -> Samples:
     """A few samples of each class."""
     labels, few = samples.labels, max(2, _SAMPLES // num_classes)
     chosen = [np.flatnonzero(labels == label)[:few] for label in np.unique(labels)]
-    return samples.select(np.concatenate(chosen))
+    return samples.select(np.concatenate(chosen)) if chosen else samples
 
 
 def phase_table(plan: Plan) -> Table:
