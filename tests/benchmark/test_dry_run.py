@@ -41,8 +41,9 @@ def minutes(out: str, line: str) -> float:
 
 
 def test_the_time_is_that_of_steps_as_they_are_here(call: Call, slow: Path, tmp_path: Path) -> None:
-    options = ("--method", f"{slow}:Slow", "--steps", 600, "--dry-run", "--seeds", 0, 1)
-    _, out, _ = call(*options)
+    options = ("--method", f"{slow}:Slow", "--epochs", 300, "--dry-run", "--seeds", 0, 1)
+    code, out, err = call(*options)
+    assert code == 0, err
     # 600 steps of 3 phases, each of two parts that sleep for .05 s: 3 minutes.
     one = minutes(out, "estimated time")
     assert one >= 3
