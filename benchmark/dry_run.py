@@ -125,8 +125,8 @@ def try_out(plan: Plan, place: Place) -> Trial:
         model=model,
         process=process,
         step=(told[-1] - told[0]) / (len(told) - 1) if len(told) > 1 else 0.0,
-        sample=(laps["prepare"] + laps["select"]) / len(train),
-        predicted=max(0.0, end - middle - process) / (2 * len(tested)),  # each one is twice
+        sample=(laps["prepare"] + laps["select"]) / max(1, len(train)),
+        predicted=max(0.0, end - middle - process) / max(1, 2 * len(tested)),  # each one is twice
     )
 
 
@@ -134,7 +134,7 @@ def _some(samples: Samples, num_classes: int) -> Samples:
     """A few samples of each class."""
     labels, few = samples.labels, max(2, _SAMPLES // num_classes)
     chosen = [np.flatnonzero(labels == label)[:few] for label in np.unique(labels)]
-    return samples.select(np.concatenate(chosen))
+    return samples.select(np.concatenate(chosen)) if chosen else samples
 
 
 def phase_table(plan: Plan) -> Table:
