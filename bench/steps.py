@@ -32,7 +32,8 @@ from benchmark import isolation, phase
 from benchmark.checkpoint import Checkpoint
 from benchmark.config import RunConfig
 from benchmark.devices import find_place, join
-from benchmark.memory import Memory, MemoryStore
+from benchmark.memory import Memory
+from benchmark.memory_store import MemoryStore
 from benchmark.method import Method, PhaseData
 from benchmark.plan import Plan, make_plans
 from benchmark.run import run

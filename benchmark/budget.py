@@ -24,21 +24,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Currency:
-    """What is charged for an exemplar, in code and in words.
+    """What is charged for an exemplar, in code and in words."""
 
-    Attributes:
-        cost: From an exemplar and the mean bytes of an untouched sample to what it is charged.
-        noun: What amounts count; "" where they are sizes in bytes.
-        unit: What the unit of a budget is.
-        rule: How an exemplar is charged, the beginning of a sentence.
-        option: What `--currency` says of it; "" if it cannot be chosen there.
-    """
-
+    #: From an exemplar and the mean bytes of an untouched sample to what it is charged
     cost: Callable[[Exemplar, float], float]
-    noun: str
-    unit: str
-    rule: str
-    option: str = ""
+    noun: str  # what amounts count; "" where they are sizes in bytes
+    unit: str  # what the unit of a budget is
+    rule: str  # how an exemplar is charged, the beginning of a sentence
+    option: str = ""  # what `--currency` says of it; "" if it cannot be chosen there
 
 
 def _share_of_sample(exemplar: Exemplar, sample_bytes: float) -> float:
@@ -73,19 +66,12 @@ CURRENCIES: Final = {
 
 @dataclass(frozen=True)
 class Growth:
-    """How a memory grows with the classes.
+    """How a memory grows with the classes."""
 
-    Attributes:
-        per_class: Whether an amount is that of each class; else that of all together.
-        words: Where an amount holds.
-        rule: How it grows, the end of a sentence.
-        option: What `--growth` says of it.
-    """
-
-    per_class: bool
-    words: str
-    rule: str
-    option: str
+    per_class: bool  # whether an amount is that of each class; else that of all together
+    words: str  # where an amount holds
+    rule: str  # how it grows, the end of a sentence
+    option: str  # what `--growth` says of it
 
 
 GROWTHS: Final = {

@@ -21,19 +21,14 @@ _POINTS = 20  # of the loss curve of a stage
 
 @dataclass
 class Training:
-    """What is told of the training of a phase.
+    """What results say of the training of a phase."""
 
-    Attributes:
-        stages: Name, items and steps of each finished stage.
-        loss: Points of their loss curves: step of the phase, mean loss since the point before.
-        losses: Loss of each step of the stage under way.
-        parameters: Most that were trained in a stage.
-    """
-
+    #: Name, items and steps of each finished stage
     stages: list[StageResult] = field(default_factory=list)
+    #: Points of their loss curves: step of the phase, mean loss since the point before
     loss: list[list[float]] = field(default_factory=list)
-    losses: list[float] = field(default_factory=list)
-    parameters: int = 0
+    losses: list[float] = field(default_factory=list)  # loss of each step of the stage under way
+    parameters: int = 0  # most that were trained in a stage
 
     @property
     def steps(self) -> int:
@@ -62,7 +57,7 @@ def curve(losses: list[float], before: int) -> list[list[float]]:
 
 
 class Checkpoint:
-    """The tensors at the end of each finished stage, and all that changes amid the one under way.
+    """The tensors at the end of each finished stage, and all that changes within the current one.
 
     A method's code between two stages is not recorded but run again, from the same tensors.
 
@@ -70,7 +65,7 @@ class Checkpoint:
         path: Its file.
         finished: What the method was at the end of each finished stage.
         step: Steps done of the stage under way.
-        training: What is told of all steps so far.
+        training: What results say of all steps so far.
     """
 
     def __init__(self, path: Path, method: Method) -> None:

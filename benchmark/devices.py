@@ -23,26 +23,19 @@ from benchmark.config import RunConfig
 from benchmark.threads import choose
 from mm_imagenet_r.errors import UserError
 
-#: Told of figures to plot, and of the training step they belong to.
+#: Called with figures to plot, and the training step they belong to.
 Log = Callable[[dict[str, Any], int], None]
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where this process computes.
+    """Where this process computes."""
 
-    Attributes:
-        device: `cpu`, `cuda` or `mps`.
-        rank, world: Its number among the processes, and theirs.
-        threads: On the CPU; None leaves the number to torch.
-        notes: What the user should know about it.
-    """
-
-    device: str
-    rank: int = 0
+    device: str  # `cpu`, `cuda` or `mps`
+    rank: int = 0  # its number among the processes, and theirs
     world: int = 1
-    threads: int | None = None
-    notes: tuple[str, ...] = ()
+    threads: int | None = None  # on the CPU; None leaves the number to torch
+    notes: tuple[str, ...] = ()  # what the user should know about it
 
     @property
     def main(self) -> bool:
@@ -96,10 +89,10 @@ def join(config: RunConfig, place: Place, meeting: str) -> Accelerator:
     Args:
         config: Of one cell.
         place: From `find_place`.
-        meeting: The same on all processes, another one for each phase that is computed.
+        meeting: The same on all processes, a different one for each phase that is computed.
 
     Raises:
-        UserError: The precision is not to be had here.
+        UserError: The precision is not available here.
     """
     if place.threads is not None:
         torch.set_num_threads(place.threads)

@@ -70,21 +70,13 @@ def print_plans(plans: list[Plan], place: Place, console: Console) -> None:
 
 @dataclass(frozen=True)
 class Trial:
-    """How long a method takes here.
+    """How long a method takes here."""
 
-    Attributes:
-        model: Name and size of its backbone.
-        process: Seconds until a process is ready, and ends.
-        step: Seconds of a training step.
-        sample: Seconds for each new sample, before and after training.
-        predicted: Seconds for each predicted sample.
-    """
-
-    model: dict[str, Any]
-    process: float
-    step: float
-    sample: float
-    predicted: float
+    model: dict[str, Any]  # name and size of its backbone
+    process: float  # seconds until a process is ready, and ends
+    step: float  # seconds of a training step
+    sample: float  # seconds for each new sample, before and after training
+    predicted: float  # seconds for each predicted sample
 
     def estimate(self, plan: Plan, finished: int = 0) -> float:
         """Seconds of the phases of a plan that are not finished."""
@@ -133,8 +125,8 @@ def try_out(plan: Plan, place: Place) -> Trial:
         model=model,
         process=process,
         step=(told[-1] - told[0]) / (len(told) - 1) if len(told) > 1 else 0.0,
-        sample=(laps["prepare"] + laps["select"]) / len(train),
-        predicted=max(0.0, end - middle - process) / (2 * len(tested)),  # each one is twice
+        sample=(laps["prepare"] + laps["select"]) / max(1, len(train)),
+        predicted=max(0.0, end - middle - process) / max(1, 2 * len(tested)),  # each one is twice
     )
 
 
@@ -142,7 +134,7 @@ def _some(samples: Samples, num_classes: int) -> Samples:
     """A few samples of each class."""
     labels, few = samples.labels, max(2, _SAMPLES // num_classes)
     chosen = [np.flatnonzero(labels == label)[:few] for label in np.unique(labels)]
-    return samples.select(np.concatenate(chosen))
+    return samples.select(np.concatenate(chosen)) if chosen else samples
 
 
 def phase_table(plan: Plan) -> Table:

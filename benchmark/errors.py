@@ -1,7 +1,14 @@
-"""What a method may do wrong, told apart from mistakes of the user and of the program."""
+"""What a method may do wrong, as opposed to a user or the program; and what became of a file."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 
 class ContractError(ValueError):
     """A method did what its contract does not allow; the harness names method and phase."""
+
+
+def damaged(path: Path, what: str = "was changed after it was written") -> str:
+    """What to say of a file of a run that is not as it was."""
+    return f"{path} {what}: put it back as it was, or give --overwrite to run it again"

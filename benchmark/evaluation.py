@@ -35,14 +35,10 @@ Scores = dict[str, NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Predictions of N samples.
+    """Predictions of N samples."""
 
-    Attributes:
-        predictions: By classifier, the method's own one first: (N,) labels.
-        invariance: How many samples were predicted again among others, and how many differed.
-    """
-
-    predictions: dict[str, list[int]]
+    predictions: dict[str, list[int]]  # by classifier, the method's own one first: (N,) labels
+    #: How many samples were predicted again among others, and how many differed
     invariance: Invariance
 
 
@@ -87,8 +83,8 @@ def evaluate(
     ]
     if different:
         raise ContractError(
-            f"{len(different)} of {len(again)} test samples have other scores when they are "
-            "predicted again among other samples: predict must not use the rest of its batch, the "
+            f"{len(different)} of {len(again)} test samples get different scores when they are "
+            "predicted again in another batch: predict must not use the rest of its batch, the "
             "order, or what it has seen before"
         )
     return Evaluation(guesses, {"checked": len(again), "differing": 0})
@@ -135,14 +131,14 @@ def _checked(found: Any, rows: int, num_seen: int, num_classes: int) -> Scores:
     """Scores of the classes seen, by classifier.
 
     Raises:
-        ContractError: They are none.
+        ContractError: They are not scores.
     """
     several = isinstance(found, Mapping)
     scores: Scores = {}
     for name, tensor in (found if several else {"": found}).items():
         what = f"predict returned for classifier {name!r}" if name else "predict returned"
         if several and not (isinstance(name, str) and name.isidentifier()):
-            raise ContractError(f"{name!r} is no name of a classifier: use letters and underscores")
+            raise ContractError(f"a classifier cannot be called {name!r}: use letters and _")
         if not isinstance(tensor, torch.Tensor) or tensor.ndim != 2 or tensor.is_complex():
             shape = tuple(getattr(tensor, "shape", ()))
             raise ContractError(f"{what} {type(tensor).__name__} {shape}: it has to be (B, C)")

@@ -5,20 +5,24 @@ What is written here is what is charged and what training gets back.
 
 from __future__ import annotations
 
+import io
 import math
 import struct
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from benchmark.errors import ContractError
 
 if TYPE_CHECKING:
-    from benchmark.data import Sample
+    from benchmark.data import Sample, Samples
+    from benchmark.method import Method
 
 #: Words that may say how an exemplar was encoded; a free word could carry data.
 CODECS = frozenset(
     {"native", "raw", "png", "jpeg", "jpeg444", "webp", "webp_lossless", "avif", "avif444", "jxl"}
 )
+_ENDS = "a record of the memory is cut off"
 _SLACK = 256  # bytes for headers, masks and markers of a payload
 _HEAD = struct.Struct("<HH")  # label; kept share of the pixels in 1/65535
 
@@ -71,7 +75,7 @@ def read_records(data: bytes) -> list[Exemplar]:
     found, at = [], 0
     while at < len(data):
         if at + _HEAD.size > len(data):
-            raise ValueError("a record of the memory is cut off")
+            raise ValueError(_ENDS)
         label, pixels = _HEAD.unpack_from(data, at)
         at += _HEAD.size
         lengths = []
@@ -81,7 +85,7 @@ def read_records(data: bytes) -> list[Exemplar]:
         image, text = at + lengths[0], at + lengths[0] + lengths[1]
         end = text + lengths[2]
         if end > len(data):
-            raise ValueError("a record of the memory is cut off")
+            raise ValueError(_ENDS)
         found.append(
             Exemplar(label, data[at:image], data[image:text], data[text:end], pixels / 65535)
         )
@@ -122,6 +126,33 @@ class RawSize(NamedTuple):
     caption: int
 
 
+class RawSizes(Mapping[str, RawSize]):
+    """How much there is of each sample of a phase; pictures are opened when asked for."""
+
+    def __init__(self, method: Method, samples: Samples) -> None:
+        """Of these samples, as this method's model sees them."""
+        self._method = method
+        self._samples = samples
+        self._places = {name: i for i, name in enumerate(samples.file_names)}
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._places
+
+    def __getitem__(self, name: str) -> RawSize:
+        from PIL import Image
+
+        sample = self._samples[self._places[name]]
+        with Image.open(io.BytesIO(sample.image)) as image:
+            pixels = max(image.width * image.height, self._method.input_pixels(*image.size))
+        return RawSize(pixels, len(sample.image), len(sample.caption.encode()))
+
+
 def refuse_too_long(one: StoredExemplar, raw: RawSize) -> None:
     """Where bytes are not charged, no payload may hold more than it is charged for.
 
@@ -157,7 +188,7 @@ def _read_varint(data: bytes, at: int) -> tuple[int, int]:
     number = shift = 0
     while True:
         if at >= len(data):
-            raise ValueError("a record of the memory is cut off")
+            raise ValueError(_ENDS)
         byte = data[at]
         number |= (byte & 127) << shift
         at, shift = at + 1, shift + 7

@@ -32,7 +32,7 @@ from benchmark.run_folder import Learnt, RunFolder
 from benchmark.write_results import write_results
 from mm_imagenet_r.errors import UserError
 
-_LOGGED = 10  # steps from one loss that a tracker is told to the next
+_LOGGED = 10  # steps between two losses that a tracker gets
 
 
 def run_cell(plan: Plan, place: Place, display: Display) -> Path:
@@ -72,7 +72,7 @@ class Experiment:
     def __init__(
         self, plan: Plan, folder: RunFolder, place: Place, display: Display, log: Log
     ) -> None:
-        """Take up the run in `folder` where it stopped."""
+        """Resume the run in `folder` where it stopped."""
         self.plan = plan
         self.folder = folder
         self.place = place

@@ -1,8 +1,8 @@
 """A function run in a process of its own, so that nothing it leaves in Python reaches the next.
 
-Class attributes, caches of modules and global variables die with the process; what is to be handed
-on has to be written to disk or returned. That is no wall against intent: the process may read any
-file, and a forked one inherits the memory of its parent.
+Class attributes, caches of modules and global variables die with the process; what the next one
+needs must be written to disk or returned. This does not stop intent: the process may read any file,
+and a forked one inherits the memory of its parent.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 T = TypeVar("T")
-#: Told of what goes on: the name of a method of `benchmark.display.Display` and its arguments.
+#: Called with the name of a method of `benchmark.display.Display` and its arguments.
 Report = Callable[..., None]
 
 _PATIENCE = 5.0  # seconds in which a process that has answered may end by itself
@@ -125,11 +125,11 @@ def isolated(
     except EOFError:
         process.join()
         raise RuntimeError(
-            f"a process of the run ended without an answer (exit code {process.exitcode}): was it "
-            "killed, or is memory short? The same command resumes"
+            f"a process of the run ended without an answer (exit code {process.exitcode}): it was "
+            "killed, or memory ran out. The same command resumes"
         ) from None
     except BaseException:
-        process.kill()  # Ctrl-C, or its own fault that it has told
+        process.kill()  # Ctrl-C, or an exception that it has reported
         raise
     finally:
         here.close()

@@ -61,10 +61,7 @@ def load_method(name: str) -> tuple[type[Method], str]:
 
 
 def about_of(method: type[Method]) -> dict[str, str]:
-    """What a method says about itself; a class does not bear the name of a registered one.
-
-    So one that derives from such a method, and says nothing, goes by its own class name.
-    """
+    """What a method says about itself; a class derived from a registered one needs its own."""
     for kind in method.__mro__:
         if "about" in vars(kind):
             theirs = kind is not method and is_registered(kind)
@@ -79,7 +76,7 @@ def is_registered(kind: type) -> bool:
 
 
 def _check_declarations(method: type[Method]) -> None:
-    """Refuse what a class says of itself that nobody would understand."""
+    """Refuse declarations that mean nothing."""
     kinds = typing.get_args(Kind)
     if method.kind not in kinds:
         raise UserError(

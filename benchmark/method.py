@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from benchmark.context import MethodContext, PhaseData, Progress, Stage, learning_rate_factor
+from benchmark.memory import Memory
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -13,146 +15,16 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
-    from benchmark.data import Sample, Samples
+    from benchmark.data import Sample
     from benchmark.exemplar import Exemplar
-from benchmark.errors import ContractError
-from benchmark.memory import Memory
 
-_WARM_UP = 0.1  # share of a stage's steps in which the learning rate rises
+__all__ = [
+    "Kind", "Method", "MethodContext", "NoSettings", "PhaseData", "Progress", "Stage",
+    "learning_rate_factor",
+]  # fmt: skip
 
 #: `replay` keeps exemplars, `memory-free` none, `bound` is what methods are measured against.
 Kind = Literal["replay", "memory-free", "bound"]
-
-
-@dataclass(frozen=True)
-class MethodContext:
-    """What a method is told once.
-
-    Attributes:
-        num_classes: Classes of all phases together (heads may be laid out for them).
-        phase_sizes: Number of new classes of each phase (pools of prompts are divided among them).
-        backbone: Name, folder or Hub id of the pretrained model.
-        tuning: `ssf`, `full` or `head`.
-        max_text_length: Text tokens a sample may have; None for the backbone's own limit.
-        batch_size: Batch for passes without gradient.
-        seed: The run's seed; derive all randomness from it by `rng`.
-        device: Where to compute.
-        rank, world: This process among several; all of them make the same decisions.
-    """
-
-    num_classes: int
-    phase_sizes: tuple[int, ...]
-    backbone: str
-    tuning: str
-    max_text_length: int | None
-    batch_size: int
-    seed: int
-    device: torch.device
-    rank: int = 0
-    world: int = 1
-
-    @property
-    def num_phases(self) -> int:
-        """Phases there will be."""
-        return len(self.phase_sizes)
-
-    def rng(self, purpose: str, *numbers: int) -> np.random.Generator:
-        """A generator for each purpose and numbers (phase, class, ...), the same on every process.
-
-        The harness draws from streams of its own, which no method can reach by a name.
-        """
-        from benchmark.randomness import stream
-
-        return stream(self.seed, f"method/{purpose}", *numbers)
-
-
-@dataclass(frozen=True)
-class PhaseData:
-    """The samples of one phase; labels count 0..num_seen-1 in the order classes appear.
-
-    Attributes:
-        index: 0 for the first.
-        new: Labels of this phase's classes.
-        num_seen: Number of classes up to and including this phase.
-        train: This phase's training samples, of all phases so far if `Method.sees_all_data`. Their
-            images are read from disk when asked for; `train.labels` are known without.
-        steps: Training steps the phase has, the same for every method.
-    """
-
-    index: int
-    new: range
-    num_seen: int
-    train: Samples
-    steps: int = 0
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One training within a phase: on which items, for which share of the phase's steps.
-
-    Every phase has the same number of steps for every method, so that none learns more by keeping
-    more: its stages divide them.
-
-    Attributes:
-        items: What is trained on; None for the phase's samples and the memory's exemplars.
-        share: Share of the phase's steps, of all its stages together at most 1; 0 trains nothing.
-        replay_share: Share of each batch that is drawn from the exemplars among the items; None
-            shuffles samples and exemplars together.
-        learning_rate: Peak; None for what `--learning-rate` or the method's recipe says.
-        name: For progress and results.
-
-    Raises:
-        ContractError: A share that is none.
-    """
-
-    items: Sequence[Sample | Exemplar] | None = None
-    share: float = 1.0
-    replay_share: float | None = None
-    learning_rate: float | None = None
-    name: str = "train"
-
-    def __post_init__(self) -> None:
-        """Refuse what is no share."""
-        for name in ("share", "replay_share"):
-            value = getattr(self, name)
-            if value is not None and not 0 <= value <= 1:
-                raise ContractError(f"Stage({name}={value}): a share lies between 0 and 1")
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far training is; `Method.progress` holds it while `collate` and `loss` run.
-
-    Attributes:
-        stage: Number of the stage in its phase.
-        step: Number of the step in its stage.
-        steps: Steps of the stage.
-    """
-
-    stage: int = 0
-    step: int = 0
-    steps: int = 1
-
-    @property
-    def share(self) -> float:
-        """Share of the stage's steps that are done, from 0 to below 1.
-
-        >>> Progress(step=3, steps=12).share
-        0.25
-        """
-        return self.step / self.steps
-
-
-def learning_rate_factor(step: int, steps: int) -> float:
-    """Linear warm-up over the first tenth, then a cosine to zero.
-
-    >>> [round(learning_rate_factor(s, 100), 3) for s in (0, 9, 10, 55, 99)]
-    [0.1, 1.0, 1.0, 0.5, 0.0]
-    """
-    warm = max(1, round(_WARM_UP * steps))
-    if step < warm:
-        return (step + 1) / warm
-    return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
 
 
 @dataclass(frozen=True)
@@ -163,10 +35,10 @@ class NoSettings:
 class Method:
     """What the harness asks of a method.
 
-    The harness owns data order, memory, evaluation and checkpoints. Each phase is learnt in a
-    process of its own by a fresh object whose state is loaded from disk, and tested in another one,
-    so nothing but `state()` and the memory passes from a phase to the next, or from training to
-    testing. The hooks are called in this order:
+    The harness owns data order, memory, evaluation and checkpoints. Each phase is learned in a
+    process of its own by a new object whose state is loaded from disk, and tested in another one,
+    so only `state()` and the memory pass from one phase to the next, or from training to testing.
+    The hooks are called in this order:
 
     * learning: `__init__`, `load_state`, `begin_phase`, `stages`, for every step of each stage
       `collate`, `loss` and `before_step`, then `end_phase` and `state`;
@@ -215,7 +87,7 @@ class Method:
     renamed_settings: ClassVar[Mapping[str, str]] = {}
     #: Name -> settings of a published or otherwise named variant, chosen by `method@name`.
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
-    #: `memory-free` methods and bounds are given no memory to keep anything in.
+    #: `memory-free` methods and bounds cannot keep anything.
     kind: ClassVar[Kind] = "replay"
     #: An upper bound: every phase starts again from the backbone, with the data of all phases and
     #: as many steps as any method has taken by then.
@@ -249,9 +121,9 @@ class Method:
     def stages(self, phase: PhaseData, memory: Memory) -> Iterator[Stage]:
         """Yield the trainings of this phase; by default one, on new samples and exemplars alike.
 
-        What stands between two `yield`s runs between two trainings, on the model as the former left
-        it; after a kill it runs again from the same state. Parameters that are frozen or added
-        there change what is trained next.
+        Code between two `yield`s runs between two trainings, on the model as the first left it;
+        after a kill it runs again from the same state. Parameters that are frozen or added there
+        change what is trained next.
         """
         yield Stage()
 
@@ -279,7 +151,7 @@ class Method:
     def begin_test(self, num_seen: int, memory: Memory) -> None:
         """Get ready to predict, from the state and the memory alone: class means, merged weights.
 
-        Called on a fresh object after `load_state`; there is no training sample to look at.
+        Called on a new object after `load_state`; there is no training sample to look at.
         """
 
     def predict(self, batch: Any) -> torch.Tensor | Mapping[str, torch.Tensor]:
@@ -310,9 +182,9 @@ class Method:
         return learning_rate_factor(step, steps)
 
     def state(self) -> dict[str, torch.Tensor]:
-        """Tensors that go on to the next phase: by default the parameters trained at this moment.
+        """Tensors that the next phase gets: by default the parameters trained at this moment.
 
-        Override it and `load_state` for a model that changes otherwise too (running means of a
+        Override it and `load_state` for a model that also changes in other ways (running means of a
         BatchNorm, parameters that were trained and then frozen). The file they are written to is
         charged as memory outside the budget.
         """
@@ -323,7 +195,7 @@ class Method:
         }
 
     def load_state(self, state: Mapping[str, torch.Tensor]) -> None:
-        """Take back what `state` returned: before `begin_phase`, and amid training after it.
+        """Take back what `state` returned: before `begin_phase`, and within training after it.
 
         Raises:
             ValueError: The names or shapes are not those of the trained parameters. A method that
@@ -341,7 +213,7 @@ class Method:
                 parameter.copy_(state[name])
 
     def transient(self) -> dict[str, torch.Tensor]:
-        """Tensors that a checkpoint amid a phase needs beside `state` and the next phase must not.
+        """Tensors that only a checkpoint within a phase needs, besides `state`.
 
         Temporary heads, moving averages, counters; of shapes that are fixed within a stage.
         """

@@ -30,11 +30,11 @@ def finished_elsewhere(cell: RunConfig, data_sha256: str | None = None) -> Path 
 
     Args:
         cell: As `benchmark.cells.cells` writes it.
-        data_sha256: Of today's data; a run of other data is none. None: it is not compared.
+        data_sha256: Of today's data; a run of other data does not count. None: not compared.
 
     Returns:
-        None if there is no complete and readable result. The code of method and harness is another
-        one in any case; `changed_settings` tells which defaults are.
+        None if there is no complete and readable result. The code of method and harness differs in
+        any case; `changed_settings` lists the defaults that do.
     """
     for folder in _of_older_versions(cell):
         try:
@@ -102,4 +102,4 @@ def age(folder: Path, plan: Plan) -> str:
         return ""
     which = "" if own and harness else f" of the {'method' if own else 'harness'}'s code"
     changed = changed_settings(result["method_settings"], plan.settings)
-    return "; ".join([f"by an older version{which}, with the figures of then", *changed])
+    return "; ".join([f"by an older version{which}, with its figures", *changed])

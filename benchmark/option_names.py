@@ -46,7 +46,7 @@ def names_of(*methods: str | None) -> set[str]:
 
 
 def amount(text: str) -> str:
-    """An amount of memory in one way of writing; what is none stays as it is, to be refused.
+    """An amount of memory in one way of writing; anything else stays as it is, to be refused.
 
     >>> amount(".50"), amount("5.0"), amount("20.0MB"), amount("much")
     ('0.5', '5', '20MB', 'much')

@@ -59,7 +59,7 @@ def read_values(path: Path) -> dict[str, Any]:
     """What a TOML or JSON file says, not yet converted.
 
     Raises:
-        UserError: It cannot be read, or is no object.
+        UserError: It cannot be read, or is not an object.
     """
     if path.exists() and not path.is_file():
         raise UserError(f"--config {path} is not a regular file: name a TOML or JSON file")
@@ -166,7 +166,7 @@ def unknown_words(rest: Sequence[str], names: Sequence[str]) -> str:
     """What to say of words of a command line that belong to no option."""
     word = next((word for word in rest if word.startswith("-")), rest[0]).partition("=")[0]
     if not word.startswith("-"):
-        return f"{word!r} belongs to no option: write --method {word} if it is a method's name"
+        return f"{word!r} follows no option: write --method {word} if it is a method's name"
     options = [f"--{dashed(name)}" for name in names]
     today = {f"--{dashed(old)}": dashed(new) for old, new in RENAMED_FIELDS.items()}
     if word in today:

@@ -7,7 +7,6 @@ and samples without labels.
 from __future__ import annotations
 
 import contextlib
-import io
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,9 +22,10 @@ from benchmark.data import Sample, Samples
 from benchmark.devices import Place, join, same_digits
 from benchmark.errors import ContractError
 from benchmark.evaluation import Evaluation, evaluate
-from benchmark.exemplar import RawSize
+from benchmark.exemplar import RawSizes
 from benchmark.isolation import Report
-from benchmark.memory import Memory, MemoryStore
+from benchmark.memory import Memory
+from benchmark.memory_store import MemoryStore
 from benchmark.method import Method, PhaseData
 from benchmark.plan import Cell
 from benchmark.randomness import seeded, stream
@@ -38,70 +38,43 @@ from mm_imagenet_r.errors import UserError
 
 @dataclass(frozen=True)
 class Job:
-    """What every process of a phase is handed.
+    """What every process of a phase is handed."""
 
-    Attributes:
-        cell: Method, settings, phases, budget.
-        place: Where.
-        folder: The run's.
-        index: Of the phase.
-    """
-
-    cell: Cell
-    place: Place
-    folder: Path
-    index: int
+    cell: Cell  # method, settings, phases, budget
+    place: Place  # where
+    folder: Path  # the run's
+    index: int  # of the phase
 
 
 @dataclass(frozen=True)
 class LearnJob(Job):
-    """What the process that learns a phase is handed.
+    """What the process that learns a phase is handed."""
 
-    Attributes:
-        new: Labels of its classes.
-        samples: Its training samples and no others.
-        before: The phase before as it was finished; None for the first.
-        resumed: How often this one was interrupted.
-        steps: Training steps it has.
-    """
-
-    new: range
-    samples: Samples
-    before: PhaseRecord | None
-    resumed: int
-    steps: int
+    new: range  # labels of its classes
+    samples: Samples  # its training samples and no others
+    before: PhaseRecord | None  # the phase before as it was finished; None for the first
+    resumed: int  # how often this one was interrupted
+    steps: int  # training steps it has
 
 
 @dataclass(frozen=True)
 class TestJob(Job):
-    """What the process that tests a phase is handed.
-
-    Attributes:
-        num_seen: Classes seen.
-        samples: Test samples of these, in an order of their own and without labels.
-        memory: Manifest of the memory.
-        state: Hash and length of the file of the method's tensors.
-    """
+    """What the process that tests a phase is handed."""
 
     __test__ = False  # not a test of pytest
 
-    num_seen: int
-    samples: Sequence[Sample]
-    memory: Mapping[str, Any]
-    state: StateInfo
+    num_seen: int  # classes seen
+    samples: Sequence[Sample]  # test samples of these, in an order of their own and without labels
+    memory: Mapping[str, Any]  # manifest of the memory
+    state: StateInfo  # hash and length of the file of the method's tensors
 
 
 @dataclass(frozen=True)
 class SaveJob(TestJob):
-    """What the process that saves a model is handed.
+    """What the process that saves a model is handed."""
 
-    Attributes:
-        target: Folder to write to.
-        class_names: Of the classes seen, by label.
-    """
-
-    target: Path
-    class_names: tuple[str, ...]
+    target: Path  # folder to write to
+    class_names: tuple[str, ...]  # of the classes seen, by label
 
 
 def meet(where: tuple[RunConfig, Place], tell: Report) -> None:
@@ -112,7 +85,7 @@ def meet(where: tuple[RunConfig, Place], tell: Report) -> None:
 
 
 def learn(job: LearnJob, tell: Report) -> Learnt:
-    """Prepare, train, choose exemplars, and write what is to be carried on.
+    """Prepare, train, choose exemplars, and write what the next phase gets.
 
     Raises:
         UserError: The method breaks its contract, or a file is not as it was written.
@@ -151,7 +124,7 @@ def learn(job: LearnJob, tell: Report) -> Learnt:
 
         tell("stage", index, "choosing exemplars")
         method.model.eval()
-        sizes = _RawSizes(method, job.samples)
+        sizes = RawSizes(method, job.samples)
         store.open_phase(index, phase.num_seen, sizes, may_keep=may_keep)
         with seeded(stream(seed, "harness/end", index)):
             method.end_phase(phase, memory)
@@ -228,7 +201,7 @@ def _accelerator_name(accelerator: Accelerator) -> str:
 
 @contextlib.contextmanager
 def _process(job: Job, doing: str) -> Iterator[Accelerator]:
-    """Join the other processes; a broken contract is told with method and phase.
+    """Join the other processes; a broken contract is reported with method and phase.
 
     Raises:
         UserError: In place of a ContractError.
@@ -262,8 +235,8 @@ def _load(method: Method, path: Path, info: StateInfo) -> None:
         method.load_state(state_file.read(path, info))
     except (ValueError, KeyError, RuntimeError) as error:
         raise ContractError(
-            f"a fresh object does not take back its own state: {error}. Does load_state make room "
-            "for what begin_phase adds, or was something frozen when the phase ended?"
+            f"a new object cannot load its own state: {error}. Does load_state make room for what "
+            "begin_phase adds, or was something frozen when the phase ended?"
         ) from error
 
 
@@ -276,32 +249,6 @@ def _store(
     store = MemoryStore(folder, job.cell.budget, manifest, shared=shared, writes=writes)
     store.phase, store.num_seen = phase, num_seen
     return store
-
-
-class _RawSizes(Mapping[str, RawSize]):
-    """How much there is of each sample of a phase; pictures are looked at when asked for."""
-
-    def __init__(self, method: Method, samples: Samples) -> None:
-        self._method = method
-        self._samples = samples
-        self._places = {name: i for i, name in enumerate(samples.file_names)}
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._places)
-
-    def __len__(self) -> int:
-        return len(self._places)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._places
-
-    def __getitem__(self, name: str) -> RawSize:
-        from PIL import Image
-
-        sample = self._samples[self._places[name]]
-        with Image.open(io.BytesIO(sample.image)) as image:
-            pixels = max(image.width * image.height, self._method.input_pixels(*image.size))
-        return RawSize(pixels, len(sample.image), len(sample.caption.encode()))
 
 
 class _Clock:

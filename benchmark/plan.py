@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark import results
-from benchmark.budget import Budget, make_budget
+from benchmark.budget import CURRENCIES, Budget, make_budget
 from benchmark.cells import cells, reference_run
 from benchmark.config import RunConfig
 from benchmark.data import ColumnNames, Data, DatasetOptions, open_data
@@ -38,33 +38,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell of a grid without its data: what the process of a phase is handed.
+    """One cell of a grid without its data: what the process of a phase is handed."""
 
-    Attributes:
-        config: Of one method and one seed.
-        method: Its class.
-        preset: Name of the preset, "" if none.
-        settings: An instance of `method.Settings`.
-        recipe: How it is trained where stages do not say otherwise.
-        sizes: Number of new classes of each phase.
-        budget: What the memory may hold.
-    """
-
-    config: RunConfig
-    method: type[Method]
-    preset: str
-    settings: Any
-    recipe: Recipe
-    sizes: tuple[int, ...]
-    budget: Budget
+    config: RunConfig  # of one method and one seed
+    method: type[Method]  # its class
+    preset: str  # name of the preset, "" if none
+    settings: Any  # an instance of `method.Settings`
+    recipe: Recipe  # how it is trained where stages do not say otherwise
+    sizes: tuple[int, ...]  # number of new classes of each phase
+    budget: Budget  # what the memory may hold
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Hand over names: a class of a file is found again by the process that reads this."""
+        """Hand over names: the process that reads this finds the class of a file again."""
         return find_cell, (self.config, self.sizes, self.budget)
 
     @property
     def num_learnt(self) -> int:
-        """Number of phases that are learnt: all, unless the run stops before."""
+        """Number of phases that are learned: all, unless the run stops before."""
         return self.config.stop_after or len(self.sizes)
 
     def classes(self, phase: int) -> range:
@@ -73,7 +63,7 @@ class Cell:
         return range(start, start + self.sizes[phase])
 
     def context(self, device: torch.device, rank: int = 0, world: int = 1) -> MethodContext:
-        """What the method is told once."""
+        """What the method is given once."""
         return MethodContext(
             num_classes=sum(self.sizes),
             phase_sizes=self.sizes,
@@ -118,24 +108,18 @@ def find_cell_of(result: Result) -> Cell:
 
 @dataclass(frozen=True)
 class Plan(Cell):
-    """One cell of a grid with its data.
+    """One cell of a grid with its data."""
 
-    Attributes:
-        data: Labels are positions in the class order.
-        sources: The files that the method is written in, as they were when it was imported.
-        reference: The result whose numbers of exemplars are matched, None without.
-        notes: What a user should know before it runs.
-        tuned: The recipe file that its settings are from, None without.
-    """
-
-    data: Data
+    data: Data  # labels are positions in the class order
+    #: The files that the method is written in, as they were when it was imported
     sources: Mapping[str, bytes]
+    #: The result whose numbers of exemplars are matched, None without
     reference: Result | None = None
-    notes: tuple[str, ...] = ()
-    tuned: TunedRecipe | None = None
+    notes: tuple[str, ...] = ()  # what a user should know before it runs
+    tuned: TunedRecipe | None = None  # the recipe file that its settings are from, None without
 
     def steps(self, phase: int) -> int:
-        """Training steps of a phase: of all phases so far for a bound that starts anew in each."""
+        """Training steps of a phase; a bound that starts again in each has those of all so far."""
         first = 0 if self.method.sees_all_data else phase
         new = (len(self.data.train.of_classes(self.classes(t))) for t in range(first, phase + 1))
         return sum(map(self.config.phase_steps, new))
@@ -146,7 +130,7 @@ class Plan(Cell):
         return Cell(**{spec.name: getattr(self, spec.name) for spec in dataclasses.fields(Cell)})
 
     def facts(self, place: Place) -> dict[str, Any]:
-        """What a run is begun with, and may not be resumed without; see `RunFolder`."""
+        """What a run is started with, and may not be resumed without; see `RunFolder`."""
         return {
             "device": place.device,
             "config": self.config.changed(),
@@ -206,8 +190,7 @@ def plans_for(config: RunConfig, data: Data) -> list[Plan]:
     sizes, order = divide(config, data.num_classes)
     data = data.in_order(order)
     sizes_in_bytes = whole_bytes(data)
-    in_bytes = config.currency == "bytes" and config.match_exemplars_of is None
-    costs = sizes_in_bytes if in_bytes else [1] * len(data.train)
+    costs = [1] * len(data.train) if CURRENCIES[config.currency].noun else sizes_in_bytes
     budget = make_budget(
         config.memory,
         currency=config.currency,
@@ -233,7 +216,7 @@ def plans_for(config: RunConfig, data: Data) -> list[Plan]:
 
 
 def _tuned(plan: Plan, path: Path) -> Plan:
-    """A plan with the recipe file that its settings are from, and what is to be said of it."""
+    """A plan with the recipe file that its settings are from, and notes on it."""
     tuned = read_tuned(path)
     tuned.refuse_other(plan.config)
     tuned.refuse_other_data(plan.config, plan.data.data_sha256)
@@ -265,8 +248,9 @@ def too_small(memory: str, budget: Budget, data: Data, costs: Sequence[int]) -> 
     enough = math.ceil(100 * max(smallest.values()) / budget.unit) / 100
     return (
         f"with --memory {memory} a class may keep {amount_words(room, budget.currency)} at the "
-        f"end, too little for any whole sample of {without} of {data.num_classes} classes: methods "
-        f"that keep whole samples keep none of these; --memory {enough:g} holds one of each",
+        f"end. That is less than any whole sample of {without} of the {data.num_classes} classes, "
+        "so methods that keep whole samples keep none of them; --memory "
+        f"{enough:g} holds one of each class",
     )
 
 
@@ -282,8 +266,8 @@ def read_reference(config: RunConfig) -> Result:
         older = finished_elsewhere(reference)
         if older is None:
             raise UserError(
-                f"--match-exemplars-of {config.match_exemplars_of}: its result "
-                f"{folder / results.RESULT} is not there. Run it first: "
+                f"--match-exemplars-of {config.match_exemplars_of}: there is no "
+                f"{folder / results.RESULT} yet. Run it first: "
                 + dataclasses.replace(reference, overwrite=False).command(place=True)
             )
         folder = older

@@ -1,4 +1,4 @@
-"""Faults of a configuration that show before any data are opened."""
+"""Mistakes in a configuration that show before any data are opened."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ MOST_TEXT = 1024
 
 
 def check(config: RunConfig) -> None:
-    """Find the faults that show before any data are opened.
+    """Find the mistakes that show before any data are opened.
 
     Raises:
-        UserError: An unknown method or setting, a senseless budget, no run to be like, no such
+        UserError: An unknown method or setting, an impossible budget, no run to match, no such
             backbone, a folder that cannot be written.
     """
     _check_backbone(config.backbone)
     if config.max_text_length is not None and config.max_text_length > MOST_TEXT:
         raise UserError(
-            f"--max-text-length {config.max_text_length}: give at most {MOST_TEXT} tokens, or "
-            "leave the option out for as many as the backbone was trained with"
+            f"--max-text-length {config.max_text_length}: give at most {MOST_TEXT} tokens; without "
+            "the option there are as many as the backbone was trained with"
         )
     make_budget(
         config.memory,
@@ -50,17 +50,17 @@ def refuse_itself(cell: RunConfig) -> None:
         reference = reference_run(cell)
         if reference.identity() == dataclasses.replace(cell, match_exemplars_of=None).identity():
             raise UserError(
-                f"--method {cell.method[0]} --match-exemplars-of {cell.match_exemplars_of}: with "
-                "equal settings this is one run; name another method, or leave the option out"
+                f"--method {cell.method[0]} --match-exemplars-of {cell.match_exemplars_of}: a run "
+                "cannot match itself; name another method, or leave the option out"
             )
 
 
 def _check_backbone(name: str) -> None:
     """Raise UserError for a folder that is not there: not a name, nor what may be a Hub id."""
-    if re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) and not name.startswith("."):
+    if re.fullmatch(r"[\w.-]+(/[\w.-]+)?(@[\w./-]+)?", name) and not name.startswith("."):
         return
     if not Path(name).expanduser().exists():
         raise UserError(
             f"--backbone {name}: there is no folder {name}: name a folder with a ViLT checkpoint, "
-            "a Hub id such as dandelin/vilt-b32-mlm, or 'tiny'"
+            "a Hub id such as dandelin/vilt-b32-mlm (or ID@REVISION), or 'tiny'"
         )

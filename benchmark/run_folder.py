@@ -1,15 +1,14 @@
 """A run's folder: what is finished, who may write, and what a kill may leave behind.
 
-    run.json                      what the run was begun with
-    state/phase-NN.safetensors    the method's tensors after the last learnt phase
+    run.json                      what the run was started with
+    state/phase-NN.safetensors    the method's tensors after the last learned phase
     state/phase-NN.learnt.json    what learning a phase left that is not tested yet
     state/phase-NN.json           a finished phase; what is not in it has not happened
-    state/phase-NN.begun          how often the phase that is being learnt was begun
-    state/phase-NN.partial.pt     a checkpoint amid it
+    state/phase-NN.begun          how often the phase that is being learned was started
+    state/phase-NN.partial.pt     a checkpoint within it
     memory/class-*.bin            the exemplars of a class
 
-At the end result.json, predictions.parquet, exemplars.parquet, gallery.json, source/ and
-report.html.
+At the end result.json, *.parquet, gallery.json, source/ and report.html.
 """
 
 from __future__ import annotations
@@ -25,19 +24,20 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from benchmark import results
+from benchmark.errors import damaged
 from benchmark.results.schema import OutsideMemory, PhaseRecord, StageResult, StateInfo
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.files import explain, remove_temporaries, write_atomic
 
-_BEGUN_WITH = {
+_FACTS = {
     "config": "another configuration",
     "data": "other data",
-    "split": "another division into training and test data",
+    "split": "another split into training and test data",
     "method": "another version of the method's code",
     "harness": "another version of the harness's code",
     "device": "another kind of device (--device)",
     "backbone": "another backbone",
-    "counts": "other numbers of exemplars of the run that is matched",
+    "counts": "other numbers of exemplars in the run that is matched",
 }
 #: Facts that may have changed since a run was finished: its result says what they were then.
 _OF_THE_CODE = {"config", "method", "harness", "device", "backbone"}
@@ -45,35 +45,20 @@ _PATIENCE = 3.0  # seconds in which a process that was killed leaves its lock
 
 
 class Learnt(TypedDict):
-    """What learning a phase left, beside tensors and exemplars; it is not tested yet.
+    """What learning a phase left, besides tensors and exemplars; it is not tested yet."""
 
-    Attributes:
-        stages: The trainings.
-        loss: Points of their loss curves.
-        seconds: By activity.
-        resumed: How often the phase was interrupted.
-        ledger: What the memory holds, of `MemoryStore.ledger`.
-        memory: Which files hold it.
-        stored: One row for each exemplar that was selected.
-        outside_memory: What is carried on beside it.
-        trainable_parameters: Their number.
-        gallery: Pictures for the report.
-        state: Hash and length of the file of the method's tensors.
-        hardware: What it was learnt on.
-    """
-
-    stages: list[StageResult]
-    loss: list[list[float]]
-    seconds: dict[str, float]
-    resumed: int
-    ledger: dict[str, Any]
-    memory: dict[str, Any]
-    stored: list[dict[str, Any]]
-    outside_memory: OutsideMemory
-    trainable_parameters: int
-    gallery: list[dict[str, Any]]
-    state: StateInfo
-    hardware: dict[str, Any]
+    stages: list[StageResult]  # the trainings
+    loss: list[list[float]]  # points of their loss curves
+    seconds: dict[str, float]  # by activity
+    resumed: int  # how often the phase was interrupted
+    ledger: dict[str, Any]  # what the memory holds, of `MemoryStore.ledger`
+    memory: dict[str, Any]  # which files hold it
+    stored: list[dict[str, Any]]  # one row for each exemplar that was selected
+    outside_memory: OutsideMemory  # what is carried on beside it
+    trainable_parameters: int  # their number
+    gallery: list[dict[str, Any]]  # pictures for the report
+    state: StateInfo  # hash and length of the file of the method's tensors
+    hardware: dict[str, Any]  # what it was learned on
 
 
 class RunFolder:
@@ -92,7 +77,7 @@ class RunFolder:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep a second run from working here.
+        """Keep other processes from running here.
 
         Raises:
             UserError: There is one, or the folder cannot be written.
@@ -105,12 +90,14 @@ class RunFolder:
             lock = (self.path / ".lock").open("w")
         except OSError as error:
             raise UserError(f"{explain(error, self.path / '.lock')} (--output)") from error
-        with lock, _of_this_process(lock):
+        with lock, contextlib.ExitStack() as stack:
+            _locks.add(lock)
+            stack.callback(_locks.discard, lock)
             deadline = time.monotonic() + _PATIENCE
             while not _try_lock(lock):
                 if time.monotonic() > deadline:
                     raise UserError(
-                        f"another process is working in {self.path}: wait for it, or choose "
+                        f"another process is running in {self.path}: wait for it, or choose "
                         "another --output"
                     )
                 time.sleep(0.05)
@@ -118,18 +105,15 @@ class RunFolder:
 
     def is_busy(self) -> bool:
         """Whether another process works here now."""
-        try:
-            lock = (self.path / ".lock").open("r+")
-        except OSError:
-            return False
-        with lock:
+        with contextlib.suppress(OSError), (self.path / ".lock").open("r+") as lock:
             return not _try_lock(lock)
+        return False
 
     def clear(self) -> None:
-        """Throw away an earlier run; the lock stays.
+        """Discard an earlier run; the lock stays.
 
-        The result goes first and what the run was begun with last: whatever a kill leaves is no
-        finished run, and none of another configuration's.
+        The result goes first and what the run was started with last: a kill in between leaves
+        neither a finished run nor one of another configuration.
 
         Raises:
             UserError: A file cannot be removed.
@@ -149,7 +133,7 @@ class RunFolder:
                 ) from error
 
     def check_identity(self, **facts: Any) -> None:
-        """Remember what a run is begun with, and refuse to resume it with anything else.
+        """Remember what a run is started with, and refuse to resume it with anything else.
 
         A finished run is refused for other data alone: older code may have made it.
 
@@ -162,22 +146,22 @@ class RunFolder:
         for name, value in facts.items():
             if name not in ignored and known.get(name, value) != value:
                 raise UserError(
-                    f"{self.path} was begun with {_BEGUN_WITH[name]}: give --overwrite to run it "
+                    f"{self.path} was started with {_FACTS[name]}: give --overwrite to run it "
                     "again from the beginning, or choose another --output"
                 )
         if self.writes and not facts.keys() <= known.keys():
             write_atomic(path, json.dumps(facts | known, indent=1).encode())
 
     def check_backbone(self, backbone: Any) -> None:
-        """Refuse another backbone than the run was begun with, be it finished or not.
+        """Refuse another backbone than the run was started with, even if it is finished.
 
         Raises:
             UserError: It is another one.
         """
         if self.identity("backbone") != backbone:
             raise UserError(
-                f"{self.path} was begun with another backbone than {backbone['name']} is now: put "
-                "the former one back"
+                f"{self.path} was started with another version of the backbone {backbone['name']}: "
+                "put that version back"
             )
 
     def identity(self, name: str) -> Any:
@@ -197,7 +181,7 @@ class RunFolder:
             UserError: A file was changed.
         """
         self.done = []
-        while (path := self._record(len(self.done))).exists():
+        while (path := self._state(len(self.done), "json")).exists():
             self.done.append(_read(path))
         return self.done
 
@@ -210,30 +194,30 @@ class RunFolder:
         return (self.path / results.RESULT).exists() and results.read(self.path)["complete"]
 
     def begin(self, index: int) -> int:
-        """Begin a phase; return how often it was begun before and interrupted."""
-        path = self._begun(index)
+        """Start a phase; return how often it was started before and interrupted."""
+        path = self._state(index, "begun")
         before = int(_read(path)) if path.exists() else 0
         if self.writes:
             write_atomic(path, str(before + 1).encode())
         return before
 
     def partial(self, index: int) -> Path:
-        """The checkpoint amid a phase."""
-        return self.path / "state" / f"phase-{index:02d}.partial.pt"
+        """The checkpoint within a phase."""
+        return self._state(index, "partial.pt")
 
     def tensors(self, index: int) -> Path:
         """The method's tensors after a phase."""
-        return self.path / "state" / f"phase-{index:02d}.safetensors"
+        return self._state(index, "safetensors")
 
     def write_learnt(self, index: int, learnt: Learnt, tensors: bytes) -> None:
-        """Write what learning a phase left: it is then not learnt again."""
+        """Write what learning a phase left: it is then not learned again."""
         if self.writes:
             write_atomic(self.tensors(index), tensors)
-            write_atomic(self._learnt(index), json.dumps(learnt).encode())
+            write_atomic(self._state(index, "learnt.json"), json.dumps(learnt).encode())
 
     def learnt(self, index: int) -> Learnt | None:
         """What learning a phase left, if that is done."""
-        path = self._learnt(index)
+        path = self._state(index, "learnt.json")
         if not path.exists():
             return None
         found: Learnt = _read(path)
@@ -242,18 +226,18 @@ class RunFolder:
     def commit(self, record: PhaseRecord) -> None:
         """Finish the phase after the last one: with its JSON file it is done."""
         if self.writes:
-            write_atomic(self._record(len(self.done)), json.dumps(record).encode())
+            write_atomic(self._state(len(self.done), "json"), json.dumps(record).encode())
         self.done.append(record)
         if self.writes:
             self._tidy()
 
     def _tidy(self) -> None:
         count = len(self.done)
-        wanted = {self._record(index) for index in range(count)}
-        wanted |= {self.tensors(count - 1), self._begun(count), self.partial(count)}
+        wanted = {self._state(index, "json") for index in range(count)}
+        wanted |= {self.tensors(count - 1), self._state(count, "begun"), self.partial(count)}
         memory = [self.done[-1]["memory"]] if count else []
         if learnt := self.learnt(count):
-            wanted |= {self._learnt(count), self.tensors(count)}
+            wanted |= {self._state(count, "learnt.json"), self.tensors(count)}
             memory.append(learnt["memory"])
         for manifest in memory:
             wanted |= {self.path / "memory" / entry["file"] for entry in manifest.values()}
@@ -266,27 +250,12 @@ class RunFolder:
         for folder in (self.path, source, *below):
             remove_temporaries(folder)
 
-    def _record(self, index: int) -> Path:
-        return self.path / "state" / f"phase-{index:02d}.json"
-
-    def _learnt(self, index: int) -> Path:
-        return self.path / "state" / f"phase-{index:02d}.learnt.json"
-
-    def _begun(self, index: int) -> Path:
-        return self.path / "state" / f"phase-{index:02d}.begun"
+    def _state(self, index: int, ending: str) -> Path:
+        return self.path / "state" / f"phase-{index:02d}.{ending}"
 
 
+#: Forked processes close them: one that is left over would hold the lock too.
 _locks: set[Any] = set()
-
-
-@contextlib.contextmanager
-def _of_this_process(lock: Any) -> Iterator[None]:
-    """Keep the lock from processes that are forked: one that is left over would hold it too."""
-    _locks.add(lock)
-    try:
-        yield
-    finally:
-        _locks.discard(lock)
 
 
 def _close_locks() -> None:
@@ -312,9 +281,4 @@ def _read(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise UserError(damaged(path, "was changed after it was written")) from error
-
-
-def damaged(path: Path, what: str) -> str:
-    """What to say of a file of a run that is not as it was."""
-    return f"{path} {what}: put it back as it was, or give --overwrite to run it again"
+        raise UserError(damaged(path)) from error

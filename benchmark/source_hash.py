@@ -17,9 +17,9 @@ from benchmark.method import Method
 #: What decides predictions and memory of every method, as paths below `benchmark/`; those of them
 #: there are. Metrics follow from predictions whenever a result is read, so they are not among them.
 HARNESS: Final = (
-    "budget.py", "checkpoint.py", "devices.py", "evaluation.py", "exemplar.py",
-    "experiment.py", "isolation.py", "memory.py", "method.py", "phase.py", "processes.py",
-    "randomness.py", "state_file.py", "training.py", "data/samples.py",
+    "budget.py", "checkpoint.py", "context.py", "devices.py", "evaluation.py", "exemplar.py",
+    "experiment.py", "isolation.py", "memory.py", "memory_store.py", "method.py", "phase.py",
+    "processes.py", "randomness.py", "state_file.py", "training.py", "data/samples.py",
 )  # fmt: skip
 _BENCHMARK: Final = Path(__file__).parent
 _NOT_METHODS: Final = {"benchmark", "mm_imagenet_r"}

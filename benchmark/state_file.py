@@ -10,9 +10,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from benchmark.errors import ContractError
+from benchmark.errors import ContractError, damaged
 from benchmark.results.schema import OutsideMemory, StateInfo
-from benchmark.run_folder import damaged
 from mm_imagenet_r.errors import UserError
 
 
@@ -20,10 +19,10 @@ def encode(state: Mapping[str, torch.Tensor]) -> tuple[bytes, StateInfo, Outside
     """The file of a state, its hash and length, and what is charged for it by part.
 
     Tensors are rebuilt from their values alone: neither the storage behind a view nor an attribute
-    of a tensor goes on to the next phase. Names are part of the file, and so of what is charged.
+    of a tensor reaches the next phase. Names are part of the file, and so of what is charged.
 
     Raises:
-        ContractError: The state is no mapping of names to tensors.
+        ContractError: The state is not a mapping of names to tensors.
 
     >>> data, info, outside = encode({"head.weight": torch.zeros(2, 3), "head.bias": torch.ones(2)})
     >>> info["bytes"] == len(data) == outside["bytes"], outside["what"]["head"]
@@ -58,5 +57,5 @@ def read(path: Path, info: StateInfo) -> dict[str, torch.Tensor]:
     except OSError as error:
         raise UserError(damaged(path, "is missing")) from error
     if hashlib.sha256(data).hexdigest() != info["sha256"]:
-        raise UserError(damaged(path, "was changed after it was written"))
+        raise UserError(damaged(path))
     return load(data)

@@ -31,7 +31,7 @@ from benchmark.method import Method, PhaseData, Progress, Stage
 from benchmark.randomness import seeded, stream
 from benchmark.recipe import Recipe
 
-#: Told after each step: name of the stage, steps done, steps in all, loss.
+#: Called after each step: name of the stage, steps done, steps in all, loss.
 Report = Callable[[str, int, int, float], None]
 
 
@@ -52,21 +52,20 @@ class StageSteps(Dataset[list[Part]]):
     def __init__(
         self,
         method: Method,
-        phase: int,
-        number: int,
+        where: tuple[int, int],
         items: Sequence[Sample | Exemplar],
-        stage: Stage,
+        replay_share: float | None,
         steps: int,
         config: RunConfig,
         accelerator: Accelerator,
     ) -> None:
         self.method = method
-        self.where = (phase, number)
+        self.where = where  # numbers of phase and stage
         self.items = items
         self.steps = steps if len(items) else 0
         self.config = config
         self.rank, self.world = accelerator.process_index, accelerator.num_processes
-        self.pools = self._pools(stage.replay_share)
+        self.pools = self._pools(replay_share)
 
     def _pools(self, replay_share: float | None) -> list[tuple[NDArray[np.int64], int]]:
         """Numbers of items that are shuffled together, and how many of them make a batch."""
@@ -174,37 +173,26 @@ def train_phase(
         done, share = round(share * phase.steps), share + stage.share
         if share > 1 + 1e-9:
             raise ContractError(
-                f"the stages up to {stage.name!r} ask for {share:g} of the phase's steps: their "
-                "shares together are at most 1, so that every method takes the same steps"
+                f"the stages up to {stage.name!r} ask for {share:g} of the phase's steps: together "
+                "they may have 1, so that every method takes the same number of steps"
             )
         if number < len(saved.finished):  # trained before a kill
             saved.restore(number)
         else:
             if number and not saved.step and accelerator.is_main_process:
                 saved.write()
+            items = stage.items
+            if items is None:
+                items = _Both(phase.train, memory.exemplars())
             count = round(share * phase.steps) - done
-            steps = _steps(method, phase, memory, number, stage, count, config, accelerator)
+            if not any(p.requires_grad for p in method.model.parameters()):
+                count = 0  # there is nothing to train
+            where = (phase.index, number)
+            steps = StageSteps(method, where, items, stage.replay_share, count, config, accelerator)
             rate = recipe.learning_rate if stage.learning_rate is None else stage.learning_rate
             _train_stage(method, stage, steps, rate, recipe, saved, accelerator, report)
             saved.finish_stage({"name": stage.name, "items": len(steps.items), "steps": len(steps)})
         number += 1
-
-
-def _steps(
-    method: Method,
-    phase: PhaseData,
-    memory: Memory,
-    number: int,
-    stage: Stage,
-    steps: int,
-    config: RunConfig,
-    accelerator: Accelerator,
-) -> StageSteps:
-    items: Sequence[Sample | Exemplar]
-    items = _Both(phase.train, memory.exemplars()) if stage.items is None else stage.items
-    if not any(p.requires_grad for p in method.model.parameters()):
-        steps = 0  # there is nothing to train
-    return StageSteps(method, phase.index, number, items, stage, steps, config, accelerator)
 
 
 def _train_stage(

@@ -26,18 +26,16 @@ from mm_imagenet_r.hashes import json_sha256
 def write_results(plan: Plan, folder: RunFolder) -> None:
     """Write predictions, exemplars, gallery, the method's source and, last, result.json."""
     done: list[PhaseRecord] = folder.done
+    stored = (
+        records.Stored(phase=phase["result"]["index"], **row)
+        for phase in done
+        for row in phase["stored"]
+    )
     files = {
         records.PREDICTIONS: records.write_predictions(
             folder.path / records.PREDICTIONS, _predictions(plan, done)
         ),
-        records.EXEMPLARS: records.write_exemplars(
-            folder.path / records.EXEMPLARS,
-            (
-                records.Stored(phase=phase["result"]["index"], **row)
-                for phase in done
-                for row in phase["stored"]
-            ),
-        ),
+        records.EXEMPLARS: records.write_exemplars(folder.path / records.EXEMPLARS, stored),
         STATE: done[-1]["state"]["sha256"],
     }
     if plan.tuned is not None:

@@ -20,7 +20,7 @@ class Terminated(KeyboardInterrupt):
 
 
 class Parser(argparse.ArgumentParser):
-    """Faults of a command line are a user's mistakes like all others, with one way to tell them."""
+    """Mistakes in a command line are reported like all others of a user."""
 
     _given: Sequence[str] = ()
 
@@ -38,7 +38,7 @@ class Parser(argparse.ArgumentParser):
             UserError: Always.
         """
         words = message.removeprefix("argument ")
-        # A mistyped option is also one that is lacking, which argparse would tell first.
+        # A mistyped option is also a missing one, which argparse would report first.
         if "required" in message or "unrecognized" in message:
             options = [option for option in self._option_string_actions if option[:2] == "--"]
             named = [word.partition("=")[0] for word in self._given if word.startswith("--")]

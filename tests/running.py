@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from benchmark import results
-from benchmark.memory import MemoryStore
+from benchmark.memory_store import MemoryStore
 from benchmark.results import records
 
 #: Runs the command line: (exit code, standard output, standard error).

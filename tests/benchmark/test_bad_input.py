@@ -46,7 +46,7 @@ def refused(answer: tuple[int, str, str], *parts: str) -> None:
         (("--epoch", "3"), ("unknown option --epoch: did you mean --epochs?",)),
         (("--memmory=1",), ("unknown option --memmory: did you mean --memory?",)),
         (("--nonsense",), ("unknown option --nonsense: --help shows all",)),
-        (("--phases", "3", "replay"), ("'replay' belongs to no option: write --method replay",)),
+        (("--phases", "3", "replay"), ("'replay' follows no option: write --method replay",)),
         (("--seeds",), ("--seeds: expected at least one argument", "--help")),
         (("--class-order-seed", "abc"), ("--class-order-seed: 'abc' is not a whole number",)),
         (("--method", "replay", "--set", "selektion=random"), ("did you mean 'selection'",)),
@@ -140,7 +140,7 @@ def test_a_dry_run_stops_where_the_run_would(
     )
     assert call("--dataset", data)[0] == 0
     shutil.copy(data / "class0" / "1.jpg", data / "class0" / "0.jpg")
-    refused(call("--dataset", data, "--dry-run"), "was begun with other data")
+    refused(call("--dataset", data, "--dry-run"), "was started with other data")
 
 
 def test_further_ctrl_c_do_not_disturb_the_end() -> None:
@@ -167,7 +167,7 @@ def test_a_folder_that_another_process_works_in(tmp_path: Path, call: Call) -> N
     (folder / "result.json").unlink()
     with RunFolder(folder).locked():
         for options in ((), ("--overwrite",)):
-            refused(call(*options), f"another process is working in {folder}", "--output")
+            refused(call(*options), f"another process is running in {folder}", "--output")
         assert (folder / "memory").exists()
     assert call()[0] == 0
 
@@ -239,11 +239,11 @@ def test_data_that_changed_since_the_run_began(
     image = data / "class0" / "0.jpg"
     content = image.read_bytes()
     image.write_bytes((data / "class0" / "1.jpg").read_bytes())
-    refused(call("--dataset", data), "was begun with other data", "--overwrite", "--output")
+    refused(call("--dataset", data), "was started with other data", "--overwrite", "--output")
     image.write_bytes(content)
     assert call("--dataset", data)[0] == 0
     image.write_bytes((data / "class0" / "1.jpg").read_bytes())  # a result of other data is none
-    refused(call("--dataset", data), "was begun with other data")
+    refused(call("--dataset", data), "was started with other data")
 
 
 def test_a_method_that_changed_since_the_run_began(
@@ -284,7 +284,7 @@ def test_a_backbone_that_changed_since_the_run_began(
     weights = load_file(backbone / "model.safetensors")
     weights["pooler.dense.bias"] += 1
     save_file(weights, backbone / "model.safetensors", metadata={"format": "pt"})
-    refused(call(*options), "was begun with another backbone", "--overwrite")
+    refused(call(*options), "was started with another backbone", "--overwrite")
 
 
 def test_a_result_of_a_newer_version(tmp_path: Path, call: Call) -> None:

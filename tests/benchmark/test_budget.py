@@ -41,7 +41,9 @@ def test_what_a_class_may_cost(
 
 @pytest.mark.parametrize("memory", ["5x", "-1", "", "nan", "1e3", "MB", "5 5", "1,5", "0x10"])
 def test_a_senseless_amount_says_what_to_write(memory: str) -> None:
-    with pytest.raises(UserError, match=r"write a number of untouched samples a class \(5, 0.5\)"):
+    with pytest.raises(
+        UserError, match=r"write a number of untouched samples per class \(5, 0.5\)"
+    ):
         make_budget(memory, currency="bytes", growth="total", **SETTING)
 
 

@@ -32,7 +32,8 @@ def test_defaults_are_those_of_the_fields() -> None:
 
 def test_every_field_is_an_option_with_help() -> None:
     options = {a.dest: a for a in parser()._actions if not isinstance(a, argparse._HelpAction)}
-    assert options.keys() == {f.name for f in dataclasses.fields(RunConfig)} | {"list", "config"}
+    own = {"list", "config", "version"}
+    assert options.keys() == {f.name for f in dataclasses.fields(RunConfig)} | own
     assert all(action.help for action in options.values())
 
 

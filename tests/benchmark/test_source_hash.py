@@ -177,9 +177,9 @@ def test_an_option_a_metric_and_a_comment_change_no_hash_and_break_no_result(
         path.write_text(text.replace(old, new))
 
     edit(
-        "benchmark/config.py",
-        "    device: str = _option(",
-        '    sharpness: float = _option(0.0, "something new")\n\n    device: str = _option(',
+        "benchmark/config_fields.py",
+        "    device: str = _place(",
+        '    sharpness: float = _option(0.0, "something new")\n\n    device: str = _place(',
     )
     edit(
         "benchmark/metrics/__init__.py",

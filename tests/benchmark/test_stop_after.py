@@ -20,7 +20,7 @@ def test_it_is_the_beginning_of_the_whole_run(tmp_path: Path, call: Call) -> Non
     assert call()[0] == 0
     code, out, _ = call("--stop-after", 2)
     assert code == 0
-    assert "6 classes in 3 phases (the first 2 of them are learnt)" in out
+    assert "6 classes in 3 phases (the run stops after 2)" in out
     assert out.count("\nphase ") == 2
     stopped, whole = folders(tmp_path)
     assert "coloured-2of3phases-2-bytes" in str(stopped)

@@ -23,7 +23,8 @@ from benchmark.errors import ContractError
 from benchmark.evaluation import evaluate
 from benchmark.exemplar import Exemplar, StoredExemplar
 from benchmark.load_method import load_method
-from benchmark.memory import Memory, MemoryStore
+from benchmark.memory import Memory
+from benchmark.memory_store import MemoryStore
 from benchmark.method import (
     Method,
     MethodContext,
@@ -133,7 +134,7 @@ def batches(
         item.file_name if isinstance(item, Sample) else item.image.decode() for item in items
     ]
     one: Any = SimpleNamespace(process_index=0, num_processes=1)
-    found = StageSteps(method, 1, 0, items, stage, steps, CONFIG, one)
+    found = StageSteps(method, (1, 0), items, stage.replay_share, steps, CONFIG, one)
     parts = [found[step] for step in range(len(found))]
     for of_step in parts:
         assert [part.share for part in of_step] == [len(part.batch) / 8 for part in of_step]
@@ -237,7 +238,7 @@ def test_processes_share_the_micro_batches_of_one(
         place: Any = SimpleNamespace(process_index=rank, num_processes=world)
         stage = Stage(replay_share=share)
         items = [*phase.train, *(Exemplar(s.label, s.image, b"") for s in phase.train[:9])]
-        return StageSteps(make_method(), 1, 0, items, stage, 15, CONFIG, place)[step]
+        return StageSteps(make_method(), (1, 0), items, stage.replay_share, 15, CONFIG, place)[step]
 
     for step in (0, 4, 14):  # in one of them a pass ends
         alone = parts(0, 1, step)
@@ -344,7 +345,7 @@ def test_the_stages_of_a_phase_divide_its_steps_without_a_rest(
 def test_stages_that_want_more_than_the_phase_has_are_refused(
     tmp_path: Path, phase: PhaseData, make_method: Callable[[], Method], accelerator: Accelerator
 ) -> None:
-    message = r"the stages up to 'stage 1' ask for 1.1 of the phase's steps: their shares together"
+    message = r"the stages up to 'stage 1' ask for 1.1 of the phase's steps: together they may"
     with pytest.raises(ContractError, match=message):
         train(of_shares(make_method, (0.6, 0.5)), phase, accelerator, tmp_path / "a.pt")
     for wrong in ({"share": 1.5}, {"share": -0.1}, {"replay_share": 2.0}):

@@ -235,7 +235,7 @@ def test_a_class_without_a_test_image_is_told_how_to_get_one(
         (
             "mm_imagenet_r",
             ("--data-dir", "D", "--partial", "--class-order", "coda:1"),
-            "is one of 200 classes, the data set has 4",
+            "orders 200 classes, the data set has 4",
         ),
     ],
 )

@@ -95,7 +95,7 @@ def test_a_prediction_that_depends_on_others_is_refused(cheat: Call, body: str) 
     code, _, err = cheat(body)
     assert code == 2
     assert re.search(r"cheat\.py:Cheat, phase \d, test: ", err)
-    assert "have other scores when they are predicted again among other samples" in err
+    assert "get different scores when they are predicted again in another batch" in err
 
 
 CARRIERS = {
@@ -342,7 +342,7 @@ BROKEN = {
     ),
     "a state that is not taken back": (
         "def load_state(self, state):\n    raise ValueError('no room')",
-        "phase 1, test: a fresh object does not take back its own state: no room",
+        "phase 1, test: a new object cannot load its own state: no room",
     ),
 }
 

@@ -138,7 +138,9 @@ def methods(page: Any) -> list[str]:
 
 
 def test_it_opens_with_the_main_table_and_charts(board: Any) -> None:
-    assert board.locator("h2").first.inner_text() == "Memory: 5 samples a class = 17.1 kB, in bytes"
+    assert (
+        board.locator("h2").first.inner_text() == "Memory: 5 samples per class = 17.1 kB, in bytes"
+    )
     assert set(methods(board)) == {"exemplar_masking", "replay", "mrdc", "ease", "joint"}
     ranks = board.locator("td.rank").all_inner_texts()
     assert sorted(ranks) == ["", "1", "2", "3", "4"]
@@ -171,7 +173,7 @@ def test_a_sentence_says_which_row_is_best_and_by_how_much(board: Any) -> None:
     board.get_by_role("radio", name="Last accuracy").check()
     assert verdict.inner_text().startswith("Best last accuracy: ")
     assert "no interval" not in verdict.inner_text()
-    board.locator("select[name=memory]").select_option("1 sample a class")
+    board.locator("select[name=memory]").select_option("1 sample per class")
     assert ", no interval)" in verdict.inner_text()  # one class order
 
 
@@ -212,15 +214,18 @@ def test_facets_lead_to_one_table_at_a_time(board: Any) -> None:
     memory, phases, currency = (
         board.locator(f"select[name={name}]") for name in ("memory", "phases", "currency")
     )
-    assert memory.locator("option").all_text_contents() == ["1 sample a class", "5 samples a class"]
-    memory.select_option("1 sample a class")
-    assert "1 sample a class = 3.41 kB, in bytes" in board.locator("h2").first.inner_text()
+    assert memory.locator("option").all_text_contents() == [
+        "1 sample per class",
+        "5 samples per class",
+    ]
+    memory.select_option("1 sample per class")
+    assert "1 sample per class = 3.41 kB, in bytes" in board.locator("h2").first.inner_text()
     assert "#memory=1+sample+a+class" in board.url
     currency.select_option("samples")
-    assert board.locator("h2").first.inner_text() == "Memory: 1 sample a class, in samples"
-    assert memory.locator("option").all_text_contents() == ["1 sample a class"]
+    assert board.locator("h2").first.inner_text() == "Memory: 1 sample per class, in samples"
+    assert memory.locator("option").all_text_contents() == ["1 sample per class"]
     phases.select_option("2 phases, 4 classes first, then 3 each")
-    assert "5 samples a class = 17.1 kB, in bytes" in board.locator("h2").first.inner_text()
+    assert "5 samples per class = 17.1 kB, in bytes" in board.locator("h2").first.inner_text()
     assert board.evaluate("document.activeElement.name") == "phases"
     address = board.url
     board.goto("about:blank")

@@ -447,8 +447,8 @@ def test_settings_that_differ_say_where(tmp_path: Path, synthetic_run: Make) -> 
         synthetic_run(folder, **SMALL, memory=memory, settings={"tau_image": tau, "codec": "webp"})
     build.build(tmp_path / "results", tmp_path / "site")
     text = Tags(tmp_path / "site" / "methods" / "exemplar_masking.html").text
-    assert re.search(r"Exemplar masking1 sample a class[^,]*, in bytes30\.5", text)
-    assert re.search(r"Exemplar masking5 samples a class[^,]*, in bytes31\.0", text)
+    assert re.search(r"Exemplar masking1 sample per class[^,]*, in bytes30\.5", text)
+    assert re.search(r"Exemplar masking5 samples per class[^,]*, in bytes31\.0", text)
     assert "codecwebp" in text
 
 

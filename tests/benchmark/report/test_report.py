@@ -70,7 +70,7 @@ def test_page_of_a_run_has_every_part(
     for words in (
         "Exemplar masking",
         "7 classes of shapes learnt in 3 phases, 3 classes first, then 2 each",
-        "5 samples a class = 17.1 kB, in bytes",
+        "5 samples per class = 17.1 kB, in bytes",
         "the memory grows with the classes",
         "Accuracy matrix",
         "What an exemplar is",
