@@ -68,7 +68,7 @@ def is_there(path: Path) -> bool:
 
 
 def pack(path: Path) -> bytes:
-    """What a result.json.gz of the same content holds; equal contents give equal bytes.
+    """The bytes of a result.json.gz with the content of a result file; equal if contents are.
 
     Raises:
         UserError: It cannot be read.
