@@ -79,7 +79,7 @@ def parse(data: bytes, path: Path) -> RecipeFile:
 
     Args:
         data: Its content.
-        path: Where it lies, for messages.
+        path: Its path, for messages.
 
     Raises:
         UserError: It is not as it was written.

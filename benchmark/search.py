@@ -1,6 +1,6 @@
 """What `python -m benchmark.tune` may try of a method, and in which order.
 
-The candidates of a setting stand beside it (metadata `search` of its field); those of the learning
+The candidates of a setting are given with it (metadata `search` of its field); those of the learning
 rate follow from the method's own. Every method is searched in the same way, with equally many
 trials.
 """

@@ -37,7 +37,7 @@ def build(**parts: Any) -> ResultFile:
 
 
 def write(path: Path, result: ResultFile) -> None:
-    """Write a result.json atomically; flat lists stand on one line, NaN becomes null."""
+    """Write a result.json atomically; flat lists take one line, NaN becomes null."""
     text = json.dumps(_finite(result), indent=1, ensure_ascii=False, allow_nan=False)
     # Raw line breaks occur only between values, never inside a JSON string.
     text = re.sub(r"\[\n[^\[\]{}]*\n\s*\]", lambda flat: re.sub(r"\n\s*", " ", flat[0]), text)
@@ -45,7 +45,7 @@ def write(path: Path, result: ResultFile) -> None:
 
 
 def read(path: Path) -> Result:
-    """Read and check a result.json (or the one in a run's folder), of whatever schema.
+    """Read and check a result.json (or the one in a run's folder) of any schema.
 
     Raises:
         UserError: It is absent, broken, incomplete in its keys or of a newer schema.

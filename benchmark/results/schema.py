@@ -93,7 +93,7 @@ class PhaseBase(TypedDict):
 
 
 class PhaseResult(PhaseBase):
-    """One phase as it stands in a result.json.
+    """One phase in a result.json.
 
     `accuracy` is that of the method's own classifier; a method may have `other_classifiers`.
     """
@@ -281,7 +281,7 @@ class ResultFile(ResultBase):
 
 
 class Result(ResultBase):
-    """A result as `results.read` returns it, whatever the schema of its file.
+    """A result as `results.read` returns it from a file of any schema.
 
     What follows from the rest is derived: `method`, `preset` and `seed` from the configuration,
     matrix, sizes and metrics from the phases. `schema_version` is that of the file.

@@ -28,7 +28,7 @@ def parse(text: str) -> Any:
     {'a': [1, 2.5]}
     >>> parse('{"a": 1, "a": 2}')
     Traceback (most recent call last):
-    ValueError: the key 'a' stands twice in one object
+    ValueError: the key 'a' occurs twice in one object
     >>> parse("1e400")
     Traceback (most recent call last):
     ValueError: 1e400 is not a finite number
@@ -84,7 +84,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key in found:
-            raise ValueError(f"the key {key[:60]!r} stands twice in one object")
+            raise ValueError(f"the key {key[:60]!r} occurs twice in one object")
         found[key] = value
     return found
 

@@ -74,7 +74,7 @@ def parser() -> argparse.ArgumentParser:
     group = command.add_argument_group("the sweep")
     group.add_argument(
         "--config", type=Path,
-        help="TOML or JSON file of options, of which lists are axes; several grids stand under "
+        help="TOML or JSON file of options; lists of values are axes, several grids go under "
         "[[grid]]. Options of the command line hold for all of them",
     )  # fmt: skip
     group.add_argument("--engine", choices=("local", "ray"), help="where cells run: processes of "

@@ -1,6 +1,6 @@
 """The cells of a grid: all combinations of the values that options are given.
 
-A file holds one grid, or several under `[[grid]]`; what stands outside them is common to all:
+A file holds one grid, or several under `[[grid]]`; options outside them are common to all:
 
     class_order_seed = [1993, 1994, 1995]
 
