@@ -15,7 +15,7 @@ from benchmark.results.derive import derive, faults
 from benchmark.results.provenance import versions
 from benchmark.results.schema import SCHEMA_VERSION, Result, ResultFile
 from benchmark.results.shape import keys, mismatches
-from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.errors import UserError, summarize
 from mm_imagenet_r.files import write_atomic
 
 RESULT = "result.json"
@@ -107,9 +107,8 @@ def load(value: Any, path: Path) -> Result:
             return derive(value)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         found = [f"it is not what version {version} wrote ({type(error).__name__}: {error})"]
-    more = f" (and {len(found) - 3} more)" if len(found) > 3 else ""
     raise UserError(
-        f"{path} is not a valid result file: {'; '.join(found[:3])}{more}. "
+        f"{path} is not a valid result file: {summarize(found, 3)}. "
         "Was it edited? Copy it again, or repeat the run"
     )
 
