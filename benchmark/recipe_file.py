@@ -103,11 +103,6 @@ def parse(data: bytes, path: Path) -> RecipeFile:
     return cast(RecipeFile, said)
 
 
-def write_text(said: RecipeFile) -> bytes:
-    """The file's content."""
-    return (json.dumps(said, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
-
-
 def choose(searched: Mapping[str, Any], trials: list[TrialFile]) -> ChosenFile:
     """The best trial by the best classifier: the earlier one, then the first classifier, of equals.
 
