@@ -1,9 +1,8 @@
 """Finding a ViLT checkpoint and reading its parts, with errors that say what to do.
 
 A backbone is named by a folder in the layout of transformers (`config.json`, weights, tokenizer,
-image processor), by a Hub id such as `dandelin/vilt-b32-mlm` or `ID@REVISION`, or as one of the
-small ones that lie inside this package: `tiny` for the data set `mini`, `tiny-1` for its first
-edition, `mini-1`.
+image processor), by a Hub id such as `dandelin/vilt-b32-mlm`, or as one of the small ones that lie
+inside this package: `tiny` for the data set `mini`, `tiny-1` for its first edition, `mini-1`.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ EMBEDDED = {
     "tiny": Path(__file__).parent / "tiny_vilt",
     "tiny-1": Path(__file__).parent / "tiny_vilt_1",
 }
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?(@[\w./-]+)?")
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 
 
 def backbone_path(name: str | Path) -> str:
@@ -54,16 +53,6 @@ def backbone_path(name: str | Path) -> str:
     return name
 
 
-def located(path: str) -> dict[str, Any]:
-    """Return the arguments of `from_pretrained` for what `backbone_path` returned.
-
-    >>> located("dandelin/vilt-b32-mlm@v1")
-    {'pretrained_model_name_or_path': 'dandelin/vilt-b32-mlm', 'revision': 'v1'}
-    """
-    name, _, revision = (path, "", "") if Path(path).is_dir() else path.partition("@")
-    return {"pretrained_model_name_or_path": name, "revision": revision or "main"}
-
-
 @contextmanager
 def reading(path: str, part: str) -> Iterator[None]:
     """Turn what transformers raises while it reads a part of a checkpoint into a `UserError`.
@@ -88,8 +77,7 @@ def reading(path: str, part: str) -> Iterator[None]:
             remedy = (
                 "there is no such folder here, and it could not be fetched from the Hub; check the "
                 "name and the network, or fetch it elsewhere (hf download "
-                f"{path.replace('@', ' --revision ')} --local-dir vilt) and name that folder; "
-                "'tiny' needs no network"
+                f"{path} --local-dir vilt) and name that folder; 'tiny' needs no network"
             )
         message = f"the {part} of backbone {path!r} cannot be read: {remedy} ({reason})"
         raise UserError(message) from error
@@ -108,7 +96,7 @@ def read_config(path: str) -> Any:
     from transformers import AutoConfig
 
     with reading(path, "config"):
-        config = AutoConfig.from_pretrained(**located(path))
+        config = AutoConfig.from_pretrained(path)
     if config.model_type != "vilt":
         raise UserError(
             f"backbone {path!r} is a {config.model_type!r} model and no ViLT: "
@@ -131,7 +119,7 @@ def read_image_processor(path: str) -> Any:
     from transformers.models.vilt.image_processing_pil_vilt import ViltImageProcessorPil
 
     with reading(path, "image processor"):
-        return ViltImageProcessorPil.from_pretrained(**located(path))
+        return ViltImageProcessorPil.from_pretrained(path)
 
 
 def read_tokenizer(path: str, vocab_size: int) -> Any:
@@ -147,7 +135,7 @@ def read_tokenizer(path: str, vocab_size: int) -> Any:
     from transformers import AutoTokenizer
 
     with reading(path, "tokenizer"):
-        tokenizer = AutoTokenizer.from_pretrained(**located(path))
+        tokenizer = AutoTokenizer.from_pretrained(path)
     # transformers 5 makes up a tokenizer of special tokens alone where the files are missing.
     if not len(set(tokenizer.all_special_ids)) < len(tokenizer) <= vocab_size:
         raise UserError(

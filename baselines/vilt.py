@@ -27,7 +27,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from baselines.backbone import backbone_path, located, read_config, read_image_processor, reading
+from baselines.backbone import backbone_path, read_config, read_image_processor, reading
 from baselines.blocks import Layout, Prefix, block, for_each
 from baselines.patches import PatchProjection, bilinear_weights
 from baselines.views import Batch, Preprocessor, View, collate
@@ -132,7 +132,7 @@ class Vilt(nn.Module):
         model_class: Any = ViltModel
         with torch.random.fork_rng(devices=[]), reading(path, "weights"):
             model, report = model_class.from_pretrained(
-                **located(path), dtype=torch.float32, output_loading_info=True
+                path, dtype=torch.float32, output_loading_info=True
             )
         if missing := sorted(report["missing_keys"]):
             raise UserError(

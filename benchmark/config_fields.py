@@ -159,8 +159,8 @@ class Fields:
     jobs: int = _place(1, "how many runs (methods x seeds) at once, each in a process of its own")
     threads: int | None = _place(
         None,
-        "CPU threads of a run (default: OMP_NUM_THREADS, else 1 for the tiny backbone or several "
-        "jobs, else as many as there are idle cores)",
+        "CPU threads of a run; numbers differ in rounding only (default: OMP_NUM_THREADS, else 1 "
+        "for the tiny backbone or several jobs, else as many as there are idle cores)",
     )
     workers: int = _place(0, "additional processes that prepare batches")
     checkpoint_seconds: float = _place(60.0, "minimum seconds between two checkpoints")

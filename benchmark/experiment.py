@@ -147,12 +147,8 @@ class Experiment:
                 f"of {', '.join(found.predictions)}, but of {', '.join(former)} before: a method "
                 "has the same classifiers in every phase"
             )
-        predictions = {}
-        for name, shuffled in found.predictions.items():
-            guesses = [0] * len(shuffled)
-            for place, guess in zip(order.tolist(), shuffled, strict=True):
-                guesses[place] = guess
-            predictions[name] = guesses
+        back = order.argsort().tolist()
+        predictions = {n: [shuffled[i] for i in back] for n, shuffled in found.predictions.items()}
         return predictions, found.invariance
 
     def _steps(self) -> int:

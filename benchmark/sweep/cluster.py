@@ -40,8 +40,8 @@ class Cluster:
             self._ray: Any = importlib.import_module("ray")
         except ImportError as error:
             raise UserError(
-                "--engine ray needs the package ray: pip install -e '.[ray]', or leave the option "
-                "out to run on this machine"
+                "--engine ray needs the package ray: pip install 'mm-imagenet-r[ray]', or leave "
+                "out the option to run on this machine"
             ) from error
         if not self._ray.is_initialized():
             before = signal.getsignal(signal.SIGTERM)

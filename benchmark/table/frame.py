@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _PER = ("phase", "run")
 
 
-def frame(paths: Iterable[Path | str], *, per: str = "phase") -> pd.DataFrame:
+def frame(paths: Path | str | Iterable[Path | str], *, per: str = "phase") -> pd.DataFrame:
     """Every finished run below some folders, tidy.
 
     Columns that say which run it is: folder, dataset, evaluate_on, phases, backbone, method,
@@ -28,7 +28,7 @@ def frame(paths: Iterable[Path | str], *, per: str = "phase") -> pd.DataFrame:
     currency, growth, memory (as it was asked for), memory_amount, tuned, steps_total.
 
     Args:
-        paths: Folders of runs, or result.json files.
+        paths: Folders of runs, or result.json files; one or several.
         per: "phase" has a row for each run, classifier and phase (phase, classes_seen, accuracy and
             accuracy_phase_weighted over all classes seen, accuracy_new on those of the phase,
             exemplars, memory_bytes, outside_bytes, trainable_parameters, steps, seconds). "run" has
@@ -51,7 +51,8 @@ def frame(paths: Iterable[Path | str], *, per: str = "phase") -> pd.DataFrame:
     if per not in _PER:
         raise UserError(f"per={per!r}: {did_you_mean(per, _PER)}")
     rows: list[dict[str, Any]] = []
-    for folder in find_runs(map(Path, paths)):
+    several = [paths] if isinstance(paths, (str, Path)) else paths
+    for folder in find_runs(map(Path, several)):
         result = read(folder)
         if result["complete"]:
             for name in classifiers(result):

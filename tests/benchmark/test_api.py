@@ -63,6 +63,7 @@ def test_keywords_are_options_as_a_user_would_write_them(
     frame = benchmark.frame(folders, per="run")
     assert sorted(frame.seed) == [0, 1]
     assert frame.last_accuracy.notna().all()
+    assert len(benchmark.frame(str(tmp_path / "runs"))) == 4
     config = RunConfig(
         method=(method,), dataset=str(coloured), phases=2, memory="2", seeds=(0, 1),
         output=tmp_path / "runs",

@@ -73,7 +73,7 @@ def refused(answer: tuple[int, str, str], *parts: str) -> None:
         ),
         (
             ("--method", "replay", "--match-exemplars-of", "replay"),
-            ("with equal settings this is one run; name another method",),
+            ("a run cannot match itself; name another method",),
         ),
         (("--backbone", "/nope"), ("--backbone /nope: there is no folder /nope",)),
         (

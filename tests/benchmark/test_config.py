@@ -17,6 +17,7 @@ from benchmark.config import RunConfig
 from benchmark.data import named
 from benchmark.option_names import NAMED
 from benchmark.options import from_mapping, parse, parser, read_file
+from benchmark.plan_check import check
 from benchmark.results.schema import SCHEMA_VERSION, Result
 from mm_imagenet_r import imagenet_r
 from mm_imagenet_r.errors import UserError
@@ -272,3 +273,14 @@ def test_the_model_of_like_is_the_run_with_its_own_settings() -> None:
     (cell,) = config.cells()
     assert cell.set == ("a=1", "em.tau=0.5")
     assert cell.reference_run() == given("--method em --memory 1 --seeds 4 --set tau=0.5")
+
+
+def test_two_revisions_of_a_backbone_are_two_experiments(tmp_path: Path) -> None:
+    one, other = (
+        RunConfig(backbone=f"dandelin/vilt-b32-mlm{revision}", output=tmp_path)
+        for revision in ("@v1", "@refs/pr/2")
+    )
+    for config in (one, other):
+        check(config)
+    assert one.fingerprint() != other.fingerprint()
+    assert "--backbone dandelin/vilt-b32-mlm@v1" in one.command()

@@ -226,7 +226,7 @@ def test_a_class_without_a_test_image_is_told_how_to_get_one(
         ("mm_imagenet_r", ("--class-order", "code"), "no class order 'code': did you mean 'coda'"),
         ("mm_imagenet_r", ("--class-order", "pilot:7"), "is --class-order-seed 7: give that"),
         ("mm_imagenet_r", ("--class-order", "natural"), "is --class-order-seed none"),
-        ("mini", ("--class-order", "coda"), "is for --dataset mm_imagenet_r alone"),
+        ("mini", ("--class-order", "coda"), "is for --dataset mm_imagenet_r only"),
         (
             "mm_imagenet_r",
             ("--class-order", "coda", "--class-order-seed", "7"),
