@@ -1,21 +1,21 @@
 """Intervals for the difference of two methods: a paired bootstrap over test images, t over orders.
 
-A figure that is linear in the accuracy matrix is a sum over test images: `image_scores` says how
-much each contributes, so the difference of two runs is the sum of the differences of the same
-images. Two things would be others if the experiment were repeated, and both count:
+A figure that is linear in the accuracy matrix is a sum over test images: `image_scores` gives the
+contribution of each, so the difference of two runs is the sum of the differences of the same
+images. Two things would change if the experiment were repeated, and both count:
 
 * the test images. They recur in every class order, so images are resampled once for all orders
   (and for both methods, which pairs them), within their classes, whose sizes are part of the data;
-* the class orders (and what else differs between runs: initial weights, batches). With n = 3 or 5
-  of them a bootstrap over orders is too narrow, however many draws it makes: no draw lies outside
-  the range of the n differences, which holds the truth with a chance of only 1 - 2**(1 - n) (75 %
+* the class orders (and whatever else differs between runs: initial weights, batches). With n = 3 or
+  5 of them a bootstrap over orders is too narrow, however many draws it makes: no draw lies outside
+  the range of the n differences, which covers the truth with probability 1 - 2**(1 - n) only (75 %
   for three). So their mean is drawn from Student's t with n - 1 degrees of freedom.
 
-The scatter between orders already holds what is due to an image in one order alone, so the images'
-part is reduced to what they have in common over orders (a crossed random-effects analysis of
-variance). Owen (2007), "The pigeonhole bootstrap", has both factors resampled and why that counts
-the common part twice; Hesterberg (2015), "What teachers should know about the bootstrap", why
-percentile intervals of few values are too narrow.
+The variance between orders already includes the effect of an image in one order alone, so the
+images' part is reduced to what they have in common over orders (crossed random effects). Owen
+(2007), "The pigeonhole bootstrap", shows why resampling both factors counts the common part twice;
+Hesterberg (2015), "What teachers should know about the bootstrap", why percentile intervals of few
+values are too narrow.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 
 LEVEL = 0.95
 DRAWS = 2000
-#: Draws of the mean over orders for each draw of images; t with few degrees has long tails.
+#: Draws of the mean over orders for each draw of images: t with few degrees has long tails.
 _ORDER_DRAWS = 25
 
 
@@ -128,7 +128,7 @@ def paired_interval(
     resampled, variance, within = np.zeros(draws), 0.0, 0.0
     for label, size, times in zip(labels, sizes, images, strict=True):
         if size == 1:
-            continue  # of a single image nothing is known about others
+            continue  # a single image shows nothing about others
         residuals = scores[:, strata == label]
         residuals = residuals - residuals.mean(axis=1, keepdims=True)
         residuals *= np.sqrt(size / (size - 1))  # else resampling from few images is too narrow
@@ -150,7 +150,7 @@ def paired_interval(
 def _draws(
     sizes: tuple[int, ...], orders: int, draws: int, seed: int
 ) -> tuple[list[npt.NDArray[np.int16]], Floats]:
-    """What is drawn, which the scores have no part in: once for all pairs of a table.
+    """All draws, which do not depend on the scores: made once for all pairs of a table.
 
     Returns:
         For each class, (draws, images) how often each image is drawn; and the draws of Student's t

@@ -79,7 +79,7 @@ def parse(data: bytes, path: Path) -> RecipeFile:
 
     Args:
         data: Its content.
-        path: Where it lies, for messages.
+        path: Its path, for messages.
 
     Raises:
         UserError: It is not as it was written.
@@ -101,11 +101,6 @@ def parse(data: bytes, path: Path) -> RecipeFile:
             f"{summarize(found, 2)}. Was it edited? Restore it, or choose again"
         )
     return cast(RecipeFile, said)
-
-
-def write_text(said: RecipeFile) -> bytes:
-    """The file's content."""
-    return (json.dumps(said, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
 def choose(searched: Mapping[str, Any], trials: list[TrialFile]) -> ChosenFile:

@@ -11,7 +11,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from benchmark import isolation
 from benchmark.results.file_check import STATE
@@ -145,6 +145,7 @@ def card(result: Result, dataset_id: str | None = None) -> str:
     from benchmark.formatting import memory_words, order_words, result_phases_words
     from benchmark.report import command
     from benchmark.results.derive import given_config
+    from benchmark.results.labels import row_name
     from mm_imagenet_r.export.sections import escape
 
     data, backbone = result["dataset"], result["backbone"]
@@ -160,7 +161,7 @@ def card(result: Result, dataset_id: str | None = None) -> str:
     return f"""---
 {_header(result, dataset_id)}---
 
-# {escape(f"{_name(result)} on {data['name']}")}
+# {escape(f"{row_name(result)} on {data['name']}")}
 
 A ViLT that learned {sum(sizes)} classes of captioned images in {result_phases_words(result)}
 (class order: {escape(order_words(result["class_order"]))}), saved after the last phase by the
@@ -209,16 +210,11 @@ Trained only on the data above; not evaluated for any other use.
 """
 
 
-def _name(result: Result) -> str:
-    from benchmark.formatting import method_title
-
-    return method_title(result) + (f"@{result['preset']}" if result["preset"] else "")
-
-
 def _header(result: Result, dataset_id: str | None) -> str:
     """The card's metadata for the Hub: library, pretrained network, figures."""
-    import yaml
     from huggingface_hub import EvalResult, ModelCardData
+
+    from benchmark.results.labels import row_name
 
     data, budget = result["dataset"], result["budget"]
     figures = [
@@ -242,14 +238,14 @@ def _header(result: Result, dataset_id: str | None) -> str:
             ("accuracy, average over phases", "average_incremental_accuracy"),
         )
     ]
-    fields: Any = ModelCardData(
+    fields = ModelCardData(
         library_name="transformers",
         base_model=_on_the_hub(str(result["config"].get("backbone"))),
         tags=["vilt", "class-incremental-learning", "multimodal"],
-        model_name=_name(result),
+        model_name=row_name(result),
         eval_results=figures,
     )
-    return str(yaml.safe_dump(fields.to_dict(), sort_keys=False, allow_unicode=True))
+    return fields.to_yaml() + "\n"
 
 
 def _on_the_hub(backbone: str) -> str | None:

@@ -1,8 +1,7 @@
 """What `python -m benchmark.tune` may try of a method, and in which order.
 
-The candidates of a setting stand beside it (metadata `search` of its field); those of the learning
-rate follow from the method's own. Every method is searched in the same way, with equally many
-trials.
+The candidates of a setting are in the metadata `search` of its field; those of the learning rate
+follow from the method's own. Every method is searched in the same way, with equally many trials.
 """
 
 from __future__ import annotations

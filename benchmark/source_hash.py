@@ -55,7 +55,7 @@ def method_sources(method: type[Method]) -> dict[str, bytes]:
 
 
 def method_sha256(method: type[Method]) -> str:
-    """Hash of the code of `method_sources`, wherever it lies."""
+    """Hash of the code of `method_sources`, independent of its place."""
     return sources_sha256(method_sources(method).values())
 
 
@@ -63,7 +63,7 @@ def harness_sha256(folder: Path = _BENCHMARK) -> str:
     """Hash of the code that trains, keeps, tests and counts for every method.
 
     Args:
-        folder: Where the package `benchmark` lies.
+        folder: Of the package `benchmark`.
     """
     paths = [folder / name for name in HARNESS]
     return sources_sha256(path.read_bytes() for path in paths if path.is_file())
@@ -105,7 +105,7 @@ def _written(value: object) -> Iterator[str]:
 
 
 def sources_sha256(sources: Iterable[bytes]) -> str:
-    """Hash of the code of several files, in whatever order.
+    """Hash of the code of several files, independent of their order.
 
     Raises:
         SyntaxError: One is not Python.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -17,7 +18,7 @@ from benchmark.formatting import MISSING, seconds_words
 from benchmark.load_method import load_method
 from benchmark.options import as_text
 from benchmark.paths import last_part
-from benchmark.recipe_file import FORMAT, RecipeFile, TrialFile, choose, write_text
+from benchmark.recipe_file import FORMAT, TrialFile, choose
 from benchmark.results.derive import as_classifier, classifiers
 from benchmark.results.schema import Result
 from benchmark.results.tables import total_seconds
@@ -162,7 +163,8 @@ class Search:
                 for key in ("dataset", "backbone", "hardware", "versions")
             },
         }
-        write_atomic(self.path, write_text(cast(RecipeFile, said)))
+        text = json.dumps(said, indent=1, ensure_ascii=False, allow_nan=False)
+        write_atomic(self.path, (text + "\n").encode())
 
     def show(self, console: Console, *, done: bool) -> None:
         """Print the trials as a table, the best one marked."""

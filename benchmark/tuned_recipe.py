@@ -253,7 +253,7 @@ def _what_there_is(folder: Path, cell: RunConfig) -> str:
 
 
 def _around_phases(config: RunConfig) -> tuple[str, str]:
-    """What stands before and after the number of phases in a file's name."""
+    """What comes before and after the number of phases in a file's name."""
     method = safe_name(last_part(config.method[0]).replace(".py:", "-").replace(":", "-"))
     budget = ""
     if memory := memory_of(config):

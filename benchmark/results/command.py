@@ -23,9 +23,9 @@ def _main(arguments: Sequence[str] | None) -> int:
         return table(arguments)
     parser = command_line.Parser(
         prog="python -m benchmark.results",
-        description="Recompute what follows from configuration, predictions and exemplars, of runs "
-        "of your own, unfinished ones too; exit 1 on a difference. Whether a result may stand on a "
-        "board: python -m benchmark.leaderboard verify. Without --verify the same as "
+        description="Recompute everything that follows from configuration, predictions and "
+        "exemplars of runs, finished or not; exit 1 on a difference. Whether a result is accepted "
+        "on a leaderboard: python -m benchmark.leaderboard verify. Without --verify the same as "
         "python -m benchmark.table.",
         epilog="example: python -m benchmark.results runs/ --verify",
     )

@@ -23,20 +23,18 @@ TUNING = "tuning.json"
 
 def hash_faults(folder: Path, result: Result) -> Iterator[str]:
     """Predictions, exemplars and the last state against the hashes in the result."""
-    for name in (PREDICTIONS, EXEMPLARS):
-        path, said = folder / name, result["files"].get(name)
-        if said is None:
-            if result["schema_version"] > 1:
-                yield f"files.{name} is missing"
-        elif path.is_file() and file_sha256(path) != said:  # an absent one is reported elsewhere
+    said = result["files"]
+    for name in (PREDICTIONS, EXEMPLARS, STATE):
+        if name not in said and result["schema_version"] > 1:
+            yield f"files.{name} is missing"
+    for name in (PREDICTIONS, EXEMPLARS):  # an absent file is reported elsewhere
+        if name in said and (folder / name).is_file() and file_sha256(folder / name) != said[name]:
             yield f"{name} has another hash than files.{name}"
     yield from _tuning_faults(folder, result)
-    if result["schema_version"] > 1 and STATE not in result["files"]:
-        yield f"files.{STATE} is missing"
     states = _files(folder / STATE)
-    if not states or STATE not in result["files"]:
+    if not states or STATE not in said:
         return
-    own = [path for path in states if file_sha256(path) == result["files"][STATE]]
+    own = [path for path in states if file_sha256(path) == said[STATE]]
     outside = result["phases"][-1]["outside_memory"]
     if not own:
         yield f"no file in {STATE}/ has the hash files.{STATE}"
@@ -50,12 +48,9 @@ def hash_faults(folder: Path, result: Result) -> Iterator[str]:
 def _tuning_faults(folder: Path, result: Result) -> Iterator[str]:
     """The recipe file against its hash and what the result says of it."""
     tuning = result.get("tuning")
-    if tuning is None:
-        if (folder / TUNING).is_file():
-            yield f"{TUNING} exists, but the result is of no recipe"
-        return
-    path = recipe_file(folder, tuning)
-    if path is None:
+    if tuning is None and (folder / TUNING).is_file():
+        yield f"{TUNING} exists, but the result is of no recipe"
+    if tuning is None or (path := recipe_file(folder, tuning)) is None:
         return
     if file_sha256(path) != tuning["sha256"]:
         yield f"{TUNING} has another hash than tuning.sha256"
@@ -95,9 +90,8 @@ def source_faults(folder: Path, result: Result) -> Iterator[str]:
     place = folder / SOURCE
     if result["schema_version"] == 1 or not place.is_dir():
         return
-    files = [path for path in sorted(place.rglob("*.py")) if path.is_file()]
     try:
-        found = sources_sha256(path.read_bytes() for path in files)
+        found = sources_sha256(path.read_bytes() for path in place.rglob("*.py") if path.is_file())
     except (SyntaxError, ValueError, RecursionError, MemoryError, OSError):
         yield f"{SOURCE}/ cannot be read as Python"
         return

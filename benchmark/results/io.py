@@ -15,7 +15,7 @@ from benchmark.results.derive import derive, faults
 from benchmark.results.provenance import versions
 from benchmark.results.schema import SCHEMA_VERSION, Result, ResultFile
 from benchmark.results.shape import keys, mismatches
-from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.errors import UserError, summarize
 from mm_imagenet_r.files import write_atomic
 
 RESULT = "result.json"
@@ -37,7 +37,7 @@ def build(**parts: Any) -> ResultFile:
 
 
 def write(path: Path, result: ResultFile) -> None:
-    """Write a result.json atomically; flat lists stand on one line, NaN becomes null."""
+    """Write a result.json atomically; flat lists take one line, NaN becomes null."""
     text = json.dumps(_finite(result), indent=1, ensure_ascii=False, allow_nan=False)
     # Raw line breaks occur only between values, never inside a JSON string.
     text = re.sub(r"\[\n[^\[\]{}]*\n\s*\]", lambda flat: re.sub(r"\n\s*", " ", flat[0]), text)
@@ -45,7 +45,7 @@ def write(path: Path, result: ResultFile) -> None:
 
 
 def read(path: Path) -> Result:
-    """Read and check a result.json (or the one in a run's folder), of whatever schema.
+    """Read and check a result.json (or the one in a run's folder) of any schema.
 
     Raises:
         UserError: It is absent, broken, incomplete in its keys or of a newer schema.
@@ -68,7 +68,7 @@ def is_there(path: Path) -> bool:
 
 
 def pack(path: Path) -> bytes:
-    """What a result.json.gz of the same content holds; equal contents give equal bytes.
+    """The bytes of a result.json.gz with the content of a result file; equal if contents are.
 
     Raises:
         UserError: It cannot be read.
@@ -107,9 +107,8 @@ def load(value: Any, path: Path) -> Result:
             return derive(value)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         found = [f"it is not what version {version} wrote ({type(error).__name__}: {error})"]
-    more = f" (and {len(found) - 3} more)" if len(found) > 3 else ""
     raise UserError(
-        f"{path} is not a valid result file: {'; '.join(found[:3])}{more}. "
+        f"{path} is not a valid result file: {summarize(found, 3)}. "
         "Was it edited? Copy it again, or repeat the run"
     )
 

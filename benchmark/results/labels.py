@@ -58,7 +58,7 @@ def memory_key(budget: BudgetInfo) -> str:
 
 
 def keeps_nothing(result: Result) -> bool:
-    """Whether the run is the same whatever the memory may hold."""
+    """Whether the run does not depend on the memory."""
     return result["kind"] != "replay"
 
 

@@ -1,6 +1,6 @@
 """The shape of a result.json: one file per run, and all that tables, pages and checks start from.
 
-Classes are named by their position in the class order throughout (0 is the first class learnt);
+Classes are named by their position in the class order throughout (0 is the first class learned);
 `class_order` leads back to the data set's own labels. Accuracies are percentages. Costs and the
 budgets beside them are in the budget's currency.
 """
@@ -93,7 +93,7 @@ class PhaseBase(TypedDict):
 
 
 class PhaseResult(PhaseBase):
-    """One phase as it stands in a result.json.
+    """One phase in a result.json.
 
     `accuracy` is that of the method's own classifier; a method may have `other_classifiers`.
     """
@@ -107,7 +107,7 @@ class PhaseResult(PhaseBase):
 class LoadedPhase(PhaseBase):
     """One phase as `results.read` returns it: averages and steps are derived.
 
-    Results of schema 1 tell `outside_memory` and `trainable_parameters` of the last phase only.
+    Results of schema 1 hold `outside_memory` and `trainable_parameters` of the last phase only.
     """
 
     accuracy: Accuracy
@@ -120,16 +120,12 @@ class LoadedPhase(PhaseBase):
 class PhaseRecord(TypedDict):
     """What the run loop hands over of a finished phase; see `benchmark.write_results`.
 
-    Attributes:
-        result: Its part of result.json.
-        predictions: Predicted label of each test sample of the classes seen, in the order of
-            `data.test.of_classes(range(num_seen))`, for each classifier: the method's own one
-            under "" or its name, and those that `result` names as others.
-        stored: One row (label, rank, file_name, bytes, cost, codec) for each exemplar selected.
-        memory: Which files hold the exemplars of all classes seen.
-        gallery: Pictures for the report.
-        state: Hash and length of the file that the method's state was committed to.
-        hardware: What it was learnt on.
+    `result` is its part of result.json. `predictions` has, for each classifier (the method's own
+    under "" or its name, and the others that `result` names), the label of each test sample of the
+    classes seen, in the order of `data.test.of_classes(range(num_seen))`. `stored` is one row
+    (label, rank, file_name, bytes, cost, codec) for each exemplar selected, `memory` names the
+    files of the exemplars of all classes seen, `gallery` holds pictures for the report, `state`
+    is the committed state file and `hardware` what the phase was computed on.
     """
 
     result: PhaseResult
@@ -285,7 +281,7 @@ class ResultFile(ResultBase):
 
 
 class Result(ResultBase):
-    """A result as `results.read` returns it, whatever the schema of its file.
+    """A result as `results.read` returns it from a file of any schema.
 
     What follows from the rest is derived: `method`, `preset` and `seed` from the configuration,
     matrix, sizes and metrics from the phases. `schema_version` is that of the file.

@@ -23,28 +23,27 @@ class Row:
     """All runs that differ in nothing but their seed and class order, read by one classifier.
 
     Attributes:
-        scenario: Hash of data, split, phases (and how many of them are learnt), steps, backbone,
-            currency and growth: what must agree before two accuracies may stand in one chart; not
-            how data are called, nor class orders.
+        scenario: Hash of data, split, phases (and how many of them are learned), steps, backbone,
+            currency and growth: what must agree before two accuracies may be shown in one chart;
+            not of the name of the data, nor of class orders.
         heading: The scenario in words.
-        budget: How much memory, in that currency; a method that keeps nothing stands beside each.
-        name: Method and preset, with the settings in which they differ from their namesakes; equal
-            for the classifiers of the same runs.
-        classifier: Whose figures these are, where a method has several; else "".
+        budget: How much memory, in that currency; a method that keeps nothing has a row for each.
+        name: Method and preset, with the settings that tell it from its namesakes; equal for the
+            classifiers of the same runs.
+        classifier: Whose figures these are if a method has several; else "".
         own: Whether it is the method's own classifier.
-        orders: The runs' class orders, each once.
-        seeds: The runs' seeds, each once.
+        orders, seeds: The runs' class orders and seeds, each once.
         figures: Mean and deviation of each of `metrics.METRICS`; None where undefined.
         steps: The optimizer's steps of all phases, mean over runs.
-        exemplars, bytes: Exemplars a class and bytes in all of the final memory, mean over runs.
-        rate: What an exemplar costs of an untouched sample, in the currency; None without any.
+        exemplars, bytes: Exemplars per class and total bytes of the final memory, mean over runs.
+        rate: The cost of an exemplar relative to an untouched sample; None without exemplars.
         outside: Bytes carried from phase to phase outside the memory, mean over runs.
         parameters: Those trained in the last phase, mean over runs; None if unknown.
-        seconds: Of all phases, mean over runs; what was done before a run was resumed is not known.
+        seconds: Of all phases, mean over runs; without what was done before a run was resumed.
         resumed: Whether one of them was.
-        tuned: By which recipe the settings were chosen, of how many trials; "" if by none.
+        tuned: The recipe that the settings are from, and its number of trials; "" if none.
         runs: The results themselves, by class order and seed.
-        folders: Where they lie, where that is known.
+        folders: Their folders, where known.
     """
 
     scenario: str
@@ -86,7 +85,7 @@ class Row:
 
     @property
     def keeps_nothing(self) -> bool:
-        """Whether the row is the same whatever the memory may hold."""
+        """Whether the row does not depend on the memory."""
         return labels.keeps_nothing(self.runs[0])
 
 
@@ -99,7 +98,7 @@ def table(results: Sequence[Result], folders: Sequence[Path] = ()) -> list[Row]:
 
     Args:
         results: The runs.
-        folders: Where they lie, in the same order; without, no row knows its predictions.
+        folders: Their folders in the same order; without them no row has predictions.
 
     Returns:
         Rows ordered by scenario, budget and falling average accuracy.

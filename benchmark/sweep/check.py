@@ -39,10 +39,10 @@ def check(
     Args:
         cells: The grid.
         found: The result of each by its folder, None if it is missing.
-        name: What a cell is called.
+        name: The name of a cell.
 
     Raises:
-        UserError: It names every such cell, and why it cannot be.
+        UserError: It names every such cell, and why it cannot be run.
     """
     faults: dict[str, list[str]] = {}
     for cell, fault in _faults(cells, found):
@@ -104,6 +104,6 @@ def _check_alone(cell: RunConfig, found: Mapping[Path, Result | None]) -> None:
 
 
 def imports(cells: Sequence[RunConfig]) -> list[str]:
-    """Modules that the methods of some cells are going to import."""
+    """Modules that the methods of some cells will import."""
     methods = {load_method(name)[0] for cell in cells for name in cell.method}
     return sorted({module for method in methods for module in method.imports})

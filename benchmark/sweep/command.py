@@ -31,23 +31,16 @@ _TEXTS = {
 
 @dataclass(frozen=True)
 class How:
-    """How a grid is run, which changes no result.
+    """How a grid is run, which changes no result."""
 
-    Attributes:
-        engine: `local` or `ray`.
-        jobs: How many cells at once; None for as many as there are cores or GPUs for.
-        threads: Of each cell.
-        results: Folder in which finished results are kept in small form, None for nowhere.
-    """
-
-    engine: str = "local"
-    jobs: int | None = None
-    threads: int = 1
-    results: Path | None = None
+    engine: str = "local"  # or ray
+    jobs: int | None = None  # cells at once; None: as many as there are cores or GPUs for
+    threads: int = 1  # of each cell
+    results: Path | None = None  # where the small form of finished runs is kept, None for nowhere
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line: 0 if all cells are done, 1 if some failed, 2 for a mistake."""
+    """Run the command line: 0 if all cells are done, 1 if some failed, 2 for a user's mistake."""
     isolation.computes_nothing()
     failures: list[Failure] = []
 
@@ -81,7 +74,7 @@ def parser() -> argparse.ArgumentParser:
     group = command.add_argument_group("the sweep")
     group.add_argument(
         "--config", type=Path,
-        help="TOML or JSON file of options, of which lists are axes; several grids stand under "
+        help="TOML or JSON file of options; lists of values are axes, several grids go under "
         "[[grid]]. Options of the command line hold for all of them",
     )  # fmt: skip
     group.add_argument("--engine", choices=("local", "ray"), help="where cells run: processes of "

@@ -1,6 +1,6 @@
 """The cells of a grid: all combinations of the values that options are given.
 
-A file holds one grid, or several under `[[grid]]`; what stands outside them is common to all:
+A file holds one grid, or several under `[[grid]]`; options outside them are common to all:
 
     class_order_seed = [1993, 1994, 1995]
 
@@ -42,11 +42,7 @@ OF_THE_SWEEP = ("config", "engine", "jobs", "results", "threads")
 _OWN_AXES = ("method", "seeds")
 _HINTS = typing.get_type_hints(RunConfig)
 _DEFAULTS: dict[str, Any] = {spec.name: spec.default for spec in dataclasses.fields(RunConfig)}
-_NO_RESULT = {
-    spec.name
-    for spec in dataclasses.fields(RunConfig)
-    if not spec.metadata.get("affects_result", True)
-}
+_NO_RESULT = _DEFAULTS.keys() - RunConfig().identity().keys()
 
 
 def read_axes(values: Mapping[str, Any], source: str, *, option: bool = False) -> dict[str, Any]:
@@ -58,7 +54,7 @@ def read_axes(values: Mapping[str, Any], source: str, *, option: bool = False) -
         option: Whether they are those of a command line.
 
     Raises:
-        UserError: An unknown name, a value of another type than the field's, or none at all.
+        UserError: A name is unknown, or a value is missing or of another type than the field's.
 
     >>> read_axes({"phases": [5, "10"], "memory": 5, "seeds": [0, 1]}, "grid.toml")
     {'phases': [5, 10], 'memory': ['5'], 'seeds': [(0, 1)]}
@@ -87,15 +83,15 @@ def read_axes(values: Mapping[str, Any], source: str, *, option: bool = False) -
 
 
 def read_grids(values: Mapping[str, Any], source: str) -> list[dict[str, Any]]:
-    """Read the grids of a file, each with what is common to all.
+    """Read the grids of a file, each with the options common to all.
 
     Raises:
-        UserError: As `read_axes`; `grid` is no list of tables; nothing is said of a grid.
+        UserError: As `read_axes`; `grid` is not a list of tables, or one of them is empty.
     """
     common = {name: value for name, value in values.items() if name != "grid"}
     grids = values.get("grid", [common])
     if not isinstance(grids, list) or not all(isinstance(grid, dict) for grid in grids):
-        raise UserError(f"{source}: grid is no list of tables: write [[grid]] above each")
+        raise UserError(f"{source}: grid is not a list of tables: write [[grid]] above each")
     if not grids:
         raise UserError(f"{source}: grid has no table: write [[grid]] above each, or leave it out")
     found = []
@@ -117,7 +113,7 @@ def expand(grids: Iterable[Axes]) -> tuple[list[RunConfig], list[str]]:
         The cells, and notes on such options.
 
     Raises:
-        UserError: A combination of options is none, a method or setting unknown.
+        UserError: A combination of options is impossible, a method or setting unknown.
     """
     found: dict[Any, RunConfig] = {}
     idle: dict[str, set[str]] = {}
@@ -126,9 +122,8 @@ def expand(grids: Iterable[Axes]) -> tuple[list[RunConfig], list[str]]:
             for cell in RunConfig(**dict(zip(grid, combination, strict=True))).cells():
                 (name,) = cell.method
                 left_out = {option: _DEFAULTS[option] for option in without_effect(name)}
-                for option, default in left_out.items():
-                    if getattr(cell, option) != default:
-                        idle.setdefault(name, set()).add(option)
+                given = {o for o, default in left_out.items() if getattr(cell, o) != default}
+                idle[name] = idle.get(name, set()) | given
                 if "match_exemplars_of" in left_out:  # settings of the other one go with it
                     own = cell.settings_of(name).items()
                     left_out["set"] = tuple(f"{key}={value}" for key, value in own)
@@ -151,10 +146,11 @@ def _idle_notes(idle: Mapping[str, set[str]]) -> Iterator[str]:
     alike: dict[tuple[str, ...], list[str]] = {}
     for name, options in idle.items():
         alike.setdefault(tuple(sorted(options)), []).append(name)
+    alike.pop((), None)
     for together, names in alike.items():
         words = ", ".join(f"--{dashed(option)}" for option in together)
         yield (
-            f"{words}: without effect on {', '.join(names)}, which "
+            f"{words}: no effect on {', '.join(names)}, which "
             f"{'runs' if len(names) == 1 else 'run'} once whatever the value"
         )
 
@@ -165,10 +161,10 @@ def reference_of(cell: RunConfig) -> RunConfig | None:
 
 
 class Names:
-    """What cells are called among those of their grid: by what tells them apart."""
+    """Names the cells of a grid by what tells them apart."""
 
     def __init__(self, grid: Sequence[RunConfig]) -> None:
-        """Find out in which options the cells of a grid differ."""
+        """Find the options in which the cells of a grid differ."""
         self._differing = [
             spec.name
             for spec in dataclasses.fields(RunConfig)

@@ -23,7 +23,7 @@ from benchmark.sweep.ledger import log_file
 from mm_imagenet_r.command_line import Terminated
 
 _INTERVAL = 0.3  # seconds between two messages of a cell
-_PATIENCE = 15.0  # seconds in which a cell that is told to stop writes down what it has
+_PATIENCE = 15.0  # seconds for a cell that is asked to stop to save what it has
 #: The last one is what an optimizer imports at its first step, in the process of every phase.
 _PRELOADED = ("benchmark.experiment", "benchmark.data.find_dataset", "torch._dynamo")
 

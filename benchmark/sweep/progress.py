@@ -31,8 +31,8 @@ class Estimate:
 
     def of(self, cell: RunConfig) -> float | None:
         """Seconds: the mean over the cells most like it; None if nothing is known."""
-        found = next(filter(None, map(self._seconds.get, self._keys(cell))), None)
-        return found and sum(found) / len(found)
+        known = (self._seconds[key] for key in self._keys(cell) if key in self._seconds)
+        return next((sum(found) / len(found) for found in known), None)
 
     @staticmethod
     def _keys(cell: RunConfig) -> list[tuple[str, ...]]:

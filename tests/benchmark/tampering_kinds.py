@@ -71,7 +71,7 @@ FORGERIES: dict[str, tuple[Forge, str]] = {
     "another data set": (edited(another_dataset), "labels not as in mm_imagenet_r"),
     "no steps": (edited(no_steps), "loss ends at step 32 of 0"),
     "validation": (edited(lambda v: v["config"].update(evaluate_on="validation")), "a board takes"),
-    "doubled key": (text("{", '{"complete": false,'), "stands twice"),
+    "doubled key": (text("{", '{"complete": false,'), "occurs twice"),
     "last phase cut": (cut, "not all phases are learned"),
     "labels as predictions, in haste": (
         lambda f: change_predictions(f, cheat), "by the predictions"

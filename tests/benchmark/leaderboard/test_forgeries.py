@@ -113,7 +113,7 @@ def test_a_doubled_key_is_refused(run: Path, capsys: pytest.CaptureFixture[str])
     path = run / results.RESULT
     path.write_text(path.read_text().replace("{", '{"complete": false,', 1))
     assert results_main([str(run), "--verify"]) == 1
-    assert "the key 'complete' stands twice" in capsys.readouterr().out
+    assert "the key 'complete' occurs twice" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,7 @@ def test_a_method_without_memory_is_trained_once_for_all_memories() -> None:
             (10, "5", "bytes"),
         }
     assert notes == [
-        "--currency, --memory: without effect on finetune, l2p, which run once whatever the value"
+        "--currency, --memory: no effect on finetune, l2p, which run once whatever the value"
     ]
 
 
@@ -143,7 +143,7 @@ def test_the_grids_of_the_docs_are_as_many_as_they_say(tmp_path: Path) -> None:
         ("phase = 5", "unknown option 'phase': did you mean 'phases'"),
         ("phases = []", "phases has no value"),
         ('phases = ["many"]', "phases: 'many' is not a whole number"),
-        ("grid = 5", "grid is no list of tables"),
+        ("grid = 5", "grid is not a list of tables"),
         ("grid = []", "grid has no table: write"),
         ("", "is empty: give it an option"),
         ("phases = 5\n[[grid]]\nmemory = 1\n[[grid]]\n", "grid 2 is empty: give it an option"),
