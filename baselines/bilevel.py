@@ -69,16 +69,16 @@ def rational_gelu(layers: int) -> Tensor:
 @contextlib.contextmanager
 def twins(vilt: Vilt, phi: Tensor | None) -> Iterator[None]:
     """Within it, activations are rational functions with coefficients `phi` (layers, 10)."""
-    places = [layer.intermediate for layer in vilt.model.encoder.layer]
-    plain = [place.intermediate_act_fn for place in places]
+    feed_forwards = [layer.intermediate for layer in vilt.model.encoder.layer]
+    plain = [module.intermediate_act_fn for module in feed_forwards]
     rows = plain if phi is None else [Rational(row) for row in phi]
     try:
-        for place, activation in zip(places, rows, strict=True):
-            place.intermediate_act_fn = activation
+        for module, activation in zip(feed_forwards, rows, strict=True):
+            module.intermediate_act_fn = activation
         yield
     finally:
-        for place, activation in zip(places, plain, strict=True):
-            place.intermediate_act_fn = activation
+        for module, activation in zip(feed_forwards, plain, strict=True):
+            module.intermediate_act_fn = activation
 
 
 @contextlib.contextmanager

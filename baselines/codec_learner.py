@@ -133,28 +133,22 @@ class CodecLearner(ReplayLearner):
         measure: Callable[[_Item, str, int], tuple[int, float]],
         currency: str,
     ) -> CodecChoice:
-        """The choice that there is, or is set, or needs the fewest bytes for the wanted fidelity.
+        """The existing choice, else that of the settings, else the one with the fewest bytes.
 
         Args:
             items: What will be stored of the phase's samples.
             measure: Of an item, a codec and a quality: length in bytes and PSNR in dB.
             currency: Of the memory.
         """
-        self.choice = self.choice or self.settings.fixed or self._measure(items, measure, currency)
-        return self.choice
-
-    def _measure(
-        self,
-        items: Sequence[_Item],
-        measure: Callable[[_Item, str, int], tuple[int, float]],
-        currency: str,
-    ) -> CodecChoice:
         settings, auto = self.settings, self.settings.codec == "auto"
-        if auto and self.free_codec and currency != "bytes":
-            return CodecChoice(self.free_codec, 100)
-        some = [items[i] for i in range(0, len(items), -(-len(items) // self.measured))]
-        candidates = settings.candidates() if auto else [settings.codec]
-        return CodecChoice(*fewest_bytes(some, measure, candidates, settings.min_psnr))
+        self.choice = self.choice or settings.fixed
+        if not self.choice and auto and self.free_codec and currency != "bytes":
+            self.choice = CodecChoice(self.free_codec, 100)
+        if not self.choice:
+            some = [items[i] for i in range(0, len(items), -(-len(items) // self.measured))]
+            candidates = settings.candidates() if auto else [settings.codec]
+            self.choice = CodecChoice(*fewest_bytes(some, measure, candidates, settings.min_psnr))
+        return self.choice
 
     def decode(self, exemplar: Exemplar) -> ViltInput:
         """The picture that was stored, and the whole caption.

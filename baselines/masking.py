@@ -52,7 +52,7 @@ class MaskedSample:
 
     @property
     def picture(self) -> Image.Image:
-        """The picture at the size the model sees, discarded patches in grey."""
+        """The picture at the size the model sees, discarded patches in gray."""
         return self.kept.picture()
 
     def show(self) -> None:

@@ -55,14 +55,14 @@ def rate(box: Box, height: int, width: int, eta: int) -> float:
 
 
 def reduce(pixels: Pixels, eta: int) -> Pixels:
-    """A thumbnail with the root of `eta` fewer rows and columns, by nearest neighbours."""
+    """A thumbnail with the root of `eta` fewer rows and columns, by nearest neighbors."""
     side = math.isqrt(eta)
     rows, columns = (nearest(length, length // side) for length in pixels.shape[:2])
     return pixels[rows][:, columns]
 
 
 def nearest(length: int, smaller: int) -> Array:
-    """Which of `length` places are seen in the middle of `smaller` ones, as Pillow has it.
+    """The indices below `length` at the centers of `smaller` cells, as Pillow has it.
 
     >>> nearest(8, 4)
     array([1, 3, 5, 7])

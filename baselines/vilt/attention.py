@@ -52,10 +52,10 @@ def token_scores(attention: Tensor, dropped: Tensor, words: int, first_patch: in
 
 
 def above_mean(scores: Tensor, valid: Tensor, factor: float) -> Tensor:
-    """Where a score exceeds `factor` times the mean over its own row's valid places, (B, N) bool.
+    """Where a score exceeds `factor` times the mean over its own row's valid entries, (B, N) bool.
 
     With `factor` 1 the threshold is the sample's own mean. The highest score always
-    counts, so that no row with a valid place comes out empty.
+    counts, so that no row with a valid entry comes out empty.
 
     >>> scores = torch.tensor([[1.0, 2.0, 6.0, 9.0]])
     >>> above_mean(scores, torch.tensor([[True, True, True, False]]), factor=1)

@@ -30,7 +30,7 @@ class Batch:
         patch_mask: (B, K) True where there is a patch.
         order: (M,) the M real tokens, sample after sample, as rows of the concatenation of all
             words (B * T), all image class tokens (B) and all patches (N); None if no padding.
-        slots: (M,) place of each of these tokens in the flat padded sequences (B * L), or None.
+        slots: (M,) index of each of these tokens in the flat padded sequences (B * L), or None.
     """
 
     token_ids: Tensor
@@ -72,7 +72,7 @@ def collate(inputs: Sequence[ViltInput]) -> Batch:
         ValueError: There are no inputs.
     """
     if not inputs:
-        raise ValueError("a batch needs at least one view")
+        raise ValueError("a batch needs at least one input")
     lengths = np.array([len(one.token_ids) for one in inputs])
     counts = np.array([len(one.patches) for one in inputs])
     text_mask = np.arange(lengths.max()) < lengths[:, None]

@@ -47,7 +47,7 @@ class ViltInput:
         )
 
     def picture(self) -> Image.Image:
-        """The kept patches at their places, grey elsewhere."""
+        """The kept patches at their positions, gray elsewhere."""
         return Image.fromarray(to_pixels(self.patches, self.patch_indices, self.grid))
 
     def png(self) -> bytes:

@@ -20,7 +20,7 @@ class PatchProjection(nn.Module):
         self.bias = convolution.bias
 
     def forward(self, patches: Tensor) -> Tensor:
-        """Map normalised patches (N, 3, P, P) to (N, D)."""
+        """Map normalized patches (N, 3, P, P) to (N, D)."""
         return F.linear(patches.flatten(1), self.weight.flatten(1), self.bias)
 
 

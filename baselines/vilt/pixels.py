@@ -73,7 +73,7 @@ def from_pixels(pixels: Pixels, patch_size: int) -> Pixels:
 
 
 def to_pixels(patches: Pixels, indices: Integers, grid: tuple[int, int], fill: int = 127) -> Pixels:
-    """Put patches (K, P, P, 3) back into a picture (H, W, 3) that is otherwise grey `fill`.
+    """Put patches (K, P, P, 3) back into a picture (H, W, 3) that is otherwise gray `fill`.
 
     >>> pixels = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
     >>> bool((to_pixels(from_pixels(pixels, 2), np.arange(6), (2, 3)) == pixels).all())

@@ -88,7 +88,7 @@ def test_greedy_facility_location_by_brute_force() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"keep": "0"}, "keep=0.0: a share lies above 0 and up to 1"),
+        ({"keep": "0"}, "keep=0.0: choose a number in"),
         ({"tau_image": "2"}, "attention and tau_image have no effect on core_tokens: set keep"),
         ({"attention": "mean"}, "attention and tau_image have no effect"),
         ({"mask_text": "true"}, "mask_text has no effect"),

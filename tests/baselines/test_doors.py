@@ -56,6 +56,7 @@ def test_what_cannot_be_masked_is_explained(tmp_path: Path) -> None:
         baselines.mask(image, "a cat", tmp_path / "absent")
     whole = baselines.mask(image, "a cat", tau_image=0, codec="raw")
     assert (len(whole.patch_indices), whole.codec) == (36, "raw")
+    assert {"mask", "show_memory"} <= set(dir(baselines))
     with pytest.raises(AttributeError, match="no attribute 'musk'"):
         baselines.musk  # noqa: B018
 

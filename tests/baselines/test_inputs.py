@@ -171,7 +171,7 @@ def test_batches(preprocessor: Preprocessor) -> None:
     blind = collate([none])
     assert blind.patch_mask.shape == (1, 0)
     assert blind.mask.shape == (1, 3)
-    with pytest.raises(ValueError, match="at least one view"):
+    with pytest.raises(ValueError, match="at least one input"):
         collate([])
     if torch.cuda.is_available():
         assert batch.pin_memory().token_ids.is_pinned()

@@ -123,7 +123,7 @@ def test_batches_equal_a_plain_loop_over_single_samples(
         hidden, maps = plain_loop(model, input, of_one(inserted, i))
         words, patches = len(input.token_ids), len(input.patches)
         close(out.hidden[i, out.text][:words], hidden[:words])
-        close(out.hidden[i, out.image_cls], hidden[words])
+        close(out.hidden[i, out.first_patch - 1], hidden[words])
         close(out.hidden[i, out.patches][:patches], hidden[words + 1 : words + 1 + patches])
         close(out.hidden[i, out.prompts], hidden[-3:])
         close(out.pooled[i], model.model.pooler(hidden[None])[0])

@@ -104,7 +104,7 @@ def test_without_exemplars_the_head_is_read(
     assert torch.equal(scores["nme"], scores["linear"])
     assert torch.equal(scores["balanced"], scores["linear"])
     assert not torch.equal(scores["aligned"], scores["linear"])  # it needs no exemplar
-    assert "there are no exemplars; the linear head is read" in caplog.messages[-1]
+    assert "there are no exemplars, so the linear head classifies" in caplog.messages[-1]
 
 
 def test_a_class_without_exemplars_is_last_of_the_means_and_keeps_its_row(
