@@ -40,7 +40,7 @@ def card(name: str, figure: str, unit: str, under: str, kind: str = "") -> Html:
 def legend() -> Html:
     """What the colours of `grade_bars` stand for."""
     items = [el("li", el("i", class_=grade), _GRADE_WORDS[grade]) for grade in GRADES]
-    return el("ul", items, class_="legend blocks")
+    return el("ul", items, class_="legend")
 
 
 def grade_bars(groups: dict[str, Group]) -> Html:
