@@ -28,42 +28,47 @@ _LONGEST: Final = 400  # characters of a reason
 
 
 class Level(enum.IntEnum):
-    """What is known of a result; each level includes those before it.
+    """What is known of a result; each level includes those before it."""
 
-    `word` is how the level is written for people, `meaning` says what it shows and what not.
+    REFUSED = 0
+    CONSISTENT = 1
+    REPREDICTED = 2
+    REPRODUCED = 3
 
-    >>> [level.word for level in Level], Level(3) is Level.REPRODUCED
-    (['refused', 'consistent', 're-predicted', 'reproduced'], True)
-    """
+    @property
+    def word(self) -> str:
+        """The level as it is written for people.
 
-    word: str
-    meaning: str
+        >>> [level.word for level in Level]
+        ['refused', 'consistent', 're-predicted', 'reproduced']
+        """
+        return _WORDS[self][0]
 
-    def __new__(cls, value: int, word: str, meaning: str) -> Level:  # noqa: D102
-        level = int.__new__(cls, value)
-        level._value_, level.word, level.meaning = value, word, meaning
-        return level
+    @property
+    def meaning(self) -> str:
+        """In a sentence what the level shows, and what it does not."""
+        return _WORDS[self][1]
 
-    REFUSED = 0, "refused", "It contradicts itself or what is known about its data."
-    CONSISTENT = (
-        1,
+
+_WORDS: Final = (
+    ("refused", "It contradicts itself or what is known about its data."),
+    (
         "consistent",
         "Every figure follows from the predictions and the ledger from the exemplars; labels and "
         "hashes are those of the data set, as far as this project ships them. Whether the model "
         "made these predictions was not checked.",
-    )
-    REPREDICTED = (
-        2,
+    ),
+    (
         "re-predicted",
         "The model, rebuilt from its stored state and memory, gives the same predictions after the "
         "last phase. Earlier phases, and how the model was trained, were not checked.",
-    )
-    REPRODUCED = (
-        3,
+    ),
+    (
         "reproduced",
         "The whole run was repeated from its configuration and gave the same predictions, or "
         "figures within the stated noise.",
-    )
+    ),
+)
 
 
 @dataclass(frozen=True)

@@ -264,12 +264,12 @@ TAMPERED: dict[str, tuple[Forge, str]] = {
     "seconds beyond counting": (
         edited(lambda v: v["phases"][0]["seconds"].update(train=1.7e308)), "is too large"),
     "millions of values": (text("{", '{"x": [' + "[]," * 1_500_000 + "[]],"), "too many values"),
-    "megabytes of text": (text("{", '{"x": "' + "x" * 9_000_000 + '",'), "no run writes that"),
+    "megabytes of text": (text("{", '{"x": "' + "x" * 9_000_000 + '",'), "which no run writes"),
     "a packed bomb": (packed_bomb, "it is too long"),
     "two results": (both_forms, "are both there"),
-    "100 MB of result": (sparse(results.RESULT), "no run writes that"),
-    "100 MB of predictions": (sparse(records.PREDICTIONS), "no run writes that"),
-    "100 MB of something": (sparse("extra.bin"), "no run writes that"),
+    "100 MB of result": (sparse(results.RESULT), "which no run writes"),
+    "100 MB of predictions": (sparse(records.PREDICTIONS), "which no run writes"),
+    "100 MB of something": (sparse("extra.bin"), "which no run writes"),
     "deep folders": (deep_folders, "folders deep"),
     # JSON
     "deep text": (lambda f: (f / results.RESULT).write_text("[" * 100_000), "not valid JSON"),

@@ -120,7 +120,7 @@ def _leakage(found: Audit) -> Html:
     groups = {"all captions": found.overall}
     groups |= {f"{part} part": group for part, group in found.by_part.items()}
     legend = [el("li", el("i", class_=grade), words) for grade, words in _LEGEND.items()]
-    body: list[Child] = [el("ul", legend, class_="legend blocks"), grade_bars(groups)]
+    body: list[Child] = [el("ul", legend, class_="legend"), grade_bars(groups)]
     note = f"{percent(found.others / found.overall.count)} of all captions name another class."
     if found.by_style:
         styles = sorted(found.by_style.items(), key=lambda item: -item[1].share)

@@ -435,7 +435,7 @@ def test_figures_of_a_task() -> None:
     [
         ({"epochs": 2}, "epochs differ"),
         ({"growth": "total"}, "growth differ"),
-        ({"dataset": "photos"}, "is data of your own"),
+        ({"dataset": "photos"}, "is your own data"),
     ],
 )
 def test_results_for_no_task(change: dict[str, Any], message: str) -> None:
@@ -465,8 +465,8 @@ def test_two_data_sets_are_two_benchmarks() -> None:
         (["--model", "me/x", "--space", "me/y"], "two commands"),
         (["--task-of", "me/x", "--space", "me/y"], "--task-of needs --model"),
         (["--model", "me/x", "--task-of", "me/y@main"], "40 hexadecimal digits"),
-        (["--dataset", "me/x", "--benchmark", "me/x"], "results have their own"),
-        (["--benchmark", "me/x", "--private"], "--benchmark is there: leave it out"),
+        (["--dataset", "me/x", "--benchmark", "me/x"], "results need their own"),
+        (["--benchmark", "me/x", "--private"], "not to --benchmark: remove it"),
         (["--spice", "me/x"], "unknown option"),
         (["--model", "me/x"], "has no result.json"),
     ],

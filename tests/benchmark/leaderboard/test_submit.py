@@ -132,7 +132,7 @@ def test_a_small_form_has_no_state_to_pack(
     small = tmp_path / "small"
     copy_small(run, small)
     assert submit(small, "--out", tmp_path / "out", "--with-state") == 2
-    assert "there is no state/" in capsys.readouterr().err
+    assert "no state/, so --with-state" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
     assert submit(small, "--out", tmp_path / "out") == 0
 

@@ -124,7 +124,7 @@ def test_results_beside_each_other(honest: Path, tmp_path: Path) -> None:
     }  # fmt: skip
     assert "which has another seed" in found["b"].reasons[0]
     assert any("it counts once" in line for line in found["c"].reasons)
-    assert "the same run with other figures" in found["d"].reasons[0]
+    assert "the same run with different figures" in found["d"].reasons[0]
     assert "is a link" in found["g"].reasons[0]
     assert "inside another result" in found["c/source"].reasons[0]
 

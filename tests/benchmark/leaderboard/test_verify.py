@@ -90,7 +90,7 @@ def test_predicted_recorded_and_shown(
     given = ["verify", str(root), "--predict", "--record", str(root)]
     given += ["--trust", *means.trusted]
     assert main(given) == 1
-    assert "name the folder of the whole run by --runs" in capsys.readouterr().out
+    assert "give the folder of the whole run by --runs" in capsys.readouterr().out
     assert recorded(root) == {}
 
     given += ["--runs", str(trained.parent)]
@@ -126,7 +126,7 @@ def test_predicted_recorded_and_shown(
     assert verdict.level is Level.CONSISTENT
     assert lifted(verdict, recorded(root)).level is Level.CONSISTENT
     (root / RECORD).write_text('{"version": 1, "results": [{"level": "best"}]}')
-    with pytest.raises(UserError, match="put it back as it was"):
+    with pytest.raises(UserError, match="restore it"):
         recorded(root)
 
 
@@ -215,12 +215,12 @@ CHEAP: dict[str, tuple[Callable[[Path], None], str]] = {
     "another method": (other_method, "code of the method of exemplar_masking differs"),
     "another version": (
         without_source(lambda v: v.update(method_sha256="0b" * 32)), "differs from the installed"),
-    "another harness": (edited(lambda v: v.update(harness_sha256="0b" * 32)), "of the harness is"),
+    "another harness": (edited(lambda v: v.update(harness_sha256="0b" * 32)), "of the harness differs"),
     "a setting": (edited(lambda v: v["method_settings"].pop("classifier")), "method_settings is"),
     "a bound": (edited(lambda v: v.update(shares_allowance=True)), "memory.per_class.0.budget"),
     "a title": (edited(lambda v: v["about"].update(name="Best")), "about is"),
     "a rate of the recipe": (edited(lambda v: v["config"].update({RATE: 0.5})), "learning_rate is"),
-    "where it writes": (edited(lambda v: v["config"].update(output="/etc")), "is no part of a"),
+    "where it writes": (edited(lambda v: v["config"].update(output="/etc")), "is not part of a"),
     "other data": (edited(lambda v: v["dataset"].update(data_sha256="0b" * 32)), "data_sha256 is"),
     "a unit": (edited(lambda v: v["budget"].update(sample_bytes=1.0)), "budget.sample_bytes is"),
     "a folder": (edited(lambda v: v["config"].update(dataset="/etc")), ""),
