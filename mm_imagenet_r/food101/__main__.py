@@ -17,7 +17,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _check(arguments: Sequence[str] | None) -> None:
-    """Print what was mended and every image that cannot be used; exit code 2 if there is one."""
+    """Print what was fixed and every image that cannot be used; exit code 2 if there is one."""
     from rich.console import Console
     from rich.progress import track
 
