@@ -1,0 +1,42 @@
+"""Hashes of code that was shown to give identical results: an old result stays verifiable.
+
+Names and layout change, and with them the hash that a result names. `same_code.json` lists, for
+each method and for the harness, the hashes that stand for the same digits, oldest first;
+`python -m studies.same_code` adds to it what it has run again.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from importlib import resources
+from typing import Final
+
+FILE: Final = "same_code.json"
+HARNESS: Final = "harness"
+
+
+def same_code(one: str, other: str) -> bool:
+    """Whether two hashes name code that gives identical results.
+
+    >>> same_code("ab", "ab"), same_code("ab", "cd")
+    (True, False)
+    """
+    return oldest(one) == oldest(other)
+
+
+def oldest(sha256: str) -> str:
+    """The first known hash of code that gives what the code of this hash gives."""
+    return _oldest().get(sha256, sha256)
+
+
+def known() -> dict[str, list[str]]:
+    """Hashes that stand for the same digits, oldest first, by method and for the harness."""
+    text = resources.files("benchmark").joinpath(FILE).read_text("utf-8")
+    groups: dict[str, list[str]] = json.loads(text)
+    return groups
+
+
+@functools.cache
+def _oldest() -> dict[str, str]:
+    return {sha256: group[0] for group in known().values() for sha256 in group}
