@@ -166,7 +166,7 @@ def measure(name: str) -> dict[str, Any]:
     from benchmark.plan import whole_bytes
 
     def counts(samples: Samples) -> list[int]:
-        return np.bincount(samples.labels, minlength=data.num_classes).tolist()
+        return [int(n) for n in np.bincount(samples.labels, minlength=data.num_classes)]
 
     parts: dict[str, Any] = {}
     for evaluated in ("test", "validation"):
