@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -154,10 +155,8 @@ def _imagenet_r(name: str, split: str, evaluated: str, split_seed: int) -> Known
 
 
 def _counts(names: Iterable[str], folders: Sequence[str]) -> tuple[int, ...]:
-    counts = dict.fromkeys(folders, 0)
-    for name in names:
-        counts[name.partition("/")[0]] += 1
-    return tuple(counts.values())
+    counts = Counter(name.partition("/")[0] for name in names)
+    return tuple(counts[folder] for folder in folders)
 
 
 def measure(name: str) -> dict[str, Any]:
