@@ -69,6 +69,7 @@ class MMImageNetR(datasets.ArrowBasedBuilder):  # type: ignore[misc]
                 raise UserError(f"{dataset_name} has no configurations: leave {config_name!r} out")
             config_name = dataset_name
         name = config_name or _default(data_dir, split_name, partial)
+        name = CATALOG[name].captions or name if name in CATALOG else name
         if data_files:
             raise UserError(f"configuration {name!r} of mm_imagenet_r takes no data_files")
         self.source = find_source(name, data_dir, split_name, partial=partial)

@@ -46,7 +46,7 @@ class Entry:
     options: tuple[str, ...] = ()  # which of data_dir, split_name and partial it takes
     needs: str = ""  # what data_dir must be, continuing "the folder"; "" if it needs no folder
     environment: str = ""  # variable that may give data_dir
-    captions: str = ""  # default caption set; `source` is told which one by its option `captions`
+    captions: str = ""  # default caption set; `source` takes which one as its option `captions`
     registered: bool = True  # whether load_dataset(NAME) finds it, beside configurations
 
     def folder(self, data_dir: str | os.PathLike[str] | None = None) -> str | None:
@@ -153,7 +153,7 @@ def full_name(text: str) -> str:
 
 
 def entry_of(configuration: str) -> Entry:
-    """Return the entry of a configuration: all that are no data set are sets of its captions."""
+    """Return the entry of a configuration: all other names are caption sets."""
     return CATALOG.get(configuration, CATALOG[MM_IMAGENET_R])
 
 

@@ -44,7 +44,7 @@ _NOT_MAKING: Final = {
     "description",
 }  # fmt: skip
 #: What the description says of the making.
-_TOLD: Final = ("captions", "caption_set", "model", "revision", "prompt", "empty_captions")
+_DESCRIBED: Final = ("captions", "caption_set", "model", "revision", "prompt", "empty_captions")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +58,8 @@ class ImageNetR(FileSource):
     split: Split
 
     def description(self) -> str:  # noqa: D102 - these are Source's
-        told = {key: self.caption_facts[key] for key in _TOLD if key in self.caption_facts}
-        facts = {**told, "split": self.split.name, "split_sha256": self.split.sha256}
+        making = {key: self.caption_facts[key] for key in _DESCRIBED if key in self.caption_facts}
+        facts = {**making, "split": self.split.name, "split_sha256": self.split.sha256}
         sentences = ["; ".join(f"{key} {value}" for key, value in facts.items())]
         if absent := self.num_absent():
             sentences.append(f"{absent:,} images are absent, the others are split as always")

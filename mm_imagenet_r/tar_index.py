@@ -114,7 +114,7 @@ def scan(path: Path) -> TarIndex:
             raise _damaged(path, size, str(error)) from error
         while hashing.read(1 << 20):
             pass
-        # An end inside a header or at one that is damaged is no error to tarfile.
+        # To tarfile an end inside a header, or at a damaged one, is not an error.
         file.seek(end)
         if file.read(_BLOCK) != bytes(_BLOCK):
             raise _damaged(path, size, f"no valid header and no end mark at byte {end}")

@@ -202,7 +202,7 @@ def _refusal(repository: str, status: int, text: str) -> str:
             f"the Hub has no {repository}, or your token does not give access to it: check the name"
         )
     if status == 412:
-        return f"{repository} was changed by somebody else meanwhile: {_AGAIN}"
+        return f"{repository} was changed by somebody else at the same time: {_AGAIN}"
     lines = text.strip().splitlines()
     return (
         f"the Hub answered {status} to {repository} ({lines[-1] if lines else 'no reason'}): "

@@ -9,15 +9,14 @@ from __future__ import annotations
 import functools
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-
-from mm_imagenet_r.catalog import MM_IMAGENET_R
+from mm_imagenet_r.catalog import CATALOG, MM_IMAGENET_R
 
 if TYPE_CHECKING:
     from benchmark.data import Samples
@@ -154,10 +153,8 @@ def _imagenet_r(name: str, split: str, evaluated: str, split_seed: int) -> Known
 
 
 def _counts(names: Iterable[str], folders: Sequence[str]) -> tuple[int, ...]:
-    counts = dict.fromkeys(folders, 0)
-    for name in names:
-        counts[name.partition("/")[0]] += 1
-    return tuple(counts.values())
+    counts = Counter(name.partition("/")[0] for name in names)
+    return tuple(counts[folder] for folder in folders)
 
 
 def measure(name: str) -> dict[str, Any]:
@@ -166,7 +163,8 @@ def measure(name: str) -> dict[str, Any]:
     from benchmark.plan import whole_bytes
 
     def counts(samples: Samples) -> list[int]:
-        return np.bincount(samples.labels, minlength=data.num_classes).tolist()
+        of_label = Counter(samples.labels.tolist())
+        return [of_label[label] for label in range(data.num_classes)]
 
     parts: dict[str, Any] = {}
     for evaluated in ("test", "validation"):
@@ -195,9 +193,9 @@ def measure(name: str) -> dict[str, Any]:
 def main() -> int:
     """Write known.json."""
     from mm_imagenet_r.files import write_atomic
-    from mm_imagenet_r.mini import EDITIONS
 
-    text = json.dumps({name: measure(name) for name in EDITIONS}, ensure_ascii=False) + "\n"
+    facts = {name: measure(name) for name, entry in CATALOG.items() if not entry.needs}
+    text = json.dumps(facts, ensure_ascii=False) + "\n"
     write_atomic(Path(__file__).with_name(_FILE), text.encode())
     return 0
 

@@ -64,6 +64,8 @@ def load(name: str, path: Path, config: str | None) -> Any:
     """
     if path.is_dir():
         return _loaded(name, lambda: _load_folder(path, config), "check that its files are whole")
+    if config is not None:
+        raise UserError(f"{name}: a file has no configurations, leave {config!r} out")
     if path.suffix != ".parquet":
         raise UserError(f"{name} is not a Parquet file: give one, a folder of images or a Hub id")
     files = {"train": str(path)}

@@ -60,15 +60,16 @@ def export(
     card.refuse_foreign(folder)
     place, work = folder / "data" / name, folder / shards.STAGING / name
     new = work / "new"
-    for file in ("README.md", "croissant.json"):
-        remove_temporaries(folder, file)
-    for file in (f"{name}.parquet", f"{name}-audit.json"):
-        remove_temporaries(folder / "captions", file)
+    for written in ("README.md", "croissant.json"):
+        remove_temporaries(folder, written)
+    for written in (f"{name}.parquet", f"{name}-audit.json"):
+        remove_temporaries(folder / "captions", written)
     remove_temporaries(new)
     planned: dict[str, str] = {}
     for split, dataset in splits.items():
         groups = shards.Groups(dataset)
-        identities = [shards.identity(group) for group in track(groups, f"reading {name}/{split}")]
+        numbers = track(range(len(groups)), f"reading {name}/{split}")
+        identities = [shards.identity(groups[number]) for number in numbers]
         record = {**provenance, "description": dataset.info.description}
         for shard in shards.plan(split, identities, shard_bytes, record):
             planned[shard.name] = shard.sha256
@@ -84,8 +85,8 @@ def export(
     with explained(place):
         _swap(new, place, work / "old", planned)
     content = shards.content_of(planned.values())
-    written = captions_file.write(folder / "captions", name, splits, provenance, content, captions)
-    for path in [*written, *card.write(folder)]:
+    ours = captions_file.write(folder / "captions", name, splits, provenance, content, captions)
+    for path in [*ours, *card.write(folder)]:
         report(f"{path.relative_to(folder)}: written")
     with explained(place):
         shutil.rmtree(work)

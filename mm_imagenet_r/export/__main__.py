@@ -60,7 +60,7 @@ def _export(arguments: Sequence[str] | None) -> None:
         source = builder.source
         export(
             given.folder,
-            name,
+            builder.config.name,
             builder.as_dataset(),
             source.provenance(),
             captions=source.captions_read(),

@@ -83,7 +83,7 @@ def _audit_file(folder: Path, name: str) -> Path:
 
 
 def _figures(table: Path, rows: Any) -> dict[str, Any]:
-    """Audit the captions as they have been written; those that could not be made are none."""
+    """Audit the captions as they were written, without those that could not be made."""
     from mm_imagenet_r.captions.audit import audit, figures
     from mm_imagenet_r.captions.files import read_captions
     from mm_imagenet_r.splits import Split

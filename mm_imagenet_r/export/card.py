@@ -174,8 +174,7 @@ def render(configs: Sequence[Exported]) -> str:
 
 def header(configs: Sequence[Exported]) -> dict[str, Any]:
     """Return the fields of the header that depend on the data, apart from paths and columns."""
-    origins = {config.origin for config in configs}
-    licenses = {origin.license for origin in origins}
+    licenses = {config.origin.license for config in configs}
     fields: dict[str, Any] = {
         "license": licenses.pop() if len(licenses) == 1 else "other",
         "annotations_creators": _union(config.origin.annotations for config in configs),
@@ -184,7 +183,7 @@ def header(configs: Sequence[Exported]) -> dict[str, Any]:
         "size_categories": [size_category(max(sum(c.rows.values()) for c in configs))],
     }
     if fields["license"] == "other":
-        link = next(origin.license_link for origin in origins if origin.license_link)
+        link = next(c.origin.license_link for c in configs if c.origin.license_link)
         fields |= {"license_name": link.rpartition("/")[2], "license_link": link}
     return fields
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from mm_imagenet_r.command_line import Parser, run
 from mm_imagenet_r.errors import UserError, pluralize
 from mm_imagenet_r.food101 import source
+from mm_imagenet_r.progress import track
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -17,10 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _check(arguments: Sequence[str] | None) -> None:
-    """Print what was mended and every image that cannot be used; exit code 2 if there is one."""
-    from rich.console import Console
-    from rich.progress import track
-
+    """Print what was fixed and every image that cannot be used; exit code 2 if there is one."""
     from mm_imagenet_r.images import check
 
     parser = Parser(
@@ -34,13 +32,11 @@ def _check(arguments: Sequence[str] | None) -> None:
         print(note)
     for path in data.absent:
         print(f"{path} is absent or empty")
-    bad, console = 0, Console(stderr=True)
-    quiet = not console.is_terminal  # there a bar would end in a blank line
+    bad = 0
     for split, titles in data.titles.items():
         print(f"{split}: {len(titles):,} rows, {len({title.cls for title in titles})} classes")
-        what = f"decoding {split}"
-        for title in track(titles, what, console=console, transient=True, disable=quiet):
-            name = f"images/{split}/{title.cls}/{title.file}"
+        for title in track(titles, f"decoding {split}", len(titles)):
+            name = f"images/{split}/{title.name}"
             if (wrong := check((data.place / name).read_bytes())) is not None:
                 print(f"{name} {wrong}")
                 bad += 1

@@ -1,4 +1,4 @@
-r"""The tables of titles of UPMC Food-101, with their known faults mended.
+r"""The tables of titles of UPMC Food-101, with their known faults fixed.
 
 A quotation mark that is never closed swallows the following rows for readers of CSV, some rows name
 `.txt` for `.jpg`, and titles hold HTML entities, literal `\xc3\xa2` and pieces of Python lists.
@@ -39,8 +39,8 @@ def read_titles(path: Path, numbers: Mapping[str, int]) -> tuple[list[Title], li
     """Read a table of titles line by line, as its quotation marks cannot be trusted.
 
     In each line the first field that looks like the name of an image is that; the class is what
-    precedes the number in it, as in the published code, and the rest is the title, less the class
-    once more where most lines end with it. So a header, a leading column of row numbers and a
+    precedes the number in it, as in the published code, and the rest is the title, without the
+    class at the end where most lines have one. So a header, a leading column of row numbers and a
     missing last column do no harm.
 
     Args:
@@ -48,7 +48,7 @@ def read_titles(path: Path, numbers: Mapping[str, int]) -> tuple[list[Title], li
         numbers: Known classes.
 
     Returns:
-        The rows, and what was mended or left out.
+        The rows, and what was fixed.
 
     Raises:
         UserError: The file is absent, a line names no image of a known class, or an image has two
@@ -78,7 +78,6 @@ def read_titles(path: Path, numbers: Mapping[str, int]) -> tuple[list[Title], li
         title = Title(row.file, row.cls, clean_title(",".join(fields)))
         if titles.setdefault(title.file, title) != title:
             repeated.append(title.file)
-    texts_for_images = [row.file for row in rows if row.named_text]
     if wrong:
         raise UserError(
             f"{path} names no image of a known class in {summarize(wrong)}: write "
@@ -88,10 +87,9 @@ def read_titles(path: Path, numbers: Mapping[str, int]) -> tuple[list[Title], li
         raise UserError(f"{path} has two titles for {summarize(repeated)}: keep one of them")
     if not titles:
         raise UserError(f"{path} names no image: unpack UPMC Food-101 again")
-    mended = []
-    if texts_for_images:
-        mended.append(f"{len(texts_for_images)} named .txt for .jpg: {summarize(texts_for_images)}")
-    return list(titles.values()), mended
+    texts = [row.file for row in rows if row.named_text]
+    fixed = [f"{len(texts)} named .txt for .jpg: {summarize(texts)}"] if texts else []
+    return list(titles.values()), fixed
 
 
 def clean_title(raw: str) -> str:

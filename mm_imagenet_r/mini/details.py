@@ -75,27 +75,23 @@ def _wings(f: Frame) -> Pieces:
     long, wide, rise = f.size(5, 0.65, 0.95), f.size(8, 0.45, 0.65), f.size(11, 0.1, 0.75)
     y = _right(f)[1] - 0.15
     left, right = f.span(1, y)
-    found: Pieces = []
     for s, x in ((-1, left), (1, right)):
         corners = [(x - s * 0.35, y - wide * 0.4), (x + s * long * 0.6, y - rise - wide * 0.3),
                    (x + s * long, y - rise), (x + s * long * 0.85, y - rise + wide * 0.6),
                    (x + s * long * 0.5, y + wide * 0.2), (x + s * long * 0.4, y + wide * 0.7),
                    (x - s * 0.3, y + wide * 0.6)]  # fmt: skip
-        found.append((dense(corners), LIMB))
-    return found
+        yield dense(corners), LIMB
 
 
 def _arms(f: Frame) -> Pieces:
     long, rise, ball = f.size(5, 0.4, 0.7), f.size(11, -0.6, 0.6), f.size(8, 0.22, 0.34)
     y = _right(f)[1]
     left, right = f.span(1, y)
-    found: Pieces = []
     for s, x in ((-1, left), (1, right)):
         tip = (x + s * long, y - rise)
         path = curve((x - s * 0.25, y), (x + s * long * 0.6, y + 0.2), tip)
-        found.append((stroke(path, 0.32, 0.24), LIMB))
-        found.append((ellipse(*tip, ball, ball, n=14), ACCENT))
-    return found
+        yield stroke(path, 0.32, 0.24), LIMB
+        yield ellipse(*tip, ball, ball, n=14), ACCENT
 
 
 def _paddle(f: Frame) -> Pieces:
@@ -112,12 +108,10 @@ def _paddle(f: Frame) -> Pieces:
 def _fan(f: Frame) -> Pieces:
     x, y = _right(f)
     blades, long = 3 + round(f.proportions[11]), f.size(5, 0.55, 0.85)
-    found: Pieces = []
     for k, a in enumerate(np.linspace(-1.15, 0.55, blades).tolist()):
         a += f.size(8, -0.25, 0.15)
         centre = x - 0.1 + long * 0.8 * np.cos(a), y + long * 0.8 * np.sin(a)
-        found.append((ellipse(*centre, long * 0.75, 0.2, a, 16), (LIMB, ACCENT)[k % 2]))
-    return found
+        yield ellipse(*centre, long * 0.75, 0.2, a, 16), (LIMB, ACCENT)[k % 2]
 
 
 SIDE_PARTS: Final = by_name(
@@ -146,7 +140,6 @@ def _ring(f: Frame) -> Pieces:
 def _stripes(f: Frame) -> Pieces:
     (x, y), m = f.middle, _scale(f)
     count = 2 + round(1.2 * f.proportions[11])
-    found: Pieces = []
     for k in range(count):
         at = y + m * (1.25 * (k + 0.5) / count - 0.62)
         left, right = f.span(1, at)
@@ -155,20 +148,18 @@ def _stripes(f: Frame) -> Pieces:
         left, right = left + 0.12, right - 0.12
         if right - left > 0.2:
             corners = [(left, at - half), (right, at - half), (right, at + half), (left, at + half)]
-            found.append((dense(corners), ACCENT))
-    return found
+            yield dense(corners), ACCENT
 
 
 def _window(f: Frame) -> Pieces:
     (x, y), m = f.middle, _scale(f) * 0.56
     frame = [(x - m, y - m), (x + m, y - m), (x + m, y + m), (x - m, y + m)]
-    found: Pieces = [(dense(frame), DARK)]
+    yield dense(frame), DARK
     for a, b in ((-0.85, -0.1), (0.1, 0.85)):
         for c, d in ((-0.85, -0.1), (0.1, 0.85)):
             pane = [(x + a * m, y + c * m), (x + b * m, y + c * m), (x + b * m, y + d * m),
                     (x + a * m, y + d * m)]  # fmt: skip
-            found.append((np.array(pane), LIGHT))
-    return found
+            yield np.array(pane), LIGHT
 
 
 def _dots(f: Frame) -> Pieces:
@@ -179,12 +170,11 @@ def _dots(f: Frame) -> Pieces:
 
 def _face(f: Frame) -> Pieces:
     (x, y), m = f.middle, _scale(f)
-    found: Pieces = []
     for s in (-1, 1):
-        found.append((ellipse(x + s * 0.36 * m, y - 0.2 * m, 0.24 * m, 0.27 * m, n=14), LIGHT))
-        found.append((ellipse(x + s * 0.34 * m, y - 0.16 * m, 0.12 * m, 0.15 * m, n=10), DARK))
+        yield ellipse(x + s * 0.36 * m, y - 0.2 * m, 0.24 * m, 0.27 * m, n=14), LIGHT
+        yield ellipse(x + s * 0.34 * m, y - 0.16 * m, 0.12 * m, 0.15 * m, n=10), DARK
     smile = curve((x - 0.42 * m, y + 0.28 * m), (x, y + 0.72 * m), (x + 0.42 * m, y + 0.28 * m))
-    return [*found, (stroke(smile, 0.14 * m, 0.14 * m), DARK)]
+    yield stroke(smile, 0.14 * m, 0.14 * m), DARK
 
 
 def _zigzag(f: Frame) -> Pieces:

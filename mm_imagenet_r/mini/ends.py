@@ -46,33 +46,27 @@ def _horns(f: Frame) -> Pieces:
 
 def _pointed_ears(f: Frame) -> Pieces:
     long, wide = f.size(1, 0.5, 0.95), f.size(8, 0.28, 0.42)
-    found: Pieces = []
     for s, x, y in _pair(f, 0.4, 0.62):
         tip = (x + s * 0.18, y - long)
-        found.append((dense([(x - wide, y + 0.25), tip, (x + wide, y + 0.3)]), BODY))
+        yield dense([(x - wide, y + 0.25), tip, (x + wide, y + 0.3)]), BODY
         inner = [(x - wide * 0.4, y), (x + s * 0.14, y - long * 0.7), (x + wide * 0.4, y)]
-        found.append((dense(inner), ACCENT))
-    return found
+        yield dense(inner), ACCENT
 
 
 def _long_ears(f: Frame) -> Pieces:
     long, wide = f.size(1, 0.5, 0.75), f.size(8, 0.24, 0.34)
     lean = f.size(2, 0.1, 0.5)
-    found: Pieces = []
     for s, x, y in _pair(f, 0.25, 0.45):
         centre = x + s * long * 0.7 * np.sin(lean), y - 0.75 * long
-        found.append((ellipse(*centre, wide, long, s * lean), BODY))
-        found.append((ellipse(*centre, wide * 0.5, long * 0.7, s * lean), ACCENT))
-    return found
+        yield ellipse(*centre, wide, long, s * lean), BODY
+        yield ellipse(*centre, wide * 0.5, long * 0.7, s * lean), ACCENT
 
 
 def _round_ears(f: Frame) -> Pieces:
     size = f.size(1, 0.34, 0.56)
-    found: Pieces = []
     for s, x, y in _pair(f, 0.5, 0.75):
-        found.append((ellipse(x + s * 0.08, y - size * 0.45, size, size), BODY))
-        found.append((ellipse(x + s * 0.08, y - size * 0.45, size * 0.55, size * 0.55), ACCENT))
-    return found
+        yield ellipse(x + s * 0.08, y - size * 0.45, size, size), BODY
+        yield ellipse(x + s * 0.08, y - size * 0.45, size * 0.55, size * 0.55), ACCENT
 
 
 def _crown(f: Frame) -> Pieces:
@@ -88,40 +82,35 @@ def _crown(f: Frame) -> Pieces:
 
 def _antennae(f: Frame) -> Pieces:
     long, out, ball = f.size(1, 0.7, 1.1), f.size(2, 0.2, 0.6), f.size(8, 0.2, 0.32)
-    found: Pieces = []
     for s, x, y in _pair(f, 0.15, 0.4):
         tip = (x + s * out, y - long)
-        found.append((stroke(curve((x, y + 0.15), (x, y - long * 0.7), tip), 0.2, 0.16), DARK))
-        found.append((ellipse(*tip, ball, ball, n=14), LIMB))
-    return found
+        yield stroke(curve((x, y + 0.15), (x, y - long * 0.7), tip), 0.2, 0.16), DARK
+        yield ellipse(*tip, ball, ball, n=14), LIMB
 
 
 def _crest(f: Frame) -> Pieces:
     spikes = 3 + round(2 * f.proportions[11])
     reach = float(np.abs(f.outline[:, 0]).max()) * f.size(2, 0.55, 0.85)
     long, wide = f.size(1, 0.45, 0.8), reach / spikes * 1.15
-    found: Pieces = []
     for k in range(spikes):
         x = reach * (2 * (k + 0.5) / spikes - 1)
         y, lean = f.top(x), 0.35 * x
         corners = [(x - wide, y + 0.25), (x + lean, y - long), (x + wide, y + 0.25)]
-        found.append((dense(corners), LIMB))
-    return found
+        yield dense(corners), LIMB
 
 
 def _leaf(f: Frame) -> Pieces:
     long, wide = f.size(1, 0.6, 1.0), f.size(2, 0.2, 0.36)
     y = f.peak
     tip = (0.06, y - 0.42)
-    found: Pieces = [(stroke(curve((0, y + 0.15), (0, y - 0.2), tip), 0.19, 0.13), DARK)]
+    yield stroke(curve((0, y + 0.15), (0, y - 0.2), tip), 0.19, 0.13), DARK
     for s in (1,) if f.proportions[11] < 0.5 else (-1, 1):
         t = np.linspace(0, 1, 10)
         half = wide * np.sin(np.pi * t) ** 0.8
         a, b = np.concatenate([t, t[::-1]]) * long, np.concatenate([half, -half[::-1]])
         c, n = np.cos(0.5), -np.sin(0.5)
         blade = [tip[0] + s * (c * a - n * b), tip[1] + 0.08 + n * a + c * b]
-        found.append((np.stack(blade, axis=1), LIMB))
-    return found
+        yield np.stack(blade, axis=1), LIMB
 
 
 def _handle(f: Frame) -> Pieces:
@@ -159,22 +148,18 @@ def _places(f: Frame, count: int, low: float, high: float) -> list[tuple[float, 
 def _legs(f: Frame) -> Pieces:
     long, wide = f.size(3, 0.45, 0.85), f.size(8, 0.34, 0.5)
     ground = f.bottom(0.0) * 0.6 + 0.4 * max(y for _, y in _places(f, 2, 0.3, 0.55)) + long
-    found: Pieces = []
     for x, y in _places(f, 2, 0.3, 0.55):
         path = np.linspace((x, y - 0.25), (x, ground), 6)
-        found.append((stroke(path, wide, wide * 0.8), LIMB))
-        found.append((ellipse(x + 0.14, ground, wide * 1.0, 0.18, n=14), DARK))
-    return found
+        yield stroke(path, wide, wide * 0.8), LIMB
+        yield ellipse(x + 0.14, ground, wide * 1.0, 0.18, n=14), DARK
 
 
 def _thin_legs(f: Frame) -> Pieces:
     long = f.size(3, 0.45, 0.75)
-    found: Pieces = []
     for x, y in _places(f, 4 if f.proportions[11] < 0.6 else 6, 0.5, 0.75):
         s = 1 if x > 0 else -1
         knee, foot = (x + s * 0.42, y - 0.05), (x + s * 0.5, y + long)
-        found.append((stroke(curve((x, y - 0.2), knee, foot), 0.26, 0.18), DARK))
-    return found
+        yield stroke(curve((x, y - 0.2), knee, foot), 0.26, 0.18), DARK
 
 
 def _wheels(f: Frame) -> Pieces:
@@ -184,21 +169,18 @@ def _wheels(f: Frame) -> Pieces:
     axle = max(y for _, y in places) + 0.1
     bar = [(places[0][0], axle - 0.3), (places[-1][0], axle - 0.3), (places[-1][0], axle + 0.1),
            (places[0][0], axle + 0.1)]  # fmt: skip
-    found: Pieces = [(dense(bar), LIMB)]
+    yield dense(bar), LIMB
     for x, _ in places:
-        found.append((ellipse(x, axle + 0.1, size, size), DARK))
-        found.append((ellipse(x, axle + 0.1, size * 0.45, size * 0.45, n=14), LIGHT))
-    return found
+        yield ellipse(x, axle + 0.1, size, size), DARK
+        yield ellipse(x, axle + 0.1, size * 0.45, size * 0.45, n=14), LIGHT
 
 
 def _tentacles(f: Frame) -> Pieces:
     count, long = 3 + round(f.proportions[11]), f.size(3, 0.6, 0.95)
-    found: Pieces = []
     for k, (x, y) in enumerate(_places(f, count, 0.5, 0.7)):
         t = np.linspace(0, 1, 14)
         path = np.stack([x * (1 + 0.3 * t) + 0.15 * np.sin(7 * t + k), y - 0.2 + long * t], axis=1)
-        found.append((stroke(path, 0.42, 0.14), LIMB))
-    return found
+        yield stroke(path, 0.42, 0.14), LIMB
 
 
 def _stand(f: Frame) -> Pieces:
@@ -212,32 +194,26 @@ def _stand(f: Frame) -> Pieces:
 
 def _fins(f: Frame) -> Pieces:
     long, out = f.size(3, 0.55, 0.95), f.size(4, 0.35, 0.85)
-    found: Pieces = []
     for x, y in _places(f, 2, 0.4, 0.62):
         s = 1 if x > 0 else -1
         corners = [(x - 0.35, y - 0.3), (x + 0.35, y - 0.3), (x + s * (0.3 + out), y + long),
                    (x - s * 0.1, y + long * 0.62)]  # fmt: skip
-        found.append((dense(corners), LIMB))
-    return found
+        yield dense(corners), LIMB
 
 
 def _feet(f: Frame) -> Pieces:
     wide, tall = f.size(3, 0.45, 0.68), f.size(8, 0.22, 0.34)
-    return [
-        (ellipse(x + (0.12 if x > 0 else -0.12), y + tall * 0.6, wide, tall), LIMB)
-        for x, y in _places(f, 2, 0.4, 0.62)
-    ]
+    for x, y in _places(f, 2, 0.4, 0.62):
+        yield ellipse(x + (0.12 if x > 0 else -0.12), y + tall * 0.6, wide, tall), LIMB
 
 
 def _rocker(f: Frame) -> Pieces:
     half, deep = f.size(4, 1.05, 1.45), f.size(3, 0.2, 0.4)
     y = f.bottom(0.0) + 0.22
-    found: Pieces = [
-        (stroke(np.linspace((x, top - 0.2), (x * 1.1, y + 0.05), 5), 0.26, 0.26), DARK)
-        for x, top in _places(f, 2, 0.35, 0.6)
-    ]
+    for x, top in _places(f, 2, 0.35, 0.6):
+        yield stroke(np.linspace((x, top - 0.2), (x * 1.1, y + 0.05), 5), 0.26, 0.26), DARK
     path = curve((-half, y - deep), (0, y + deep * 1.3), (half, y - deep))
-    return [*found, (stroke(path, 0.3, 0.3), LIMB)]
+    yield stroke(path, 0.3, 0.3), LIMB
 
 
 BASE_PARTS: Final = by_name(_legs, _thin_legs, _wheels, _tentacles, _stand, _fins, _feet, _rocker)

@@ -43,14 +43,13 @@ def _layer(
     scene: Scene, colours: list[Colour], line: Colour | None = None, width: int = 3
 ) -> tuple[Pixels, Pixels]:
     """Paint all pieces flat; return their colour times their opacity, and their opacity."""
-    size = scene.width * OVERSAMPLING, scene.height * OVERSAMPLING
-    image = Image.new("RGB", size)
+    image = Image.new("RGB", scene.canvas)
     pencil = ImageDraw.Draw(image)
     for shape, tone in zip(scene.shapes, scene.tones, strict=True):
         pencil.polygon(shape, fill=colours[tone])
         if line is not None:
             pencil.line(shape + shape[:4], fill=line, width=width)
-    alpha = polygons(size, scene.shapes)
+    alpha = polygons(scene.canvas, scene.shapes)
     return _shrink(image), _shrink(alpha) / 255
 
 
@@ -60,15 +59,13 @@ def _shrink(image: Image.Image) -> Pixels:
 
 
 def _tone_map(scene: Scene) -> Pixels:
-    size = scene.width * OVERSAMPLING, scene.height * OVERSAMPLING
-    image = polygons(size, scene.shapes, [tone + 1 for tone in scene.tones])
+    image = polygons(scene.canvas, scene.shapes, [tone + 1 for tone in scene.tones])
     return np.asarray(image, np.float32)[::OVERSAMPLING, ::OVERSAMPLING, None]
 
 
 def _lines(scene: Scene, repeats: int, sway: float, width: int) -> tuple[Pixels, Pixels]:
     """Draw the outlines by a shaky hand; return ink (0 to 1) and the opacity of all pieces."""
-    size = scene.width * OVERSAMPLING, scene.height * OVERSAMPLING
-    image = Image.new("L", size)
+    image = Image.new("L", scene.canvas)
     pencil = ImageDraw.Draw(image)
     for shape in scene.shapes:
         pencil.polygon(shape, fill=0)
@@ -77,7 +74,7 @@ def _lines(scene: Scene, repeats: int, sway: float, width: int) -> tuple[Pixels,
             shaky = closed + sway * scene.rng.standard_normal(len(closed))
             ink = int(scene.rng.integers(150, 256))
             pencil.line(shaky.tolist(), fill=ink, width=width)
-    return _shrink(image) / 255, _shrink(polygons(size, scene.shapes)) / 255
+    return _shrink(image) / 255, _shrink(polygons(scene.canvas, scene.shapes)) / 255
 
 
 # -------------------------------------------------------------------------------------- styles
@@ -164,8 +161,7 @@ def _graffiti(scene: Scene, ground: Pixels) -> Pixels:
 
 
 def _origami(scene: Scene, ground: Pixels) -> Pixels:
-    size = scene.width * OVERSAMPLING, scene.height * OVERSAMPLING
-    image = Image.new("RGB", size)
+    image = Image.new("RGB", scene.canvas)
     pencil = ImageDraw.Draw(image)
     light = scene.rng.uniform(0, 6)
     folded: list[list[float]] = []
@@ -184,7 +180,7 @@ def _origami(scene: Scene, ground: Pixels) -> Pixels:
             share = 0.3 * float(np.cos(turn[k] - light)) + 0.09 * (k % 2)
             end: Colour = (255, 255, 255) if share > 0 else (20, 20, 30)
             pencil.polygon(facet, fill=towards(colour, end, abs(share)))
-    alpha = _shrink(polygons(size, folded)) / 255
+    alpha = _shrink(polygons(scene.canvas, folded)) / 255
     ground = shadow(ground, alpha, 3, 4, 3.0, 0.5)
     return over(ground, _shrink(image), alpha)
 

@@ -42,6 +42,11 @@ class Scene:
     edition: Edition
     rng: np.random.Generator  # for everything that the rendition leaves to chance
 
+    @property
+    def canvas(self) -> tuple[int, int]:
+        """Width and height on which polygons are drawn."""
+        return self.width * OVERSAMPLING, self.height * OVERSAMPLING
+
 
 def compose(cls: MiniClass, split: str, index: int) -> Scene:
     """Decide everything about picture `index` of a class but how it is painted."""

@@ -56,7 +56,7 @@ class Edition:
     words: tuple[int, int]  # sentences are added until the first, none that would exceed the second
 
 
-#: Object centred and a third of the picture, backgrounds that tell nothing, JPEGs of high quality.
+#: Object centred, a third of the picture; backgrounds that reveal nothing; JPEGs of high quality.
 FIRST: Final = Edition(
     name="mini-1",
     seed=20241212,

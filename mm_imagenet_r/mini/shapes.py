@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -77,7 +77,7 @@ class Frame:
         return 0.0, y
 
 
-Pieces = list[tuple[Points, int]]  # polygons with their tones
+Pieces = Iterable[tuple[Points, int]]  # polygons with their tones
 Part = Callable[[Frame], Pieces]  # how a part is drawn onto a body
 
 

@@ -68,6 +68,9 @@ def test_unknown_names_are_told_from_missing_folders(tmp_path: Path) -> None:
         open_data("minni")
     with pytest.raises(UserError, match="--dataset is empty"):
         open_data("")
+    (tmp_path / "a.parquet").touch()
+    with pytest.raises(UserError, match="a file has no configurations, leave 'x' out"):
+        open_data(f"{tmp_path}/a.parquet:x")
     with pytest.raises(UserError, match="no such folder"):
         open_data(str(tmp_path / "nothing"))
     with pytest.raises(UserError, match="bad-images"):

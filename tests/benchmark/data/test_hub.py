@@ -21,17 +21,15 @@ ROOT = Path(__file__).resolve().parents[3]
 
 #: Opens data sets one after the other; prints what they are, or why not.
 OPEN = """if True:
-    import json, logging, sys, time
+    import json, sys
     from benchmark.data import open_data
     from mm_imagenet_r.errors import UserError
-    start = time.monotonic()
     for name in sys.argv[1:]:
         try:
             data = open_data(name)
             print(json.dumps([data.name, len(data.train), data.data_sha256]))
         except UserError as error:
             print(json.dumps(str(error)))
-    assert time.monotonic() - start < 20
 """
 
 

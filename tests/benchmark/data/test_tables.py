@@ -194,7 +194,7 @@ def test_parts_must_be_alike_and_one_must_be_for_training(tmp_path: Path) -> Non
     one = ours(4)
     other = one.rename_column("caption", "text")
     DatasetDict({"train": one, "test": other}).save_to_disk(tmp_path / "a")
-    with pytest.raises(UserError, match="not the same in all parts"):
+    with pytest.raises(UserError, match="differ between its parts"):
         open_data(str(tmp_path / "a"))
     DatasetDict({"east": one, "west": one}).save_to_disk(tmp_path / "b")
     with pytest.raises(UserError, match="none of them is called train"):

@@ -75,7 +75,7 @@ def test_names_that_differ_in_case_are_two(tmp_path: Path) -> None:
         ([], "is empty"),
         (["1.png", "2.png"], "directly in the folder"),
         (["all/cat/1.png", "all/dog/1.png"], "holds no class folders, but .*all does"),
-        (["cat/1.png", "cat/2.png"], "one class alone .cat."),
+        (["cat/1.png", "cat/2.png"], "only one class .cat."),
         (["cat/1.png", "cat/2.png", "dog/1.png"], "at least two images.*dog"),
         (["train/a/1.png", "train/b/1.png", "test/a/1.png"], "one test image.*b"),
         (["train/a/1.png", "test/b/1.png", "test/a/1.png"], "one training image.*b"),
@@ -194,7 +194,7 @@ def test_two_caption_files_are_ambiguous(tmp_path: Path) -> None:
     root = two_classes(tmp_path / "photos", count=2)
     (root / "captions.csv").write_text("file_name,caption\ncat/0.png,x\n")
     (root / "captions.jsonl").write_text('{"file_name": "cat/0.png", "caption": "y"}\n')
-    with pytest.raises(UserError, match="--captions which one"):
+    with pytest.raises(UserError, match="choose one with --captions"):
         open_data(str(root))
     assert captions_of(root, root / "captions.jsonl")["cat/0.png"] == "y"
 

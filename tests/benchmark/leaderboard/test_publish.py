@@ -260,7 +260,7 @@ def test_what_somebody_else_changes_meanwhile_is_not_lost(
     hub.others.append(("POST .*/commit/main", "me/mm_imagenet_r", "eval.yaml"))
     done = publish(board, "--benchmark", "me/mm_imagenet_r")
     assert done.returncode == 2
-    assert "me/mm_imagenet_r was changed by somebody else meanwhile" in done.stderr
+    assert "me/mm_imagenet_r was changed by somebody else at the same time" in done.stderr
     assert hub.files["me/mm_imagenet_r"] == before | {"eval.yaml": b"of somebody else"}
 
 
