@@ -161,11 +161,9 @@ def join_options(
 
 
 def without_reasoning(text: str, *, started: bool = False) -> str:
-    """Remove a model's reasoning before its answer; if there is no answer, nothing is left.
+    """Remove a model's reasoning, which the prompt may have `started`, before its answer.
 
-    Args:
-        text: What the model wrote.
-        started: The prompt has already opened the reasoning.
+    If there is no answer, nothing is left.
 
     >>> without_reasoning("<think>A dog? A wolf.</think> A wolf. ")
     'A wolf.'

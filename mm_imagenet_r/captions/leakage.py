@@ -155,12 +155,9 @@ def imagenet_r() -> dict[str, Names]:
 
 
 def lexicon_of(wnids: Iterable[str], readable: Mapping[str, str] | None = None) -> Lexicon:
-    """Return a lexicon for classes.
+    """Return a lexicon for classes by their identifiers.
 
-    Args:
-        wnids: Their identifiers.
-        readable: Names of classes that are not ImageNet-R's, by identifier (default: the
-            identifier itself, with spaces).
+    Those that are not ImageNet-R's have a `readable` name, or their identifier with spaces.
 
     >>> grade_of(lexicon_of(["apple_pie"]).mentions("Two apple pies."), "apple_pie")
     'label'

@@ -136,15 +136,12 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str] = os.environ)
             "--ray starts all models from one task: leave --workers, --rank and --retry-errors out "
             "(retry errors without --ray)"
         )
-    by_scheduler = given.rank is None
-    if by_scheduler:
+    if given.rank is None:
         given.rank, given.world_size = rank_of(environment)
     if not 0 <= given.rank < given.world_size:
         raise UserError(
-            f"according to the scheduler's variables this is task {given.rank}, counted from 0, of "
-            f"{given.world_size}: give --rank and --world-size"
-            if by_scheduler
-            else f"--rank {given.rank}: give a number from 0 to {given.world_size - 1}"
+            f"there is no task {given.rank} of {given.world_size}, counted from 0: give --rank and "
+            "--world-size, or correct the scheduler's variables"
         )
     given.local_rank, given.local_size = local_rank_of(environment)
     values = vars(given)

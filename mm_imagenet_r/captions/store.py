@@ -18,7 +18,7 @@ import itertools
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -142,14 +142,11 @@ class Store:
         prompt = str(self.identity.get("prompt", ""))
         rows = [
             {
-                "file_name": item.file_name,
-                "sha256": item.sha256,
+                **asdict(item),
+                **asdict(made),  # of which the schema takes its columns
                 "caption": None if made.error else made.text,
-                "finish": made.finish,
-                "n_tokens": made.n_tokens,
                 "flags": [] if made.error else flags(made.text, made.finish, prompt),
                 "error": made.error or None,
-                "n_prompt_tokens": made.n_prompt_tokens,
             }
             for item, made in zip(self.units[unit], captions, strict=True)
         ]

@@ -121,7 +121,7 @@ def audit(
         openers=Counter(" ".join(words(text)[:3]) for text in texts if text).most_common(10),
         duplicates=duplicates,
         duplicated=sum(count for _, count in duplicates),
-        overall=_group(grades),
+        overall=_groups([""] * len(grades), grades)[""],
         by_style=_groups(styles, grades) if all(styles) else {},
         by_class=_groups(classes, grades),
         by_part=_groups(["test" if out else "train" for out in held_out], grades),
@@ -167,13 +167,11 @@ def examples(audit: Audit) -> list[str]:
     return [name for turn in turns for name in turn if name][:_EXAMPLES]
 
 
-def _group(grades: Sequence[str]) -> Group:
-    count = Counter(grades)
-    return Group(len(grades), {grade: count[grade] for grade in GRADES})
-
-
 def _groups(keys: Sequence[str], grades: Sequence[str]) -> dict[str, Group]:
-    members: dict[str, list[str]] = {}
+    counts: dict[str, Counter[str]] = {key: Counter() for key in sorted(set(keys))}
     for key, grade in zip(keys, grades, strict=True):
-        members.setdefault(key, []).append(grade)
-    return {key: _group(some) for key, some in sorted(members.items())}
+        counts[key][grade] += 1
+    return {
+        key: Group(count.total(), {grade: count[grade] for grade in GRADES})
+        for key, count in counts.items()
+    }

@@ -90,11 +90,8 @@ def split_of(
 ) -> Split | None:
     """Split the images of a caption set, captioned or not, as they are split for training.
 
-    Args:
-        captions: The caption set.
-        path: Where it is, for messages.
-        images: The images, if available: folders called train and test are a split.
-        name: See `mm_imagenet_r.splits`; by default that of the data.
+    Folders of the images that are called train and test are a split. `mm_imagenet_r.splits` knows
+    the others by `name`; the default is that of the data. `path` is for messages.
 
     Returns:
         The split; None for images that are not ImageNet-R's, for which no split is known.

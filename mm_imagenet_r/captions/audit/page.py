@@ -90,7 +90,7 @@ def _header(title: str, found: Audit) -> Html:
         "no caption": f"{failed:,} images" if failed else None,
     }
     shown = [
-        (el("dt", key), el("dd", str(value))) for key, value in facts.items() if value is not None
+        (el("dt", key), el("dd", str(fact))) for key, fact in facts.items() if fact is not None
     ]
     return el(
         "header",

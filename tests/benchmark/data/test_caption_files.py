@@ -55,10 +55,10 @@ def test_csv_takes_long_captions_and_leaves_the_limit_alone(tmp_path: Path) -> N
         ("c.csv", b"file_name,caption\na.jpg,\xff\n", "is not valid csv in UTF-8"),
         ("c.csv", b'file_name,caption\na.jpg,"x\n', "is not valid csv"),
         ("c.jsonl", b'{"file_name": "a"}\n{"file_name"', "line 2"),
-        ("c.jsonl", b"[1]\n", "line 1 is no object"),
+        ("c.jsonl", b"[1]\n", "line 1 is not an object"),
         ("c.jsonl", b'{"file_name": "a", "caption": "\\ud800"}\n', "line 1"),
         ("c.parquet", b"PAR?", "is not valid parquet"),
-        ("c.txt", b"", "ends in .csv"),
+        ("c.txt", b"", "must end in .csv"),
     ],
 )
 def test_what_is_wrong_is_said(tmp_path: Path, name: str, content: bytes, message: str) -> None:

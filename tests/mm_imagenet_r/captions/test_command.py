@@ -261,7 +261,7 @@ def test_an_index_without_a_count_is_refused() -> None:
         ("--images", [], "--images is missing"),
         ("--model", [], "--model is missing"),
         ("", ["--rank", "1"], "--rank and --world-size go together"),
-        ("", ["--rank", "2", "--world-size", "2"], "--rank 2: give a number from 0 to 1"),
+        ("", ["--rank", "2", "--world-size", "2"], "there is no task 2 of 2, counted from 0"),
         ("--prompt", ["--prompt", ""], "--prompt: the value is empty; is a shell variable"),
         ("--prompt", ["--prompt= "], "Give a value, or --no-prompt for a model that"),
         ("", ["--no-prompt"], "--no-prompt: not allowed with argument --prompt"),
@@ -314,7 +314,7 @@ def test_help_answers_at_once_and_names_the_defaults() -> None:
 
 def test_a_task_that_the_scheduler_counts_wrongly_is_refused() -> None:
     base = ["--model", "m", "--prompt", "p", "--images", "i"]
-    with pytest.raises(UserError, match="task 2, counted from 0, of 2: give --rank and"):
+    with pytest.raises(UserError, match="no task 2 of 2, counted from 0: give --rank and"):
         parse(base, {"RANK": "2", "WORLD_SIZE": "2"})
 
 
