@@ -53,10 +53,12 @@ def shared_data() -> Callable[[str], Path]:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _one_thread() -> None:
+def _quick() -> None:
+    """What tests and the processes that they fork need not spend time on."""
     import torch
 
     torch.set_num_threads(1)
+    os.fsync = lambda file: None  # a run writes 40 files; no test cuts the power
     Image.init()  # imports 40 modules, which every process forked from here then has
     gc.freeze()  # what has been imported is no garbage: accelerate looks for some in every phase
 
