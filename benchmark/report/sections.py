@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, cast
 
-from benchmark.recipe import RECIPE
 from benchmark.formatting import (
     MISSING,
     amount_words,
@@ -15,6 +14,7 @@ from benchmark.formatting import (
     seconds_words,
 )
 from benchmark.metrics import sample_weighted_accuracy
+from benchmark.recipe import RECIPE
 from benchmark.report.charts import Line, column_chart, line_chart, loss_chart
 from benchmark.results.derive import as_classifier, classes_seen
 from benchmark.results.derive import classifiers as names_of
