@@ -15,6 +15,7 @@ from benchmark.paths import safe_name
 from benchmark.results.derive import given_config
 from benchmark.results.io import RESULT, read
 from benchmark.results.schema import SCHEMA_VERSION, Result
+from benchmark.same_code import same_code
 from benchmark.source_hash import harness_sha256, sources_sha256
 from mm_imagenet_r.errors import UserError
 
@@ -96,8 +97,8 @@ def age(folder: Path, plan: Plan) -> str:
         plan: What was asked for today.
     """
     result = read(folder)
-    own = result["method_sha256"] != sources_sha256(plan.sources.values())
-    harness = result["harness_sha256"] != harness_sha256()
+    own = not same_code(result["method_sha256"], sources_sha256(plan.sources.values()))
+    harness = not same_code(result["harness_sha256"], harness_sha256())
     if not own and not harness:
         return ""
     which = "" if own and harness else f" of the {'method' if own else 'harness'}'s code"

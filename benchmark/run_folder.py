@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import operator
 import os
 import shutil
 import time
@@ -26,6 +27,7 @@ from typing import Any, TypedDict
 from benchmark import results
 from benchmark.errors import damaged
 from benchmark.results.schema import OutsideMemory, PhaseRecord, StageResult, StateInfo
+from benchmark.same_code import same_code
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.files import explain, remove_temporaries, write_atomic
 
@@ -142,15 +144,20 @@ class RunFolder:
         """
         path = self.path / "run.json"
         known = _read(path) if path.exists() else {}
-        ignored = _OF_THE_CODE if self.is_complete() else set()
+        finished = self.is_complete()
         for name, value in facts.items():
-            if name not in ignored and known.get(name, value) != value:
+            if (finished and name in _OF_THE_CODE) or name not in known:
+                continue
+            equal = same_code if name in ("method", "harness") else operator.eq
+            if not equal(known[name], value):
                 raise UserError(
                     f"{self.path} was started with {_FACTS[name]}: give --overwrite to run it "
                     "again from the beginning, or choose another --output"
                 )
-        if self.writes and not facts.keys() <= known.keys():
-            write_atomic(path, json.dumps(facts | known, indent=1).encode())
+        # Code that gives the same digits continues a run under its own hash, as its files show it.
+        now = facts | known if finished else known | facts
+        if self.writes and now != known:
+            write_atomic(path, json.dumps(now, indent=1).encode())
 
     def check_backbone(self, backbone: Any) -> None:
         """Refuse another backbone than the run was started with, even if it is finished.

@@ -61,6 +61,7 @@ def save(run: Path, folder: Path) -> None:
     """
     from benchmark import results
     from benchmark.plan import find_cell_of
+    from benchmark.same_code import same_code
     from benchmark.source_hash import method_sha256
 
     result = results.read(run)
@@ -73,7 +74,7 @@ def save(run: Path, folder: Path) -> None:
         raise UserError(f"{folder} already exists and is not empty: name another folder")
     check_writable(folder, "FOLDER")
     cell = find_cell_of(result)
-    if method_sha256(cell.method) != result["method_sha256"]:
+    if not same_code(method_sha256(cell.method), result["method_sha256"]):
         raise UserError(
             f"{run} was made by another version of the method's code (a copy is in its source/), "
             "so the model saved now would not be the one tested. Use that version, or run it again"

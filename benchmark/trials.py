@@ -23,6 +23,7 @@ from benchmark.results.derive import as_classifier, classifiers
 from benchmark.results.schema import Result
 from benchmark.results.tables import total_seconds
 from benchmark.run_folder import RunFolder
+from benchmark.same_code import oldest, same_code
 from benchmark.search import ALL, CLASSIFIER, Point, is_legal, space_of, trial_points, with_point
 from benchmark.source_hash import harness_sha256, method_sha256
 from benchmark.sweep.ledger import Failure
@@ -32,6 +33,7 @@ from mm_imagenet_r.files import write_atomic
 
 #: What a file says of the outcome; the rest is what was asked.
 _OUTCOME = {"dataset", "backbone", "trials", "chosen", "hardware", "versions"}
+_CODE = ("method_sha256", "harness_sha256")
 _OF_A_SETTING = (1, 2)  # exit codes of a run that its method did not survive; others are signals
 
 
@@ -102,7 +104,10 @@ class Search:
         former: dict[str, Any] = {key: value for key, value in said.items() if key not in _OUTCOME}
         if self.space.reads_all and CLASSIFIER in said["searched"]:
             former["searched"] = {**said["searched"], CLASSIFIER: []}  # known only afterwards
-        same = former == self.asked and said["dataset"]["data_sha256"] == data_sha256
+        same = (
+            _in_oldest(former) == _in_oldest(self.asked)
+            and said["dataset"]["data_sha256"] == data_sha256
+        )
         return same and not any(trial["failed"] for trial in said["trials"])
 
     def clear_stale(self, *, all_of_them: bool = False) -> None:
@@ -116,7 +121,7 @@ class Search:
             folder = RunFolder(run.folder())
             if not (folder.path / "run.json").exists():
                 continue
-            if all_of_them or any(folder.identity(name) != now[name] for name in now):
+            if all_of_them or not all(same_code(folder.identity(name), now[name]) for name in now):
                 with folder.locked():
                     folder.clear()
 
@@ -210,3 +215,8 @@ def _without_memory(cell: RunConfig) -> RunConfig:
     return dataclasses.replace(
         cell, memory=default.memory, growth=default.growth, currency=default.currency
     )
+
+
+def _in_oldest(said: Mapping[str, Any]) -> dict[str, Any]:
+    """What a search was asked for, with the oldest hashes of code that gives the same digits."""
+    return {key: oldest(value) if key in _CODE else value for key, value in said.items()}

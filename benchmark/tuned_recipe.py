@@ -26,6 +26,7 @@ from benchmark.paths import last_part, safe_name
 from benchmark.recipe import resolve_recipe
 from benchmark.recipe_file import MemoryFile, RecipeFile, parse
 from benchmark.results.schema import TuningInfo
+from benchmark.same_code import same_code
 from benchmark.search import RATE
 from benchmark.source_hash import method_sha256
 from mm_imagenet_r.errors import UserError, did_you_mean, pluralize, summarize
@@ -91,7 +92,7 @@ class TunedRecipe:
         if said["phases"] != config.phases:
             chosen_for = pluralize(said["phases"], "phase")
             found.append(f"chosen for {chosen_for}, used for {config.phases}")
-        if said["method_sha256"] != sha256:
+        if not same_code(said["method_sha256"], sha256):
             found.append("the method's code has changed since its settings were chosen")
         changed, default = config.changed(), RunConfig().identity()
         for option in _ALIKE:

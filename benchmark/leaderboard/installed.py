@@ -66,6 +66,7 @@ def cell_of(result: Result, means: Means, output: Path) -> Cell:
     config = _config(result)
 
     from benchmark.plan import find_cell_of
+    from benchmark.same_code import same_code
     from benchmark.source_hash import harness_sha256, method_sha256
 
     cell = find_cell_of({**result, "config": config})
@@ -74,7 +75,7 @@ def cell_of(result: Result, means: Means, output: Path) -> Cell:
         ("method", result["method_sha256"], method_sha256(cell.method)),
         ("harness", result["harness_sha256"], harness_sha256()),
     ):
-        if said != here:
+        if not same_code(said, here):
             of = f" of {name}" if what == "method" else ""
             raise UserError(
                 f"the code of the {what}{of} differs from the installed one (hash {said[:8]}, not "

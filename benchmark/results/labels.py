@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from benchmark.same_code import oldest
 from benchmark.config import RunConfig
 from benchmark.results.derive import classifiers
 from benchmark.results.schema import BudgetInfo, Result
@@ -198,12 +199,12 @@ def _asked(result: Result) -> dict[str, Any]:
 
 def identity_of(result: Result) -> dict[str, Any]:
     """What makes a method's row besides its name: settings, training, code, classifiers."""
-    own = {**_training(result), **result["method_settings"], _CODE: result["method_sha256"][:8]}
+    own = {**_training(result), **result["method_settings"], _CODE: oldest(result["method_sha256"])[:8]}
     own |= {f"classifier {name}": True for name in classifiers(result)[1:]}
     if result["classifier"] != own.get("classifier", ""):
         own["own classifier"] = result["classifier"]
     if reference := result["match_exemplars_of"]:
-        copied = {**reference["method_settings"], _CODE: reference["method_sha256"][:8]}
+        copied = {**reference["method_settings"], _CODE: oldest(reference["method_sha256"])[:8]}
         own |= {f"{reference['method']}.{key}": value for key, value in copied.items()}
     return own
 

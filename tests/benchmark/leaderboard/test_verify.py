@@ -215,7 +215,8 @@ CHEAP: dict[str, tuple[Callable[[Path], None], str]] = {
     "another method": (other_method, "code of the method of exemplar_masking differs"),
     "another version": (
         without_source(lambda v: v.update(method_sha256="0b" * 32)), "differs from the installed"),
-    "another harness": (edited(lambda v: v.update(harness_sha256="0b" * 32)), "of the harness differs"),
+    "another harness": (
+        edited(lambda v: v.update(harness_sha256="0b" * 32)), "of the harness differs"),
     "a setting": (edited(lambda v: v["method_settings"].pop("classifier")), "method_settings is"),
     "a bound": (edited(lambda v: v.update(shares_allowance=True)), "memory.per_class.0.budget"),
     "a title": (edited(lambda v: v["about"].update(name="Best")), "about is"),
