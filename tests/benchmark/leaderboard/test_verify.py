@@ -215,11 +215,10 @@ CHEAP: dict[str, tuple[Callable[[Path], None], str]] = {
     "another method": (other_method, "code of the method of exemplar_masking differs"),
     "another version": (
         without_source(lambda v: v.update(method_sha256="0b" * 32)), "differs from the installed"),
-    "another harness": (
-        edited(lambda v: v.update(harness_sha256="0b" * 32)), "of the harness differs"),
+    "another harness": (edited(lambda v: v.update(harness_sha256="0b" * 32)), "harness differs"),
     "a setting": (edited(lambda v: v["method_settings"].pop("classifier")), "method_settings is"),
     "a bound": (edited(lambda v: v.update(shares_allowance=True)), "memory.per_class.0.budget"),
-    "a title": (edited(lambda v: v["about"].update(name="Best")), "about is"),
+    "a title": (edited(lambda v: v["about"].update(name="Best")), "about differs"),
     "a rate of the recipe": (edited(lambda v: v["config"].update({RATE: 0.5})), "learning_rate is"),
     "where it writes": (edited(lambda v: v["config"].update(output="/etc")), "is not part of a"),
     "other data": (edited(lambda v: v["dataset"].update(data_sha256="0b" * 32)), "data_sha256 is"),
