@@ -24,12 +24,7 @@ URL: Final = "https://people.eecs.berkeley.edu/~hendrycks/imagenet-r.tar"
 
 
 def describe(images: Images, lists: Path) -> list[str]:
-    """Describe images of ImageNet-R and their splits, a line each.
-
-    Args:
-        images: All or some of them.
-        lists: Folder that may hold the list of the split `coda`.
-    """
+    """Describe images of ImageNet-R and their splits; the list of coda may be in `lists`."""
     from mm_imagenet_r.splits import split
 
     folders = {name.partition("/")[0] for name in images.names}

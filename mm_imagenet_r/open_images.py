@@ -13,10 +13,9 @@ from mm_imagenet_r.parquet_images import ParquetImages, of_one_configuration
 def open_images(path: Path) -> Images:
     """Find the images at a path.
 
-    Args:
-        path: ImageNet-R's tar or a folder that holds it; a folder `[imagenet-r/]<class>/<file>` or
-            `[imagenet-r/]{train,test}/<class>/<file>` (as PILOT distributes it); a Parquet file or
-            a folder of these with the columns `image` and `file_name`.
+    It may be ImageNet-R's tar or a folder that holds it; a folder `[imagenet-r/]<class>/<file>` or
+    `[imagenet-r/]{train,test}/<class>/<file>` (as PILOT distributes it); a Parquet file or a folder
+    of these with the columns `image` and `file_name`.
 
     Raises:
         UserError: There is nothing like it, or it is damaged.

@@ -15,18 +15,11 @@ from mm_imagenet_r.uploads import check_name, explained
 
 
 def push(folder: Path, repository: str, *, private: bool = False) -> str:
-    """Upload an exported folder as a data set repository, which is made if it is not there.
+    """Upload an exported folder as a data set repository (owner/name) and return its address.
 
-    Files that are on the Hub already are not sent again. Shards of an older export are removed
-    from the configurations that the folder holds; everything else there stays.
-
-    Args:
-        folder: Written by `mm_imagenet_r.export`.
-        repository: owner/name.
-        private: Whether a new repository is visible to its owner alone.
-
-    Returns:
-        The address of the data set.
+    The repository is made if it is not there. Files that are on the Hub already are not sent
+    again. Shards of an older export are removed from the configurations that the folder holds;
+    everything else there stays.
 
     Raises:
         UserError: The folder is incomplete, the name is not valid, or the Hub refuses or cannot be

@@ -43,17 +43,10 @@ def digests(rows: Rows) -> list[str]:
 
 
 def find_bad(rows: Rows, hashes: Sequence[str]) -> dict[int, str]:
-    """Decode every image and say what is wrong with those that cannot be used.
+    """Decode n images and say what is wrong with those that cannot be used, by their rows.
 
-    The findings are cached under the hash of all files, so that the same images are decoded once
-    and not before every run.
-
-    Args:
-        rows: n rows.
-        hashes: (n,) `digests` of them.
-
-    Returns:
-        Row of each bad image, and what is wrong with it, in words that follow its name.
+    The findings are cached under the hash of all files, (n,) `digests`, so that the same images
+    are decoded once and not before every run.
     """
     keys = rows.file_names
     marker = _marker(keys, hashes)

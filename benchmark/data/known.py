@@ -69,13 +69,9 @@ class Known:
 
 @functools.lru_cache(maxsize=64)
 def known(name: str, split: str, evaluated: str, split_seed: int = 0) -> Known | None:
-    """What is known of a data set; None where nothing is.
+    """What is known of a data set and of one way of dividing it; None where nothing is.
 
-    Args:
-        name: As `--dataset` names it.
-        split: Name of its division, as a result has it.
-        evaluated: `test` or `validation`.
-        split_seed: Seed of the validation split.
+    `name` is as `--dataset` has it, `split` as a result has it, `evaluated` is test or validation.
     """
     if name.partition(":")[0] == MM_IMAGENET_R:
         return _imagenet_r(name, split, evaluated, split_seed)
@@ -97,15 +93,9 @@ def _facts() -> dict[str, Any]:
 
 
 def namesake(data_sha256: str, split_sha256: str) -> tuple[str, str] | None:
-    """The known data set, and its split, that a hash of data or of a test part belongs to.
+    """The known data set and its split that a hash of data or of a test part belongs to, if any.
 
-    Args:
-        data_sha256: Of all data.
-        split_sha256: Of the file names of the test part.
-
-    Returns:
-        Names as a result has them; the split is "" where the data set has only one. None where
-        neither hash is known.
+    The names are as a result has them; the split is "" where the data set has only one.
     """
     for name, found in _facts().items():
         test = found["parts"]["test"]["split_sha256"]

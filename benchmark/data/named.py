@@ -32,13 +32,7 @@ def refuse_unused(name: str, archive: DatasetOptions, bad_images: str) -> None:
 
 
 def read(name: str, entry: Entry, archive: DatasetOptions, *, captions_given: bool) -> RawDataset:
-    """Prepare a data set, if it is not in the cache of `datasets`, and read it from there.
-
-    Args:
-        name: As the user gave it; a caption set may follow after a colon.
-        entry: What it names.
-        archive: Its files; see `mm_imagenet_r.load`.
-        captions_given: The captions come from a file of the user's.
+    """Prepare the data set that `name` (which may end in a caption set) names, and read it.
 
     Raises:
         UserError: The folder, images or captions are missing or damaged, or there is no such

@@ -49,18 +49,10 @@ def _is_saved(folder: Path) -> bool:
 
 
 def load(name: str, path: Path, config: str | None) -> Any:
-    """Load a Parquet file, or a folder that holds Parquet or a saved data set.
-
-    Args:
-        name: What to call it in messages.
-        path: It.
-        config: Which configuration of a folder.
-
-    Returns:
-        A `DatasetDict` or `Dataset`.
+    """Load a `DatasetDict` or `Dataset` from Parquet, a folder of it, or a saved data set.
 
     Raises:
-        UserError: It cannot be loaded.
+        UserError: It cannot be loaded; it is called `name` there.
     """
     if path.is_dir():
         return _loaded(name, lambda: _load_folder(path, config), "check that its files are whole")
@@ -75,10 +67,7 @@ def load(name: str, path: Path, config: str | None) -> Any:
 
 
 def load_hub(name: str, repository: str, revision: str | None, config: str | None) -> Any:
-    """Load a data set from the Hub, or from the cache of `datasets` where that is offline.
-
-    Returns:
-        A `DatasetDict` or `Dataset`.
+    """Load a `DatasetDict` or `Dataset` from the Hub, or where that is offline from the cache.
 
     Raises:
         UserError: There is no such data set or revision, or it cannot be reached or loaded.
@@ -101,13 +90,9 @@ def load_hub(name: str, repository: str, revision: str | None, config: str | Non
 
 
 def read(name: str, loaded: Any, wanted: ColumnNames, *, captions_given: bool) -> RawDataset:
-    """Find the parts and the columns of a loaded data set.
+    """Find the parts and the columns of a `DatasetDict`, or a `Dataset` of one part.
 
-    Args:
-        name: What to call it in messages.
-        loaded: `DatasetDict`, or a `Dataset` of one part.
-        wanted: Columns the user named.
-        captions_given: The captions come from elsewhere: no column is needed.
+    `wanted` are the columns the user named; where `captions_given`, none is needed for captions.
 
     Raises:
         UserError: A column is missing or ambiguous, or rows have no label.

@@ -27,12 +27,8 @@ def read(root: Path, name: str, *, captions_given: bool) -> RawDataset:
     Images in folders further down belong to the class too, as in torchvision's ImageFolder, but
     each class must have some of its own: else it is not known which of the folders are the classes.
     Files that are not images are ignored. Keys are paths relative to `root`. Captions are taken
-    from `captions.csv`, `.tsv`, `.jsonl`, `.parquet` or `metadata.csv`, `.jsonl` in `root`.
-
-    Args:
-        root: The folder.
-        name: What to call it in messages.
-        captions_given: Captions come from elsewhere: none are looked for.
+    from `captions.csv`, `.tsv`, `.jsonl`, `.parquet` or `metadata.csv`, `.jsonl` in `root`, unless
+    they are given otherwise.
 
     Raises:
         UserError: The folder is empty, is laid out otherwise, or a class has no image.

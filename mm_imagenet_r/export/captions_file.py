@@ -26,7 +26,7 @@ def write(
     content: str,
     captions: Captions | None = None,
 ) -> list[Path]:
-    """Write the files of one configuration.
+    """Write the files of one configuration and return their paths.
 
     The captions are a caption set for those who have the images or need none. They keep their
     fingerprint, so that results made with this copy name the set they came from.
@@ -40,9 +40,6 @@ def write(
         captions: The caption set as it was read. From it come the columns `finish` (`length`
             where the token limit ended a caption, else null), `flags` and `error`; a caption that
             could not be made is null.
-
-    Returns:
-        The files.
 
     Raises:
         UserError: They cannot be written.

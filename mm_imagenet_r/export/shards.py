@@ -104,14 +104,7 @@ def content_of(hashes: Iterable[str]) -> str:
 def plan(
     split: str, groups: Sequence[tuple[int, str]], most: int, record: Mapping[str, Any]
 ) -> list[Shard]:
-    """Divide a split into shards.
-
-    Args:
-        split: Its name.
-        groups: `identity` of each of its row groups.
-        most: Bytes of a shard, see `cut`.
-        record: What is written into the footer of each.
-    """
+    """Divide the row groups of a split, by `identity`, into shards of at most `most` bytes."""
     cuts = cut([size for size, _ in groups], most)
     found = []
     for number, run in enumerate(cuts):
@@ -138,11 +131,7 @@ def identity(group: pa.Table) -> tuple[int, str]:
 def write(path: Path, tables: Iterable[pa.Table], features: Any, record: Mapping[str, Any]) -> None:
     """Write a Parquet file, each table as a row group; images as they are, as JPEG does not shrink.
 
-    Args:
-        path: Of the file, which appears when it is complete.
-        tables: Its rows, each table of `GROUP_ROWS` at most.
-        features: `datasets.Features` of the rows.
-        record: JSON for the footer, see `record_of`.
+    The footer holds `record`, see `record_of`; the file appears when it is complete.
 
     Raises:
         UserError: The file cannot be written.

@@ -96,14 +96,11 @@ class Food101(FileSource):
 
 
 def source(data_dir: str | Path, *, partial: bool = False) -> Food101:
-    """Read the tables of a folder and find its images.
-
-    Args:
-        data_dir: The folder that holds `images` and `texts`.
-        partial: Leave out rows whose image is missing, empty or not an image.
+    """Read the tables of a folder with `images` and `texts`, and find its images.
 
     Raises:
-        UserError: The folder does not have this layout, a table is damaged, or images are missing.
+        UserError: The folder does not have this layout, a table is damaged, or images are missing
+            (unless `partial`, which leaves them out).
     """
     folder = Path(data_dir).expanduser().absolute()
     for place in (folder / "images", folder / "texts"):
