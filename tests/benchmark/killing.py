@@ -61,6 +61,8 @@ def _child(
     torch.set_num_threads(1)
     # A shell starts what runs in the background with Ctrl-C ignored, and children inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    # A sweep before may have started the server that forks, and starts it with Ctrl-C blocked.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115
     moments = _watch(at)
     if interrupted:

@@ -30,7 +30,7 @@ def outcome(output: Path) -> tuple[object, bytes, bytes, set[str]]:
 
 @pytest.mark.parametrize(
     ("amid", "anytime"),  # kills amid a write or removal, and at any time
-    [(4, 1), pytest.param(15, 5, marks=[pytest.mark.heavy, pytest.mark.timeout(900)])],
+    [(2, 1), pytest.param(15, 5, marks=[pytest.mark.heavy, pytest.mark.timeout(900)])],
 )
 def test_killed_runs_go_on_to_the_same_result(
     tmp_path: Path, coloured: Path, vilt_folder: Path, amid: int, anytime: int
