@@ -48,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Build; 0, also where some results are left out, which is said.
+    """Build; 0, also where some results are left out, which is reported.
 
     Raises:
         UserError: A mistake in the command line, nothing to show, or a folder that cannot be
@@ -64,18 +64,13 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def build(root: Path, out: Path) -> Collection:
-    """Write the page of all results below a folder.
+    """Write the page of all results below a folder, at the levels that `verified.json` records.
 
-    Args:
-        root: The results, with `verified.json` if maintainers recorded levels.
-        out: Where to; files of an earlier page are replaced.
-
-    Returns:
-        What it shows and what it leaves out.
+    Returns what the page shows and what it leaves out; an earlier page is replaced.
 
     Raises:
-        UserError: There is no result, none can be shown, another page lies where it would come to
-            lie, or a file cannot be written.
+        UserError: There is no result, none can be shown, another page lies where it would be
+            written, or a file cannot be written.
     """
     _refuse_foreign(root, out)
     found = _checked(root)

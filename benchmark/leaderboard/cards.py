@@ -32,11 +32,7 @@ def front_matter(fields: dict[str, Any]) -> str:
 
 
 def space_card(dataset: str | None) -> str:
-    """The card of a static Space.
-
-    Args:
-        dataset: The repository of the page's data, if it is published too.
-    """
+    """The card of a static Space; `dataset` is the repository of its data, if published too."""
     fields: dict[str, Any] = {
         "title": _TITLE,
         "emoji": "📊",
@@ -65,12 +61,7 @@ def space_card(dataset: str | None) -> str:
 
 
 def dataset_card(repository: str, shown: Sequence[Shown]) -> str:
-    """The card of the repository of results.
-
-    Args:
-        repository: Its name.
-        shown: The results in it.
-    """
+    """The card of the repository of results."""
     fields = {
         "pretty_name": f"Results of the {_TITLE}",
         "tags": ["leaderboard", "continual-learning", "class-incremental-learning"],

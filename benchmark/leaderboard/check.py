@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from benchmark.leaderboard import rules
 from benchmark.leaderboard.bounded import Failed, each
-from benchmark.leaderboard.levels import Files, Level, Record, Verdict, files_of
+from benchmark.leaderboard.levels import Files, Level, Record, Verdict, lifted
 from benchmark.leaderboard.tree import folder_faults, results_below
 from benchmark.results import verify
 from benchmark.results.schema import Result
@@ -25,12 +25,10 @@ _SHOWN: Final = 5  # reasons of one result
 
 @dataclass
 class Checked:
-    """A result that was looked at by itself.
+    """A result that was checked by itself.
 
-    Attributes:
-        found: Discrepancies, notes, predictions, and the result where there are none of the first.
-        run: Where it stands on a board and which run of its row it is; None if it is refused.
-        figures: Hash of what two results of one run must agree in.
+    `run` says where it stands on a board and which run of its row it is, `figures` is a hash of
+    what two results of one run must agree in; both only where nothing was found.
     """
 
     found: verify.Verdict
@@ -41,12 +39,8 @@ class Checked:
 def check(paths: Sequence[Path], records: Mapping[Files, Record] | None = None) -> list[Verdict]:
     """Check all results at or below some paths, each by itself and beside the others.
 
-    Args:
-        paths: Folders of results.
-        records: What maintainers recorded: of two results of one run, the higher one stays.
-
-    Returns:
-        A verdict for each, `REFUSED` or `CONSISTENT`, by folder; also for what cannot be one.
+    Of two results of one run the one with the higher recorded level stays. Returns a verdict for
+    each, `REFUSED` or `CONSISTENT`, by folder; also for what cannot be a result.
 
     Raises:
         UserError: A path does not exist, or there is no result.
@@ -68,11 +62,7 @@ def check_and_read(
 
 
 def look_at(folder: Path, *, keep: bool = False) -> Checked:
-    """Check one result by itself.
-
-    Args:
-        folder: Where it is.
-        keep: Whether to return its content too; thousands may be looked at.
+    """Check one result by itself; its content is returned only with `keep`: there may be thousands.
 
     Raises:
         UserError: It cannot be read.
@@ -95,7 +85,7 @@ def look_at(folder: Path, *, keep: bool = False) -> Checked:
 
 
 def by_themselves(folders: Sequence[Path], *, keep: bool = True) -> Iterator[Checked]:
-    """Look at each result in turn, whatever the others are."""
+    """Check each result in turn, whatever the others are."""
     look = functools.partial(look_at, keep=keep)
     answers = each(look, folders, seconds=SECONDS, memory=_MEMORY, processes=_PROCESSES)
     for folder, answer in zip(folders, answers, strict=True):
@@ -107,13 +97,7 @@ def by_themselves(folders: Sequence[Path], *, keep: bool = True) -> Iterator[Che
 def _beside_each_other(checked: Sequence[Checked], records: Mapping[Files, Record]) -> None:
     """One seed copied as another, and two results of one run; what is recorded comes first."""
     good = [one for one in checked if not one.found.found]
-    if records:
-        levels = {
-            one.found.folder: record.level if (record := records.get(files_of(one.found.folder)))
-            else Level.CONSISTENT
-            for one in good
-        }  # fmt: skip
-        good.sort(key=lambda one: -levels[one.found.folder])
+    good.sort(key=lambda one: -lifted(Verdict(one.found.folder, Level.CONSISTENT), records).level)
     verify.compare([one.found for one in good])
     first: dict[Any, Checked] = {}
     for one in good:

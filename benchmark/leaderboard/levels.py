@@ -75,11 +75,8 @@ _WORDS: Final = (
 class Verdict:
     """What was found of one result.
 
-    Attributes:
-        folder: Where it lies.
-        level: How far it was verified.
-        reasons: Why it is refused, or why it is not higher; what was found at its level. They quote
-            what others wrote, so they are made safe to print.
+    `reasons` say why it is refused, or not at a higher level; at a higher level, what was found
+    there. They quote what others wrote, so they are made safe to print.
     """
 
     folder: Path
@@ -88,6 +85,13 @@ class Verdict:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "reasons", tuple(map(safe, self.reasons)))
+
+    def __str__(self) -> str:
+        """A line for the result and one for each reason.
+
+        Some reasons begin with a submitter's words, which must not be a command to the workflow.
+        """
+        return "\n  - ".join([f"{safe(str(self.folder))}: {self.level.word}", *self.reasons])
 
 
 def safe(text: str) -> str:

@@ -1,4 +1,4 @@
-"""The page of a method: where it stands, with which settings, what it remembers and what it keeps.
+"""The page of a method: its ranks, settings, forgetting and memory.
 
 Plain HTML in the style of a run's report.
 """
@@ -34,14 +34,7 @@ _IMAGE, _PATCHES = 200_000, 2_000  # of one exemplar: characters of its picture;
 
 
 def method_page(method: str, tables: Sequence[Table], shown: Sequence[Shown], home: str) -> str:
-    """The page of a method, by its own classifier.
-
-    Args:
-        method: Its name.
-        tables: All of the board.
-        shown: All results.
-        home: Address of the board, seen from this page.
-    """
+    """The page of a method, by its own classifier; `home` is the address of the board."""
     own = [one for one in shown if one.result["method"] == method]
     best = max(own, key=lambda one: one.level or Level.REFUSED).result  # most likely to be true
     name = clean(method_title(best))

@@ -14,12 +14,7 @@ from benchmark.leaderboard.predict import Repeat
 from benchmark.results import read
 from benchmark.results.derive import as_classifier, classifiers
 from benchmark.results.file_check import STATE
-from benchmark.results.records import (
-    EXEMPLARS,
-    PREDICTIONS,
-    read_exemplars,
-    read_predictions,
-)
+from benchmark.results.records import EXEMPLARS, PREDICTIONS, read_exemplars, read_predictions
 from benchmark.results.schema import Result
 from benchmark.same_code import oldest
 from mm_imagenet_r.errors import UserError
@@ -43,20 +38,13 @@ _LEDGER: Final = ("exemplars", "bytes", "cost")
 
 @dataclass(frozen=True)
 class RunAgain(Repeat):
-    """A result that is to be reproduced.
-
-    Attributes:
-        noise: Points by which accuracies may differ; None: no digit may.
-    """
+    """A result to be reproduced; accuracies may differ by `noise` points, None: no digit may."""
 
     noise: float | None = None
 
 
 def run_again(job: RunAgain) -> str:
-    """Run it again in a folder of its own.
-
-    Returns:
-        What was found, in a sentence.
+    """Run it again in a folder of its own; return what was found, in a sentence.
 
     Raises:
         UserError: Why the result is not reproduced.

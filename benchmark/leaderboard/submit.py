@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from benchmark.config import RunConfig
 from benchmark.leaderboard.check import check
-from benchmark.leaderboard.levels import Level, Verdict, safe
+from benchmark.leaderboard.levels import Level, Verdict
 from benchmark.options import from_mapping
 from benchmark.results import strict_json
 from benchmark.results.derive import given_config
@@ -103,8 +103,7 @@ def _placed(verdicts: Sequence[Verdict]) -> dict[Path, Path]:
     """
     refused = [verdict for verdict in verdicts if verdict.level is Level.REFUSED]
     for verdict in refused:
-        lines = [f"{safe(str(verdict.folder))}: {verdict.level.word}", *verdict.reasons]
-        print("\n  - ".join(lines), file=sys.stderr)
+        print(verdict, file=sys.stderr)
     if refused:
         raise UserError(
             f"{len(refused)} of {pluralize(len(verdicts), 'result')} cannot stand on a board, so "

@@ -1,8 +1,7 @@
 """Settings as tasks of a benchmark on the Hub: `eval.yaml` there, `.eval_results` of models.
 
-A task is a data set, a number of phases, a memory, its currency, and one of two accuracies;
-everything else that decides what may be compared has the defaults of `benchmark.run`. Forgetting is
-no task: on the Hub more is better.
+A task is a data set, a number of phases, a memory and its currency, and one of two accuracies; all
+else has the defaults of `benchmark.run`. Forgetting is not a task: on the Hub more is better.
 """
 
 from __future__ import annotations
@@ -39,14 +38,7 @@ _TASK: Final = {"dataset", "phases", "memory", "currency"}
 
 @dataclass(frozen=True, order=True)
 class Setting:
-    """Tasks but for the accuracy.
-
-    Attributes:
-        configuration: Of the data set repository.
-        phases: Their number.
-        memory: As `--memory` has it.
-        currency: In which it is counted.
-    """
+    """Tasks but for the accuracy; `memory` as for `--memory`, `configuration` the repository's."""
 
     configuration: str
     phases: int
@@ -87,7 +79,7 @@ def eval_yaml(settings: Iterable[Setting]) -> bytes:
     """The file that makes a data set repository a benchmark.
 
     Raises:
-        UserError: The settings are none, or of data that lie in two repositories.
+        UserError: There are no settings, or their data lie in two repositories.
     """
     ordered = sorted(set(settings))
     titles = sorted({entry_of(one.configuration).origin.title for one in ordered})
@@ -119,15 +111,12 @@ def eval_yaml(settings: Iterable[Setting]) -> bytes:
 
 
 def eval_results(result: Result, benchmark: str, revision: str | None = None) -> bytes:
-    """The file that tells the Hub what a model reached.
+    """The file that reports to the Hub what a run's model reached on the tasks of `benchmark`.
 
-    Args:
-        result: Of the run that the model is from.
-        benchmark: The data set repository with `eval.yaml`.
-        revision: Its commit, 40 hexadecimal digits.
+    `revision` is a commit of that repository, 40 hexadecimal digits.
 
     Raises:
-        UserError: The result is for no task.
+        UserError: The result answers no task.
     """
     from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 

@@ -1,17 +1,13 @@
 """Accuracy, forgetting and transfer: of a matrix of accuracies, of a run, over runs.
 
 `R[t][i]` is the accuracy in percent on the test data of phase `i` after training phase `t`, the
-prediction being the argmax over all classes seen by then. The matrix is lower-triangular: row `t`
-holds `t + 1` numbers. `sizes[i]` is the number of test samples of phase `i`.
+prediction being the argmax over all classes seen by then; row `t` holds `t + 1` numbers. `sizes[i]`
+is the number of test samples of phase `i`. The primary figures are those of PILOT and PyCIL (Sun et
+al. 2023, Zhou et al. 2021). With one phase forgetting and transfer are NaN; forward transfer is
+left out, as a head has no outputs for future classes.
 
-The literature uses one word for several numbers, so every number here says whose it is. The primary
-ones are those of PILOT and PyCIL (Sun et al. 2023, Zhou et al. 2021). With one phase nothing can be
-forgotten: forgetting and transfer are then NaN. Forward transfer is left out on purpose: a head
-without outputs for future classes has none.
-
-A new metric is one function below, under `@metric`: results, tables, CSV, pages and checks follow
-`METRICS`. Folders in here are metrics of the library `evaluate`, as in
-`evaluate.load("benchmark/metrics/forgetting")`.
+A new metric is one function under `@metric`: all else follows `METRICS`. Folders in here are of the
+library `evaluate`, as in `evaluate.load("benchmark/metrics/forgetting")`.
 """
 
 from __future__ import annotations
@@ -243,11 +239,7 @@ def _check(matrix: Matrix) -> None:
 
 
 def summary(matrix: Matrix, sizes: Sequence[int]) -> Metrics:
-    """Return every metric of a run at once.
-
-    Args:
-        matrix: T rows, row t with t + 1 percentages.
-        sizes: T numbers of test samples.
+    """Every metric of a run at once, from T rows of percentages and T numbers of test samples.
 
     Raises:
         ValueError: The matrix is empty or not lower-triangular, or `sizes` does not fit.
@@ -265,10 +257,7 @@ def summary(matrix: Matrix, sizes: Sequence[int]) -> Metrics:
 
 
 def linear_weights(name: str, sizes: Sequence[int]) -> list[list[float]]:
-    """Weights of the matrix's entries in a figure that is linear in them: every accuracy is.
-
-    Returns:
-        T rows, row t with t + 1 weights, for T numbers of test samples.
+    """Weights of the matrix's entries, row t with t + 1, in a figure that is linear in them.
 
     Raises:
         ValueError: The figure is not linear: a maximum, as in forgetting.

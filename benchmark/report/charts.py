@@ -40,13 +40,7 @@ class Line:
 
 
 def line_chart(lines: Sequence[Line], *, x_label: str, ticks_at: Sequence[float]) -> Html:
-    """Accuracies as lines, with a legend and the last values written at the right.
-
-    Args:
-        lines: What to draw; points of a line are joined in the order given.
-        x_label: Under the axis.
-        ticks_at: Where the x axis has marks.
-    """
+    """Accuracies as lines with a legend, last values at the right, `ticks_at` on the x axis."""
 
     def draw(width: float, height: float) -> Html:
         ys = [y for line in lines for y in line.y]
@@ -119,13 +113,7 @@ def column_chart(
 ) -> Html:
     """One column per class, neighboring groups told apart by shade, an optional line at a limit.
 
-    Args:
-        values: Heights.
-        titles: What hovering over a column shows.
-        groups: Group (phase) of each column.
-        y_label: Above the axis.
-        limit: Height of a dashed line.
-        numbers: Written above the columns where there is room.
+    `titles` are shown on hovering, `numbers` above the columns where there is room.
     """
 
     def draw(width: float, height: float) -> Html:

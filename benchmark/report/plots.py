@@ -23,12 +23,7 @@ if TYPE_CHECKING:
 def write_curve(folders: Sequence[Path], path: Path) -> Path:
     """Draw accuracy over classes seen, mean and deviation over runs, one panel per setting.
 
-    Args:
-        folders: The runs' folders.
-        path: What to write; its suffix says whether SVG, PDF or PNG.
-
-    Returns:
-        `path`.
+    The suffix of `path`, which is returned, says whether it is SVG, PDF or PNG.
 
     Raises:
         UserError: A result is missing or broken, none is finished, or the file cannot be written.

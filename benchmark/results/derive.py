@@ -14,11 +14,7 @@ from mm_imagenet_r.errors import did_you_mean, few
 
 
 def derive(stored: Mapping[str, Any]) -> Result:
-    """Add what follows: names, steps, averages, matrix, metrics.
-
-    Args:
-        stored: A result in which `faults` finds nothing.
-    """
+    """Add what follows from a result without `faults`: names, steps, averages, matrix, metrics."""
     method, _, preset = last_part(stored["config"]["method"][0]).partition("@")
     sizes = [phase["test"] for phase in stored["phases"]]
     phases = [

@@ -31,13 +31,9 @@ _NO_EFFECT = {spec.name for spec in dataclasses.fields(RunConfig)} - _DEFAULTS.k
 class Key(NamedTuple):
     """Where a run stands: runs with equal keys differ in seed and class order at most.
 
-    Attributes:
-        scenario: Hash of data, split, division into phases, training steps and backbone; not of how
-            data are called nor of the class order.
-        memory: Hash of budget, currency and growth; "" for a method that keeps no exemplars, which
-            stands beside every memory.
-        method: Its name.
-        identity: Hash of everything else that may change its figures.
+    `scenario` is a hash of data, split, phases, training steps and backbone (not of the data's name
+    nor of the class order); `memory` one of budget, currency and growth, "" for a method that keeps
+    no exemplars; `identity` one of everything else that may change its figures.
     """
 
     scenario: str
@@ -111,9 +107,6 @@ def labels(rows: Mapping[Key, Result]) -> dict[Key, str]:
     is one that differs only between a tuned row and an untuned one, which is said in these words.
     How runs were asked to be trained is stated for all rows of a scenario as soon as it differs
     between two of a table; what a recipe or tuning chose was not asked for.
-
-    Args:
-        rows: A run of each row; a row with the memory "" stands in every table of its scenario.
     """
     own = {key: identity_of(result) for key, result in rows.items()}
     tuned = {key: tuned_words(result) for key, result in rows.items()}

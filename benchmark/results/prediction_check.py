@@ -15,11 +15,7 @@ from mm_imagenet_r.splits import list_sha256
 def matrix_of(
     result: Result, predictions: Iterable[Prediction]
 ) -> tuple[list[list[float]], list[int]]:
-    """Return the accuracy matrix and the test sizes that follow from the predictions alone.
-
-    Args:
-        result: The run; its `classifier` is the one that counts.
-        predictions: Of all classifiers.
+    """The accuracy matrix and test sizes that follow from the own classifier's predictions alone.
 
     Raises:
         ValueError: The predictions do not cover every phase, or name classes not yet seen.

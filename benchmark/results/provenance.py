@@ -25,12 +25,9 @@ def versions() -> dict[str, str]:
 
 
 def hardware(device: str, processes: int, accelerator: str = "") -> dict[str, Any]:
-    """What the run was computed on; nothing that names the machine, its user or its folders.
+    """What `processes` processes computed on a device (`cpu`, `cuda` or `mps`).
 
-    Args:
-        device: `cpu`, `cuda` or `mps`.
-        processes: How many shared the work.
-        accelerator: Name of the GPU, "" if none.
+    Nothing in it names the machine, its user or its folders.
     """
     found: dict[str, Any] = {
         "system": platform.system(),

@@ -37,11 +37,7 @@ def files_beside(folder: Path) -> Iterator[str]:
 
 
 def copy_small(run: Path, to: Path) -> None:
-    """Write the small form of a finished run.
-
-    Args:
-        run: Its folder, or a small form.
-        to: The folder to write; equal runs give equal bytes.
+    """Write the small form of a finished run, or of a small form; equal runs give equal bytes.
 
     Raises:
         UserError: A file cannot be read or written.

@@ -49,11 +49,7 @@ def parse(text: str) -> Any:
 
 
 def read(path: Path, remedy: str = "copy it again, or repeat the run") -> Any:
-    """Parse a file, compressed if its name ends in .gz.
-
-    Args:
-        path: The file.
-        remedy: What to do where it is damaged.
+    """Parse a file, compressed if its name ends in .gz; `remedy` is for one that is damaged.
 
     Raises:
         UserError: It cannot be read, or is not such JSON.

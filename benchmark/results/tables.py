@@ -22,28 +22,16 @@ from mm_imagenet_r.errors import UserError
 class Row:
     """All runs that differ in nothing but their seed and class order, read by one classifier.
 
-    Attributes:
-        scenario: Hash of data, split, phases (and how many of them are learned), steps, backbone,
-            currency and growth: what must agree before two accuracies may be shown in one chart;
-            not of the name of the data, nor of class orders.
-        heading: The scenario in words.
-        budget: How much memory, in that currency; a method that keeps nothing has a row for each.
-        name: Method and preset, with the settings that tell it from its namesakes; equal for the
-            classifiers of the same runs.
-        classifier: Whose figures these are if a method has several; else "".
-        own: Whether it is the method's own classifier.
-        orders, seeds: The runs' class orders and seeds, each once.
-        figures: Mean and deviation of each of `metrics.METRICS`; None where undefined.
-        steps: The optimizer's steps of all phases, mean over runs.
-        exemplars, bytes: Exemplars per class and total bytes of the final memory, mean over runs.
-        rate: The cost of an exemplar relative to an untouched sample; None without exemplars.
-        outside: Bytes carried from phase to phase outside the memory, mean over runs.
-        parameters: Those trained in the last phase, mean over runs; None if unknown.
-        seconds: Of all phases, mean over runs; without what was done before a run was resumed.
-        resumed: Whether one of them was.
-        tuned: The recipe that the settings are from, and its number of trials; "" if none.
-        runs: The results themselves, by class order and seed.
-        folders: Their folders, where known.
+    `scenario` is a hash of what must agree before two accuracies may be shown in one chart (not of
+    the name of the data, nor of class orders), `heading` says it in words. A method that keeps
+    nothing has a row for each budget. `name` tells the row from its namesakes and is equal for all
+    classifiers of the same runs; `classifier` is "" where a method has one, `own` says whether it
+    is the method's own. `orders` and `seeds` are each listed once.
+
+    Means over runs: `figures` (None where undefined), `steps` of all phases, `exemplars` per class
+    and `bytes` of the final memory, `rate` (cost of an exemplar in untouched samples, None without
+    any), bytes carried from phase to phase `outside` it, `parameters` trained in the last phase
+    (None if unknown), `seconds` without what was done before a run was resumed.
     """
 
     scenario: str
@@ -94,14 +82,8 @@ def table(results: Sequence[Result], folders: Sequence[Path] = ()) -> list[Row]:
 
     Unfinished runs are left out; a duplicate with the same figures (under another name of its data,
     of its preset, ...) counts once. Methods that keep nothing stand under each memory that others
-    of their scenario were run with.
-
-    Args:
-        results: The runs.
-        folders: Their folders in the same order; without them no row has predictions.
-
-    Returns:
-        Rows ordered by scenario, budget and falling average accuracy.
+    of their scenario were run with. Without `folders` (in the same order) no row has predictions.
+    Rows are ordered by scenario, budget and falling average accuracy.
 
     Raises:
         UserError: Two results are of the same run and yet have different figures.

@@ -58,14 +58,9 @@ class Guesses(NamedTuple):
 
 @dataclass
 class Verdict:
-    """What was found in one folder.
+    """What was found in one folder: discrepancies in words, and what a reader should know besides.
 
-    Attributes:
-        folder: Where.
-        found: Discrepancies in words.
-        notes: What a reader should know besides.
-        result: The result; None if it cannot be read.
-        guesses: None if there are no predictions.
+    `result` is None if it cannot be read, `guesses` if there are no predictions.
     """
 
     folder: Path
@@ -76,13 +71,11 @@ class Verdict:
 
 
 def verify(folder: Path) -> list[str]:
-    """Recompute everything in a run's result.json that follows from itself or the files beside it.
+    """Recompute what follows from a run's result.json or the files beside it; return discrepancies.
 
-    Returns:
-        Discrepancies in words: facts that contradict each other, the configuration or the data set
-        as it is shipped, predictions that cannot be, figures that do not follow from the
-        predictions, ledgers that are not the sum of the exemplars, files with another hash,
-        budgets exceeded.
+    These are facts that contradict each other, the configuration or the data set as shipped;
+    predictions that cannot be, figures that do not follow from them, ledgers that are not sums of
+    the exemplars, files with another hash, budgets exceeded.
 
     Raises:
         UserError: result.json itself cannot be read.

@@ -1,7 +1,7 @@
-"""Accuracy and exemplars over memory in one figure: lines above, bars below, as in the paper.
+"""Accuracy and exemplars over memory in one figure: lines above, bars below.
 
-The paper's Fig. 5 shows both at 1, 3, 5, 7 and 10 exemplars per class; here they stand in two
-panels with one axis of memory, since two scales in one panel can be made to cross anywhere.
+The paper's Fig. 5 has both in one panel; here two panels share the axis of memory, since two scales
+in one panel can be made to cross anywhere.
 """
 
 from __future__ import annotations
@@ -50,14 +50,11 @@ class Panel:
 
 
 def write_curve(tables: Sequence[Table], path: Path) -> Path:
-    """Draw the first metric of some tables over memory, one column of panels a scenario.
+    """Draw the first metric of some tables over memory, one column of panels per scenario.
 
     Each method has one line, of its own classifier where there are several; methods that keep no
-    exemplars are dashed lines. Rows of a single amount of memory are left out (`left_out`).
-
-    Args:
-        tables: As `tables` or `compare` make them.
-        path: What to write; its suffix says whether SVG, PDF or PNG.
+    exemplars are dashed lines. Rows of a single amount of memory are left out (`left_out`). The
+    suffix of `path` says whether it is SVG, PDF or PNG.
 
     Raises:
         UserError: No row has two amounts of memory, or the file cannot be written.

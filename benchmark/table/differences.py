@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,15 +19,10 @@ from mm_imagenet_r.errors import UserError
 
 
 class Difference(NamedTuple):
-    """One row less another.
+    """One row less another, in points, averaged over the `orders` class orders that both have.
 
-    Attributes:
-        mean: Points, mean over the class orders that both have; None where they share no run.
-        interval: None where there is none to give.
-        orders: Number of these class orders.
-        why: Why there is no interval; "" where there is one.
-        seeds: Number of seeds that the interval is over where there is one class order alone; else
-            0. It then covers other seeds and test images, but no other class order.
+    `mean` is None where they share no run; `why` says why there is no interval. With one class
+    order alone the interval is over `seeds` seeds (else 0), and covers no other class order.
     """
 
     mean: float | None
@@ -53,11 +47,7 @@ class _Scores(NamedTuple):
 
 @dataclass(frozen=True)
 class Comparer:
-    """Compares rows; what it has read and computed is kept for the next comparison.
-
-    Args:
-        metrics: Names of figures of `metrics.METRICS` that are accuracies.
-    """
+    """Compares rows in accuracies of `metrics.METRICS`; what it has read and computed is kept."""
 
     metrics: Sequence[str]
     _read: dict[tuple[Path, str], _Scores] = field(default_factory=dict)
@@ -135,7 +125,7 @@ def _read_scores(folder: Path, run: Result, classifier: str, metrics: Sequence[s
         raise UserError(foreign)
     introduced, points = phase_of[judged.labels], {}
     for metric in metrics:
-        weights = _weights(metric, tuple(run["test_sizes"]))
+        weights = linear_weights(metric, run["test_sizes"])
         points[metric] = image_scores(
             judged.phases, judged.correct, judged.images, introduced, weights
         )
@@ -144,11 +134,6 @@ def _read_scores(folder: Path, run: Result, classifier: str, metrics: Sequence[s
     classes = np.zeros(len(judged.file_names), dtype=np.int64)
     classes[judged.images] = np.array(run["class_order"]["order"])[judged.labels]
     return _Scores(points, classes, judged.file_names)
-
-
-@functools.cache
-def _weights(metric: str, sizes: tuple[int, ...]) -> list[list[float]]:
-    return linear_weights(metric, sizes)
 
 
 def _pairs(row: Row, base: Row) -> list[list[tuple[int, int]]]:

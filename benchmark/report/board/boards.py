@@ -1,8 +1,7 @@
 """What the page shows, as plain data: boards of rows that may be compared, and their rows.
 
-A board is one scenario and one budget. It is found by its facets (data, captions, phases, ...), so
-whoever chooses facets can never have two boards in one table. Rows are stored once, as entries: a
-method without a memory stands in many boards.
+A board is one scenario and one budget, found by its facets, so no two boards share a table. Rows
+are stored once, as entries: a method without a memory stands in many boards.
 """
 
 from __future__ import annotations
@@ -70,17 +69,10 @@ def describe(
     pages: Mapping[str, str],
     levels: Sequence[tuple[str, str]] = (),
 ) -> Json:
-    """Everything the page shows.
+    """Everything the page shows; a board names its entries by their positions.
 
-    Args:
-        found: The results.
-        ranked: Their tables.
-        pages: The address of each method's page, if there is one.
-        levels: Word and meaning of each level of verification, from the lowest.
-
-    Returns:
-        `facets` (name and title of each), `metrics`, `levels`, `entries`, `boards` and `left_out`;
-        a board names its entries by their positions.
+    `ranked` holds the tables, `pages` the address of each method's page, `levels` word and meaning
+    of each level of verification, from the lowest.
     """
     entries = _Entries(found, pages)
     boards: dict[tuple[str, str], Json] = {}
@@ -253,7 +245,7 @@ def _amount_words(budget: BudgetInfo) -> str:
 def _words(found: Sequence[Mapping[str, _Value]]) -> list[list[str]]:
     """The facets of each board in words that no two boards have in common.
 
-    The same thing under two names gets the first of them; two things of one name get their hashes.
+    A thing under two names gets the first of them; two things of one name get their hashes.
     """
     columns = [_column([board[name] for board in found], name) for name in FACETS]
     boards = [list(words) for words in zip(*columns, strict=True)]

@@ -13,14 +13,7 @@ _SCRIPTS = ("elements.js", "state.js", "strips.js", "table.js", "charts.js", "pa
 
 
 def index(data: Any, *, title: str, counts: Sequence[str], files: Sequence[str] = ()) -> str:
-    """The page with all boards.
-
-    Args:
-        data: What `boards.describe` returns.
-        title: Its title.
-        counts: How many of what it shows, in words; tables last.
-        files: Its data as CSV and as JSON, beside the page of verified results.
-    """
+    """The page of what `boards.describe` returns; `files` hold its data as CSV and as JSON."""
     return render(
         "benchmark.report.board",
         "index.html",
