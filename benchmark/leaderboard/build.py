@@ -16,8 +16,7 @@ from benchmark.leaderboard.method_page import method_page
 from benchmark.leaderboard.rules import unchecked
 from benchmark.report.board.boards import describe, rank
 from benchmark.report.board.collect import Collection, LeftOut, Shown, collect
-from benchmark.report.board.document import MARK, index
-from benchmark.report.board.text import slugs
+from benchmark.report.board.document import MARK, index, slugs
 from benchmark.results.tables import Row
 from benchmark.table.compare import Table
 from benchmark.table.formats import csv_text, records

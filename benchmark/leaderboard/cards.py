@@ -45,12 +45,8 @@ def space_card(dataset: str | None) -> str:
         "tags": ["leaderboard", "continual-learning", "class-incremental-learning"],
         **({"datasets": [dataset]} if dataset else {}),
     }
-    data = (
-        f"The results behind it are in the data set "
-        f"[{dataset}](https://huggingface.co/datasets/{dataset}).\n"
-        if dataset
-        else ""
-    )
+    link = f"[{dataset}](https://huggingface.co/datasets/{dataset})"
+    data = f"The results behind it are in the data set {link}.\n" if dataset else ""
     return f"""{front_matter(fields)}
 # {_TITLE}
 
@@ -62,24 +58,18 @@ def space_card(dataset: str | None) -> str:
 
 def dataset_card(repository: str, shown: Sequence[Shown]) -> str:
     """The card of the repository of results."""
+    data_files = [{"split": "results", "path": RUNS}]
     fields = {
         "pretty_name": f"Results of the {_TITLE}",
         "tags": ["leaderboard", "continual-learning", "class-incremental-learning"],
-        "configs": [
-            {
-                "config_name": "runs",
-                "default": True,
-                "data_files": [{"split": "results", "path": RUNS}],
-            }
-        ],
+        "configs": [{"config_name": "runs", "default": True, "data_files": data_files}],
     }
     methods = sorted({one.result["method"] for one in shown}, key=str.casefold)
-    levels = [
+    lines = "\n".join(
         f"| {level.word} | {sum(one.level == level for one in shown):,} | {escape(level.meaning)} |"
         for level in Level
         if level is not Level.REFUSED
-    ]
-    lines = "\n".join(levels)
+    )
     return f"""{front_matter(fields)}
 # Results of the {_TITLE}
 

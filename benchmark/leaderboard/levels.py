@@ -1,8 +1,7 @@
 """How far a result was verified, and what maintainers recorded of it in `ROOT/verified.json`.
 
-A record holds for the content of two files, wherever they lie, so a result that was edited falls
-back to what it shows by itself. Only the file at the root counts: what lies deeper came with a
-result and says nothing.
+A record holds for the content of two files, wherever they lie: an edited result loses it. Only the
+file at the root counts, as what lies deeper came with a result.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""The page of a method: its ranks, settings, forgetting and memory.
-
-Plain HTML in the style of a run's report.
-"""
+"""The page of a method: its ranks, settings, forgetting and memory, as plain HTML."""
 
 from __future__ import annotations
 
@@ -16,7 +13,7 @@ from benchmark.formatting import MISSING, memory_words, method_title, spread_wor
 from benchmark.leaderboard.levels import Level
 from benchmark.report import KINDS, command, sections
 from benchmark.report.board.collect import Shown
-from benchmark.report.board.text import clean
+from benchmark.report.board.document import clean
 from benchmark.report.gallery import KEPT, Item, Word, drawn, read_gallery
 from benchmark.results import labels
 from benchmark.results.derive import given_config

@@ -24,10 +24,7 @@ from mm_imagenet_r.errors import UserError
 FRAMEWORK: Final = "mm-imagenet-r"
 EVAL: Final = "eval.yaml"
 EVAL_RESULTS: Final = ".eval_results/mm_imagenet_r.yaml"
-ACCURACIES: Final = {
-    "average": "average_incremental_accuracy",
-    "last": "last_accuracy",
-}
+ACCURACIES: Final = {"average": "average_incremental_accuracy", "last": "last_accuracy"}
 #: What a method may choose, and what makes a task; nothing else may differ from its default.
 _FREE: Final = {
     "method", "set", "seeds", "class_order_seed", "backbone", "tuning", "learning_rate",
@@ -127,20 +124,17 @@ def eval_results(result: Result, benchmark: str, revision: str | None = None) ->
         f"{memory_words(result['budget']) if result['kind'] == 'replay' else 'no memory'}; "
         f"backbone {result['backbone']['name']}"
     )
-    return _yaml(
-        eval_result_entries_to_yaml(
-            [
-                EvalResultEntry(
-                    dataset_id=benchmark,
-                    task_id=setting.task(accuracy),
-                    value=round(result["metrics"][metric] or 0.0, 2),
-                    dataset_revision=revision,
-                    notes=notes,
-                )
-                for accuracy, metric in ACCURACIES.items()
-            ]
+    entries = [
+        EvalResultEntry(
+            dataset_id=benchmark,
+            task_id=setting.task(accuracy),
+            value=round(result["metrics"][metric] or 0.0, 2),
+            dataset_revision=revision,
+            notes=notes,
         )
-    )
+        for accuracy, metric in ACCURACIES.items()
+    ]
+    return _yaml(eval_result_entries_to_yaml(entries))
 
 
 def _yaml(value: Any) -> bytes:

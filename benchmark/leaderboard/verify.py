@@ -147,15 +147,13 @@ def main(arguments: Sequence[str]) -> int:
 
 def _refuse(given: argparse.Namespace) -> None:
     """Refuse mistakes that are visible before anything is read."""
-    if given.runs and not given.predict:
-        raise UserError("--runs needs --predict")
-    if given.noise is not None and not given.run:
-        raise UserError("--noise needs --run")
+    either = ("predict", "run")
+    needs = {"trust": either, "minutes": either, "device": either, "data_dir": either}
+    for name, needed in {"runs": ("predict",), "noise": ("run",), **needs}.items():
+        if getattr(given, name) not in (None, []) and not any(getattr(given, n) for n in needed):
+            raise UserError(f"--{name.replace('_', '-')} needs --{' or --'.join(needed)}")
     if given.noise is not None and not 0 <= given.noise <= 100:
         raise UserError(f"--noise {given.noise:g}: give points of accuracy, from 0 to 100")
-    for name in ("trust", "minutes", "device", "data_dir"):
-        if getattr(given, name) and not (given.predict or given.run):
-            raise UserError(f"--{name.replace('_', '-')} needs --predict or --run")
     if given.minutes is not None and not 0 < given.minutes < 1e6:
         raise UserError(f"--minutes {given.minutes:g}: give a positive number")
     if given.device is not None and given.device not in _DEVICES:
@@ -211,10 +209,7 @@ def _further(
 
 
 def _drop_untrue(root: Path, verdicts: Mapping[Path, Verdict]) -> None:
-    """Forget what was recorded of results that are gone, edited or refused.
-
-    A record holds for its content, so that of a result that was moved is kept, with its new place.
-    """
+    """Forget records of results that are gone, edited or refused; of moved ones note the place."""
     refused = {v.folder.resolve() for v in verdicts.values() if v.level is Level.REFUSED}
     there = {
         files_of(folder): safe(folder.relative_to(root).as_posix())

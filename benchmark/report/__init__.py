@@ -103,10 +103,7 @@ def _provenance(result: Result) -> dict[str, Any]:
 
 
 def command(config: Mapping[str, Any]) -> str:
-    """The command that repeats a run.
-
-    A configuration of another version may have options this one does not know; the result file
-    itself then serves as configuration.
+    """The command that repeats a run; where an option of its is unknown here, its file is given.
 
     >>> command({"method": ["replay"], "memory": "1"})
     'python -m benchmark.run --method replay --memory 1'

@@ -33,11 +33,7 @@ def write_curve(folders: Sequence[Path], path: Path) -> Path:
 
 
 def draw(folders: Sequence[Path]) -> Figure:
-    """The figure that `write_curve` writes.
-
-    Raises:
-        UserError: A result is missing or broken, or none is finished.
-    """
+    """The figure that `write_curve` writes."""
     panels = list(by_budget(table([read(folder) for folder in folders])))
     if not panels:
         raise UserError("none of these runs is finished: give their commands again to resume them")

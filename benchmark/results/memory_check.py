@@ -18,10 +18,7 @@ _SHORTEST = 7  # bytes of the record of an exemplar of which nothing is kept
 
 
 def ledger_faults(result: Result, exemplars: Sequence[Stored]) -> Iterator[str]:
-    """Sums of the exemplars against the ledger of every phase, and the ledger against the budget.
-
-    What counts after phase t of a class is said in `records.Stored`.
-    """
+    """Sums of exemplars (see `records.Stored`) against each ledger, and it against the budget."""
     chosen, phases = _chosen(exemplars), result["phases"]
     for (label, t), rows in sorted(chosen.items()):
         known = phases[t]["memory"]["per_class"] if 0 <= t < len(phases) else {}

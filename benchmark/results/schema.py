@@ -1,8 +1,7 @@
 """The shape of a result.json: one file per run, and all that tables, pages and checks start from.
 
-Classes are named by their position in the class order throughout (0 is the first class learned);
-`class_order` leads back to the data set's own labels. Accuracies are percentages. Costs and the
-budgets beside them are in the budget's currency.
+A class is its position in the class order (0 is the first learned); `class_order` leads to the data
+set's labels. Accuracies are percentages, costs and budgets are in the budget's currency.
 """
 
 from __future__ import annotations

@@ -90,7 +90,8 @@ def table(results: Sequence[Result], folders: Sequence[Path] = ()) -> list[Row]:
     """
     where = {id(run): folder for run, folder in zip(results, folders, strict=False)}
     # Of equal runs the one with predictions is taken.
-    able = sorted(results, key=lambda run: not _has_predictions(where.get(id(run))))
+    there = {i for i, folder in where.items() if (folder / PREDICTIONS).is_file()}
+    able = sorted(results, key=lambda run: id(run) not in there)
     groups = {key: _once(runs) for key, runs in _groups(able).items()}
     names = labels.labels({key: runs[0] for key, runs in groups.items()})
     headings = _headings(groups)
@@ -153,10 +154,6 @@ def stored_rate(result: Result) -> float | None:
 def total_seconds(result: Result) -> float:
     """What all phases took, evaluation and all; of a resumed phase what is known."""
     return sum(sum(phase["seconds"].values()) for phase in result["phases"])
-
-
-def _has_predictions(folder: Path | None) -> bool:
-    return folder is not None and (folder / PREDICTIONS).is_file()
 
 
 def _groups(results: Sequence[Result]) -> dict[Key, list[Result]]:

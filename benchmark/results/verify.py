@@ -84,10 +84,7 @@ def verify(folder: Path) -> list[str]:
 
 
 def verify_all(folders: Sequence[Path]) -> Iterator[Verdict]:
-    """`verify` each folder, and compare their predictions with each other.
-
-    A folder whose result.json cannot be read is a discrepancy like others.
-    """
+    """`verify` each folder, unreadable ones too, and compare their predictions with each other."""
     verdicts = []
     for folder in folders:
         try:

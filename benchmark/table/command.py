@@ -58,17 +58,15 @@ def tables(
     return compare(rows, metrics=metrics, baseline=baseline, reading=reading)
 
 
-def print_table(folders: Sequence[Path], console: Console | None = None) -> None:
+def print_table(folders: Sequence[Path], console: Console) -> None:
     """Print the tables of some runs.
 
     Raises:
         UserError: A result cannot be read, or one is there twice with other figures.
     """
-    from benchmark.display import make_console
-
     found = [read(folder) for folder in folders]
     _say_left_out(found)
-    print_terminal(compare(table(found, folders)), console or make_console())
+    print_terminal(compare(table(found, folders)), console)
 
 
 def _main(arguments: Sequence[str] | None) -> None:

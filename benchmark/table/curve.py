@@ -64,11 +64,7 @@ def write_curve(tables: Sequence[Table], path: Path) -> Path:
 
 
 def draw(tables: Sequence[Table]) -> Figure:
-    """The figure that `write_curve` writes.
-
-    Raises:
-        UserError: No row has two amounts of memory.
-    """
+    """The figure that `write_curve` writes."""
     shown = panels(tables)
     if not shown:
         raise UserError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -125,7 +126,7 @@ def _read_scores(folder: Path, run: Result, classifier: str, metrics: Sequence[s
         raise UserError(foreign)
     introduced, points = phase_of[judged.labels], {}
     for metric in metrics:
-        weights = linear_weights(metric, run["test_sizes"])
+        weights = _weights(metric, tuple(run["test_sizes"]))
         points[metric] = image_scores(
             judged.phases, judged.correct, judged.images, introduced, weights
         )
@@ -134,6 +135,9 @@ def _read_scores(folder: Path, run: Result, classifier: str, metrics: Sequence[s
     classes = np.zeros(len(judged.file_names), dtype=np.int64)
     classes[judged.images] = np.array(run["class_order"]["order"])[judged.labels]
     return _Scores(points, classes, judged.file_names)
+
+
+_weights = functools.cache(linear_weights)
 
 
 def _pairs(row: Row, base: Row) -> list[list[tuple[int, int]]]:

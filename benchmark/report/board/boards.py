@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeAlias
 from benchmark.formatting import memory_words, result_phases_words
 from benchmark.metrics import METRICS, Spread, mean_std
 from benchmark.report.board.collect import Collection, Shown
-from benchmark.report.board.text import clean
+from benchmark.report.board.document import clean
 from benchmark.results import labels
 from benchmark.results.derive import classes_seen
 from benchmark.results.schema import BudgetInfo, Result
@@ -86,8 +86,12 @@ def describe(
                 facets.append(_facets(first.runs[0], first.budget))
             boards[key]["readings"][reading] = _ranking(one, entries)
     for board, words in zip(boards.values(), _words(facets), strict=True):
-        board["facets"] = words
-        _drop_repeated(board["readings"])
+        board["facets"], found_in = words, board["readings"]
+        board["readings"] = {  # another one with the same rows as "own" says nothing new
+            name: one
+            for name, one in found_in.items()
+            if name == "own" or one["rows"] != found_in["own"]["rows"]
+        }
     return {
         "facets": [[name, title] for name, title in FACETS.items()],
         "metrics": {name: metric.definition for name, metric in METRICS.items()},
@@ -96,14 +100,6 @@ def describe(
         "boards": list(boards.values()),
         "left_out": [[clean(str(folder)), clean(why)] for folder, why in found.left_out],
     }
-
-
-def _drop_repeated(readings: dict[Reading, Json]) -> None:
-    """Another reading that shows the same rows as the first one says nothing new."""
-    own = readings["own"]
-    for name in [name for name in readings if name != "own"]:
-        if readings[name]["rows"] == own["rows"]:
-            del readings[name]
 
 
 class _Entries:
