@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from benchmark.leaderboard.levels import Level
+from benchmark.leaderboard.tasks import yaml_text
 from benchmark.report.board.collect import Shown
 from mm_imagenet_r.errors import pluralize
 from mm_imagenet_r.export.sections import escape
@@ -16,19 +17,8 @@ _TASK: Final = "Multimodal class-incremental learning under a memory budget"
 
 
 def front_matter(fields: dict[str, Any]) -> str:
-    r"""What stands at the beginning of a README.md for the Hub; no text in it is markup.
-
-    >>> print(front_matter({"title": "a: [b]\n---"}))
-    ---
-    title: 'a: [b]
-    <BLANKLINE>
-      ---'
-    ---
-    <BLANKLINE>
-    """
-    import yaml
-
-    return f"---\n{yaml.safe_dump(fields, sort_keys=False, allow_unicode=True)}---\n"
+    """What stands at the beginning of a README.md for the Hub; no text in it is markup."""
+    return f"---\n{yaml_text(fields)}---\n"
 
 
 def space_card(dataset: str | None) -> str:

@@ -36,11 +36,7 @@ class Level(enum.IntEnum):
 
     @property
     def word(self) -> str:
-        """The level as it is written for people.
-
-        >>> [level.word for level in Level]
-        ['refused', 'consistent', 're-predicted', 'reproduced']
-        """
+        """The level as it is written for people."""
         return _WORDS[self][0]
 
     @property

@@ -133,10 +133,7 @@ def _refuse(given: argparse.Namespace) -> None:
 
 
 def _heading(upload: Upload) -> str:
-    sizes = [
-        len(data) if isinstance(data, bytes) else data.stat().st_size
-        for data in upload.files.values()
-    ]
+    sizes = [len(d) if isinstance(d, bytes) else d.stat().st_size for d in upload.files.values()]
     words = f"{upload.kind} {upload.repository}: {pluralize(len(sizes), 'file')}"
     removed = f"; removes what else matches {', '.join(upload.ours)}" if upload.ours else ""
     return f"{words}, {bytes_words(sum(sizes))}; sends what differs{removed}"

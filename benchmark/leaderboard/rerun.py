@@ -82,12 +82,10 @@ def other_facts(result: Result, again: Result) -> Iterator[str]:
     for key in _FACTS:
         if _fact(said[key], key) != _fact(here[key], key):
             yield f"{key} differs"
-    for key, value in said["config"].items():
-        if here["config"].get(key) != value and key != "data_dir":
-            yield f"config.{key} differs"
-    for key, value in here["dataset"].items():
-        if said["dataset"][key] != value and key != "name":
-            yield f"dataset.{key} differs"
+    for part, but in (("config", "data_dir"), ("dataset", "name")):
+        for key, value in said[part].items():
+            if here[part].get(key) != value and key != but:
+                yield f"{part}.{key} differs"
     if len(result["phases"]) != len(again["phases"]):
         yield "the number of phases differs"
         return

@@ -96,11 +96,7 @@ def place_of(result: Result) -> Path:
 
 
 def _placed(verdicts: Sequence[Verdict]) -> dict[Path, Path]:
-    """Where each run comes to lie; of two equal ones the first is taken.
-
-    Raises:
-        UserError: One is refused.
-    """
+    """Where each run is to be put; of two equal ones the first is taken."""
     refused = [verdict for verdict in verdicts if verdict.level is Level.REFUSED]
     for verdict in refused:
         print(verdict, file=sys.stderr)

@@ -87,24 +87,23 @@ def eval_yaml(settings: Iterable[Setting]) -> bytes:
             f"the results are of two data sets, {' and '.join(titles)}: give a folder with results "
             "of one"
         )
-    return _yaml(
-        {
-            "name": f"{titles[0]}, class by class",
-            "description": (
-                "Multimodal class-incremental learning under a memory budget. Classes arrive phase "
-                "by phase; of earlier classes only what fits into the memory is kept. Values are "
-                "accuracies in percent: 'average' over phases, each on all classes seen so far, "
-                "and 'last', after the last phase on all classes. Memory is given in untouched "
-                "samples per class, counted in real bytes or in shares of pixels."
-            ),
-            "evaluation_framework": FRAMEWORK,
-            "tasks": [
-                {"id": one.task(accuracy), "config": one.configuration, "split": "test"}
-                for one in ordered
-                for accuracy in ACCURACIES
-            ],
-        }
-    )
+    board = {
+        "name": f"{titles[0]}, class by class",
+        "description": (
+            "Multimodal class-incremental learning under a memory budget. Classes arrive phase "
+            "by phase; of earlier classes only what fits into the memory is kept. Values are "
+            "accuracies in percent: 'average' over phases, each on all classes seen so far, "
+            "and 'last', after the last phase on all classes. Memory is given in untouched "
+            "samples per class, counted in real bytes or in shares of pixels."
+        ),
+        "evaluation_framework": FRAMEWORK,
+        "tasks": [
+            {"id": one.task(accuracy), "config": one.configuration, "split": "test"}
+            for one in ordered
+            for accuracy in ACCURACIES
+        ],
+    }
+    return yaml_text(board).encode()
 
 
 def eval_results(result: Result, benchmark: str, revision: str | None = None) -> bytes:
@@ -134,10 +133,11 @@ def eval_results(result: Result, benchmark: str, revision: str | None = None) ->
         )
         for accuracy, metric in ACCURACIES.items()
     ]
-    return _yaml(eval_result_entries_to_yaml(entries))
+    return yaml_text(eval_result_entries_to_yaml(entries)).encode()
 
 
-def _yaml(value: Any) -> bytes:
+def yaml_text(value: Any) -> str:
+    """A value as YAML, its keys in their order."""
     import yaml
 
-    return str(yaml.safe_dump(value, sort_keys=False, allow_unicode=True)).encode()
+    return str(yaml.safe_dump(value, sort_keys=False, allow_unicode=True))

@@ -5,7 +5,15 @@ predictions and exemplars (see `records`); `verify` recomputes the one from the 
 """
 
 from benchmark.results.io import (
-    PACKED, RESULT, build, find_runs, is_there, pack, read, unpack, write,
+    PACKED,
+    RESULT,
+    build,
+    find_runs,
+    is_there,
+    pack,
+    read,
+    unpack,
+    write,
 )  # fmt: skip
 from benchmark.results.provenance import hardware, versions
 

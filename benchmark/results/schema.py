@@ -241,13 +241,12 @@ class ResultBase(TypedDict):
 
     Readers ignore keys that they do not know; verification refuses them.
 
-    `config` holds the options with the recipe that was resolved; `from_recipe` names those of
-    tuning, learning_rate and weight_decay that the user had left open, and an option
-    without effect on the method is null. `classifier` is the name of the method's own classifier
-    ("" if it has only one). `method_sha256` and `harness_sha256` are hashes of source code,
-    `files` those of the files beside the result, `state` the one of the last phase.
-    `sees_all_data` marks an upper bound: it is not bound by the memory whose budget is named.
-    `tuning` is there where settings are from a recipe.
+    `config` holds the options with the recipe that was resolved (null: without effect on the
+    method), `from_recipe` names those that the user had left to it. `classifier` is the name of
+    the method's own one ("" if it has only one). `method_sha256` and `harness_sha256` are hashes
+    of source code, `files` those of the files beside the result, `state` the one of the last
+    phase. `sees_all_data` marks an upper bound, which the memory does not bind. `tuning` is there
+    where settings are from a recipe.
     """
 
     schema_version: int

@@ -1,4 +1,4 @@
-"""Whether a JSON value has the shape that a type says: TypedDicts, lists, dicts, unions, scalars."""
+"""Whether a JSON value has the shape of a type: TypedDicts, lists, dicts, unions, scalars."""
 
 from __future__ import annotations
 

@@ -65,9 +65,7 @@ def read(path: Path, remedy: str = "copy it again, or repeat the run") -> Any:
             raise UserError(f"{path} is empty: {remedy}")
         return parse(data.decode())
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise UserError(
-            f"{path} is not a valid gzip file ({error}): {remedy}"
-        ) from error
+        raise UserError(f"{path} is not a valid gzip file ({error}): {remedy}") from error
     except OSError as error:
         raise UserError(
             f"{path} cannot be read ({error.strerror}): name a run's folder or its {path.name}"

@@ -11,24 +11,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmark.results import old_schemas, strict_json
+from benchmark.formatting import result_phases_words
+from benchmark.results import old_schemas, records, strict_json
 from benchmark.results.consistency import contradictions
 from benchmark.results.file_check import hash_faults, missing_files, source_faults
 from benchmark.results.io import load, result_file
 from benchmark.results.known_check import known_faults
 from benchmark.results.memory_check import file_faults, ledger_faults
 from benchmark.results.prediction_check import accuracy_faults, prediction_faults
-from benchmark.results.records import (
-    EXEMPLARS,
-    PREDICTIONS,
-    Prediction,
-    Stored,
-    read_exemplars,
-    read_predictions,
-)
 from benchmark.results.schema import SCHEMA_VERSION, Result, ResultFile
 from benchmark.results.shape import mismatches
-from benchmark.formatting import result_phases_words
 from mm_imagenet_r.errors import UserError
 
 #: What a folder cannot show, for whoever reads that it is verified.
@@ -111,17 +103,19 @@ def examine(folder: Path) -> Verdict:
     if result["schema_version"] == SCHEMA_VERSION:
         found += mismatches(raw, ResultFile, closed=True)
     found += [*contradictions(result), *hash_faults(folder, result), *source_faults(folder, result)]
-    predictions: list[Prediction] = []
-    exemplars: list[Stored] = []
+    predictions: list[records.Prediction] = []
+    exemplars: list[records.Stored] = []
     try:
-        predictions = read_predictions(folder / PREDICTIONS)
-        found += prediction_faults(result, predictions) or accuracy_faults(result, predictions)
+        predictions = records.read_predictions(folder / records.PREDICTIONS)
+        wrong = list(prediction_faults(result, predictions))
+        found += wrong or accuracy_faults(result, predictions)
         verdict.guesses = _guesses(result, predictions)
     except UserError as error:
         found.append(str(error))
-    if (folder / EXEMPLARS).exists() or any(p["memory"]["exemplars"] for p in result["phases"]):
+    table = folder / records.EXEMPLARS
+    if table.exists() or any(phase["memory"]["exemplars"] for phase in result["phases"]):
         try:
-            exemplars = read_exemplars(folder / EXEMPLARS)
+            exemplars = records.read_exemplars(table)
         except UserError as error:
             found.append(str(error))
             return verdict
@@ -152,7 +146,7 @@ def _notes(folder: Path, result: Result) -> Iterator[str]:
 _TELLING = 20  # wrong predictions that two seeds do not have in common by chance
 
 
-def _guesses(result: Result, predictions: Sequence[Prediction]) -> Guesses:
+def _guesses(result: Result, predictions: Sequence[records.Prediction]) -> Guesses:
     own = sorted(row[:4] for row in predictions if row.classifier == result["classifier"])
     trained = sum(phase["steps"] for phase in result["phases"])
     errors = sum(row[2] != row[3] for row in own)

@@ -239,10 +239,7 @@ def _amount_words(budget: BudgetInfo) -> str:
 
 
 def _words(found: Sequence[Mapping[str, _Value]]) -> list[list[str]]:
-    """The facets of each board in words that no two boards have in common.
-
-    A thing under two names gets the first of them; two things of one name get their hashes.
-    """
+    """The facets of each board in words that no two boards have in common (else with hashes)."""
     columns = [_column([board[name] for board in found], name) for name in FACETS]
     boards = [list(words) for words in zip(*columns, strict=True)]
     for board, words in zip(found, boards, strict=True):

@@ -17,9 +17,9 @@ from tampering_kinds import FORGERIES, FOURTEEN, HELD, TAMPERED
 
 from benchmark import results
 from benchmark.leaderboard import check as checking
+from benchmark.leaderboard.__main__ import COMMANDS, main
 from benchmark.leaderboard.bounded import Failed, each
 from benchmark.leaderboard.check import Checked, check, check_and_read
-from benchmark.leaderboard.command import COMMANDS, main
 from benchmark.leaderboard.levels import Level, Record, files_of, safe
 
 
