@@ -30,9 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _main(arguments: Sequence[str] | None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     if not given or given[0] in ("-h", "--help"):
-        print(
-            "usage: python -m benchmark.leaderboard COMMAND ... (COMMAND --help for its options)\n"
-        )
+        print("usage: python -m benchmark.leaderboard COMMAND ... (COMMAND --help: its options)\n")
         for name, text in COMMANDS.items():
             print(f"  {name:<10}{text}")
         return 0

@@ -123,7 +123,6 @@ def _refuse_foreign(root: Path, out: Path) -> None:
 
 
 def _pages_of(path: Path) -> set[str]:
-    """The pages of methods that an earlier board had."""
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))["entries"]
         found = {str(entry["page"]) for entry in entries}

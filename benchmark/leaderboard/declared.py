@@ -70,7 +70,6 @@ def _assigned(node: ast.ClassDef) -> dict[str, ast.expr]:
 
 
 def _fields(node: ast.ClassDef) -> list[str]:
-    """Fields of a dataclass."""
     return [
         ast.unparse(line.target)
         for line in node.body

@@ -82,10 +82,7 @@ class Verdict:
         object.__setattr__(self, "reasons", tuple(map(safe, self.reasons)))
 
     def __str__(self) -> str:
-        """A line for the result and one for each reason.
-
-        Some reasons begin with a submitter's words, which must not be a command to the workflow.
-        """
+        """A line for the result and one for each reason, never a command to the workflow."""
         return "\n  - ".join([f"{safe(str(self.folder))}: {self.level.word}", *self.reasons])
 
 

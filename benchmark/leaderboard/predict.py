@@ -83,7 +83,7 @@ def predict(job: Repeat) -> str:
             f"its folder has no {STATE}/: give the folder of the whole run by --runs, or repeat "
             "the run (--run)"
         )
-    if job.run != job.folder and (found := look_at(job.run).found.found):
+    if job.run != job.folder and (found := look_at(job.run).found):
         raise UserError(f"{job.run}: {found[0]}")
     data = open_known(cell, result)
     index = cell.num_learnt - 1

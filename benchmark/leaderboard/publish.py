@@ -108,7 +108,6 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _refuse(given: argparse.Namespace) -> None:
-    """Refuse mistakes that are visible before anything is read."""
     boards = [given.space, given.dataset, given.benchmark]
     if not any([*boards, given.model]):
         raise UserError("say what to publish: --space, --dataset, --benchmark or --model")
@@ -214,7 +213,6 @@ def _runs(root: Path, shown: Sequence[Shown]) -> bytes:
 
 
 def _of_model(given: argparse.Namespace, scratch: Path) -> Iterator[Upload]:
-    """The upload of a run's model."""
     from benchmark.save import CLASSIFIER, card, save
 
     run: Path = given.results

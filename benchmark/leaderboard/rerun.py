@@ -163,7 +163,6 @@ def _apart(result: Result, again: Result) -> dict[str, float]:
 
 
 def _figures(result: Result) -> dict[str, float | None]:
-    """Every accuracy of one classifier, by name."""
     found = dict(result["metrics"])
     for t, row in enumerate(result["accuracy_matrix"]):
         found[f"after phase {t + 1}"] = result["phases"][t]["accuracy"]["sample_weighted"]

@@ -72,7 +72,9 @@ def main(arguments: Sequence[str]) -> int:
     """
     given = parser().parse_args(arguments)
     check_writable(given.out, "--out")
-    _refuse_amid_runs(given.runs, given.out)
+    for run in given.runs:  # what is packed would be found among the runs the next time
+        if given.out.resolve().is_relative_to(run.resolve()):
+            raise UserError(f"--out {given.out} is inside {run}: choose a folder outside the runs")
     places = _placed(check(given.runs))
     _refuse_others(places, given.out)
     if given.with_state:
@@ -109,13 +111,6 @@ def _placed(verdicts: Sequence[Verdict]) -> dict[Path, Path]:
     for verdict in verdicts:
         places.setdefault(place_of(read(verdict.folder)), verdict.folder)
     return places
-
-
-def _refuse_amid_runs(runs: Sequence[Path], out: Path) -> None:
-    """What is packed would be found among the runs the next time."""
-    for run in runs:
-        if out.resolve().is_relative_to(run.resolve()):
-            raise UserError(f"--out {out} is inside {run}: choose a folder outside the runs")
 
 
 def _refuse_others(places: Mapping[Path, Path], out: Path) -> None:

@@ -146,7 +146,6 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _refuse(given: argparse.Namespace) -> None:
-    """Refuse mistakes that are visible before anything is read."""
     either = ("predict", "run")
     needs = {"trust": either, "minutes": either, "device": either, "data_dir": either}
     for name, needed in {"runs": ("predict",), "noise": ("run",), **needs}.items():

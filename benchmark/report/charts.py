@@ -1,7 +1,6 @@
-"""Charts as SVG drawn by hand: no fixed colours, so that the page's style sheet serves every mode.
+"""Charts as SVG drawn by hand, without fixed colors: the page's style sheet serves every mode.
 
-Every chart is drawn twice, for wide and for narrow screens, and the style sheet shows one: text in
-a chart that is merely scaled down cannot be read on a telephone.
+Each is drawn twice, for wide and narrow screens: in a merely scaled chart text cannot be read.
 """
 
 from __future__ import annotations
@@ -186,7 +185,6 @@ def _ends(lines: Sequence[Line], scale_x: Scale, scale_y: Scale, height: float) 
 def _frame(
     y_label: str, x_label: str, marks: Sequence[float], scale: Scale, width: float, height: float
 ) -> list[Html]:
-    """Names of the axes and horizontal rules."""
     middle = (_LEFT + width - _RIGHT) / 2
     return [
         *_rules(marks, scale, width - _RIGHT + 8),

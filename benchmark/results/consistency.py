@@ -134,7 +134,6 @@ def _data(result: Result) -> Iterator[str]:
 
 
 def _negative(value: Any, where: str) -> Iterator[str]:
-    """Where a number is below zero."""
     if isinstance(value, Mapping):
         for key, item in value.items():
             yield from _negative(item, f"{where}.{key}")

@@ -95,7 +95,6 @@ def file_faults(folder: Path, result: Result, exemplars: Sequence[Stored]) -> It
 
 
 def _row_faults(result: Result, where: str, rows: Sequence[Stored]) -> Iterator[str]:
-    """Length, cost and codec of each exemplar by themselves."""
     currency = result["budget"]["currency"]
     for row in rows:
         cost = {"bytes": row.bytes, "exemplars": 1.0}.get(currency)

@@ -78,12 +78,11 @@ class Row:
 
 
 def table(results: Sequence[Result], folders: Sequence[Path] = ()) -> list[Row]:
-    """Group finished runs by everything but seed and class order.
+    """Group finished runs by everything but seed and class order, into rows as pages order them.
 
     Unfinished runs are left out; a duplicate with the same figures (under another name of its data,
     of its preset, ...) counts once. Methods that keep nothing stand under each memory that others
     of their scenario were run with. Without `folders` (in the same order) no row has predictions.
-    Rows are ordered by scenario, budget and falling average accuracy.
 
     Raises:
         UserError: Two results are of the same run and yet have different figures.

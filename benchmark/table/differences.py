@@ -56,10 +56,9 @@ class Comparer:
     _rows: list[Row] = field(default_factory=list)
 
     def difference(self, row: Row, base: Row, metric: str) -> Difference:
-        """`row` less `base` in one of the metrics.
+        """`row` less `base` in one of the metrics, paired by class order and seed.
 
-        Runs are paired by class order and seed; seeds of one order are averaged first, unless there
-        is no other order.
+        Seeds of one class order are averaged first, unless there is no other order.
         """
         key = (id(row.runs), id(base.runs), metric)  # the same runs stand beside several budgets
         if key not in self._found:

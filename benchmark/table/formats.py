@@ -138,7 +138,6 @@ def _parts(shown: Sequence[Column], width: int, most: int) -> Iterator[list[Colu
 
 
 def _width(column: Column) -> int:
-    """Of a column as `_rich` draws it."""
     return max(map(len, [*_head(column.head).split("\n"), *map(_narrow, column.cells)])) + 2
 
 
@@ -166,7 +165,6 @@ def _rich(shown: Sequence[Column]) -> RichTable:
 
 
 def _cells(shown: Sequence[Column], escape: Callable[[str], str], bold: str) -> Iterator[list[str]]:
-    """The cells of each row, escaped."""
     for index in range(len(shown[0].cells)):
         escaped = [escape(column.cells[index]) for column in shown]
         yield [

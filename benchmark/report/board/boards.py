@@ -55,7 +55,7 @@ def rank(found: Collection) -> Ranked:
     """The tables of all results, in each reading.
 
     Raises:
-        UserError: There is nothing to show.
+        UserError: Two results are of the same run and yet have different figures.
     """
     shown = found.shown
     rows = table([one.result for one in shown], [one.folder for one in shown])
@@ -263,9 +263,7 @@ def _column(values: Sequence[_Value], facet: str) -> list[str]:
 
 
 def _spread(spread: Spread | None) -> list[float | None] | None:
-    if spread is None:
-        return None
-    return [_rounded(spread.mean), _rounded(spread.std), spread.n]
+    return None if spread is None else [_rounded(spread.mean), _rounded(spread.std), spread.n]
 
 
 def _rounded(value: float | None) -> float | None:

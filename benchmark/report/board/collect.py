@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,8 +31,7 @@ class LeftOut(NamedTuple):
     why: str
 
 
-@dataclass(frozen=True)
-class Collection:
+class Collection(NamedTuple):
     """What is shown, and what is not; finished results are."""
 
     shown: Sequence[Shown]
