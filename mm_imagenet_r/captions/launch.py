@@ -36,8 +36,7 @@ _PACKAGES = ("mm-imagenet-r", "torch", "transformers", "tokenizers", "pillow", "
 def make_captions(options: Options) -> Path | None:
     """Caption images, or resume it, and write the captions to one file.
 
-    Returns:
-        The file, None if captions are missing that other tasks make or that the limit left out.
+    It returns None if captions are missing that other tasks make or that the limit left out.
 
     Raises:
         UserError: A mistake of the user, or a worker ended early; finished captions are kept.

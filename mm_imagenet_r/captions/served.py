@@ -6,9 +6,7 @@ The answers of a server are not exactly reproducible; the caption set records wh
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
-import io
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -22,6 +20,7 @@ from mm_imagenet_r.captions.captioner import Caption, Captioner, Request
 from mm_imagenet_r.captions.generation import join_options
 from mm_imagenet_r.captions.rate_limiter import RateLimiter, backoff, retry_after
 from mm_imagenet_r.errors import UserError, one_line
+from mm_imagenet_r.images import jpeg_url
 
 DECODING: Final[dict[str, Any]] = {"max_tokens": 256, "temperature": 0}
 MAX_SIDE: Final = 1024
@@ -140,7 +139,7 @@ class Served(Captioner):
     async def _ask(self, image: Image) -> Caption:
         """Ask about one image until there is an answer, or no hope of one."""
         async with self._slots:
-            url = await asyncio.to_thread(data_url, image)
+            url = await asyncio.to_thread(jpeg_url, image, JPEG_QUALITY)
             started = time.monotonic()
             tries = faults = 0
             while True:
@@ -232,10 +231,3 @@ class Served(Captioner):
         except self._errors.APIStatusError as error:
             return error.status_code not in (*_BUSY, 502, 504)
         return True
-
-
-def data_url(image: Image) -> str:
-    """Encode an image as a JPEG in a data: address."""
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=JPEG_QUALITY)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -1,14 +1,7 @@
 """Where captions are kept while they are made; anyone can resume after a kill at any moment.
 
-    <output>/<fingerprint>/run.json              what determines the captions, and who started them
-    <output>/<fingerprint>/manifest-0000.parquet frozen: file_name, sha256, unit
-    <output>/<fingerprint>/parts/00000012.parquet captions of unit 12
-    <output>/<fingerprint>/captions.parquet      all of them, when none is missing
-    <output>/<fingerprint>/served_model.json     what a server calls the model that answers
-    <output>/<fingerprint>/claims                empty; byte n is locked by whoever makes unit n
-
-A unit is done when its file exists; files appear whole, by a rename. Images of equal bytes are
-captioned once.
+A unit is done when its file `parts/<unit>.parquet` exists; files appear whole, by a rename.
+docs/captions.md lists the files.
 """
 
 from __future__ import annotations
@@ -57,12 +50,9 @@ class Store:
     """A caption set on disk. Any number of processes, on any machines, may use it at once."""
 
     def __init__(self, output: Path, identity: Mapping[str, Any], about: Mapping[str, Any]) -> None:
-        """Open a caption set, or start it.
+        """Open the caption set of an `identity` in the folder `output`, or start it.
 
-        Args:
-            output: The folder of sets.
-            identity: What determines the captions, as `Captioner.identify` returns it.
-            about: What is recorded but determines nothing: versions, hardware.
+        `about` is recorded but determines nothing: versions, hardware.
 
         Raises:
             UserError: The folder cannot be written, or holds something else.
@@ -132,11 +122,7 @@ class Store:
         return self._part(unit).stat().st_mtime_ns
 
     def commit(self, unit: int, captions: Sequence[Caption]) -> None:
-        """Write the captions of a unit, in the order of its images.
-
-        Raises:
-            UserError: Some are of another model than those of the set.
-        """
+        """Write a unit's captions, in order; UserError if they are of another model than others."""
         for name in sorted({made.served_model for made in captions if made.served_model}):
             self._require_same_model(name)
         prompt = str(self.identity.get("prompt", ""))
@@ -154,14 +140,16 @@ class Store:
 
     def read(self, unit: int) -> list[Caption]:
         """Read the captions of a finished unit, see `rows`."""
-        made = []
-        for row in self.rows(unit):
-            n_prompt = row.get("n_prompt_tokens")  # which older files lack
-            error = row["error"] or ""
-            made.append(
-                Caption(row["caption"] or "", row["finish"], row["n_tokens"], error, n_prompt)
+        return [
+            Caption(
+                row["caption"] or "",
+                row["finish"],
+                row["n_tokens"],
+                row["error"] or "",
+                row.get("n_prompt_tokens"),  # which older files lack
             )
-        return made
+            for row in self.rows(unit)
+        ]
 
     def rows(self, unit: int) -> list[dict[str, Any]]:
         """Read the rows of a finished unit, as in `SCHEMA`, or raise UserError if damaged."""
@@ -177,13 +165,10 @@ class Store:
         return rows
 
     def finish(self) -> Path | None:
-        """Write all captions to one file, if none is missing of the images there are by now.
+        """Write all captions to one file; None if some of the images there are by now lack theirs.
 
         The content depends on the identity and the captions alone: whoever writes it last, or
         again, writes the same bytes.
-
-        Returns:
-            The file, or None if units are missing.
         """
         path = self.folder / CAPTIONS
         grown = True
