@@ -83,8 +83,7 @@ def _differences(store: Store, about: Mapping[str, Any], options: Options) -> It
 def choose_backend(options: Options) -> tuple[str, type[Captioner]]:
     """Find the back end that the user names, or that suits the model.
 
-    Raises:
-        UserError: There is none, or an option does not apply to it.
+    UserError if there is none, or an option does not apply to it.
     """
     request, name = options.request, options.backend
     if name is None and request.model.startswith(("http://", "https://")):

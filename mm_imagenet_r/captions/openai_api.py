@@ -1,7 +1,6 @@
-"""The protocol of OpenAI as far as it is used here: where a server is, what it has, what it says.
+"""The protocol of OpenAI as far as it is used here; no answer is used unchecked.
 
-Servers of many makers speak it, each in its own way, and an address may belong to something else
-altogether. So no answer is used unchecked.
+Servers of many makers speak it, each in its own way, and an address may be something else's.
 """
 
 from __future__ import annotations
@@ -77,6 +76,10 @@ def caption_of(answer: Any) -> Caption:
     except (AttributeError, LookupError, TypeError):
         return Caption.failed(f"the server answered without a choice: {answer}"[:500])
     usage = getattr(answer, "usage", None)
+    names = ("completion_tokens", "prompt_tokens")
+    made, asked = (
+        n if isinstance(n := getattr(usage, name, None), int) else None for name in names
+    )
     return Caption(
         text,
         str(choice.finish_reason or "unknown"),

@@ -41,9 +41,8 @@ class Actor:
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         """Caption the `items` of a row (as JSON, each a name and a hash, unit after unit).
 
-        Returns:
-            The row's `units`; as JSON the `captions`, each the fields of `Caption`; and a `fault`
-            if the run cannot continue, as Ray would wrap an exception.
+        The `captions` are fields of `Caption`, as JSON too; the `fault` says why the run cannot
+        continue, as Ray would wrap an exception.
         """
         made: list[Caption] = []
         try:
@@ -66,10 +65,8 @@ class Actor:
 def caption_units(store: Store, images: Path, backend: type[Captioner], options: Options) -> None:
     """Caption every unit that is not done; `images` is their path on every node.
 
-    Each model takes a GPU where the cluster has any, unless the request says `cpu`.
-
-    Raises:
-        UserError: Ray is not installed, or the run cannot continue; finished units are kept.
+    Each model takes a GPU where the cluster has any, unless the request says `cpu`. UserError if
+    Ray is not installed or the run cannot continue; finished units are kept.
     """
     request, todo = options.request, sorted(store.missing(options.limit))
     if not todo:

@@ -8,20 +8,17 @@ from typing import Final
 
 from mm_imagenet_r.errors import UserError
 
-#: A task's variables: its number, how many there are, and what that is by default.
+#: A task's number, how many there are, and what that is by default; the first that is set counts.
 _TASKS: Final = (
-    ("RANK", "WORLD_SIZE", ""),
-    ("SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_COUNT", ""),
+    ("RANK", "WORLD_SIZE", ""),  # torchrun
+    ("SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_COUNT", ""),  # which may start and step as it likes
     ("SLURM_PROCID", "SLURM_NTASKS", "1"),
-    ("JOB_COMPLETION_INDEX", "WORLD_SIZE", ""),
+    ("JOB_COMPLETION_INDEX", "WORLD_SIZE", ""),  # Kubernetes, where the user sets the count
 )
 
 
 def rank_of(environment: Mapping[str, str]) -> tuple[int, int]:
     """Return number and count of tasks, (0, 1) without a scheduler; UserError if one is missing.
-
-    torchrun, then a Slurm array (whose numbers may start and step as they like), then tasks of
-    srun, then an indexed job of Kubernetes, which needs its count in WORLD_SIZE.
 
     >>> rank_of({"SLURM_ARRAY_TASK_ID": "12", "SLURM_ARRAY_TASK_MIN": "10",
     ...          "SLURM_ARRAY_TASK_STEP": "2", "SLURM_ARRAY_TASK_COUNT": "4"})

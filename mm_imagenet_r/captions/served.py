@@ -26,14 +26,6 @@ DECODING: Final[dict[str, Any]] = {"max_tokens": 256, "temperature": 0}
 MAX_SIDE: Final = 1024
 JPEG_QUALITY: Final = 90
 
-#: Types of the options that the protocol knows; all others go to the server as they are.
-_KNOWN: Final[dict[str, str]] = {
-    **dict.fromkeys(("max_completion_tokens", "max_tokens", "seed"), "a whole number"),
-    **dict.fromkeys(
-        ("frequency_penalty", "presence_penalty", "temperature", "top_p"), "a number"
-    ),
-    "stop": "a text or a list of texts",
-}  # fmt: skip
 #: Fields of a request that are set here; options in their place would change the question.
 _OURS: Final = ("messages", "model", "n", "stream")
 #: Refusals of the whole run and not of one image: no key, no credit, no model.
@@ -67,7 +59,7 @@ class Served(Captioner):
             raise UserError("--revision is for models on the Hub: a server has one revision only")
         if name := next((name for name in _OURS if name in request.decoding), None):
             raise UserError(f"--decoding {name} cannot be set: leave it out")
-        decoding = join_options(DECODING, request.decoding, _KNOWN)
+        decoding = join_options(DECODING, request.decoding)
         if "max_completion_tokens" in decoding and "max_tokens" not in request.decoding:
             del decoding["max_tokens"]  # newer models of OpenAI refuse it
         return {

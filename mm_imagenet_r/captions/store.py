@@ -214,8 +214,8 @@ class Store:
 
     def _start(self, about: Mapping[str, Any]) -> dict[str, Any]:
         path = self.folder / "run.json"
-        text = json.dumps({"identity": self.identity, "about": about}, indent=1)
-        create_atomic(path, text.encode())
+        record = {"identity": self.identity, "about": about}
+        create_atomic(path, json.dumps(record, indent=1).encode())
         try:
             written = json.loads(path.read_text("utf-8"))
             if written["identity"] == self.identity:

@@ -271,7 +271,7 @@ def test_an_index_without_a_count_is_refused() -> None:
         ("", ["--limit", "0"], "not a whole number above 0"),
         ("", ["--beams", "3"], "unknown option --beams"),
         ("", ["--batch-size", "3"], "--batch-size does not apply to the back end fake_captioner"),
-        ("", ["--backend", "absent_module:Fake"], "there is no module absent_module"),
+        ("", ["--backend", "absent_module:Fake"], "there is no module 'absent_module'"),
         ("", ["--backend", "pathlib:Path"], "is not a Captioner"),
         ("", ["--images", "absent"], "absent does not exist"),
         ("", ["--output", "photos/class0/0.png"], "cannot be written"),
