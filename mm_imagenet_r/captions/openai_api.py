@@ -76,10 +76,6 @@ def caption_of(answer: Any) -> Caption:
     except (AttributeError, LookupError, TypeError):
         return Caption.failed(f"the server answered without a choice: {answer}"[:500])
     usage = getattr(answer, "usage", None)
-    names = ("completion_tokens", "prompt_tokens")
-    made, asked = (
-        n if isinstance(n := getattr(usage, name, None), int) else None for name in names
-    )
     return Caption(
         text,
         str(choice.finish_reason or "unknown"),

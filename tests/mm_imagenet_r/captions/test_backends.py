@@ -106,11 +106,7 @@ MODEL = '"model": request.model'
         ("return [", "return {1: 2} or [", "returns a dict: return a list"),
         ("class SizeOf", "class Other", "is not a Captioner: known: Other"),
         ("from mm", "import absent_package\nfrom mm", "needs absent_package: install it"),
-        (
-            "class SizeOf",
-            "1 / 0\nclass SizeOf",
-            "fails with ZeroDivisionError: division by zero, ",
-        ),
+        ("class SizeOf", "1 / 0\nclass SizeOf", "fails with ZeroDivisionError: division by zero, "),
     ],
 )
 def test_a_class_that_breaks_the_contract_is_reported(
