@@ -155,10 +155,7 @@ def _json_of(backend: type[Captioner], method: str, request: Request) -> dict[st
 
 @contextlib.contextmanager
 def _blaming(what: str, files: Sequence[str] | None = None) -> Iterator[None]:
-    """Report an error in the files of a user, or in any; where there are none it is a bug of ours.
-
-    It is reported with the last line that led to it.
-    """
+    """Report an error in a user's files, or in any, by its line; without files it is our bug."""
     try:
         yield
     except UserError:

@@ -108,10 +108,7 @@ class FaultTolerant:
             )
 
     def _divide(self, images: Sequence[Image]) -> list[Caption]:
-        """Caption images; where that fails, halves, down to the image that causes it.
-
-        A lack of memory is handled in the same way, and the size that fits is kept.
-        """
+        """Caption images, or halves where that fails; keep the size that fits into memory."""
         captions: list[Caption] = []
         size = self._fits
         todo = [images[start : start + size] for start in range(0, len(images), size)][::-1]

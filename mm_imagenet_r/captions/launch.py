@@ -108,10 +108,7 @@ def choose_backend(options: Options) -> tuple[str, type[Captioner]]:
 
 
 def _freeze(store: Store, images: Images, options: Options, console: Console) -> None:
-    """Record which images there are, unless that has been done.
-
-    With a limit those are images from all over the data, and with a larger one the same and more.
-    """
+    """Record new images; with a limit some from all over the data, with a larger one those too."""
     names = images.names
     if gone := sorted(store.manifest.hashes.keys() - set(names)):
         raise UserError(

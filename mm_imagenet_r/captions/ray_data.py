@@ -1,8 +1,7 @@
 """Captioning on a Ray cluster, for machines that share no file system, or come and go.
 
-Ray carries units to actors, each with its own model, and captions back. The driver holds the
-caption set and writes each unit as it arrives: a driver that was killed resumes from there without
-a checkpoint of Ray's. Every node must find the images at the same path.
+Actors hand units back to the driver, which writes them; a driver that was killed resumes from the
+caption set. Every node must find the images at the same path.
 """
 
 from __future__ import annotations

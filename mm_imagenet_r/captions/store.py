@@ -7,8 +7,10 @@ docs/captions.md lists the files.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import itertools
 import json
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -19,7 +21,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mm_imagenet_r.captions.captioner import Caption, fingerprint
-from mm_imagenet_r.captions.claims import Claims
 from mm_imagenet_r.captions.files import CAPTIONS, METADATA_KEY
 from mm_imagenet_r.captions.flags import flags
 from mm_imagenet_r.captions.manifest import Item, Manifest, parquet
@@ -44,6 +45,42 @@ class Failed:
 
     written: int
     count: int
+
+
+class Claims:
+    """Units in progress: byte n of an empty file is locked by whoever makes unit n.
+
+    A process opens the file once: its locks are those of the process, and go with the first handle
+    that is closed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open the file, or make it; raises UserError if it cannot be written."""
+        with explained(path):
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+
+    def take(self, unit: int) -> bool:
+        """Keep other processes from making the same unit: True if none is working on it.
+
+        The lock goes when its process does, however it ends. Where a file system has no locks,
+        two workers may make the same unit, which costs time and gives the same result.
+        """
+        try:
+            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, unit)
+        except (BlockingIOError, PermissionError):
+            return False
+        except OSError:
+            pass
+        return True
+
+    def release(self, unit: int) -> None:
+        """Give a claim back."""
+        with contextlib.suppress(OSError):  # there may be no locks
+            fcntl.lockf(self._file, fcntl.LOCK_UN, 1, unit)
+
+    def close(self) -> None:
+        """Give all claims back."""
+        os.close(self._file)
 
 
 class Store:

@@ -143,10 +143,7 @@ def prefetch(elements: Iterator[T]) -> Iterator[T]:
 
 
 def _in_threads(work: Callable[[], None], count: int, stop: threading.Event) -> None:
-    """Run the same work in several threads, and raise the first error of any.
-
-    They end with the program, whatever they wait for: whoever stops it need not wait for answers.
-    """
+    """Run work in threads that end with the program, and raise the first error of any."""
     errors: list[BaseException] = []
 
     def run() -> None:

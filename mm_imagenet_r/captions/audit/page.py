@@ -58,7 +58,10 @@ def page(found: Audit, images: Images | None, name: str = "Captions") -> str:
         meanings=FLAGS,
         shown=_SHOWN,
         picture=picture,
-        **{each.__name__: each for each in (percent, marked, readable, one_line)},
+        percent=percent,
+        marked=marked,
+        readable=readable,
+        one_line=one_line,
     )
 
 
