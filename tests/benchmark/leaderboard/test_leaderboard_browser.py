@@ -163,7 +163,7 @@ def test_a_sentence_says_which_row_is_best_and_by_how_much(board: Any) -> None:
     following = next((i for i in range(1, 4) if i not in level), None)
     words = verdict.inner_text()
     mean = rows.first.locator("td.metric").inner_text().removeprefix("≈ ")
-    assert words.startswith(f"Best average accuracy: {names[0]}, {mean} %")
+    assert words.startswith(f"Best average accuracy: {names[0]}, {mean}\N{NO-BREAK SPACE}%")
     for i in (*level, *([] if following is None else [following])):
         assert f"{names[i]} ({shown[i].strip()})" in words
     assert ("No difference to it is shown for" in words) == bool(level)

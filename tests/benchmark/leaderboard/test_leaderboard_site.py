@@ -282,7 +282,7 @@ def test_nothing_to_show_is_said_and_nothing_written(
     synthetic_run(tmp_path / "results", **SMALL, complete=False)
     out = tmp_path / "site"
     assert command.main(["build", str(tmp_path / "results"), "--out", str(out)]) == 2
-    assert "no result that could be shown" in capsys.readouterr().err
+    assert "no result that can be shown" in capsys.readouterr().err
     assert command.main(["build", str(tmp_path / "nowhere"), "--out", str(out)]) == 2
     assert command.main(["build", str(tmp_path)]) == 2
     assert not out.exists()
@@ -318,7 +318,7 @@ def test_a_broken_record_is_told_with_its_own_remedy(
     assert command.main(["build", str(results), "--out", str(tmp_path / "site")]) == 2
     error = capsys.readouterr().err
     assert f"{results / RECORD} is not valid JSON" in error
-    assert "put it back as it was" in error
+    assert "restore it, or remove it" in error
 
 
 def test_folders_that_cannot_be_made_are_named(
