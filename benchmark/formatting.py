@@ -137,7 +137,7 @@ def title_words(name: str) -> str:
     ('Exemplar masking', 'EASE', 'My Method')
     """
     words = name.rpartition(":")[2].replace("_", " ").strip()
-    return words.upper() if len(words) <= 4 else words[:1].upper() + words[1:]
+    return words.upper() if len(words) <= 4 and ":" not in name else words[:1].upper() + words[1:]
 
 
 def method_title(result: Result) -> str:
