@@ -1,8 +1,7 @@
 """The cells of a grid with their options in one way of writing, so that equal runs are one run.
 
-`--set text_swap_prob=0.50`, `--set text_swap_prob=.5` and, where that is the default, no `--set` at
-all mean the same experiment, and so do `--tuning ssf` and no `--tuning` where the method's recipe
-or the project says ssf. A folder and a row of a table belong to what is meant.
+`--set text_swap_prob=0.50` is `.5`, and where that is the default, as no `--set` at all; so is an
+option that says what the method's recipe or the project says anyway.
 """
 
 from __future__ import annotations
@@ -37,12 +36,9 @@ def cells(config: RunConfig) -> list[RunConfig]:
 
 
 def reference_run(cell: RunConfig) -> RunConfig:
-    """The cell whose numbers of exemplars `match_exemplars_of` asks for, in one way of writing.
+    """The cell whose numbers of exemplars `match_exemplars_of` asks for, written as by `cells`.
 
     Options without effect on its method are left out: they are meant for the other one.
-
-    Raises:
-        UserError: As `cells`.
     """
     reference = cell.reference_run()
     unused = load_method(reference.method[0])[0].unused

@@ -1,7 +1,6 @@
-"""What a run shows: a line per phase, and how far it is meanwhile.
+"""What a run shows: a line per phase, and its progress meanwhile.
 
-On a terminal that is a progress bar with the accuracy so far and the time left; elsewhere, as in a
-log file, a line at least every minute.
+On a terminal that is a bar with accuracy and time left; in a log, a line at least every minute.
 """
 
 from __future__ import annotations

@@ -33,8 +33,7 @@ def print_plans(plans: list[Plan], place: Place, console: Console) -> None:
     """Print phases, samples, room for exemplars, training steps and time of every cell.
 
     Raises:
-        UserError: What the run itself would stop at: the backbone cannot be read, a folder holds
-            a run that was started with something else, the method breaks its contract.
+        UserError: What the run itself would stop at, such as a method that breaks its contract.
     """
     trials: dict[tuple[str, ...], Trial] = {}
     total = 0.0
@@ -91,11 +90,7 @@ class Trial:
 
 
 def try_out(plan: Plan, place: Place) -> Trial:
-    """Learn and test a few samples of the first phase, as the run would but in a folder of its own.
-
-    Raises:
-        UserError: As the run.
-    """
+    """Learn and test a few samples of the first phase, as the run would, in a temporary folder."""
     new, place = plan.classes(0), Place(place.device, threads=place.threads)
     train = _some(plan.data.train.of_classes(new), len(new))
     tested = _some(plan.data.test.of_classes(new), len(new))

@@ -35,11 +35,7 @@ _GROUPS = {
 
 
 def from_mapping(values: Mapping[str, Any], *, source: str) -> dict[str, Any]:
-    """Check and convert the fields of a configuration file.
-
-    Raises:
-        UserError: An unknown name, or a value of another type than the field's.
-    """
+    """Check and convert the fields of a configuration file; raise UserError for what is not one."""
     hints = typing.get_type_hints(RunConfig)
     converted: dict[str, Any] = {}
     for former, value in values.items():
@@ -56,11 +52,7 @@ def read_file(path: Path) -> dict[str, Any]:
 
 
 def read_values(path: Path) -> dict[str, Any]:
-    """What a TOML or JSON file says, not yet converted.
-
-    Raises:
-        UserError: It cannot be read, or is not an object.
-    """
+    """What a TOML or JSON file says, not yet converted; raise UserError if it is not an object."""
     if path.exists() and not path.is_file():
         raise UserError(f"--config {path} is not a regular file: name a TOML or JSON file")
     try:
@@ -116,10 +108,8 @@ def add_options(
 ) -> None:
     """Add an option for each field of `RunConfig`.
 
-    Args:
-        command: What they are added to.
-        axes: Whether those that may change a result take several values, cells of a grid.
-        texts: Help texts by name of the field, in place of the field's own.
+    With `axes`, those that may change a result take several values, cells of a grid; `texts` holds
+    help texts by name of the field that replace the field's own.
     """
     hints = typing.get_type_hints(RunConfig)
     group: Any = command
@@ -144,11 +134,7 @@ def add_options(
 
 
 def parse(arguments: Sequence[str] | None = None) -> tuple[RunConfig, argparse.Namespace]:
-    """Command line over configuration file over defaults.
-
-    Raises:
-        UserError: Anything that is not a valid configuration.
-    """
+    """Command line over configuration file over defaults; raise UserError if they are not valid."""
     hints = typing.get_type_hints(RunConfig)
     given, rest = parser().parse_known_args(arguments)
     if rest:
@@ -193,7 +179,7 @@ def convert(value: Any, hint: Any, where: str) -> Any:
     """Turn a string or a JSON value into the type a field has.
 
     Raises:
-        UserError: It cannot be one; the message begins with `where`.
+        UserError: It is not of that type; the message begins with `where`.
 
     >>> convert("1e-3", float | None, "rate"), convert("none", float | None, "rate")
     (0.001, None)

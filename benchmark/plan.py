@@ -79,11 +79,7 @@ class Cell:
 
 
 def find_cell(config: RunConfig, sizes: tuple[int, ...], budget: Budget) -> Cell:
-    """Find the method of a cell's configuration, its settings and its recipe.
-
-    Raises:
-        UserError: There is no such method or setting.
-    """
+    """Find method, settings and recipe of a cell; raise UserError if there is no such one."""
     (name,) = config.method
     method, preset = load_method(name)
     settings = make_settings(method, preset, config.settings_of(name))
@@ -91,11 +87,7 @@ def find_cell(config: RunConfig, sizes: tuple[int, ...], budget: Budget) -> Cell
 
 
 def find_cell_of(result: Result) -> Cell:
-    """The cell of a finished run, from what its result says.
-
-    Raises:
-        UserError: Its method, or a setting of it, is not there any more.
-    """
+    """The cell of a finished run; raise UserError if its method or a setting is gone."""
     said = result["budget"]
     budget = Budget(
         said["amount"] or 0.0, said["currency"], said["growth"], said["unit"] or 1.0,
@@ -143,20 +135,12 @@ class Plan(Cell):
 
 
 def make_plans(config: RunConfig) -> list[Plan]:
-    """Open the data once and plan every cell of a configuration.
-
-    Raises:
-        UserError: The data cannot be opened, or do not fit the configuration.
-    """
+    """Open the data once and plan every cell; raise UserError as the functions below."""
     return plans_for(config, open_config_data(config))
 
 
 def open_config_data(config: RunConfig) -> Data:
-    """Open the data of a configuration, in their own class order.
-
-    Raises:
-        UserError: They cannot be opened.
-    """
+    """Open the data in their own class order; raise UserError if they cannot be opened."""
     return open_data(
         config.dataset,
         columns=ColumnNames(
@@ -172,21 +156,13 @@ def open_config_data(config: RunConfig) -> Data:
 
 
 def divide(config: RunConfig, num_classes: int) -> tuple[tuple[int, ...], list[int]]:
-    """Number of new classes of each phase, and the order in which they come.
-
-    Raises:
-        UserError: So many classes cannot be divided or ordered so.
-    """
+    """Number of new classes of each phase, and class order; raise UserError if they do not fit."""
     sizes = tuple(phase_sizes(num_classes, config.phases, config.base_classes))
     return sizes, config.label_order(num_classes)
 
 
 def plans_for(config: RunConfig, data: Data) -> list[Plan]:
-    """Plan every cell of a configuration whose data are open.
-
-    Raises:
-        UserError: The data do not fit it.
-    """
+    """Plan every cell of a configuration; raise UserError if the open data do not fit it."""
     sizes, order = divide(config, data.num_classes)
     data = data.in_order(order)
     sizes_in_bytes = whole_bytes(data)
@@ -232,11 +208,7 @@ def whole_bytes(data: Data) -> list[int]:
 def too_small(memory: str, budget: Budget, data: Data, costs: Sequence[int]) -> tuple[str, ...]:
     """A note if at the end the memory is too small for one whole sample of every class.
 
-    Args:
-        memory: As the user gave it.
-        budget: What follows from that.
-        data: n training samples.
-        costs: (n,) cost of each of them if it is kept untouched.
+    `costs` holds the cost of each training sample if it is kept untouched.
     """
     smallest: dict[int, int] = {}
     for label, cost in zip(data.train.labels.tolist(), costs, strict=True):
@@ -255,11 +227,7 @@ def too_small(memory: str, budget: Budget, data: Data, costs: Sequence[int]) -> 
 
 
 def read_reference(config: RunConfig) -> Result:
-    """The result of the run whose numbers of exemplars are to be matched.
-
-    Raises:
-        UserError: That run is not finished.
-    """
+    """The result of the run to be matched; raise UserError if that is not finished."""
     reference = reference_run(config)
     folder = reference.folder()
     if not (folder / results.RESULT).exists():

@@ -1,8 +1,4 @@
-"""`python -m benchmark.run` and, from Python, `benchmark.run(...)`: parse, plan, run, report.
-
-python -m benchmark.run --method exemplar_masking
-python -m benchmark.run --list
-"""
+"""`python -m benchmark.run` and, from Python, `benchmark.run(...)`: parse, plan, run, report."""
 
 from __future__ import annotations
 
@@ -77,12 +73,8 @@ def run(
 ) -> list[Path]:
     """Run every cell of a configuration that is not done yet and write its report.
 
-    Args:
-        config: What to run; the defaults if not given.
-        display: Where it is shown; the standard output if not given.
-        quiet: Show nothing.
-        options: Fields of `RunConfig` that take the place of those of `config`; texts, numbers,
-            paths, lists, and for `set` a dictionary, as in a configuration file.
+    `options` are fields of `RunConfig` that replace those of `config`: text, numbers, paths, lists,
+    and for `set` a dictionary, as in a configuration file.
 
     Returns:
         The cells' folders, methods outermost; none of a dry run. `benchmark.read_result` reads
@@ -144,11 +136,7 @@ def run(
 
 
 def _run_side_by_side(plans: list[Plan], imports: list[str], display: Display) -> list[Plan]:
-    """Run the cells that are not done in processes, and return their plans, now all done.
-
-    Raises:
-        UserError: Some failed.
-    """
+    """Run the cells that are not done in processes, and return their plans, now all done."""
     from benchmark.run_folder import RunFolder
     from benchmark.sweep.ledger import Ledger, log_file
     from benchmark.sweep.local import Local

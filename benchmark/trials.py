@@ -38,27 +38,10 @@ _OF_A_SETTING = (1, 2)  # exit codes of a run that its method did not survive; o
 
 
 class Search:
-    """The trials of one method.
-
-    Attributes:
-        cell: What is fixed in all of them.
-        points: What each tries.
-        runs: The run that each is.
-        path: The file for what is chosen.
-    """
+    """The trials of one method: `points`, what each tries, and `runs`, the run that each is."""
 
     def __init__(self, config: RunConfig, cell: RunConfig, trials: int, seed: int) -> None:
-        """Draw so many trials by a seed; nothing is run.
-
-        Args:
-            config: Names the recipe and its folder.
-            cell: Of one method, with what is fixed.
-            trials: How many.
-            seed: Of the draw.
-
-        Raises:
-            UserError: The method or a setting is unknown.
-        """
+        """Draw the trials, run none. `config` names the recipe, `cell` holds what is fixed."""
         self.cell = _without_memory(cell)
         self.space = space_of(self.cell)
         self.points: list[Point] = trial_points(self.cell, self.space, trials, seed)

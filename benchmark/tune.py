@@ -1,11 +1,7 @@
 """`python -m benchmark.tune`: choose settings on validation data, in the same way for all methods.
 
-python -m benchmark.tune --recipe mine --method replay exemplar_masking --trials 8
-python -m benchmark.run --recipe mine --method replay exemplar_masking
-
 A trial is a run of the first phases only, evaluated on a fifth of their training data: test data
-and later classes are not seen (except for their number and the mean length of a training sample, in
-which budgets are counted).
+and later classes are not seen (but for their number and the mean length of a training sample).
 """
 
 from __future__ import annotations
@@ -107,13 +103,7 @@ def _main(arguments: Sequence[str] | None) -> None:
 def tune(
     config: RunConfig, trials: int = 8, search_seed: int = 0, how: How | None = None
 ) -> list[Path]:
-    """Choose the settings of each method of a configuration and write its recipe files.
-
-    Args:
-        config: Common to all trials; `recipe` names the outcome.
-        trials: How many of each method.
-        search_seed: Draws them.
-        how: How many run at once.
+    """Choose the settings of each method by so many trials and write its recipe files.
 
     Returns:
         The files; none for a dry run.

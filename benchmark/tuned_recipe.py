@@ -1,8 +1,7 @@
 """Settings that `python -m benchmark.tune` chose, and their use by name.
 
-`recipes/NAME/METHOD-DATA-LphasesMEMORY.json` holds what was searched, every trial and what was
-chosen. `python -m benchmark.run --recipe NAME` fills it in where the user says nothing, so the
-result's configuration needs no recipe file; a copy is kept beside the result.
+`benchmark.run --recipe NAME` fills in `recipes/NAME/METHOD-DATA-LphasesMEMORY.json` where the user
+says nothing: the result's configuration needs no recipe file; a copy is kept beside the result.
 """
 
 from __future__ import annotations
@@ -82,12 +81,7 @@ class TunedRecipe:
             )
 
     def notes(self, config: RunConfig, sha256: str) -> list[str]:
-        """What differs from when the settings were chosen, and which of them are overridden.
-
-        Args:
-            config: Of the cell that uses it.
-            sha256: Hash of the method's code today.
-        """
+        """What differs from when the settings were chosen, and which of them are overridden."""
         said, found = self.said, []
         if said["phases"] != config.phases:
             chosen_for = pluralize(said["phases"], "phase")
@@ -151,11 +145,7 @@ def file_name(config: RunConfig) -> str:
 def filled_in(cell: RunConfig) -> RunConfig:
     """Fill in the settings that `cell.recipe` holds for the method, where the user gave none.
 
-    Args:
-        cell: Of one method, as the user gave it.
-
-    Returns:
-        The cell without `recipe`; its `tuned_by` names the file.
+    `recipe` is left out of the cell; its `tuned_by` names the file.
 
     Raises:
         UserError: There is no such recipe, or none for the method, data, memory and currency; its
@@ -186,11 +176,7 @@ def filled_in(cell: RunConfig) -> RunConfig:
 
 
 def read(path: Path) -> TunedRecipe:
-    """Read a recipe file and check that it is whole and that its choice follows from its trials.
-
-    Raises:
-        UserError: It cannot be read, or is not as it was written.
-    """
+    """Read a recipe file; raise UserError if it cannot be read or is not as it was written."""
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -202,11 +188,7 @@ def read(path: Path) -> TunedRecipe:
 
 
 def notes_on(configs: Iterable[RunConfig]) -> list[str]:
-    """The notes on the recipes of some cells, each once.
-
-    Raises:
-        UserError: A file cannot be read.
-    """
+    """The notes on the recipes of some cells, each once; raise UserError for an unreadable file."""
     found = []
     for config in configs:
         if config.tuned_by is not None:

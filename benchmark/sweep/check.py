@@ -34,15 +34,9 @@ def check(
     found: Mapping[Path, Result | None],
     name: Callable[[RunConfig], str],
 ) -> None:
-    """Refuse a grid with a cell that cannot be run, before anything is.
+    """Raise UserError, before anything is run, that names every cell that cannot be, and why.
 
-    Args:
-        cells: The grid.
-        found: The result of each by its folder, None if it is missing.
-        name: The name of a cell.
-
-    Raises:
-        UserError: It names every such cell, and why it cannot be run.
+    `found` holds the result of each cell by its folder, None if it is missing.
     """
     faults: dict[str, list[str]] = {}
     for cell, fault in _faults(cells, found):

@@ -130,16 +130,7 @@ def sweep(
     notes: Sequence[str] = (),
     dry_run: bool = False,
 ) -> list[Failure]:
-    """Run the cells that are not done.
-
-    Args:
-        cells: As `benchmark.cells.cells` writes them, of one output folder; each is run once.
-        how: Where, and how many at once.
-        notes: Shown first.
-        dry_run: Only list them.
-
-    Returns:
-        The cells that failed; they are also recorded on disk.
+    """Run the cells of one output folder that are not done; return and record those that failed.
 
     Raises:
         UserError: Some cell cannot be run; nothing was started.

@@ -88,13 +88,10 @@ class Local:
         work: Callable[[RunConfig, Display], int],
         imports: Sequence[str] = (),
     ) -> None:
-        """Prepare; nothing is started yet.
+        """Prepare `jobs` places, each of so many threads; nothing is started yet.
 
-        Args:
-            jobs: How many cells run at once.
-            threads: Of each.
-            work: `benchmark.run.run_alone`, which is above this module.
-            imports: Modules that cells need, imported once for all.
+        `work` is `benchmark.run.run_alone`, which is above this module; the modules `imports` are
+        imported once for all cells.
         """
         self._work = work
         self.slots = jobs

@@ -61,14 +61,7 @@ class Progress:
         slots: int | None,
         console: Console,
     ) -> None:
-        """Show nothing yet.
-
-        Args:
-            grid: All cells.
-            missing: Those that are not done.
-            slots: How many run at once; None if only the engine knows.
-            console: Where to write.
-        """
+        """Show nothing yet; `slots` cells run at once, None if only the engine knows."""
         self.name = Names(grid)
         self.estimate = Estimate()
         self._console = console
