@@ -49,8 +49,8 @@ def image_scores(
 ) -> Floats:
     """How many points each of N test images contributes to a figure of one run: they sum to it.
 
-    `phases`, `correct`, `images` and `introduced` are (P,), an entry per prediction: the phase after
-    which it was made, whether it was right, which image it is of (0 ... N - 1), the phase that
+    `phases`, `correct`, `images` and `introduced` are (P,), an entry per prediction: the phase
+    after which it was made, whether it was right, its image (0 ... N - 1), and the phase that
     introduced the image's class. Row t of `weights` has t + 1 entries: the figure is the sum of
     weights[t][i] * R[t][i] over the accuracy matrix R (`metrics.linear_weights`).
 
@@ -84,7 +84,7 @@ def paired_interval(
     """The mean difference over class orders and its interval for new images and new orders.
 
     `differences` is (n, N) for n class orders and N test images: the image's score with one method
-    less that with the other (`image_scores`). `classes` is (N,), the class of each image in any order;
+    less that with the other (`image_scores`). `classes` is (N,), the class of each image;
     images are resampled within it. The same arguments give the same interval.
 
     Raises:

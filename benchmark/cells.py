@@ -85,7 +85,11 @@ def _without_defaults(cell: RunConfig, methods: list[type[Method]]) -> RunConfig
 def _changed(name: str, given: dict[str, str]) -> list[str]:
     """The settings in which a method differs from what its name alone stands for."""
     method, preset = load_method(name)
-    chosen, default = (make_settings(method, preset, some, name) for some in (given, {}))
+    return differing(*(make_settings(method, preset, some, name) for some in (given, {})))
+
+
+def differing(chosen: Any, default: Any) -> list[str]:
+    """The settings in which two instances of a class differ, as `--set` would give the first."""
     return [
         f"{key}={as_text(getattr(chosen, key))}"
         for key in sorted(spec.name for spec in dataclasses.fields(chosen))

@@ -75,11 +75,34 @@ def read_values(path: Path) -> dict[str, Any]:
     return values
 
 
-def parser() -> argparse.ArgumentParser:
+class Command(Parser):
+    """A command line of options of runs; what is not given is left out."""
+
+    def __init__(self, name: str, *, description: str, epilog: str, needs: str = "") -> None:
+        """`needs` names the options that must be given."""
+        super().__init__(
+            prog=f"python -m benchmark.{name}",
+            usage=f"%(prog)s {needs}[OPTION ...]",
+            description=description,
+            epilog=epilog,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            argument_default=argparse.SUPPRESS,
+            allow_abbrev=False,
+        )
+
+    def read(self, arguments: Sequence[str] | None) -> dict[str, Any]:
+        """What is given; raise UserError for words that belong to no option."""
+        found = argparse.Namespace()
+        _, rest = self.parse_known_args(arguments, found)
+        if rest:
+            raise UserError(_unknown_words(rest, self._option_string_actions))
+        return vars(found)
+
+
+def parser() -> Command:
     """The command line of `python -m benchmark.run`, made from the fields of `RunConfig`."""
-    command = Parser(
-        prog="python -m benchmark.run",
-        usage="%(prog)s [OPTION ...]",
+    command = Command(
+        "run",
         description="Run class-incremental methods under one memory budget.",
         epilog=(
             "examples:\n"
@@ -89,9 +112,6 @@ def parser() -> argparse.ArgumentParser:
             "  python -m benchmark.run --method mine.py:MyMethod --dataset photos/ --phases 5\n"
             "A run that was stopped resumes when the same command is given again."
         ),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        argument_default=argparse.SUPPRESS,
-        allow_abbrev=False,
     )
     command.add_argument("--list", nargs="?", const="", metavar="METHOD",
                          help="list methods, or the settings of one or all, and stop")  # fmt: skip
@@ -133,27 +153,24 @@ def add_options(
         group.add_argument(f"--{dashed(spec.name)}", help=text, **kind)
 
 
-def parse(arguments: Sequence[str] | None = None) -> tuple[RunConfig, argparse.Namespace]:
+def parse(arguments: Sequence[str] | None = None) -> tuple[RunConfig, dict[str, Any]]:
     """Command line over configuration file over defaults; raise UserError if they are not valid."""
     hints = typing.get_type_hints(RunConfig)
-    given, rest = parser().parse_known_args(arguments)
-    if rest:
-        raise UserError(unknown_words(rest, [*hints, "list", "config"]))
-    values = read_file(given.config) if "config" in given else {}
-    for name, value in vars(given).items():
+    given = parser().read(arguments)
+    values = read_file(given["config"]) if "config" in given else {}
+    for name, value in given.items():
         if name in hints:
             values[name] = convert(value, hints[name], f"--{dashed(name)}")
-    if {"epochs", "steps"} <= vars(given).keys():
-        raise UserError(f"--epochs {given.epochs} and --steps {given.steps}: give one of them")
+    if {"epochs", "steps"} <= given.keys():
+        raise UserError(f"--epochs {given['epochs']} and --steps {given['steps']}: give one")
     return RunConfig(**values), given
 
 
-def unknown_words(rest: Sequence[str], names: Sequence[str]) -> str:
+def _unknown_words(rest: Sequence[str], options: Iterable[str]) -> str:
     """What to say of words of a command line that belong to no option."""
     word = next((word for word in rest if word.startswith("-")), rest[0]).partition("=")[0]
     if not word.startswith("-"):
         return f"{word!r} follows no option: write --method {word} if it is a method's name"
-    options = [f"--{dashed(name)}" for name in names]
     today = {f"--{dashed(old)}": dashed(new) for old, new in RENAMED_FIELDS.items()}
     if word in today:
         return f"{word} is now called --{today[word]}: write that instead"

@@ -22,7 +22,7 @@ from benchmark.older_runs import finished_elsewhere
 from benchmark.options import from_mapping
 from benchmark.recipe import Recipe, resolve_recipe
 from benchmark.results.derive import given_config
-from benchmark.results.schema import Result
+from benchmark.results.schema import ClassLedger, Result
 from benchmark.source_hash import harness_sha256, method_sources, sources_sha256
 from benchmark.tuned_recipe import TunedRecipe
 from benchmark.tuned_recipe import read as read_tuned
@@ -134,11 +134,6 @@ class Plan(Cell):
         }
 
 
-def make_plans(config: RunConfig) -> list[Plan]:
-    """Open the data once and plan every cell; raise UserError as the functions below."""
-    return plans_for(config, open_config_data(config))
-
-
 def open_config_data(config: RunConfig) -> Data:
     """Open the data in their own class order; raise UserError if they cannot be opened."""
     return open_data(
@@ -161,8 +156,9 @@ def divide(config: RunConfig, num_classes: int) -> tuple[tuple[int, ...], list[i
     return sizes, config.label_order(num_classes)
 
 
-def plans_for(config: RunConfig, data: Data) -> list[Plan]:
-    """Plan every cell of a configuration; raise UserError if the open data do not fit it."""
+def make_plans(config: RunConfig) -> list[Plan]:
+    """Open the data once and plan every cell; raise UserError if they cannot be or do not fit."""
+    data = open_config_data(config)
     sizes, order = divide(config, data.num_classes)
     data = data.in_order(order)
     sizes_in_bytes = whole_bytes(data)
@@ -177,13 +173,14 @@ def plans_for(config: RunConfig, data: Data) -> list[Plan]:
     notes = data.notes
     keeps = any(load_method(name)[0].kind == "replay" for name in config.method)
     if keeps and config.match_exemplars_of is None:
-        notes += too_small(config.memory, budget, data, costs)
+        notes += _too_small(config.memory, budget, data, costs)
     plans = []
     for one in cells(config):
         reference = None
         if one.match_exemplars_of is not None:
             reference = read_reference(one)
-            budget = Budget(0, "exemplars", one.growth, 1.0, counts=counts_of(reference))
+            counts = (phase["memory"]["per_class"] for phase in reference["phases"])
+            budget = Budget(0, "exemplars", one.growth, 1.0, counts=tuple(map(_exemplars, counts)))
         cell = find_cell(one, sizes, budget)
         sources = method_sources(cell.method)
         plan = Plan(**vars(cell), data=data, sources=sources, reference=reference, notes=notes)
@@ -194,8 +191,7 @@ def plans_for(config: RunConfig, data: Data) -> list[Plan]:
 def _tuned(plan: Plan, path: Path) -> Plan:
     """A plan with the recipe file that its settings are from, and notes on it."""
     tuned = read_tuned(path)
-    tuned.refuse_other(plan.config)
-    tuned.refuse_other_data(plan.config, plan.data.data_sha256)
+    tuned.refuse_other(plan.config, plan.data.data_sha256)
     notes = tuned.notes(plan.config, sources_sha256(plan.sources.values()))
     return dataclasses.replace(plan, tuned=tuned, notes=(*plan.notes, *notes))
 
@@ -205,11 +201,8 @@ def whole_bytes(data: Data) -> list[int]:
     return [StoredExemplar.whole(sample).exemplar.nbytes for sample in data.train]
 
 
-def too_small(memory: str, budget: Budget, data: Data, costs: Sequence[int]) -> tuple[str, ...]:
-    """A note if at the end the memory is too small for one whole sample of every class.
-
-    `costs` holds the cost of each training sample if it is kept untouched.
-    """
+def _too_small(memory: str, budget: Budget, data: Data, costs: Sequence[int]) -> tuple[str, ...]:
+    """A note if at the end the memory is too small for one whole sample of every class."""
     smallest: dict[int, int] = {}
     for label, cost in zip(data.train.labels.tolist(), costs, strict=True):
         smallest[label] = min(cost, smallest.get(label, cost))
@@ -242,9 +235,5 @@ def read_reference(config: RunConfig) -> Result:
     return results.read(folder)
 
 
-def counts_of(result: Result) -> tuple[Mapping[int, int], ...]:
-    """How many exemplars of each class a run kept after each phase."""
-    return tuple(
-        {int(label): entry["exemplars"] for label, entry in phase["memory"]["per_class"].items()}
-        for phase in result["phases"]
-    )
+def _exemplars(per_class: Mapping[str, ClassLedger]) -> dict[int, int]:
+    return {int(label): entry["exemplars"] for label, entry in per_class.items()}

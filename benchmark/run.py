@@ -59,7 +59,7 @@ def _main(arguments: Sequence[str] | None) -> None:
     if "list" in given:
         from benchmark.list_methods import list_methods
 
-        list_methods(given.list)
+        list_methods(given["list"])
     else:
         run(config)
 
@@ -148,8 +148,8 @@ def _run_side_by_side(plans: list[Plan], imports: list[str], display: Display) -
         folder = RunFolder(plan.config.folder())
         with folder.locked():
             folder.clear()
-    kept = [dataclasses.replace(p, config=_without_overwrite(p.config)) for p in plans]
-    cells = [plan.config for plan in kept]
+    cells = [dataclasses.replace(plan.config, overwrite=False) for plan in plans]
+    kept = [dataclasses.replace(p, config=c) for p, c in zip(plans, cells, strict=True)]
     missing = [cell for cell in cells if ledger.result(cell) is None]
     slots = min(config.jobs, len(missing))
     if missing:
@@ -163,10 +163,6 @@ def _run_side_by_side(plans: list[Plan], imports: list[str], display: Display) -
                 "tries again:\n  " + "\n  ".join(lines)
             )
     return kept
-
-
-def _without_overwrite(cell: RunConfig) -> RunConfig:
-    return dataclasses.replace(cell, overwrite=False)
 
 
 def _write_report(plan: Plan, folder: Path, display: Display) -> None:

@@ -85,7 +85,7 @@ def space_of(cell: RunConfig) -> Space:
     reads_all = CLASSIFIER not in fixed and is_legal(cell, {CLASSIFIER: ALL})
     if cell.learning_rate is None and RATE not in method.unused:
         rate = resolve_recipe(cell, method).learning_rate
-        found[RATE] = tuple(_three_digits(rate * factor) for factor in RATES)
+        found[RATE] = tuple(float(f"{rate * factor:.3g}") for factor in RATES)
     for spec in dataclasses.fields(default):
         candidates = spec.metadata.get("search", ())
         if spec.metadata.get("search_in") not in (None, cell.currency):
@@ -118,7 +118,3 @@ def is_legal(cell: RunConfig, point: Mapping[str, Any]) -> bool:
     except UserError:
         return False
     return True
-
-
-def _three_digits(number: float) -> float:
-    return float(f"{number:.3g}")

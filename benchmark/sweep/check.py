@@ -70,9 +70,7 @@ def _faults(
             num_classes, sha256 = opened
             divide(cell, num_classes)
             if cell.tuned_by is not None:
-                tuned = read_tuned(cell.tuned_by)
-                tuned.refuse_other(cell)
-                tuned.refuse_other_data(cell, sha256)
+                read_tuned(cell.tuned_by).refuse_other(cell, sha256)
             if result is not None and result["dataset"]["data_sha256"] != sha256:
                 yield cell, _OTHER_DATA
         except UserError as error:

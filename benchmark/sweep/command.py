@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmark import isolation
-from benchmark.options import add_options, read_values, unknown_words
+from benchmark.options import Command, add_options, read_values
 from mm_imagenet_r import command_line
 from mm_imagenet_r.errors import UserError, pluralize
 
@@ -52,11 +51,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if code == 0 and failures else code
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Command:
     """The command line: that of `benchmark.run`, whose options may have several values."""
-    command = command_line.Parser(
-        prog="python -m benchmark.sweep",
-        usage="%(prog)s [OPTION ...]",
+    command = Command(
+        "sweep",
         description="Run every cell of a grid that is not done yet. Options of benchmark.run with "
         "several values are the grid's axes.",
         epilog=(
@@ -67,9 +65,6 @@ def parser() -> argparse.ArgumentParser:
             "A sweep that was stopped resumes when the same command is given again, and cells\n"
             "that failed are tried again."
         ),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        argument_default=argparse.SUPPRESS,
-        allow_abbrev=False,
     )
     group = command.add_argument_group("the sweep")
     group.add_argument(
@@ -99,19 +94,12 @@ def parse(
     Raises:
         UserError: The arguments or the file do not describe a grid.
     """
-    command = parser()
-    given, rest = command.parse_known_args(arguments)
-    if rest:
-        names = [one for action in command._actions for one in action.option_strings]
-        raise UserError(unknown_words(rest, [name.removeprefix("--") for name in names]))
+    options = parser().read(arguments)
     from benchmark.sweep.grid import expand, read_axes, read_grids
 
-    options = vars(given)
-    own = {name: options.pop(name) for name in ("engine", "jobs", "threads", "results")
+    own: dict[str, Any] = {name: options.pop(name) for name in ("engine", "jobs", "threads", "results")
            if name in options}  # fmt: skip
-    for name in ("jobs", "threads"):
-        if own.get(name, 1) < 1:
-            raise UserError(f"--{name} must be at least 1, not {own[name]}")
+    check_counts(own)
     file, dry_run = options.pop("config", None), options.pop("dry_run", False)
     grids = read_grids(read_values(file), str(file)) if file else [{}]
     line = read_axes(options, "the command line", option=True)
@@ -121,6 +109,13 @@ def parse(
 
     notes += notes_on(cells)
     return cells, notes, How(**own), dry_run
+
+
+def check_counts(given: Mapping[str, Any]) -> None:
+    """Raise UserError for a number of trials, jobs or threads below 1."""
+    for name in ("trials", "jobs", "threads"):
+        if given.get(name, 1) < 1:
+            raise UserError(f"--{name} must be at least 1, not {given[name]}")
 
 
 def sweep(

@@ -75,10 +75,8 @@ def read_grids(values: Mapping[str, Any], source: str) -> list[dict[str, Any]]:
     """
     common = {name: value for name, value in values.items() if name != "grid"}
     grids = values.get("grid", [common])
-    if not isinstance(grids, list) or not all(isinstance(grid, dict) for grid in grids):
+    if not grids or not isinstance(grids, list) or not all(isinstance(g, dict) for g in grids):
         raise UserError(f"{source}: grid is not a list of tables: write [[grid]] above each")
-    if not grids:
-        raise UserError(f"{source}: grid has no table: write [[grid]] above each, or leave it out")
     found = []
     for number, grid in enumerate(grids, 1):
         where = f"{source}, grid {number}" if len(grids) > 1 else source
