@@ -31,7 +31,13 @@ def cells(config: RunConfig) -> list[RunConfig]:
 
         found = [filled_in(cell) for cell in found]
     for cell in found:
-        _refuse_unused(cell)
+        (name,) = cell.method
+        for option in sorted(load_method(name)[0].unused):
+            if getattr(cell, option) != getattr(RunConfig, option):
+                raise UserError(
+                    f"--{dashed(option)} has no effect on {name}: leave it out, or run it in a "
+                    "command of its own"
+                )
     return [_in_one_writing(cell) for cell in found]
 
 
@@ -42,21 +48,9 @@ def reference_run(cell: RunConfig) -> RunConfig:
     """
     reference = cell.reference_run()
     unused = load_method(reference.method[0])[0].unused
-    changes: dict[str, Any] = {
-        spec.name: spec.default for spec in dataclasses.fields(RunConfig) if spec.name in unused
-    }
+    changes: dict[str, Any] = {option: getattr(RunConfig, option) for option in unused}
     (found,) = cells(dataclasses.replace(reference, **changes))
     return found
-
-
-def _refuse_unused(cell: RunConfig) -> None:
-    (name,) = cell.method
-    for spec in dataclasses.fields(cell):
-        if spec.name in load_method(name)[0].unused and getattr(cell, spec.name) != spec.default:
-            raise UserError(
-                f"--{dashed(spec.name)} has no effect on {name}: leave it out, or run it in a "
-                "command of its own"
-            )
 
 
 def _in_one_writing(cell: RunConfig) -> RunConfig:

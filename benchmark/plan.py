@@ -22,7 +22,7 @@ from benchmark.older_runs import finished_elsewhere
 from benchmark.options import from_mapping
 from benchmark.recipe import Recipe, resolve_recipe
 from benchmark.results.derive import given_config
-from benchmark.results.schema import ClassLedger, Result
+from benchmark.results.schema import Result
 from benchmark.source_hash import harness_sha256, method_sources, sources_sha256
 from benchmark.tuned_recipe import TunedRecipe
 from benchmark.tuned_recipe import read as read_tuned
@@ -179,8 +179,11 @@ def make_plans(config: RunConfig) -> list[Plan]:
         reference = None
         if one.match_exemplars_of is not None:
             reference = read_reference(one)
-            counts = (phase["memory"]["per_class"] for phase in reference["phases"])
-            budget = Budget(0, "exemplars", one.growth, 1.0, counts=tuple(map(_exemplars, counts)))
+            counts = tuple(
+                {int(k): kept["exemplars"] for k, kept in phase["memory"]["per_class"].items()}
+                for phase in reference["phases"]
+            )
+            budget = Budget(0, "exemplars", one.growth, 1.0, counts=counts)
         cell = find_cell(one, sizes, budget)
         sources = method_sources(cell.method)
         plan = Plan(**vars(cell), data=data, sources=sources, reference=reference, notes=notes)
@@ -222,18 +225,11 @@ def _too_small(memory: str, budget: Budget, data: Data, costs: Sequence[int]) ->
 def read_reference(config: RunConfig) -> Result:
     """The result of the run to be matched; raise UserError if that is not finished."""
     reference = reference_run(config)
-    folder = reference.folder()
-    if not (folder / results.RESULT).exists():
-        older = finished_elsewhere(reference)
-        if older is None:
-            raise UserError(
-                f"--match-exemplars-of {config.match_exemplars_of}: there is no "
-                f"{folder / results.RESULT} yet. Run it first: "
-                + dataclasses.replace(reference, overwrite=False).command(place=True)
-            )
-        folder = older
+    path = reference.folder() / results.RESULT
+    folder = path.parent if path.exists() else finished_elsewhere(reference)
+    if folder is None:
+        raise UserError(
+            f"--match-exemplars-of {config.match_exemplars_of}: there is no {path} yet. Run it "
+            "first: " + dataclasses.replace(reference, overwrite=False).command(place=True)
+        )
     return results.read(folder)
-
-
-def _exemplars(per_class: Mapping[str, ClassLedger]) -> dict[int, int]:
-    return {int(label): entry["exemplars"] for label, entry in per_class.items()}

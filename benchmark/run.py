@@ -83,10 +83,8 @@ def run(
     Raises:
         UserError: There is no such option, or the configuration cannot be run.
     """
-    config = config or RunConfig()
-    if options:
-        changes = from_mapping(options, source="benchmark.run")
-        config = dataclasses.replace(config, **changes)
+    changes = from_mapping(options, source="benchmark.run")
+    config = dataclasses.replace(config or RunConfig(), **changes)
 
     from benchmark.plan import make_plans
     from benchmark.plan_check import check

@@ -29,7 +29,7 @@ from benchmark.errors import damaged
 from benchmark.results.schema import OutsideMemory, PhaseRecord, StageResult, StateInfo
 from benchmark.same_code import same_code
 from mm_imagenet_r.errors import UserError
-from mm_imagenet_r.files import explain, remove_temporaries, write_atomic
+from mm_imagenet_r.files import explain, explained, remove_temporaries, write_atomic
 
 _FACTS = {
     "config": "another configuration",
@@ -111,16 +111,11 @@ class RunFolder:
         order = {results.RESULT: 0, "run.json": 2}
         there = sorted(self.path.iterdir(), key=lambda p: order.get(p.name, 1))
         for path in there if self.writes else ():
-            try:
+            with explained(path):
                 if path.is_dir():
                     shutil.rmtree(path)
                 elif path.name != ".lock":
                     path.unlink()
-            except OSError as error:
-                raise UserError(
-                    f"{path} cannot be removed ({error.strerror}): change its permissions, or "
-                    "choose another --output"
-                ) from error
 
     def check_identity(self, **facts: Any) -> None:
         """Remember what a run is started with; raise UserError if that is not what it was.

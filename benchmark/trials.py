@@ -42,7 +42,12 @@ class Search:
 
     def __init__(self, config: RunConfig, cell: RunConfig, trials: int, seed: int) -> None:
         """Draw the trials, run none. `config` names the recipe, `cell` holds what is fixed."""
-        self.cell = _without_memory(cell)
+        if memory_of(cell) is None:  # all budgets are one search
+            default = RunConfig()
+            cell = dataclasses.replace(
+                cell, memory=default.memory, growth=default.growth, currency=default.currency
+            )
+        self.cell = cell
         self.space = space_of(self.cell)
         self.points: list[Point] = trial_points(self.cell, self.space, trials, seed)
         all_of_them = {CLASSIFIER: ALL} if self.space.reads_all else {}
@@ -188,16 +193,6 @@ class Search:
             average = as_classifier(result, name)["metrics"]["average_incremental_accuracy"]
             found[name] = round(cast(float, average), 6)
         return found
-
-
-def _without_memory(cell: RunConfig) -> RunConfig:
-    """Leave the budget at its default if the method has no memory: all budgets are one search."""
-    if memory_of(cell) is not None:
-        return cell
-    default = RunConfig()
-    return dataclasses.replace(
-        cell, memory=default.memory, growth=default.growth, currency=default.currency
-    )
 
 
 def _in_oldest(said: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,10 +23,6 @@ _OF_THE_DATA = (
     "dataset", "data_dir", "split_name", "partial", "captions", "image_column", "caption_column",
     "label_column", "bad_images", "test_fraction", "split_seed", "evaluate_on",
 )  # fmt: skip
-_OTHER_DATA = (
-    "the existing result was computed on other data: restore these data, or choose another "
-    "--output or --results"
-)
 
 
 def check(
@@ -72,7 +68,10 @@ def _faults(
             if cell.tuned_by is not None:
                 read_tuned(cell.tuned_by).refuse_other(cell, sha256)
             if result is not None and result["dataset"]["data_sha256"] != sha256:
-                yield cell, _OTHER_DATA
+                raise UserError(
+                    "the existing result was computed on other data: restore these data, or choose "
+                    "another --output or --results"
+                )
         except UserError as error:
             yield cell, str(error)
 

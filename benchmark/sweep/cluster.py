@@ -48,8 +48,7 @@ class Cluster:
             raise UserError("--device cuda: Ray knows of no GPU in this cluster; give --device cpu")
         self.slots = jobs or sys.maxsize
         self._environment = environment(threads)
-        gpus = 1 if device == "cuda" else 0
-        self._task = self._ray.remote(num_cpus=threads, num_gpus=gpus)(_run)
+        self._task = self._ray.remote(num_cpus=threads, num_gpus=int(device == "cuda"))(_run)
         self._running: dict[Any, RunConfig] = {}
 
     def start(self, cell: RunConfig) -> None:

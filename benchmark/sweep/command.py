@@ -86,21 +86,18 @@ def parser() -> Command:
     return command
 
 
-def parse(
-    arguments: Sequence[str] | None = None,
-) -> tuple[list[RunConfig], list[str], How, bool]:
+def parse(arguments: Sequence[str] | None = None) -> tuple[list[RunConfig], list[str], How, bool]:
     """Return the cells, notes on them, how to run them, and whether to list them only.
 
     Raises:
         UserError: The arguments or the file do not describe a grid.
     """
     options = parser().read(arguments)
-    from benchmark.sweep.grid import expand, read_axes, read_grids
+    from benchmark.sweep.grid import OF_THE_SWEEP, expand, read_axes, read_grids
 
-    own: dict[str, Any] = {name: options.pop(name) for name in ("engine", "jobs", "threads", "results")
-           if name in options}  # fmt: skip
-    check_counts(own)
     file, dry_run = options.pop("config", None), options.pop("dry_run", False)
+    own: dict[str, Any] = {name: options.pop(name) for name in OF_THE_SWEEP if name in options}
+    check_counts(own)
     grids = read_grids(read_values(file), str(file)) if file else [{}]
     line = read_axes(options, "the command line", option=True)
     with isolation.foreign_code():
@@ -207,7 +204,7 @@ def _engine(how: How, slots: int, missing: Sequence[RunConfig], modules: Sequenc
 
 
 def _list(console: Console, cells: Sequence[RunConfig], progress: Progress, ledger: Ledger) -> None:
-    from benchmark.sweep.ledger import failed_before, finished_phases
+    from benchmark.sweep.ledger import failure_file, finished_phases
     from benchmark.sweep.progress import figures
 
     for cell in cells:
@@ -216,7 +213,7 @@ def _list(console: Console, cells: Sequence[RunConfig], progress: Progress, ledg
         else:
             phases = finished_phases(cell)
             words = "missing" if phases is None else f"missing, {phases} phases are done"
-            words += ", failed before" * failed_before(cell)
+            words += ", failed before" * failure_file(cell).exists()
         console.print(f"{progress.name(cell)}: {words}", markup=False)
 
 

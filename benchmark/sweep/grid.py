@@ -140,7 +140,6 @@ class Names:
     """Names the cells of a grid by what tells them apart."""
 
     def __init__(self, grid: Sequence[RunConfig]) -> None:
-        """Find the options in which the cells of a grid differ."""
         self._differing = [
             spec.name
             for spec in dataclasses.fields(RunConfig)

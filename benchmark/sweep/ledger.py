@@ -101,7 +101,8 @@ def log_file(cell: RunConfig) -> Path:
     return cell.output / "sweep" / f"{name}.log"
 
 
-def _failure_file(cell: RunConfig) -> Path:
+def failure_file(cell: RunConfig) -> Path:
+    """The record of the last attempt at a cell, if that failed."""
     return log_file(cell).with_suffix(".json")
 
 
@@ -113,7 +114,7 @@ def finished_phases(cell: RunConfig) -> int | None:
 
 def succeeded(cell: RunConfig) -> None:
     """Remove the record of an earlier failure, and the log."""
-    for path in (log_file(cell), _failure_file(cell)):
+    for path in (log_file(cell), failure_file(cell)):
         path.unlink(missing_ok=True)
 
 
@@ -124,10 +125,5 @@ def failed(cell: RunConfig, code: int) -> Failure:
     lines = [line.rstrip() for line in text.splitlines() if line.strip()][-_LAST:]
     failure = Failure(cell, code, "\n".join(lines))
     record = {"command": failure.command, "exit_code": code, "last_lines": lines}
-    write_atomic(_failure_file(cell), (json.dumps(record, indent=1) + "\n").encode())
+    write_atomic(failure_file(cell), (json.dumps(record, indent=1) + "\n").encode())
     return failure
-
-
-def failed_before(cell: RunConfig) -> bool:
-    """Whether the last attempt at a cell failed."""
-    return _failure_file(cell).exists()
