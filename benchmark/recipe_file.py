@@ -110,6 +110,8 @@ def choose(searched: Mapping[str, Any], trials: list[TrialFile]) -> ChosenFile:
         for number, trial in enumerate(trials)
         for name, accuracy in trial["accuracy"].items()
     ]
+    if not found:
+        raise ValueError("no trial has an accuracy")
     _, number, classifier = max(found, key=lambda entry: entry[0])  # of equals, max takes the first
     settings = dict(trials[number]["settings"])
     if CLASSIFIER in searched and CLASSIFIER not in settings:

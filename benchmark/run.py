@@ -184,7 +184,6 @@ class _Callable(types.ModuleType):
     """`benchmark.run(...)` beside `python -m benchmark.run`: the module itself can be called."""
 
     def __call__(self, config: RunConfig | None = None, **options: Any) -> list[Path]:
-        """See `run`."""
         return run(config, **options)
 
 

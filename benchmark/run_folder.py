@@ -193,10 +193,7 @@ class RunFolder:
     def learnt(self, index: int) -> Learnt | None:
         """What learning a phase left, if that is done."""
         path = self._state(index, "learnt.json")
-        if not path.exists():
-            return None
-        found: Learnt = _read(path)
-        return found
+        return _read(path) if path.exists() else None
 
     def commit(self, record: PhaseRecord) -> None:
         """Finish the phase after the last one: with its JSON file it is done."""
