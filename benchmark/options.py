@@ -162,9 +162,8 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[RunConfig, dict[str, 
         if name in hints:
             values[name] = convert(value, hints[name], f"--{dashed(name)}")
     if {"epochs", "steps"} <= given.keys():
-        raise UserError(
-            f"--epochs {given['epochs']} and --steps {given['steps']}: give one of them"
-        )
+        both = f"--epochs {given['epochs']} and --steps {given['steps']}"
+        raise UserError(f"{both}: give one of them")
     return RunConfig(**values), given
 
 

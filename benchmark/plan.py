@@ -6,7 +6,6 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark import results
@@ -187,16 +186,13 @@ def make_plans(config: RunConfig) -> list[Plan]:
         cell = find_cell(one, sizes, budget)
         sources = method_sources(cell.method)
         plan = Plan(**vars(cell), data=data, sources=sources, reference=reference, notes=notes)
-        plans.append(plan if one.tuned_by is None else _tuned(plan, one.tuned_by))
+        if one.tuned_by is not None:
+            tuned = read_tuned(one.tuned_by)
+            tuned.refuse_other(one, data.data_sha256)
+            own = tuned.notes(one, sources_sha256(sources.values()))
+            plan = dataclasses.replace(plan, tuned=tuned, notes=(*notes, *own))
+        plans.append(plan)
     return plans
-
-
-def _tuned(plan: Plan, path: Path) -> Plan:
-    """A plan with the recipe file that its settings are from, and notes on it."""
-    tuned = read_tuned(path)
-    tuned.refuse_other(plan.config, plan.data.data_sha256)
-    notes = tuned.notes(plan.config, sources_sha256(plan.sources.values()))
-    return dataclasses.replace(plan, tuned=tuned, notes=(*plan.notes, *notes))
 
 
 def whole_bytes(data: Data) -> list[int]:

@@ -29,7 +29,7 @@ from benchmark.errors import damaged
 from benchmark.results.schema import OutsideMemory, PhaseRecord, StageResult, StateInfo
 from benchmark.same_code import same_code
 from mm_imagenet_r.errors import UserError
-from mm_imagenet_r.files import explain, explained, remove_temporaries, write_atomic
+from mm_imagenet_r.files import explained, remove_temporaries, write_atomic
 
 _FACTS = {
     "config": "another configuration",
@@ -78,11 +78,9 @@ class RunFolder:
         if not self.writes:
             yield
             return
-        try:
+        with explained(self.path / ".lock"):
             self.path.mkdir(parents=True, exist_ok=True)
             lock = (self.path / ".lock").open("w")
-        except OSError as error:
-            raise UserError(f"{explain(error, self.path / '.lock')} (--output)") from error
         with lock, contextlib.ExitStack() as stack:
             _locks.add(lock)
             stack.callback(_locks.discard, lock)
