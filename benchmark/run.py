@@ -1,8 +1,4 @@
-"""`python -m benchmark.run` and, from Python, `benchmark.run(...)`: parse, plan, run, report.
-
-python -m benchmark.run --method exemplar_masking
-python -m benchmark.run --list
-"""
+"""`python -m benchmark.run` and, from Python, `benchmark.run(...)`: parse, plan, run, report."""
 
 from __future__ import annotations
 
@@ -63,7 +59,7 @@ def _main(arguments: Sequence[str] | None) -> None:
     if "list" in given:
         from benchmark.list_methods import list_methods
 
-        list_methods(given.list)
+        list_methods(given["list"])
     else:
         run(config)
 
@@ -77,12 +73,8 @@ def run(
 ) -> list[Path]:
     """Run every cell of a configuration that is not done yet and write its report.
 
-    Args:
-        config: What to run; the defaults if not given.
-        display: Where it is shown; the standard output if not given.
-        quiet: Show nothing.
-        options: Fields of `RunConfig` that take the place of those of `config`; texts, numbers,
-            paths, lists, and for `set` a dictionary, as in a configuration file.
+    `options` are fields of `RunConfig` that replace those of `config`: text, numbers, paths, lists,
+    and for `set` a dictionary, as in a configuration file.
 
     Returns:
         The cells' folders, methods outermost; none of a dry run. `benchmark.read_result` reads
@@ -91,10 +83,8 @@ def run(
     Raises:
         UserError: There is no such option, or the configuration cannot be run.
     """
-    config = config or RunConfig()
-    if options:
-        changes = from_mapping(options, source="benchmark.run")
-        config = dataclasses.replace(config, **changes)
+    changes = from_mapping(options, source="benchmark.run")
+    config = dataclasses.replace(config or RunConfig(), **changes)
 
     from benchmark.plan import make_plans
     from benchmark.plan_check import check
@@ -144,11 +134,7 @@ def run(
 
 
 def _run_side_by_side(plans: list[Plan], imports: list[str], display: Display) -> list[Plan]:
-    """Run the cells that are not done in processes, and return their plans, now all done.
-
-    Raises:
-        UserError: Some failed.
-    """
+    """Run the cells that are not done in processes, and return their plans, now all done."""
     from benchmark.run_folder import RunFolder
     from benchmark.sweep.ledger import Ledger, log_file
     from benchmark.sweep.local import Local
@@ -160,8 +146,8 @@ def _run_side_by_side(plans: list[Plan], imports: list[str], display: Display) -
         folder = RunFolder(plan.config.folder())
         with folder.locked():
             folder.clear()
-    kept = [dataclasses.replace(p, config=_without_overwrite(p.config)) for p in plans]
-    cells = [plan.config for plan in kept]
+    cells = [dataclasses.replace(plan.config, overwrite=False) for plan in plans]
+    kept = [dataclasses.replace(p, config=c) for p, c in zip(plans, cells, strict=True)]
     missing = [cell for cell in cells if ledger.result(cell) is None]
     slots = min(config.jobs, len(missing))
     if missing:
@@ -175,10 +161,6 @@ def _run_side_by_side(plans: list[Plan], imports: list[str], display: Display) -
                 "tries again:\n  " + "\n  ".join(lines)
             )
     return kept
-
-
-def _without_overwrite(cell: RunConfig) -> RunConfig:
-    return dataclasses.replace(cell, overwrite=False)
 
 
 def _write_report(plan: Plan, folder: Path, display: Display) -> None:
@@ -202,7 +184,6 @@ class _Callable(types.ModuleType):
     """`benchmark.run(...)` beside `python -m benchmark.run`: the module itself can be called."""
 
     def __call__(self, config: RunConfig | None = None, **options: Any) -> list[Path]:
-        """See `run`."""
         return run(config, **options)
 
 
