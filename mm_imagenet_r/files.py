@@ -77,14 +77,9 @@ def _temporary(path: Path) -> Iterator[Path]:
 
 
 def check_writable(folder: Path, option: str = "--output") -> None:
-    """Check that files can be written into a folder, whether it exists or not; nothing is made.
+    """Raise UserError if no file can be written into a folder that may not exist; nothing is made.
 
-    Args:
-        folder: The folder.
-        option: How the user named it.
-
-    Raises:
-        UserError: They cannot.
+    `option` is how the user named it.
     """
     folder = folder.absolute()
     try:

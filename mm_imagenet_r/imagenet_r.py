@@ -1,15 +1,6 @@
 """MM-ImageNet-R: the images of ImageNet-R with a set of captions, split into train and test.
 
-A data folder holds the images in any form that `mm_imagenet_r.archive` reads, and `captions/`,
-where every file or caption set is a configuration of its own:
-
-    imagenet-r.tar
-    captions/instructblip.parquet
-    captions/other/<fingerprint>/captions.parquet
-
-The configuration `instructblip-masked` has the same captions without the names of the own class.
-Of several caption sets in one folder `other@<first characters of the fingerprint>` names one, and
-`other` the only one that has captions of all images.
+A data folder holds the images in any form that `mm_imagenet_r.archive` reads, and `captions/`.
 """
 
 from __future__ import annotations
@@ -22,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from mm_imagenet_r.archive import Images
-from mm_imagenet_r.classes import classes, image_names, missing, style, unknown_names
+from mm_imagenet_r.classes import classes, image_names, require_imagenet_r, style
 from mm_imagenet_r.errors import UserError, did_you_mean, summarize
 from mm_imagenet_r.open_images import open_images
 from mm_imagenet_r.source import FileSource, row
@@ -109,12 +100,11 @@ def find_imagenet_r(
 ) -> ImageNetR:
     """Join the images of a data folder with one of its caption sets.
 
-    Args:
-        captions: Name of the caption set, see the top of this file.
-        data_dir: The data folder.
-        split_name: See `mm_imagenet_r.splits`.
-        partial: Images may be missing or broken, and any number of those there are without a
-            caption. They must all be in the caption set.
+    A caption set is a file or folder in `captions/`. `NAME-masked` has its captions without the
+    names of the own class; of several sets in one folder `NAME@<start of the fingerprint>` names
+    one, and `NAME` the only one that has captions of all images. With `partial` images may be
+    missing or broken, and any number of those there are without a caption: they must all be in the
+    caption set.
 
     Raises:
         UserError: There is no such folder or caption set, images or captions are missing, ...
@@ -187,22 +177,6 @@ def _one_set(path: Path, wanted: str, images: Images) -> Path:
         f"{len(found) or 'none'} of the {len(sets)} caption sets in {path} {which}. Name one: "
         + "; ".join(f"{path.name}@{each.name[:8]} ({described(each)})" for each in sets)
     )
-
-
-def require_imagenet_r(images: Images, *, partial: bool = False) -> None:
-    """Raise UserError if images are not ImageNet-R's, or unless `partial` not all of them."""
-    if wrong := unknown_names(images.names):
-        raise UserError(
-            f"{images.path} is not ImageNet-R: {summarize(wrong)}. Give the folder that holds its "
-            "200 class folders, or remove what does not belong there"
-        )
-    if not partial and (lacking := missing(images.names)):
-        raise UserError(
-            f"{images.path} has {len(images):,} of ImageNet-R's 30,000 images; missing: "
-            f"{summarize(lacking)}{' classes' if len(lacking) > 5 else ''}. Add them, download the "
-            "archive (python -m mm_imagenet_r.download), or continue with what is there "
-            "(partial=True, --partial)"
-        )
 
 
 def _captions(

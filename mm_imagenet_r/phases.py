@@ -86,15 +86,12 @@ def class_incremental(
     """Divide a data set into phases, each a view of the rows of its classes.
 
     Args:
-        dataset: A `datasets.Dataset` or `DatasetDict` with a column `label`.
+        dataset: A `datasets.DatasetDict` with a column `label`; or a `Dataset`, which is one split
+            under its own name, or `train`.
         phases: How many.
         seed: Of the class order, see `class_order`.
         base_classes: Classes of the first phase, see `phase_sizes`.
-        order: A published class order of ImageNet-R instead of `seed`, such as `coda`; see
-            `mm_imagenet_r.orders`.
-
-    Returns:
-        The phases. A single `Dataset` gives one split under its own name, or `train`.
+        order: A published class order of ImageNet-R instead of `seed`, see `orders.named_order`.
 
     Raises:
         UserError: The data set cannot be divided like this.

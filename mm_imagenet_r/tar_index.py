@@ -27,13 +27,6 @@ PUBLISHED_SHA256: Final = "18c6bf493b39a0d975d48e587437f562caab9c52ae6327dcfa9dd
 ARCHIVE: Final = "imagenet-r.tar"
 
 _BLOCK: Final = 512
-_PACKED: Final = {
-    b"\x1f\x8b": "gunzip",
-    b"BZh": "bunzip2",
-    b"\xfd7zXZ": "unxz",
-    b"\x28\xb5\x2f\xfd": "unzstd",
-    b"PK\x03\x04": "unzip",
-}
 
 
 class TruncatedError(UserError):
@@ -84,17 +77,11 @@ def scan(path: Path) -> TarIndex:
     """Read a tar once from beginning to end; raises as `read` does."""
     size = path.stat().st_size
     with path.open("rb") as file:
-        start = file.read(_BLOCK)
-        for magic, unpack in _PACKED.items():
-            if start.startswith(magic):
-                raise UserError(
-                    f"{path} is compressed, so its files cannot be read in place: unpack it with "
-                    f"{unpack} and give the result"
-                )
-        if size and not _is_header(start):
+        if size and not _is_header(file.read(_BLOCK)):
             raise UserError(
-                f"{path} is neither a tar nor Parquet: give one of these, or a folder of images. "
-                "If it was downloaded, the server sent something else: delete it and try again"
+                f"{path} is neither a tar nor Parquet: give one of these (a compressed tar must be "
+                "decompressed first), or a folder of images. If it was downloaded, the server sent "
+                "something else: delete it and try again"
             )
         file.seek(0)
         hashing = _Hashing(file)

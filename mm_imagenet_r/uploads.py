@@ -37,13 +37,8 @@ class Upload:
 def send(upload: Upload, hub: Any = None, *, private: bool = False) -> str:
     """Bring a repository to a state, by one commit; none if it is in that state.
 
-    Args:
-        upload: The state.
-        hub: What takes the calls; the Hub if None, else `DryRun`.
-        private: Whether a repository that is made is visible to its owner alone.
-
-    Returns:
-        The repository's address and what was done, in words.
+    `hub` takes the calls, a `DryRun` for one. A repository that is made is visible to its owner
+    alone if `private`. Returns the repository's address and what was done, in words.
 
     Raises:
         UserError: The Hub refuses or cannot be reached; the repository holds something else, is

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 from mm_imagenet_r.mini.figures import Figure, figure
 from mm_imagenet_r.mini.grammar import SLOTS, MiniClass
 from mm_imagenet_r.mini.settings import Edition
-from mm_imagenet_r.mini.shapes import LIGHT, RADIUS, Points, ellipse, star
+from mm_imagenet_r.mini.shapes import LIGHT, RADIUS, Points, box, ellipse, star
 from mm_imagenet_r.mini.textures import COLOURS, Colour, polygons
 
 OVERSAMPLING: Final = 2  # polygons are drawn at twice the size, then averaged
@@ -173,9 +173,9 @@ def _distractor(rng: np.random.Generator, kind: str, at: list[float], side: int)
         t = np.linspace(0, 2 * np.pi, 30, endpoint=False)
         points = (r * (0.8 + 0.35 * np.cos(5 * t)))[:, None] * np.stack([np.cos(t), np.sin(t)], 1)
     elif kind == "sticks":
-        points = np.array([(-1.7, -0.3), (1.7, -0.3), (1.7, 0.3), (-1.7, 0.3)]) * r
+        points = np.array(box(-1.7, -0.3, 1.7, 0.3)) * r
     elif kind == "squares":
-        points = np.array([(-0.9, -0.9), (0.9, -0.9), (0.9, 0.9), (-0.9, 0.9)]) * r
+        points = np.array(box(-0.9, -0.9, 0.9, 0.9)) * r
     else:
         points = np.array([(0, -1.2), (1.1, 0.8), (-1.1, 0.8)]) * r
     a = rng.uniform(0, 2 * np.pi)

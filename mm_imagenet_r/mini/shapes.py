@@ -119,6 +119,11 @@ def dense(corners: list[tuple[float, float]], step: float = 0.22) -> Points:
     return np.concatenate(found)
 
 
+def box(left: float, top: float, right: float, bottom: float) -> list[tuple[float, float]]:
+    """Return the corners of a rectangle, from the upper left in the order of the clock."""
+    return [(left, top), (right, top), (right, bottom), (left, bottom)]
+
+
 def star(x: float, y: float, outer: float, inner: float, tips: int) -> Points:
     """Return a star, one tip pointing up."""
     t = np.arange(2 * tips) * np.pi / tips - np.pi / 2

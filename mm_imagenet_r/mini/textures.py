@@ -123,8 +123,7 @@ Backdrop = Callable[[np.random.Generator, int, int, Colour, Colour], Pixels]
 
 
 def _between(a: Colour, b: Colour, share: Pixels) -> Pixels:
-    one, two = np.array(a, np.float32), np.array(b, np.float32)
-    return one + (two - one) * share
+    return mix(np.array(a, np.float32), np.array(b, np.float32), share)
 
 
 def _plain(rng: np.random.Generator, w: int, h: int, a: Colour, b: Colour) -> Pixels:

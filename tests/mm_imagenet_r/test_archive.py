@@ -203,7 +203,7 @@ def test_other_things_that_are_no_source(tar: Path, tmp_path: Path) -> None:
         twice / "imagenet-r" / "test", twice / "imagenet-r" / "train", dirs_exist_ok=True
     )
     for path, message in (
-        (packed, "unpack it with gunzip"),
+        (packed, "a compressed tar must be decompressed first"),
         (empty, "holds no images"),
         (astray, "holds no images"),
         (text, "is neither a tar nor Parquet: give one of these"),
