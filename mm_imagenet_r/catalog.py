@@ -176,10 +176,8 @@ def find_source(
     """Return the source of a configuration: a data set, or a caption set of MM-ImageNet-R.
 
     `data_dir` is from the environment if not given; see `mm_imagenet_r.load` for the options.
-
-    Raises:
-        UserError: There is no such configuration, its files are absent or damaged, or it does not
-            take an option.
+    UserError if there is no such configuration, its files are absent or damaged, or it does not
+    take an option.
     """
     entry = entry_of(configuration)
     given = {"data_dir": entry.folder(data_dir), "split_name": split_name, "partial": partial}

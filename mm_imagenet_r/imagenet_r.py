@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -57,11 +57,7 @@ class ImageNetR(FileSource):
         return f"ImageNet-R with captions. {'. '.join([*sentences, *self.images.notes])}."
 
     def provenance(self) -> dict[str, str]:  # noqa: D102
-        return {
-            **self.caption_facts,
-            "split": self.split.name,
-            "split_sha256": self.split.sha256,
-        }
+        return {**self.caption_facts, "split": self.split.name, "split_sha256": self.split.sha256}
 
     def classes(self) -> dict[str, str]:  # noqa: D102
         return {cls.wnid: cls.name.replace("_", " ") for cls in classes()}
@@ -198,7 +194,16 @@ def _captions(
     captions = {key: texts[key] for key in images.names}
     empty = [key for key in images.names if not captions[key]]
     if len(empty) == len(images) or (len(empty) > _EMPTY * len(images) and not partial):
-        raise UserError(_too_few(path, len(images), empty, read.failed))
+        name = next((key for key in empty if key in read.failed), empty[0])
+        remedy = "Write the texts it lacks"
+        if name in read.failed:
+            remedy = "Repeat the command that made it, with --retry-errors"
+        if len(empty) < len(images):
+            remedy += ", or take these images without captions (partial=True, --partial)"
+        raise UserError(
+            f"caption set {path} has no caption for {len(empty):,} of {len(images):,} images, such "
+            f"as {name} ({read.failed.get(name, 'an empty text')}). {remedy}"
+        )
     if masked:
         from mm_imagenet_r.captions.leakage import mask
 
@@ -210,20 +215,6 @@ def _captions(
     if empty:
         facts["empty_captions"] = str(len(empty))
     return captions, facts
-
-
-def _too_few(path: Path, images: int, empty: Sequence[str], failed: Mapping[str, str]) -> str:
-    """The message for a caption set of which so many are empty, because of errors or not."""
-    name = next((key for key in empty if key in failed), empty[0])
-    remedy = "Write the texts it lacks"
-    if name in failed:
-        remedy = "Repeat the command that made it, with --retry-errors"
-    if len(empty) < images:
-        remedy += ", or take these images without captions (partial=True, --partial)"
-    return (
-        f"caption set {path} has no caption for {len(empty):,} of {images:,} images, such as "
-        f"{name} ({failed.get(name, 'an empty text')}). {remedy}"
-    )
 
 
 def _readable(value: Any) -> str:

@@ -1,6 +1,6 @@
 """From the bytes of any image file to plain RGB, the same way everywhere.
 
-Images in the wild are CMYK, palette, 16-bit, transparent, rotated by an EXIF tag, or have a colour
+Images in the wild are CMYK, palette, 16-bit, transparent, rotated by an EXIF tag, or have a color
 profile larger than the picture. `rgb` gives the pixels; `check` finds a broken file before a run.
 """
 
@@ -30,7 +30,7 @@ def rgb(data: bytes) -> Image.Image:
     """Decode an image file into 8-bit RGB, upright, without profile or transparency.
 
     The EXIF orientation is applied; transparency is put on white; values of 16 bits are scaled by
-    their full range (65535 becomes 255), not clipped; a colour profile is ignored; of an animation
+    their full range (65535 becomes 255), not clipped; a color profile is ignored; of an animation
     the first frame is taken. The image has mode "RGB" and empty `info`.
 
     Raises:

@@ -101,10 +101,7 @@ def split(
 
 
 def canonical(name: str) -> str:
-    """Return the name of a split in its canonical form.
-
-    Raises:
-        UserError: There is no such rule.
+    """Return the name of a split in its canonical form; UserError if there is no such rule.
 
     >>> canonical("coda"), canonical("seeded:007"), canonical("seeded:0")
     ('coda', 'seeded:7', 'seeded')
@@ -227,16 +224,13 @@ def hold_out(dataset: Any, fraction: float = 0.2, seed: int = 0) -> Any:
     """
     from datasets import DatasetDict
 
-    if not isinstance(dataset, Mapping) or "train" not in dataset or "validation" in dataset:
-        raise UserError(
-            "hold_out divides the split 'train' of a DatasetDict without 'validation': load the "
-            "data set without naming a split"
-        )
-    train = dataset["train"]
+    whole = isinstance(dataset, Mapping) and "validation" not in dataset
+    train = dataset.get("train") if whole else None
     if not hasattr(train, "select") or not {"label", "file_name"} <= set(train.column_names):
         raise UserError(
-            "hold_out needs a split 'train' that is not streamed and has the columns label and "
-            "file_name: load the data set without streaming, and rename its columns"
+            "hold_out divides the split 'train', with the columns label and file_name, of a "
+            "DatasetDict without 'validation': load the data set without naming a split and "
+            "without streaming, and rename its columns"
         )
     if not 0 < fraction < 1:
         raise UserError(f"hold_out: give a fraction between 0 and 1, not {fraction}")

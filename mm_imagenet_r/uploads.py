@@ -107,7 +107,8 @@ class DryRun:
         """Take any call: print it, and every file of a commit with its size."""
 
         def call(name: str, files: Iterable[Any] = (), **options: Any) -> Any:
-            print(_call(function, name, options))
+            words = [repr(name), *(f"{key}={value!r}" for key, value in options.items())]
+            print(f"{function}({', '.join(words)})")
             for one in files:
                 print(f"  {one.upload_info.size:>14,}  {_plain(one.path_in_repo)}")
             info = types.SimpleNamespace(sha="its last commit", private=True)
@@ -223,13 +224,3 @@ def _same(added: Any, entry: Any) -> bool:
     with added.as_file() as file:
         content = b"blob %d\0" % entry.size + file.read()
     return bool(entry.blob_id == hashlib.sha1(content, usedforsecurity=False).hexdigest())
-
-
-def _call(function: str, name: str, options: Mapping[str, Any]) -> str:
-    """A call as it would be written.
-
-    >>> _call("create_repo", "me/it", {"exist_ok": True})
-    "create_repo('me/it', exist_ok=True)"
-    """
-    words = [repr(name), *(f"{key}={value!r}" for key, value in options.items())]
-    return f"{function}({', '.join(words)})"

@@ -28,10 +28,8 @@ def read(root: Path, name: str, *, captions_given: bool) -> RawDataset:
     each class must have some of its own: else it is not known which of the folders are the classes.
     Files that are not images are ignored. Keys are paths relative to `root`. Captions are taken
     from `captions.csv`, `.tsv`, `.jsonl`, `.parquet` or `metadata.csv`, `.jsonl` in `root`, unless
-    they are given otherwise.
-
-    Raises:
-        UserError: The folder is empty, is laid out otherwise, or a class has no image.
+    they are given otherwise. UserError if the folder is empty, is laid out otherwise, or a class
+    has no image.
     """
     parts, notes = _parts(root)
     found: list[tuple[Path, str, bool]] = []  # image, class, whether it is in the test part
