@@ -25,7 +25,7 @@ class Origin:
 
     title: str
     license: str  # identifier of the Hub
-    annotations: tuple[str, ...]  # who labelled and captioned, in the words of the Hub
+    annotations: tuple[str, ...]  # who labeled and captioned, in the words of the Hub
     sources: str  # what it was made from, in the words of the Hub
     url: str  # where it is described
     citations: tuple[str, ...]

@@ -17,11 +17,8 @@ def push(folder: Path, repository: str, *, private: bool = False) -> str:
 
     The repository is made if it is not there. Files that are on the Hub already are not sent
     again. Shards of an older export are removed from the configurations that the folder holds;
-    everything else there stays.
-
-    Raises:
-        UserError: The folder is incomplete, the name is not valid, or the Hub refuses or cannot be
-            reached.
+    everything else there stays. UserError if the folder is incomplete, the name is not valid, or
+    the Hub refuses or cannot be reached.
     """
     from huggingface_hub import HfApi
 

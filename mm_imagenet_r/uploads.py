@@ -148,9 +148,7 @@ def explained(repository: str) -> Iterator[None]:
     transport_error: Any = HfHubHTTPError.__bases__[0]
     try:
         yield
-    except UserError:
-        raise
-    except BrokenPipeError:  # nobody reads what is printed; connections end otherwise
+    except (UserError, BrokenPipeError):  # the latter: nobody reads what is printed
         raise
     except Exception as error:
         # Uploads of large files wrap what happened.

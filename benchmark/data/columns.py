@@ -32,10 +32,8 @@ def resolve(
     """Find the columns: as the user named them, by name, or the only one of its type.
 
     Image and label are always found; caption is None where there is no text at all or
-    `captions_given` (from elsewhere), file_name is None where there is none.
-
-    Raises:
-        UserError: A column is missing, ambiguous or of a wrong type; all columns are listed.
+    `captions_given` (from elsewhere), file_name is None where there is none. UserError if a column
+    is missing, ambiguous or of a wrong type; it lists all columns.
     """
     image = _column(name, features, "image", wanted.image, _is_image)
     label = _column(name, features, "label", wanted.label, _is_label)

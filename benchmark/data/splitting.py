@@ -17,9 +17,7 @@ def held_out_for_test(
     """Find the test samples: the source's own test part, or a share of each class.
 
     Takes (n,) whether each row is good, not to be left out; returns (n,) True for test samples.
-
-    Raises:
-        UserError: Fewer than two classes, or a class without an image in one of the parts.
+    UserError if there is one class only, or a class without an image in one of the parts.
     """
     if len(source.class_names) < 2:
         raise UserError(

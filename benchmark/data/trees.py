@@ -18,7 +18,6 @@ _LAYOUTS = (
     "Images are expected in one folder per class: <class>/*.jpg or {train,test}/<class>/*.jpg; "
     "where a class has images of its own, those in folders further down belong to it too"
 )
-_NO_CLASSES = {"__MACOSX"}
 
 
 def read(root: Path, name: str, *, captions_given: bool) -> RawDataset:
@@ -96,22 +95,17 @@ def _parts(root: Path) -> tuple[list[Path], list[str]]:
     return parts, [f"not used: {summarize(unused)}"] if unused else []
 
 
+def _visible(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if not path.name.startswith((".", "__MACOSX")))
+
+
 def _folders(folder: Path) -> list[Path]:
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if path.is_dir() and not path.name.startswith(".") and path.name not in _NO_CLASSES
-    )
+    return [path for path in _visible(folder) if path.is_dir()]
 
 
 def _image_files(folder: Path) -> list[Path]:
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in images.SUFFIXES
-        and not path.name.startswith(".")
-        and path.is_file()
-    )
+    known = [path for path in _visible(folder) if path.suffix.lower() in images.SUFFIXES]
+    return [path for path in known if path.is_file()]
 
 
 def _images_below(folder: Path, above: tuple[Path, ...] = ()) -> list[Path]:

@@ -42,10 +42,7 @@ def read_titles(path: Path, numbers: Mapping[str, int]) -> tuple[list[Title], li
     like the name of an image is that; the class is what precedes the number in it, as in the
     published code, and the rest is the title, without the class at the end where most lines have
     one. So a header, a leading column of row numbers and a missing last column do no harm.
-
-    Raises:
-        UserError: The file is absent, a line names no image of a known class, or an image has two
-            titles.
+    UserError if a line names no image of a known class, or an image has two titles.
     """
     try:
         # By "\n" alone: titles may hold other characters that Python takes for ends of lines.

@@ -1,4 +1,4 @@
-"""One picture before it is painted: what stands where, in which colours."""
+"""One picture before it is painted: what stands where, in which colors."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
 
 from mm_imagenet_r.mini.details import MARK_PARTS, SIDE_PARTS
 from mm_imagenet_r.mini.ends import BASE_PARTS, TOP_PARTS
@@ -73,14 +72,12 @@ def figure(cls: MiniClass) -> Figure:
     )
 
 
-def _area(polygons: list[Points]) -> float:
+def _area(pieces: list[Points]) -> float:
     """Measure on a raster how much polygons cover together."""
     per_unit, middle = 40, 160
-    raster = Image.new("1", (2 * middle, 2 * middle))
-    pencil = ImageDraw.Draw(raster)
-    for points in polygons:
-        pencil.polygon((points * per_unit + middle).ravel().tolist(), fill=1)
-    return float(np.asarray(raster).sum()) / per_unit**2
+    shapes = [(points * per_unit + middle).ravel().tolist() for points in pieces]
+    raster = np.asarray(polygons((2 * middle, 2 * middle), shapes))
+    return float((raster > 0).sum()) / per_unit**2
 
 
 @dataclass(slots=True)
@@ -167,11 +164,8 @@ def _parts(
     size: tuple[int, int], shapes: list[list[float]], numbers: list[int], front: list[list[float]]
 ) -> NDArray[np.uint8]:
     """Paint every part with its number, then what lies over them with 0."""
-    image = Image.new("L", size)
-    pen = ImageDraw.Draw(image)
-    for corners, number in [*zip(shapes, numbers, strict=True), *((f, 0) for f in front)]:
-        pen.polygon([c / OVERSAMPLING for c in corners], fill=number)
-    return np.asarray(image)
+    small = [[c / OVERSAMPLING for c in corners] for corners in (*shapes, *front)]
+    return np.asarray(polygons(size, small, [*numbers, *[0] * len(front)]))
 
 
 def _pose(rng: np.random.Generator, fig: Figure, edition: Edition) -> Points:
@@ -249,7 +243,7 @@ def _distractor(rng: np.random.Generator, kind: str, at: list[float], side: int)
 def _palette(
     rng: np.random.Generator,
 ) -> tuple[list[Colour], tuple[str, str, str], tuple[Colour, Colour], str]:
-    """Choose colours so that the object stands out from the background."""
+    """Choose colors so that the object stands out from the background."""
     names = list(COLOURS)
     body, limb, accent, ground, second, *rest = (names[int(k)] for k in rng.permutation(len(names)))
     if rng.random() < 0.35:

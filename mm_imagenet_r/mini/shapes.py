@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 Points = NDArray[np.float64]  # (n, 2): x, y
 
-BODY, LIMB, ACCENT, DARK, LIGHT = range(5)  # tones; a palette gives each a colour
+BODY, LIMB, ACCENT, DARK, LIGHT = range(5)  # tones; a palette gives each a color
 
 RADIUS: Final = 1.35  # of a body, where a typical ear, leg or tail is .7 long
 TAU: Final = 2 * np.pi
