@@ -74,13 +74,9 @@ def class_incremental(
 ) -> list[Phase]:
     """Divide a data set into phases, each a view of the rows of its classes.
 
-    Args:
-        dataset: A `datasets.DatasetDict` with a column `label`; or a `Dataset`, which is one split
-            under its own name, or `train`.
-        phases: How many.
-        seed: Of the class order, see `class_order`.
-        base_classes: Classes of the first phase, see `phase_sizes`.
-        order: A published class order of ImageNet-R instead of `seed`, see `orders.named_order`.
+    The `datasets.DatasetDict` has a column `label`; a `Dataset` is one split under its own name, or
+    `train`. For `seed` see `class_order`, for `base_classes` `phase_sizes`; `order` is a published
+    class order of ImageNet-R instead of `seed`, see `orders.named_order`.
 
     Raises:
         UserError: The data set cannot be divided like this.

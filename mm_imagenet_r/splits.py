@@ -225,7 +225,7 @@ def hold_out(dataset: Any, fraction: float = 0.2, seed: int = 0) -> Any:
     from datasets import DatasetDict
 
     whole = isinstance(dataset, Mapping) and "validation" not in dataset
-    train = dataset.get("train") if whole else None
+    train: Any = dataset.get("train") if whole else None
     if not hasattr(train, "select") or not {"label", "file_name"} <= set(train.column_names):
         raise UserError(
             "hold_out divides the split 'train', with the columns label and file_name, of a "
