@@ -32,12 +32,7 @@ def refuse_unused(name: str, archive: DatasetOptions, bad_images: str) -> None:
 
 
 def read(name: str, entry: Entry, archive: DatasetOptions, *, captions_given: bool) -> RawDataset:
-    """Prepare the data set that `name` (which may end in a caption set) names, and read it.
-
-    Raises:
-        UserError: The folder, images or captions are missing or damaged, or there is no such
-            caption set or split.
-    """
+    """Prepare the data set that `name` (which may end in a caption set) names, and read it."""
     captions = name.partition(":")[2]
     if entry.needs and not entry.folder(archive.data_dir):
         raise UserError(f"--dataset {name} needs --data-dir DIR{entry.what_is_needed()}")
