@@ -17,13 +17,9 @@ _HEADS = {"average": "Average acc.", "last": "Last acc."}
 
 @dataclass(frozen=True)
 class Column:
-    """A column.
+    """A column: a text for each row, and which of these are set in bold.
 
-    Attributes:
-        head: Its title.
-        cells: A text for each row.
-        bold: Positions of the cells to be set in bold.
-        joined: Whether it belongs to the column at its left.
+    One that is `joined` belongs to the column at its left.
     """
 
     head: str
@@ -41,9 +37,7 @@ _WIDE_ONLY = {
 def columns(table: Table, *, wide: bool = True) -> list[Column]:
     """The columns, less those that say nothing of any row.
 
-    Args:
-        table: What they are of.
-        wide: All of them; else method, accuracies, differences, exemplars and tuning alone.
+    Without `wide`: method, accuracies, differences, exemplars and tuning alone.
     """
     rows = table.rows
 
@@ -84,15 +78,13 @@ def legend(tables: Sequence[Table], *, wide: bool = True) -> list[str]:
     standings = [standing for table in tables for standing in table.standings]
     differences = [d for s in standings for d in s.differences if d is not None]
     if any(difference.interval for difference in differences):
-        words.append(
+        words += [
             "Differences in points, over the class orders that both rows have, with 95 % intervals "
             "(paired: test images resampled, Student's t over class orders; over seeds where there "
-            "is one order only)."
-        )
-        words.append(
+            "is one order only).",
             f"Bold: above every other row, beyond its interval. {LEVEL}: no difference to the best "
-            "row is shown. Bounds do not compete."
-        )
+            "row is shown. Bounds do not compete.",
+        ]
     elif differences:
         words.append("Differences in points. Without intervals nothing is in bold.")
     if not wide:

@@ -93,7 +93,11 @@ def snapshot(folder: Path) -> dict[str, tuple[int, int]]:
         (strange_member("imagenet-r/n1/a.jpg", "/etc/passwd"), ["--partial"], "is a link or"),
         (nothing, [], "24 of ImageNet-R's 30,000 images; missing: "),
         (in_place_of_an_image(b"<html>"), COMPLETE, "is not an image that Pillow"),
-        (in_place_of_an_image(bomb(FILES[NAMES[5]])), COMPLETE, "too large, it may be a decompression bomb"),
+        (
+            in_place_of_an_image(bomb(FILES[NAMES[5]])),
+            COMPLETE,
+            "too large, it may be a decompression bomb",
+        ),
         (without_a_caption, ["--partial"], f"no caption for 1 of 24 images: {NAMES[0]}"),
         (with_two_captions, ["--partial"], f"more than one row for {NAMES[0]}"),
         (another_list, ["--partial", "--split-name", "coda"], "is not the published list (md5 "),

@@ -13,7 +13,7 @@ import pytest
 
 from benchmark import table
 from benchmark.results import tables as result_tables
-from benchmark.results.command import main as results_main
+from benchmark.results.__main__ import main as results_main
 from benchmark.results.schema import Result
 from benchmark.results.verify import verify
 from benchmark.table.columns import columns

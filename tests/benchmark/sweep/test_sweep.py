@@ -20,7 +20,7 @@ import pytest
 
 from benchmark import results
 from benchmark.config import RunConfig
-from benchmark.results.command import main as results_main
+from benchmark.results.__main__ import main as results_main
 from benchmark.results.verify import verify
 from benchmark.run import run_alone
 from benchmark.sweep import command
