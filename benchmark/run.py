@@ -51,7 +51,11 @@ def guarded(
 
 def run_alone(cell: RunConfig, display: Display) -> int:
     """Run one cell in this process, which is its own, and return the exit code."""
-    return guarded(lambda _: (run(cell, display=display), None)[1], None)
+
+    def work(_: Sequence[str] | None) -> None:
+        run(cell, display=display)
+
+    return guarded(work, None)
 
 
 def _main(arguments: Sequence[str] | None) -> None:
@@ -83,8 +87,10 @@ def run(
     Raises:
         UserError: There is no such option, or the configuration cannot be run.
     """
-    changes = from_mapping(options, source="benchmark.run")
-    config = dataclasses.replace(config or RunConfig(), **changes)
+    config = RunConfig() if config is None else config
+    if not isinstance(config, RunConfig):
+        raise UserError("benchmark.run takes its options by name: benchmark.run(method='replay')")
+    config = dataclasses.replace(config, **from_mapping(options, source="benchmark.run"))
 
     from benchmark.plan import make_plans
     from benchmark.plan_check import check
@@ -182,6 +188,8 @@ def _write_left_out(data: Data, folders: Sequence[Path]) -> None:
 
 class _Callable(types.ModuleType):
     """`benchmark.run(...)` beside `python -m benchmark.run`: the module itself can be called."""
+
+    __wrapped__ = staticmethod(run)  # what `help` and `inspect.signature` show
 
     def __call__(self, config: RunConfig | None = None, **options: Any) -> list[Path]:
         return run(config, **options)
