@@ -82,7 +82,7 @@ def length_words(result: Result) -> str:
     if not length:
         return "steps as each method takes"
     (name, number), (_, batch) = length.items()
-    words = f"{pluralize(number, name.removesuffix('s'))} a phase"
+    words = f"{pluralize(number, name.removesuffix('s'))} per phase"
     return words + (f" in batches of {batch}" if batch != _DEFAULTS["batch_size"] else "")
 
 

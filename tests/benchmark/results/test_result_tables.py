@@ -103,7 +103,7 @@ def test_table_groups_by_everything_but_seed_and_class_order(
         ("Exemplar masking", "10", "bytes", ("1993",)): (0,),
         ("Exemplar masking", "5", "samples", ("1993",)): (0,),
     }
-    assert "2 class orders, 10 epochs a phase" in rows[0].heading
+    assert "2 class orders, 10 epochs per phase" in rows[0].heading
     rows = result_tables.table([ssf, long])  # other steps are another setting
     assert [row.label for row in rows] == ["Replay", "Replay"]
     assert {re.sub("^.*, (\\d+ epochs).*$", r"\1", row.heading) for row in rows} == {
