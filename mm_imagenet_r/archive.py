@@ -9,7 +9,6 @@ from __future__ import annotations
 import abc
 import hashlib
 import os
-import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
@@ -31,23 +30,17 @@ LAYOUTS: Final = (
 
 
 class Images(abc.ABC):
-    """Image files with their classes; may be pickled, and read by many processes at once.
+    """Image files with their classes; may be pickled, and read by many processes at once."""
 
-    Attributes:
-        path: Where they are.
-        names: Sorted keys.
-        identity: Hash that changes when an image does (of the archive, or of names, sizes and
-            times of the files).
-        notes: What a user should know about how they were found.
-    """
-
+    names: list[str]  # sorted keys
+    identity: str  # changes when an image does: of the archive, or of names, sizes and times
+    notes: tuple[str, ...] = ()  # what a user should know about how they were found
     _where: Mapping[str, Any]  # place of each image, in the order of which reading is quickest
 
     def __init__(self, path: Path, splits: Iterable[tuple[str, str | None]], identity: str) -> None:
         """Take keys with the splits they are in; UserError if one occurs twice, or none."""
         self.path = path
         self.identity = identity
-        self.notes: tuple[str, ...] = ()
         self._splits: dict[str, str | None] = {}
         for name, split in splits:
             if name in self._splits:
@@ -127,23 +120,13 @@ class TarImages(Images):
                 f"{path.name} is not the published ImageNet-R archive but another one of "
                 f"{index.size:,} bytes, sha256 {index.sha256}",
             )
-        self._open()
-
-    def _open(self) -> None:
-        self._file = os.open(self.path, os.O_RDONLY)
-        weakref.finalize(self, os.close, self._file)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in self.__dict__.items() if key != "_file"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._open()
 
     def read(self, name: str) -> bytes:  # noqa: D102 - that of Images
         offset, size = self._where[name]
         try:
-            data = os.pread(self._file, size, offset)  # leaves no position that others would share
+            with self.path.open("rb") as file:
+                file.seek(offset)
+                data = file.read(size)
         except OSError as error:
             raise self._changed(name, error.strerror or str(error)) from error
         if len(data) != size:

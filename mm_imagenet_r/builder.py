@@ -28,10 +28,8 @@ ROWS_PER_TABLE: Final = 100
 class MMImageNetR(datasets.ArrowBasedBuilder):  # type: ignore[misc]
     """Images, captions and labels as a `datasets` builder; the columns are those of `features`.
 
-    Example:
-        >>> builder = MMImageNetR(config_name="mini")
-        >>> builder.info.features["label"].num_classes
-        40
+    >>> MMImageNetR(config_name="mini").info.features["label"].num_classes
+    40
     """
 
     VERSION = datasets.Version("1.0.0")

@@ -21,17 +21,17 @@ MM_IMAGENET_R: Final = "mm_imagenet_r"
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What the Hub is told of the data; an export has no date, so equal ones have equal files."""
+    """What the Hub shows of the data; an export has no date, so equal ones have equal files."""
 
     title: str
     license: str  # identifier of the Hub
-    annotations: tuple[str, ...]  # who labelled and captioned, in the words of the Hub
+    annotations: tuple[str, ...]  # who labeled and captioned, in the words of the Hub
     sources: str  # what it was made from, in the words of the Hub
     url: str  # where it is described
     citations: tuple[str, ...]
     published: str  # date of the latest of these works
     tags: tuple[str, ...] = ()  # what else to find it by
-    license_link: str = ""  # where a licence that the Hub does not know can be read
+    license_link: str = ""  # where a license that the Hub does not know can be read
     template: str = "plain_card.md"  # its card, a file in `mm_imagenet_r/export`
     part: str = ""  # name of its parts of that template
 
@@ -108,8 +108,8 @@ _FOOD_101: Final = Origin(
 CATALOG: Final[dict[str, Entry]] = {
     entry.name: entry
     for entry in (
-        Entry("mini-1", "mm_imagenet_r.mini.source:first", _DRAWN, registered=False),
-        Entry("mini", "mm_imagenet_r.mini.source:second", _DRAWN, registered=False),
+        Entry("mini-1", "mm_imagenet_r.mini:first", _DRAWN, registered=False),
+        Entry("mini", "mm_imagenet_r.mini:second", _DRAWN, registered=False),
         Entry(
             MM_IMAGENET_R,
             "mm_imagenet_r.imagenet_r:find_imagenet_r",
@@ -173,17 +173,11 @@ def find_source(
     *,
     partial: bool = False,
 ) -> Source:
-    """Return the source of a configuration.
+    """Return the source of a configuration: a data set, or a caption set of MM-ImageNet-R.
 
-    Args:
-        configuration: Name of a data set, or of a caption set of MM-ImageNet-R.
-        data_dir: Where its files are; from the environment if not given.
-        split_name: Which split into train and test, see `mm_imagenet_r.splits`.
-        partial: Images may be missing or broken, and captions missing.
-
-    Raises:
-        UserError: There is no such configuration, its files are absent or damaged, or it does not
-            take an option.
+    `data_dir` is from the environment if not given; see `mm_imagenet_r.load` for the options.
+    UserError if there is no such configuration, its files are absent or damaged, or it does not
+    take an option.
     """
     entry = entry_of(configuration)
     given = {"data_dir": entry.folder(data_dir), "split_name": split_name, "partial": partial}

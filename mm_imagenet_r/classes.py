@@ -8,7 +8,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import resources
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+from mm_imagenet_r.errors import UserError, summarize
+
+if TYPE_CHECKING:
+    from mm_imagenet_r.archive import Images
 
 #: As many missing images are named; more are counted per class.
 _FEW: Final = 5
@@ -78,6 +83,22 @@ def style(name: str) -> str:
     'art'
     """
     return name.rpartition("/")[2].rpartition("_")[0]
+
+
+def require_imagenet_r(images: Images, *, partial: bool = False) -> None:
+    """Raise UserError if images are not ImageNet-R's, or unless `partial` not all of them."""
+    if wrong := unknown_names(images.names):
+        raise UserError(
+            f"{images.path} is not ImageNet-R: {summarize(wrong)}. Give the folder that holds its "
+            "200 class folders, or remove what does not belong there"
+        )
+    if not partial and (lacking := missing(images.names)):
+        raise UserError(
+            f"{images.path} has {len(images):,} of ImageNet-R's 30,000 images; missing: "
+            f"{summarize(lacking)}{' classes' if len(lacking) > 5 else ''}. Add them, download the "
+            "archive (python -m mm_imagenet_r.download), or continue with what is there "
+            "(partial=True, --partial)"
+        )
 
 
 def unknown_names(names: Iterable[str]) -> list[str]:

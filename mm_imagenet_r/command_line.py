@@ -32,11 +32,7 @@ class Parser(argparse.ArgumentParser):
         return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
-        """Raise what a parser would print.
-
-        Raises:
-            UserError: Always.
-        """
+        """Raise what a parser would print as a UserError."""
         words = message.removeprefix("argument ")
         # A mistyped option is also a missing one, which argparse would report first.
         if "required" in message or "unrecognized" in message:
@@ -50,11 +46,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def path_of(text: str) -> Path:
-    """An argument that is a path; an empty one would mean the current folder.
-
-    Raises:
-        argparse.ArgumentTypeError: It is empty, as where a variable of the shell is not set.
-    """
+    """An argument that is a path; an empty one, which would mean the current folder, is refused."""
     if not text:
         raise argparse.ArgumentTypeError("the path is empty: is a variable of the shell unset?")
     return Path(text)
@@ -62,7 +54,7 @@ def path_of(text: str) -> Path:
 
 def run(
     command: Callable[[Sequence[str] | None], int | None],
-    arguments: Sequence[str] | None,
+    arguments: Sequence[str] | None = None,
     *,
     again: str = "the same command resumes from here",
     has_processes: bool = False,
@@ -73,12 +65,9 @@ def run(
     have it 128 and the number of the signal by which the command was stopped: 130 for Ctrl-C, 143
     for SIGTERM, 141 where nobody reads what it prints any more.
 
-    Args:
-        command: Takes the arguments.
-        arguments: Those of the process if None.
-        again: What a user who stopped it can do.
-        has_processes: It starts others, which SIGTERM must not leave behind: where this is the
-            whole process, that signal stops it as Ctrl-C does. Others just end.
+    `arguments` are those of the process if None; `again` says what a user who stopped it can do.
+    A command that `has_processes` starts others, which SIGTERM must not leave behind: where this is
+    the whole process, that signal stops it as Ctrl-C does. Others just end.
     """
     if arguments is None and has_processes:
         signal.signal(signal.SIGTERM, _terminate)
@@ -102,11 +91,7 @@ def run(
 
 
 def _end_unprinted(error: OSError) -> int:
-    """The exit code where nothing can be printed any more, which is not tried again.
-
-    Raises:
-        OSError: It was something else.
-    """
+    """The exit code where nothing can be printed any more; OSError if it was something else."""
     try:
         print(flush=True)  # what could not be written has left the buffer
     except BrokenPipeError:  # nobody reads it, as before `| head`

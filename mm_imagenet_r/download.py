@@ -1,13 +1,8 @@
-"""Fetch ImageNet-R, resuming a download that broke off, and say what is there.
-
-    python -m mm_imagenet_r.download FOLDER
-
-What is there already is only checked; a truncated archive is completed, whatever program fetched
-it.
-"""
+"""The command `python -m mm_imagenet_r.download`: fetch ImageNet-R, and say what is there."""
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,11 +35,6 @@ def describe(images: Images, lists: Path) -> list[str]:
     return lines
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return the exit code."""
-    return run(_main, arguments)
-
-
 def _main(arguments: Sequence[str] | None) -> None:
     parser = Parser(
         prog="python -m mm_imagenet_r.download",
@@ -54,7 +44,7 @@ def _main(arguments: Sequence[str] | None) -> None:
     parser.add_argument("folder", type=Path, help="where imagenet-r.tar belongs")
     parser.add_argument("--url", default=URL, help="a mirror of the archive (the hash is checked)")
     given = parser.parse_args(arguments)
-    from mm_imagenet_r.imagenet_r import require_imagenet_r
+    from mm_imagenet_r.classes import require_imagenet_r
     from mm_imagenet_r.open_images import open_images
 
     _download(given.folder, given.url)
@@ -102,6 +92,8 @@ def _to_resume(path: Path) -> bool:
         return True
     return False
 
+
+main = functools.partial(run, _main)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -37,17 +37,9 @@ def fetch(
 ) -> None:
     """Download a file; where a connection breaks, the next one resumes.
 
-    What has arrived is in `<path>.part` until it is complete and its hash is right; if this call is
-    stopped, the next one resumes from there.
-
-    Args:
-        url: http or https.
-        path: Where to write; the folder is made.
-        size: Length that the file must have, in bytes, if known.
-        sha256: Hash that it must have, if known.
-        md5: The same.
-        pause: Seconds before the second attempt; doubled before each further one.
-        progress: Called now and then.
+    What has arrived is in `<path>.part` until it is complete and has the given size (in bytes) and
+    hashes; if this call is stopped, the next one resumes from there. `pause` is the seconds before
+    the second attempt, doubled before each further one.
 
     Raises:
         UserError: The server cannot be reached or has no such file, the disk is full, another

@@ -8,9 +8,14 @@ import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from mm_imagenet_r.errors import UserError
+
+#: Errors that another folder, or other permissions, may avoid; ENOENT as in /proc.
+_REFUSED: Final = (
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENOENT,
+)  # fmt: skip
 
 
 def write_atomic(path: Path, data: bytes) -> None:
@@ -23,10 +28,8 @@ def write_atomic(path: Path, data: bytes) -> None:
 def open_atomic(path: Path) -> Iterator[BinaryIO]:
     """Open a file that appears under its name when it is complete, for content of any size.
 
-    Until then it is a temporary file in the same folder.
-
-    Raises:
-        UserError: The folder cannot be written or the disk is full; the old file is untouched.
+    Until then it is a temporary file in the same folder. UserError if the folder cannot be written
+    or the disk is full; the old file is then untouched.
     """
     with _temporary(path) as temporary:
         with temporary.open("wb") as file:
@@ -65,11 +68,7 @@ def _temporary(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         with explained(path):
-            try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-            except FileNotFoundError as error:  # as in /proc, where nothing can be made
-                words = f"{error.filename} cannot be made: choose another folder"
-                raise UserError(words) from error
+            path.parent.mkdir(parents=True, exist_ok=True)
             yield temporary
     finally:
         with contextlib.suppress(OSError):  # it is renamed, or could not be made
@@ -77,14 +76,9 @@ def _temporary(path: Path) -> Iterator[Path]:
 
 
 def check_writable(folder: Path, option: str = "--output") -> None:
-    """Check that files can be written into a folder, whether it exists or not; nothing is made.
+    """Raise UserError if no file can be written into a folder that may not exist; nothing is made.
 
-    Args:
-        folder: The folder.
-        option: How the user named it.
-
-    Raises:
-        UserError: They cannot.
+    `option` is how the user named it.
     """
     folder = folder.absolute()
     try:
@@ -123,7 +117,7 @@ def explain(error: OSError, path: Path) -> str:
             f"the disk is full: {path} could not be written. Nothing finished is lost: free some "
             "space and give the same command again, it resumes after the last finished step"
         )
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
+    if error.errno in _REFUSED:
         return (
             f"{path.parent} cannot be written ({error.strerror}): choose another folder "
             "or change its permissions"

@@ -1,10 +1,7 @@
 """The registration with `datasets`: what makes `load_dataset("mm_imagenet_r", ...)` come here.
 
-`datasets` has no public hook for this. Two of its internals are touched here and nowhere else:
-the table of packaged modules, which `load_dataset` consults before folders and the Hub, and
-`PackagedDatasetModuleFactory.get_module`, which would otherwise search the current folder for
-files on every call. If a release moves them, importing still works: there is a warning, and
-`mm_imagenet_r.load` still works, as it uses public API only.
+`datasets` has no public hook for this. Two of its internals are touched here and nowhere else; if a
+release moves them there is a warning, and `mm_imagenet_r.load` works, as it uses public API only.
 """
 
 from __future__ import annotations
@@ -66,6 +63,7 @@ class _Waiting(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 
 def _register() -> None:
+    """Enter the table that `load_dataset` consults before folders and the Hub."""
     try:
         from datasets.data_files import DataFilesDict
         from datasets.load import DatasetModule, PackagedDatasetModuleFactory
@@ -84,7 +82,8 @@ def _register() -> None:
                     f"load_dataset({self.name!r}) takes no data_files: name a configuration, as in "
                     'load_dataset("mm_imagenet_r", "mini"), or the folder of the data, data_dir=...'
                 )
-            # Empty data files rather than none: none is taken for a forgotten argument.
+            # The original would search the current folder for files on every call. Empty data
+            # files rather than none: none is taken for a forgotten argument.
             kwargs = {"data_files": DataFilesDict(), "dataset_name": self.name}
             return DatasetModule(_BUILDER, "", kwargs)
 

@@ -1,28 +1,19 @@
 """MM-ImageNet-R: the images of ImageNet-R with a set of captions, split into train and test.
 
-A data folder holds the images in any form that `mm_imagenet_r.archive` reads, and `captions/`,
-where every file or caption set is a configuration of its own:
-
-    imagenet-r.tar
-    captions/instructblip.parquet
-    captions/other/<fingerprint>/captions.parquet
-
-The configuration `instructblip-masked` has the same captions without the names of the own class.
-Of several caption sets in one folder `other@<first characters of the fingerprint>` names one, and
-`other` the only one that has captions of all images.
+A data folder holds the images in any form that `mm_imagenet_r.archive` reads, and `captions/`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from mm_imagenet_r.archive import Images
-from mm_imagenet_r.classes import classes, image_names, missing, style, unknown_names
+from mm_imagenet_r.classes import classes, image_names, require_imagenet_r, style
 from mm_imagenet_r.errors import UserError, did_you_mean, summarize
 from mm_imagenet_r.open_images import open_images
 from mm_imagenet_r.source import FileSource, row
@@ -66,11 +57,7 @@ class ImageNetR(FileSource):
         return f"ImageNet-R with captions. {'. '.join([*sentences, *self.images.notes])}."
 
     def provenance(self) -> dict[str, str]:  # noqa: D102
-        return {
-            **self.caption_facts,
-            "split": self.split.name,
-            "split_sha256": self.split.sha256,
-        }
+        return {**self.caption_facts, "split": self.split.name, "split_sha256": self.split.sha256}
 
     def classes(self) -> dict[str, str]:  # noqa: D102
         return {cls.wnid: cls.name.replace("_", " ") for cls in classes()}
@@ -109,12 +96,11 @@ def find_imagenet_r(
 ) -> ImageNetR:
     """Join the images of a data folder with one of its caption sets.
 
-    Args:
-        captions: Name of the caption set, see the top of this file.
-        data_dir: The data folder.
-        split_name: See `mm_imagenet_r.splits`.
-        partial: Images may be missing or broken, and any number of those there are without a
-            caption. They must all be in the caption set.
+    A caption set is a file or folder in `captions/`. `NAME-masked` has its captions without the
+    names of the own class; of several sets in one folder `NAME@<start of the fingerprint>` names
+    one, and `NAME` the only one that has captions of all images. With `partial` images may be
+    missing or broken, and any number of those there are without a caption: they must all be in the
+    caption set.
 
     Raises:
         UserError: There is no such folder or caption set, images or captions are missing, ...
@@ -189,22 +175,6 @@ def _one_set(path: Path, wanted: str, images: Images) -> Path:
     )
 
 
-def require_imagenet_r(images: Images, *, partial: bool = False) -> None:
-    """Raise UserError if images are not ImageNet-R's, or unless `partial` not all of them."""
-    if wrong := unknown_names(images.names):
-        raise UserError(
-            f"{images.path} is not ImageNet-R: {summarize(wrong)}. Give the folder that holds its "
-            "200 class folders, or remove what does not belong there"
-        )
-    if not partial and (lacking := missing(images.names)):
-        raise UserError(
-            f"{images.path} has {len(images):,} of ImageNet-R's 30,000 images; missing: "
-            f"{summarize(lacking)}{' classes' if len(lacking) > 5 else ''}. Add them, download the "
-            "archive (python -m mm_imagenet_r.download), or continue with what is there "
-            "(partial=True, --partial)"
-        )
-
-
 def _captions(
     path: Path, masked: bool, images: Images, partial: bool
 ) -> tuple[dict[str, str], dict[str, str]]:
@@ -224,7 +194,16 @@ def _captions(
     captions = {key: texts[key] for key in images.names}
     empty = [key for key in images.names if not captions[key]]
     if len(empty) == len(images) or (len(empty) > _EMPTY * len(images) and not partial):
-        raise UserError(_too_few(path, len(images), empty, read.failed))
+        name = next((key for key in empty if key in read.failed), empty[0])
+        remedy = "Write the texts it lacks"
+        if name in read.failed:
+            remedy = "Repeat the command that made it, with --retry-errors"
+        if len(empty) < len(images):
+            remedy += ", or take these images without captions (partial=True, --partial)"
+        raise UserError(
+            f"caption set {path} has no caption for {len(empty):,} of {len(images):,} images, such "
+            f"as {name} ({read.failed.get(name, 'an empty text')}). {remedy}"
+        )
     if masked:
         from mm_imagenet_r.captions.leakage import mask
 
@@ -236,20 +215,6 @@ def _captions(
     if empty:
         facts["empty_captions"] = str(len(empty))
     return captions, facts
-
-
-def _too_few(path: Path, images: int, empty: Sequence[str], failed: Mapping[str, str]) -> str:
-    """The message for a caption set of which so many are empty, because of errors or not."""
-    name = next((key for key in empty if key in failed), empty[0])
-    remedy = "Write the texts it lacks"
-    if name in failed:
-        remedy = "Repeat the command that made it, with --retry-errors"
-    if len(empty) < images:
-        remedy += ", or take these images without captions (partial=True, --partial)"
-    return (
-        f"caption set {path} has no caption for {len(empty):,} of {images:,} images, such as "
-        f"{name} ({failed.get(name, 'an empty text')}). {remedy}"
-    )
 
 
 def _readable(value: Any) -> str:

@@ -1,11 +1,12 @@
 """From the bytes of any image file to plain RGB, the same way everywhere.
 
-Images in the wild are CMYK, palette, 16-bit, transparent, rotated by an EXIF tag, or have a colour
+Images in the wild are CMYK, palette, 16-bit, transparent, rotated by an EXIF tag, or have a color
 profile larger than the picture. `rgb` gives the pixels; `check` finds a broken file before a run.
 """
 
 from __future__ import annotations
 
+import base64
 import functools
 import io
 from typing import Any
@@ -30,14 +31,8 @@ def rgb(data: bytes) -> Image.Image:
     """Decode an image file into 8-bit RGB, upright, without profile or transparency.
 
     The EXIF orientation is applied; transparency is put on white; values of 16 bits are scaled by
-    their full range (65535 becomes 255), not clipped; a colour profile is ignored; of an animation
-    the first frame is taken.
-
-    Args:
-        data: The bytes of the file.
-
-    Returns:
-        An image of mode "RGB" with empty `info`, independent of `data`.
+    their full range (65535 becomes 255), not clipped; a color profile is ignored; of an animation
+    the first frame is taken. The image has mode "RGB" and empty `info`.
 
     Raises:
         OSError: The bytes are not an image, truncated or broken (`check` says which).
@@ -72,9 +67,7 @@ def rgb_or_fault(data: bytes) -> Image.Image | str:
 
 
 def check(data: bytes) -> str | None:
-    """Say what is wrong with an image file, or None if it can be used.
-
-    The file is decoded completely: a header may be fine where the pixels are truncated.
+    """Say what is wrong with an image file, decoded completely, or None if it can be used.
 
     >>> check(b"")
     'is empty (0 bytes)'
@@ -106,6 +99,13 @@ def check_header(data: bytes) -> str | None:
     if min(width, height) < MIN_SIDE:
         return f"is {width} x {height} pixels, too small to show anything"
     return None
+
+
+def jpeg_url(image: Image.Image, quality: int) -> str:
+    """Encode an image as a JPEG in a data: address."""
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=quality)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 @functools.cache

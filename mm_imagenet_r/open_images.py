@@ -15,10 +15,8 @@ def open_images(path: Path) -> Images:
 
     It may be ImageNet-R's tar or a folder that holds it; a folder `[imagenet-r/]<class>/<file>` or
     `[imagenet-r/]{train,test}/<class>/<file>` (as PILOT distributes it); a Parquet file or a folder
-    of these with the columns `image` and `file_name`.
-
-    Raises:
-        UserError: There is nothing like it, or it is damaged.
+    of these with the columns `image` and `file_name`. UserError if there is nothing like it, or it
+    is damaged.
     """
     path = path.expanduser().absolute()
     try:

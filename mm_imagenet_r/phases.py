@@ -31,13 +31,10 @@ class Phase:
 
 
 def phase_sizes(num_classes: int, phases: int, base_classes: int | None = None) -> list[int]:
-    """Return how many classes each phase brings.
+    """Return how many classes each phase brings; UserError if one would have no class.
 
     From scratch the phases are equal, and the remainder goes to the first. With `base_classes` the
     first phase has that many, and the others share the rest in the same way.
-
-    Raises:
-        UserError: A phase would have no class, or a number is not valid.
 
     >>> phase_sizes(200, 10)
     [20, 20, 20, 20, 20, 20, 20, 20, 20, 20]
@@ -59,18 +56,10 @@ def phase_sizes(num_classes: int, phases: int, base_classes: int | None = None) 
         size = num_classes // phases
         return [num_classes - (phases - 1) * size, *[size] * (phases - 1)]
     left = num_classes - base_classes
-    if base_classes < 1:
-        raise UserError(f"{base_classes} base classes: the first phase needs at least one")
-    if phases == 1 and left:
+    if base_classes < 1 or left < phases - 1 or (phases == 1 and left):
         raise UserError(
-            f"one phase with {base_classes} of {num_classes} classes leaves the others out: give "
-            "more phases, or do not give base classes"
-        )
-    if left < phases - 1:
-        raise UserError(
-            f"{phases} phases with {base_classes} base classes need at least "
-            f"{base_classes + phases - 1} classes, and there are {num_classes}: "
-            "ask for fewer base classes or fewer phases"
+            f"{phases} phases with {base_classes} base classes: each phase needs at least one of "
+            f"the {num_classes} classes, and each class a phase. Change one of the two numbers"
         )
     return [base_classes, *(phase_sizes(left, phases - 1) if phases > 1 else [])]
 
@@ -85,16 +74,9 @@ def class_incremental(
 ) -> list[Phase]:
     """Divide a data set into phases, each a view of the rows of its classes.
 
-    Args:
-        dataset: A `datasets.Dataset` or `DatasetDict` with a column `label`.
-        phases: How many.
-        seed: Of the class order, see `class_order`.
-        base_classes: Classes of the first phase, see `phase_sizes`.
-        order: A published class order of ImageNet-R instead of `seed`, such as `coda`; see
-            `mm_imagenet_r.orders`.
-
-    Returns:
-        The phases. A single `Dataset` gives one split under its own name, or `train`.
+    The `datasets.DatasetDict` has a column `label`; a `Dataset` is one split under its own name, or
+    `train`. For `seed` see `class_order`, for `base_classes` `phase_sizes`; `order` is a published
+    class order of ImageNet-R instead of `seed`, see `orders.named_order`.
 
     Raises:
         UserError: The data set cannot be divided like this.

@@ -15,11 +15,7 @@ _OURS: Final = ("benchmark", "baselines")
 
 
 def find_module(name: str) -> ModuleType:
-    """Import a module that a user named.
-
-    Raises:
-        UserError: There is no such module, or it needs another one.
-    """
+    """Import a module that a user named; UserError if it, or one that it needs, is not there."""
     if not all(part.isidentifier() for part in name.split(".")):
         raise UserError(f"{name!r} is not a module: write package.module:Class or file.py:Class")
     try:
@@ -41,14 +37,7 @@ def needed(what: str | Path, error: ModuleNotFoundError) -> str:
 
 
 def refuse_hidden(name: str) -> None:
-    """Refuse to run where another package hides ours: a folder of that name comes first.
-
-    Args:
-        name: Of a module.
-
-    Raises:
-        UserError: It is of a package of this project, and Python finds that elsewhere.
-    """
+    """Raise UserError where a folder that comes first hides the package of a module of ours."""
     package = name.partition(".")[0]
     if package not in _OURS:
         return

@@ -1,10 +1,8 @@
-"""An exported folder to the Hub: checked first, resumed by repeating.
-
-python -m mm_imagenet_r.push exported my-name/mm_imagenet_r
-"""
+"""The command `python -m mm_imagenet_r.push`: an exported folder to the Hub, checked first."""
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,11 +17,8 @@ def push(folder: Path, repository: str, *, private: bool = False) -> str:
 
     The repository is made if it is not there. Files that are on the Hub already are not sent
     again. Shards of an older export are removed from the configurations that the folder holds;
-    everything else there stays.
-
-    Raises:
-        UserError: The folder is incomplete, the name is not valid, or the Hub refuses or cannot be
-            reached.
+    everything else there stays. UserError if the folder is incomplete, the name is not valid, or
+    the Hub refuses or cannot be reached.
     """
     from huggingface_hub import HfApi
 
@@ -46,11 +41,6 @@ def push(folder: Path, repository: str, *, private: bool = False) -> str:
     return str(address)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return the exit code."""
-    return run(_push, arguments)
-
-
 def _push(arguments: Sequence[str] | None) -> None:
     parser = Parser(
         prog="python -m mm_imagenet_r.push",
@@ -65,6 +55,8 @@ def _push(arguments: Sequence[str] | None) -> None:
     given = parser.parse_args(arguments)
     print(push(given.folder, given.repository, private=given.private))
 
+
+main = functools.partial(run, _push)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -30,7 +30,7 @@ class Source(abc.ABC):
 
     @abc.abstractmethod
     def provenance(self) -> dict[str, str]:
-        """Return `captions`, `split` and what identifies these, to be stored with results."""
+        """Return names of the `captions` and the `split`, and what identifies them (or nothing)."""
 
     @abc.abstractmethod
     def classes(self) -> dict[str, str]:
@@ -38,10 +38,9 @@ class Source(abc.ABC):
 
     @abc.abstractmethod
     def rows(self, split: str, labels: Sequence[int]) -> Iterator[dict[str, Any]]:
-        """Yield the rows (see `row`) of `train` or `test` with these labels, sorted by label.
+        """Yield the rows (see `row`) of a split with these labels, sorted by label.
 
-        Raises:
-            UserError: A file is not an image.
+        UserError if a file is not an image.
         """
 
     @abc.abstractmethod

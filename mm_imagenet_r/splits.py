@@ -1,16 +1,7 @@
 """Training and test parts by name, and parts for tuning.
 
 ImageNet-R has no official split, and numbers on different splits cannot be compared. So each has a
-name and a hash, which are printed and stored with every result:
-
-* `seed42`: the rule of the PyTorch port of DualPrompt at its default seed, which the published log
-  of PILOT was made on. It needs no file and is the default.
-* `coda`: the list that CODA-Prompt publishes and Mammoth uses.
-* `seeded`, `seeded:7`: a fifth of each class, by a hash of seed and file name.
-* `folder`: what is in folders (or Parquet files) called train and test.
-
-All but `folder` split the 30,000 published images: where some are absent, the others stay in the
-part they belong to.
+name and a hash, which are printed and stored with every result.
 """
 
 from __future__ import annotations
@@ -23,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from mm_imagenet_r.classes import image_names, unknown_names
-from mm_imagenet_r.errors import UserError, did_you_mean, summarize
+from mm_imagenet_r.classes import image_names, require_imagenet_r
+from mm_imagenet_r.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
     from mm_imagenet_r.archive import Images
@@ -74,14 +65,17 @@ def split(
     lists: Sequence[Path] = (),
     partial: bool = False,
 ) -> Split:
-    """Split images by a named rule.
+    """Split images by a named rule: by default `folder` if there are such folders, else `seed42`.
 
-    Args:
-        images: What to split.
-        name: See the top of this file; by default `folder` where there are such folders, else
-            `seed42`.
-        lists: Folders that may hold the list of `coda`; it is downloaded otherwise.
-        partial: Images may be missing: the split is then the same one without them.
+    * `seed42`: the rule of the PyTorch port of DualPrompt at its default seed, which the published
+      log of PILOT was made on.
+    * `coda`: the list that CODA-Prompt publishes and Mammoth uses. It is downloaded unless one of
+      the folders `lists` holds it.
+    * `seeded`, `seeded:7`: a fifth of each class, by a hash of seed and file name.
+    * `folder`: what is in folders (or Parquet files) called train and test.
+
+    All but `folder` split the 30,000 published images: where some are absent, which they may be if
+    `partial`, the others stay in the part they belong to.
 
     Raises:
         UserError: There is no such rule, its list is not available, or the images are not those
@@ -100,17 +94,14 @@ def split(
             )
         test = {key for key in images.names if images.split_of(key) == "test"}
     else:
-        _require_published(images, rule, partial)
+        require_imagenet_r(images, partial=partial)
         test = _coda(lists) if rule == "coda" else _computed(name)
     train = tuple(key for key in images.names if key not in test)
     return Split(name, train, tuple(key for key in images.names if key in test))
 
 
 def canonical(name: str) -> str:
-    """Return the name of a split in its canonical form.
-
-    Raises:
-        UserError: There is no such rule.
+    """Return the name of a split in its canonical form; UserError if there is no such rule.
 
     >>> canonical("coda"), canonical("seeded:007"), canonical("seeded:0")
     ('coda', 'seeded:7', 'seeded')
@@ -130,20 +121,6 @@ def published_test(name: str) -> set[str] | None:
     rule, _, seed = name.partition(":")
     known = rule in ("seed42", "seeded") and (seed or "0").isdecimal()
     return _computed(name) if known else None
-
-
-def _require_published(images: Images, rule: str, partial: bool) -> None:
-    if wrong := unknown_names(images.names):
-        raise UserError(
-            f"split {rule!r} is one of ImageNet-R, but {images.path} holds other images: "
-            f"{summarize(wrong)}. Remove what does not belong there"
-        )
-    if not partial and (absent := sorted(set(image_names()).difference(images.names))):
-        raise UserError(
-            f"split {rule!r} names {len(absent):,} images that {images.path} lacks: "
-            f"{summarize(absent)}. Complete the images, or continue without (partial=True, "
-            "--partial)"
-        )
 
 
 def _computed(name: str) -> set[str]:
@@ -211,15 +188,8 @@ def stratified_cut(
 
     Each class is sorted by a hash of seed and key, and the first are taken: the choice for a class
     depends only on its own keys and the seed, not on the order in which they are listed.
-
-    Args:
-        classes: (n,) class of each sample.
-        keys: (n,) unique names.
-        fraction: Share held out of each class: rounded, at least one, never all.
-        seed: Another seed gives another choice.
-
-    Returns:
-        (n,) True where a sample is held out.
+    `fraction` of each class is held out: rounded, at least one, never all. Takes (n,) classes and
+    unique keys, and returns (n,) True where a sample is held out.
 
     >>> stratified_cut([0, 0, 0, 0, 0, 1, 1], list("abcdefg"), 0.4, seed=0)
     [False, True, True, False, False, False, True]
@@ -241,18 +211,11 @@ def stratified_cut(
 def hold_out(dataset: Any, fraction: float = 0.2, seed: int = 0) -> Any:
     """Split a validation part off the training part of a loaded data set, for tuning.
 
-    Args:
-        dataset: A `DatasetDict` with a split `train` that has the columns `label` and
-            `file_name`. It is not copied: the parts are views.
-        fraction: Share of each class that is held out.
-        seed: Another seed gives another choice.
-
-    Returns:
-        A `DatasetDict` with `train` divided into `train` and `validation`, the other splits as
-        they are.
+    In the returned `DatasetDict` `train` is divided into views `train` and `validation`, which has
+    `fraction` of each class; another seed gives another choice.
 
     Raises:
-        UserError: There is no training part of that form.
+        UserError: There is no `train` with the columns `label` and `file_name`.
 
     >>> from datasets import Dataset, DatasetDict
     >>> train = Dataset.from_dict({"label": [0, 0, 1, 1], "file_name": list("abcd")})
@@ -261,16 +224,13 @@ def hold_out(dataset: Any, fraction: float = 0.2, seed: int = 0) -> Any:
     """
     from datasets import DatasetDict
 
-    if not isinstance(dataset, Mapping) or "train" not in dataset or "validation" in dataset:
-        raise UserError(
-            "hold_out divides the split 'train' of a DatasetDict without 'validation': load the "
-            "data set without naming a split"
-        )
-    train = dataset["train"]
+    whole = isinstance(dataset, Mapping) and "validation" not in dataset
+    train: Any = dataset.get("train") if whole else None
     if not hasattr(train, "select") or not {"label", "file_name"} <= set(train.column_names):
         raise UserError(
-            "hold_out needs a split 'train' that is not streamed and has the columns label and "
-            "file_name: load the data set without streaming, and rename its columns"
+            "hold_out divides the split 'train', with the columns label and file_name, of a "
+            "DatasetDict without 'validation': load the data set without naming a split and "
+            "without streaming, and rename its columns"
         )
     if not 0 < fraction < 1:
         raise UserError(f"hold_out: give a fraction between 0 and 1, not {fraction}")

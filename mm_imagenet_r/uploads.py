@@ -37,13 +37,8 @@ class Upload:
 def send(upload: Upload, hub: Any = None, *, private: bool = False) -> str:
     """Bring a repository to a state, by one commit; none if it is in that state.
 
-    Args:
-        upload: The state.
-        hub: What takes the calls; the Hub if None, else `DryRun`.
-        private: Whether a repository that is made is visible to its owner alone.
-
-    Returns:
-        The repository's address and what was done, in words.
+    `hub` takes the calls, a `DryRun` for one. A repository that is made is visible to its owner
+    alone if `private`. Returns the repository's address and what was done, in words.
 
     Raises:
         UserError: The Hub refuses or cannot be reached; the repository holds something else, is
@@ -112,7 +107,8 @@ class DryRun:
         """Take any call: print it, and every file of a commit with its size."""
 
         def call(name: str, files: Iterable[Any] = (), **options: Any) -> Any:
-            print(_call(function, name, options))
+            words = [repr(name), *(f"{key}={value!r}" for key, value in options.items())]
+            print(f"{function}({', '.join(words)})")
             for one in files:
                 print(f"  {one.upload_info.size:>14,}  {_plain(one.path_in_repo)}")
             info = types.SimpleNamespace(sha="its last commit", private=True)
@@ -152,9 +148,7 @@ def explained(repository: str) -> Iterator[None]:
     transport_error: Any = HfHubHTTPError.__bases__[0]
     try:
         yield
-    except UserError:
-        raise
-    except BrokenPipeError:  # nobody reads what is printed; connections end otherwise
+    except (UserError, BrokenPipeError):  # the latter: nobody reads what is printed
         raise
     except Exception as error:
         # Uploads of large files wrap what happened.
@@ -228,13 +222,3 @@ def _same(added: Any, entry: Any) -> bool:
     with added.as_file() as file:
         content = b"blob %d\0" % entry.size + file.read()
     return bool(entry.blob_id == hashlib.sha1(content, usedforsecurity=False).hexdigest())
-
-
-def _call(function: str, name: str, options: Mapping[str, Any]) -> str:
-    """A call as it would be written.
-
-    >>> _call("create_repo", "me/it", {"exist_ok": True})
-    "create_repo('me/it', exist_ok=True)"
-    """
-    words = [repr(name), *(f"{key}={value!r}" for key, value in options.items())]
-    return f"{function}({', '.join(words)})"

@@ -1,9 +1,6 @@
 """What the harness learns from: images with captions and labels, from any source, in two parts.
 
-`open_data` takes the name of a data set of `mm_imagenet_r`, a folder of images, Parquet, or a Hub
-id, and returns a `Data`: a training and an evaluation part of lazily read samples, and hashes that
-say exactly which data that was. How the sources are read is in `named.py`, `trees.py` and
-`tables.py`; importing this package is cheap.
+How the sources are read is in `named.py`, `trees.py` and `tables.py`; importing this is cheap.
 """
 
 from benchmark.data.dataset import ColumnNames, Data, DatasetOptions

@@ -31,18 +31,9 @@ def resolve(
 ) -> ColumnNames:
     """Find the columns: as the user named them, by name, or the only one of its type.
 
-    Args:
-        name: The data set, for messages.
-        features: `datasets.Features`: type of each column.
-        wanted: As the user named them.
-        captions_given: The captions come from elsewhere.
-
-    Returns:
-        Image and label always; caption is None where there is no text at all or `captions_given`,
-        file_name is None where there is none.
-
-    Raises:
-        UserError: A column is missing, ambiguous or of a wrong type; all columns are listed.
+    Image and label are always found; caption is None where there is no text at all or
+    `captions_given` (from elsewhere), file_name is None where there is none. UserError if a column
+    is missing, ambiguous or of a wrong type; it lists all columns.
     """
     image = _column(name, features, "image", wanted.image, _is_image)
     label = _column(name, features, "label", wanted.label, _is_label)
@@ -83,14 +74,11 @@ def _column(
         found = fitting
     if len(found) == 1:
         return found[0]
-    if found:
-        what = f"{name} has several columns that may be the {role} ({', '.join(found)})"
-        raise UserError(_message(what, role, features))
-    if needed:
-        raise UserError(
-            _message(f"{name} has no column that is clearly the {role}", role, features)
-        )
-    return None
+    if not found and not needed:
+        return None
+    several = f"several columns that may be the {role} ({', '.join(found)})"
+    what = several if found else f"no column that is clearly the {role}"
+    raise UserError(_message(f"{name} has {what}", role, features))
 
 
 def _message(what: str, role: str, features: Mapping[str, Any]) -> str:

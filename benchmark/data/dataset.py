@@ -74,14 +74,10 @@ class Data:
         }
 
     def in_order(self, order: Sequence[int]) -> Data:
-        """The same data with the classes in another order.
+        """The same data with the classes in another order: label p then means class order[p].
 
-        Args:
-            order: The data set's own number of the class at each position, as
-                `mm_imagenet_r.orders.class_order` gives it: label p then means class order[p].
-
-        Raises:
-            ValueError: `order` is not a permutation of the classes.
+        `order` has the data set's own numbers, as `mm_imagenet_r.orders.class_order` gives them;
+        ValueError if it is not a permutation of them.
         """
         if sorted(order) != list(range(self.num_classes)):
             raise ValueError(f"order must be a permutation of 0..{self.num_classes - 1}")

@@ -23,13 +23,10 @@ _HUB_ID = re.compile(
 def find_dataset(
     name: str, columns: ColumnNames, captions: Path | None, archive: DatasetOptions, bad_images: str
 ) -> RawDataset:
-    """Read the data set that `name` means; see `benchmark.data.open_data`.
+    """Read the data set that `name` means; UserError if nothing does, or it cannot be read.
 
     A name of the catalog comes before a folder of the same name (which `./name` reaches), a folder
     before the Hub.
-
-    Raises:
-        UserError: Nothing has that name, or it cannot be read as images with classes.
     """
     named.refuse_unused(name, archive, bad_images)
     try:

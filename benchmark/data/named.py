@@ -32,12 +32,7 @@ def refuse_unused(name: str, archive: DatasetOptions, bad_images: str) -> None:
 
 
 def read(name: str, entry: Entry, archive: DatasetOptions, *, captions_given: bool) -> RawDataset:
-    """Prepare the data set that `name` (which may end in a caption set) names, and read it.
-
-    Raises:
-        UserError: The folder, images or captions are missing or damaged, or there is no such
-            caption set or split.
-    """
+    """Prepare the data set that `name` (which may end in a caption set) names, and read it."""
     captions = name.partition(":")[2]
     if entry.needs and not entry.folder(archive.data_dir):
         raise UserError(f"--dataset {name} needs --data-dir DIR{entry.what_is_needed()}")
@@ -59,7 +54,7 @@ def read(name: str, entry: Entry, archive: DatasetOptions, *, captions_given: bo
         loaded = builder.as_dataset()
     source = builder.source
     found = tables.read(name, loaded, ColumnNames(), captions_given=captions_given)
-    facts, class_names = source.provenance(), source.classes()
+    facts, class_names = {"captions": name, "split": ""} | source.provenance(), source.classes()
     found.class_names = [class_names[wnid] for wnid in found.class_names]
     found.captions, found.captions_id = facts["captions"], facts.get("caption_set", "")
     found.split = facts["split"]

@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmark.data.dataset import ColumnNames, Data, DatasetOptions
 from benchmark.data.samples import Samples
-from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.errors import UserError, pluralize
 from mm_imagenet_r.splits import list_sha256
 
 #: Share of each class's training samples that `validation=True` holds out.
@@ -46,15 +46,11 @@ def open_data(
         bad_images: "error" refuses a data set with images that do not decode, "skip" leaves
             them out, as `archive.partial` does for its data sets.
 
-    Returns:
-        The data in its own class order; see `Data.in_order`.
-
     Raises:
         UserError: No such data, no such column, broken images, too few images, ...
     """
     from benchmark.data import image_check, splitting
     from benchmark.data.find_dataset import find_dataset
-    from mm_imagenet_r.errors import pluralize
 
     if bad_images not in ("error", "skip"):
         raise UserError(f"--bad-images is error or skip, not {bad_images!r}")

@@ -81,16 +81,9 @@ def match_captions(
 ) -> tuple[list[str | None], int]:
     """Find the caption of each image.
 
-    A caption names the whole key, the key without the folder of its part, or the bare file name
-    where only one image has that name.
-
-    Args:
-        captions: Caption by name.
-        keys: (n,) keys of the images, such as "train/cat/1.jpg".
-        parts: Names of first folders that may be left out, such as "train".
-
-    Returns:
-        (n,) captions, None where there is none; and how many captions belong to no image.
+    A caption names the whole of one of n `keys`, the key without its first folder if that is one of
+    `parts`, or the bare file name where only one image has that name. Returns (n,) captions, None
+    where there is none; and how many captions belong to no image.
 
     >>> match_captions({"cat/1.jpg": "a cat", "2.jpg": "another", "3.jpg": "?"},
     ...                ["train/cat/1.jpg", "train/cat/2.jpg", "train/dog/1.jpg"], ["train"])

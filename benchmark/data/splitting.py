@@ -16,17 +16,8 @@ def held_out_for_test(
 ) -> NDArray[np.bool_]:
     """Find the test samples: the source's own test part, or a share of each class.
 
-    Args:
-        source: n rows.
-        good: (n,) False for rows that are left out.
-        fraction: Share of each class that is held out where the source has one part only.
-        seed: Seed of that choice.
-
-    Returns:
-        (n,) True for test samples.
-
-    Raises:
-        UserError: Fewer than two classes, or a class without an image in one of the parts.
+    Takes (n,) whether each row is good, not to be left out; returns (n,) True for test samples.
+    UserError if there is one class only, or a class without an image in one of the parts.
     """
     if len(source.class_names) < 2:
         raise UserError(

@@ -25,7 +25,7 @@ _HUB_SECONDS = 5.0
 
 @contextlib.contextmanager
 def waiting(what: str) -> Iterator[None]:
-    """Show in a terminal what is going on, in place of the progress bars of `datasets`."""
+    """Show in a terminal what is going on, instead of the progress bars of `datasets`."""
     from rich.console import Console
 
     shown = not datasets.are_progress_bars_disabled()
@@ -49,11 +49,7 @@ def _is_saved(folder: Path) -> bool:
 
 
 def load(name: str, path: Path, config: str | None) -> Any:
-    """Load a `DatasetDict` or `Dataset` from Parquet, a folder of it, or a saved data set.
-
-    Raises:
-        UserError: It cannot be loaded; it is called `name` there.
-    """
+    """Load a `DatasetDict` or `Dataset` from Parquet, a folder of it, or a saved data set."""
     if path.is_dir():
         return _loaded(name, lambda: _load_folder(path, config), "check that its files are whole")
     if config is not None:
@@ -67,11 +63,7 @@ def load(name: str, path: Path, config: str | None) -> Any:
 
 
 def load_hub(name: str, repository: str, revision: str | None, config: str | None) -> Any:
-    """Load a `DatasetDict` or `Dataset` from the Hub, or where that is offline from the cache.
-
-    Raises:
-        UserError: There is no such data set or revision, or it cannot be reached or loaded.
-    """
+    """Load a `DatasetDict` or `Dataset` from the Hub, or where that is offline from the cache."""
 
     def action() -> Any:
         loaded = load_dataset(repository, config, revision=revision)
@@ -93,9 +85,7 @@ def read(name: str, loaded: Any, wanted: ColumnNames, *, captions_given: bool) -
     """Find the parts and the columns of a `DatasetDict`, or a `Dataset` of one part.
 
     `wanted` are the columns the user named; where `captions_given`, none is needed for captions.
-
-    Raises:
-        UserError: A column is missing or ambiguous, or rows have no label.
+    UserError if a column is missing or ambiguous, or rows have no label.
     """
     parts, notes = _choose_parts(name, loaded)
     features = next(iter(parts.values())).features

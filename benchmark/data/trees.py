@@ -18,7 +18,6 @@ _LAYOUTS = (
     "Images are expected in one folder per class: <class>/*.jpg or {train,test}/<class>/*.jpg; "
     "where a class has images of its own, those in folders further down belong to it too"
 )
-_NO_CLASSES = {"__MACOSX"}
 
 
 def read(root: Path, name: str, *, captions_given: bool) -> RawDataset:
@@ -28,10 +27,8 @@ def read(root: Path, name: str, *, captions_given: bool) -> RawDataset:
     each class must have some of its own: else it is not known which of the folders are the classes.
     Files that are not images are ignored. Keys are paths relative to `root`. Captions are taken
     from `captions.csv`, `.tsv`, `.jsonl`, `.parquet` or `metadata.csv`, `.jsonl` in `root`, unless
-    they are given otherwise.
-
-    Raises:
-        UserError: The folder is empty, is laid out otherwise, or a class has no image.
+    they are given otherwise. UserError if the folder is empty, is laid out otherwise, or a class
+    has no image.
     """
     parts, notes = _parts(root)
     found: list[tuple[Path, str, bool]] = []  # image, class, whether it is in the test part
@@ -98,22 +95,17 @@ def _parts(root: Path) -> tuple[list[Path], list[str]]:
     return parts, [f"not used: {summarize(unused)}"] if unused else []
 
 
+def _visible(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if not path.name.startswith((".", "__MACOSX")))
+
+
 def _folders(folder: Path) -> list[Path]:
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if path.is_dir() and not path.name.startswith(".") and path.name not in _NO_CLASSES
-    )
+    return [path for path in _visible(folder) if path.is_dir()]
 
 
 def _image_files(folder: Path) -> list[Path]:
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in images.SUFFIXES
-        and not path.name.startswith(".")
-        and path.is_file()
-    )
+    known = [path for path in _visible(folder) if path.suffix.lower() in images.SUFFIXES]
+    return [path for path in known if path.is_file()]
 
 
 def _images_below(folder: Path, above: tuple[Path, ...] = ()) -> list[Path]:

@@ -32,11 +32,15 @@ _Formula = TypeVar("_Formula", bound=Callable[..., float])
 
 
 class Metric(NamedTuple):
-    """One figure: how it follows from matrix and sizes (perhaps linearly), and its definition."""
+    """One figure: how it follows from matrix and sizes (perhaps linearly), and its definition.
+
+    `column` heads its column in wide tables; "" leaves it to frames, CSV, JSON and pages.
+    """
 
     compute: Callable[[Matrix, Sequence[int]], float]
     definition: str
     linear: bool = False
+    column: str = ""
 
 
 class Spread(NamedTuple):
@@ -51,14 +55,16 @@ class Spread(NamedTuple):
 METRICS: dict[str, Metric] = {}
 
 
-def metric(definition: str, *, linear: bool = False) -> Callable[[_Formula], _Formula]:
+def metric(
+    definition: str, *, linear: bool = False, column: str = ""
+) -> Callable[[_Formula], _Formula]:
     """Register a function of the matrix, or of matrix and sizes, as the metric of its name."""
 
     def register(formula: _Formula) -> _Formula:
         compute: Any = formula
         if len(inspect.signature(formula).parameters) == 1:
             compute = lambda matrix, _: formula(matrix)  # noqa: E731
-        METRICS[formula.__name__] = Metric(compute, definition, linear)
+        METRICS[formula.__name__] = Metric(compute, definition, linear, column)
         return formula
 
     return register
@@ -140,7 +146,8 @@ def learning_accuracy(matrix: Matrix) -> float:
 
 @metric(
     "mean over old phases of best accuracy ever less final accuracy (PILOT, L2P, Mammoth); "
-    "never negative"
+    "never negative",
+    column="Forgetting",
 )
 def forgetting(matrix: Matrix) -> float:
     """PILOT, PyCIL, L2P, Mammoth: mean_{i<T-1} (max_t R[t, i] - R[T-1, i]), never negative.

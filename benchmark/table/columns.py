@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from benchmark.formatting import MISSING, bytes_words, seconds_words, spread_words
+from benchmark.metrics import METRICS
 from benchmark.results.tables import Row
 from benchmark.table.compare import Standing, Table
 from benchmark.table.differences import Difference
@@ -30,7 +31,7 @@ class Column:
 
 #: Columns that a narrow table goes without; the rows' labels name other classifiers anyway.
 _WIDE_ONLY = {
-    "Read by", "Forgetting", "Stored rate", "Memory", "Outside it", "Parameters", "Steps", "Time",
+    "Read by", "Stored rate", "Memory", "Outside it", "Parameters", "Steps", "Time",
 }  # fmt: skip
 
 
@@ -55,7 +56,11 @@ def columns(table: Table, *, wide: bool = True) -> list[Column]:
     for standing in table.standings:
         found += [_accuracy(standing), _differences(standing, rows)]
     found += [
-        plain("Forgetting", lambda row: spread_words(row.figures["forgetting"])),
+        *(
+            plain(one.column, lambda row, name=name: spread_words(row.figures[name]))  # type: ignore[misc]
+            for name, one in METRICS.items()
+            if one.column and wide
+        ),
         plain("Exemplars/class", lambda row: _number(row.exemplars or None, ".1f")),
         plain("Stored rate", lambda row: _number(row.rate, ".2f")),
         plain("Memory", lambda row: bytes_words(row.bytes)),

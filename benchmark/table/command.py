@@ -113,7 +113,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = command_line.Parser(
         prog="python -m benchmark.table",
         description="Tables of all finished runs in some folders, one for each setting: mean and "
-        "deviation over class orders and seeds, paired differences with 95 %% intervals.",
+        "deviation over class orders and seeds, paired differences with 95 % intervals.",
         epilog="example: python -m benchmark.table results runs --baseline replay "
         "--format latex --curve memory.pdf > table.tex",
     )

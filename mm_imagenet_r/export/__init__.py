@@ -1,12 +1,7 @@
 """A configuration as a folder the Hub understands: Parquet, a card, Croissant.
 
-python -m mm_imagenet_r.export exported --config mini
-
-Afterwards plain `load_dataset("exported", "mini")` needs nothing of this package, and the folder
-goes to the Hub as it is (`python -m mm_imagenet_r.push`). An export that was stopped resumes when
-the same command is given again: shards are written into the hidden folder `.export` and replace
-older ones together, so that no reader meets half of a configuration. (Between two renames there is
-none: a reader is refused then, not misled.) As long as `.export` is there, nothing is pushed.
+Shards are written into the hidden folder `.export` and replace older ones together, so that no
+reader meets half of a configuration; as long as `.export` is there, nothing is pushed.
 """
 
 from __future__ import annotations
@@ -41,15 +36,9 @@ def export(
 ) -> None:
     """Write a configuration into a folder, and the card of all that is in the folder.
 
-    Args:
-        folder: Made if it is not there; other configurations in it stay.
-        name: Of the configuration.
-        splits: From the name of a split to its `datasets.Dataset` with the columns of
-            `mm_imagenet_r.builder.features`.
-        provenance: What the files say of themselves, see `mm_imagenet_r.source.Source`.
-        captions: The caption set as it was read, which knows what went wrong with captions.
-        shard_bytes: Most bytes of a shard.
-        report: Called with a line for each file.
+    Other configurations in the folder stay; an export that was stopped is resumed. `splits` are
+    `datasets.Dataset`s with the columns of `builder.features`, `provenance` and `captions` those of
+    their `source.Source`; `report` is called with a line for each file.
 
     Raises:
         UserError: The folder belongs to something else or cannot be written, or a row has no
@@ -60,11 +49,8 @@ def export(
     card.refuse_foreign(folder)
     place, work = folder / "data" / name, folder / shards.STAGING / name
     new = work / "new"
-    for written in ("README.md", "croissant.json"):
-        remove_temporaries(folder, written)
-    for written in (f"{name}.parquet", f"{name}-audit.json"):
-        remove_temporaries(folder / "captions", written)
-    remove_temporaries(new)
+    for written in (folder, folder / "captions", new):
+        remove_temporaries(written)
     planned: dict[str, str] = {}
     for split, dataset in splits.items():
         groups = shards.Groups(dataset)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,11 +10,6 @@ from pathlib import Path
 from mm_imagenet_r.command_line import Parser, run
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.export import SHARD_BYTES, export
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return the exit code."""
-    return run(_export, arguments)
 
 
 def _export(arguments: Sequence[str] | None) -> None:
@@ -68,6 +64,8 @@ def _export(arguments: Sequence[str] | None) -> None:
         )
     print(f"load_dataset({str(given.folder)!r}, {given.config[0]!r}) reads it")
 
+
+main = functools.partial(run, _export)
 
 if __name__ == "__main__":
     sys.exit(main())

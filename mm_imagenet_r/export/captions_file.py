@@ -29,20 +29,10 @@ def write(
     """Write the files of one configuration and return their paths.
 
     The captions are a caption set for those who have the images or need none. They keep their
-    fingerprint, so that results made with this copy name the set they came from.
-
-    Args:
-        folder: Where to write.
-        name: Of the configuration.
-        splits: From the name of a split to its `datasets.Dataset`.
-        provenance: What is known of them.
-        content: Hash of the shards they belong to, see `shards.content_of`.
-        captions: The caption set as it was read. From it come the columns `finish` (`length`
-            where the token limit ended a caption, else null), `flags` and `error`; a caption that
-            could not be made is null.
-
-    Raises:
-        UserError: They cannot be written.
+    fingerprint, so that results made with this copy name the set they came from. `content` is the
+    hash of the shards they belong to, see `shards.content_of`. From `captions`, the set as it was
+    read, come the columns `finish` (`length` where the token limit ended a caption, else null),
+    `flags` and `error`; a caption that could not be made is null.
     """
     import datasets
 

@@ -45,6 +45,9 @@ def render(folder: Path, configs: Sequence[Exported], header: Mapping[str, Any])
 
     origins = list(dict.fromkeys(config.origin for config in configs))
     citations = dict.fromkeys(work for origin in origins for work in origin.citations)
+    terms = header["license"]
+    if terms != "unknown":  # there is a page to read
+        terms = header.get("license_link") or f"https://choosealicense.com/licenses/{terms}/"
     description = {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
@@ -53,7 +56,7 @@ def render(folder: Path, configs: Sequence[Exported], header: Mapping[str, Any])
         "description": " ".join(
             f"{config.name}: {config.record.get('description', '')}" for config in configs
         ),
-        "license": header.get("license_link") or _license(header["license"]),
+        "license": terms,
         "url": origins[0].url,
         "citeAs": "; ".join(citations),
         "version": __version__,
@@ -67,11 +70,6 @@ def render(folder: Path, configs: Sequence[Exported], header: Mapping[str, Any])
         "recordSet": [_records(config, split) for config in configs for split in config.files],
     }
     return json.dumps(description, indent=1, ensure_ascii=False) + "\n"
-
-
-def _license(name: str) -> str:
-    """Where a licence that the Hub knows can be read."""
-    return name if name == "unknown" else f"https://choosealicense.com/licenses/{name}/"
 
 
 def _distribution(folder: Path, config: Exported, split: str) -> list[dict[str, Any]]:

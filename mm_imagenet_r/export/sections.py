@@ -32,15 +32,11 @@ on `test`), also with label and other names replaced by "object".
 """
 
 
-def parts_of(configs: Iterable[Exported]) -> set[str]:
+def parts_of(configs: Sequence[Exported]) -> set[str]:
     """Return the names of the parts of the template that apply to some configurations."""
-    found = set()
-    for config in configs:
-        found.add(config.origin.part)
-        made_by = f"{config.name} {config.record.get('model', '')}".lower()
-        if "instructblip" in made_by:
-            found.add("instructblip")
-    return found
+    parts = {config.origin.part for config in configs}
+    makers = " ".join(f"{config.name} {config.record.get('model', '')}" for config in configs)
+    return parts | ({"instructblip"} if "instructblip" in makers.lower() else set())
 
 
 def choose(template: str, parts: Collection[str]) -> str:

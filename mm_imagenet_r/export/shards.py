@@ -131,10 +131,8 @@ def identity(group: pa.Table) -> tuple[int, str]:
 def write(path: Path, tables: Iterable[pa.Table], features: Any, record: Mapping[str, Any]) -> None:
     """Write a Parquet file, each table as a row group; images as they are, as JPEG does not shrink.
 
-    The footer holds `record`, see `record_of`; the file appears when it is complete.
-
-    Raises:
-        UserError: The file cannot be written.
+    The footer holds `record`, see `record_of`; the file appears when it is complete. UserError if
+    it cannot be written.
     """
     import pyarrow.parquet as pq
 

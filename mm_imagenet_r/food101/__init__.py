@@ -1,17 +1,7 @@
 """UPMC Food-101: photographs of food with the titles of the web pages they were found on.
 
-Read as it is published, nothing has to be converted:
-
-    images/{train,test}/<class>/<class>_<n>.jpg
-    texts/{train,test}_titles.csv          image, title, class; with a header or without
-    class_idx.json                         class -> number; the published numbers if absent
-    split.json                             {"train": [...], "val": [...], "test": [...]}; optional
-
-The known faults of its tables are fixed (`titles.py`). What cannot be fixed is listed:
-
-    python -m mm_imagenet_r.food101 DATA_DIR    # decodes every image and lists what is wrong
-
-(Wang et al., ICMEW 2015, doi 10.1109/ICMEW.2015.7169757; no licence is stated.)
+Read as it is published (Wang et al., ICMEW 2015, doi 10.1109/ICMEW.2015.7169757; no license is
+stated); the known faults of its tables are fixed, see `titles.py`.
 """
 
 from __future__ import annotations
@@ -97,6 +87,10 @@ class Food101(FileSource):
 
 def source(data_dir: str | Path, *, partial: bool = False) -> Food101:
     """Read the tables of a folder with `images` and `texts`, and find its images.
+
+    It holds `images/{train,test}/<class>/<class>_<n>.jpg`, `texts/{train,test}_titles.csv` (image,
+    title, class; with a header or without), and optionally `class_idx.json` (class -> number) and
+    `split.json` ({"train": [...], "val": [...], "test": [...]}).
 
     Raises:
         UserError: The folder does not have this layout, a table is damaged, or images are missing

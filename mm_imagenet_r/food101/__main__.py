@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,11 +11,6 @@ from mm_imagenet_r.command_line import Parser, run
 from mm_imagenet_r.errors import UserError, pluralize
 from mm_imagenet_r.food101 import source
 from mm_imagenet_r.progress import track
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return the exit code."""
-    return run(_check, arguments)
 
 
 def _check(arguments: Sequence[str] | None) -> None:
@@ -44,6 +40,8 @@ def _check(arguments: Sequence[str] | None) -> None:
         images = pluralize(bad + len(data.absent), "image")
         raise UserError(f"{images} cannot be used: fetch them again, or leave them out (--partial)")
 
+
+main = functools.partial(run, _check)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -36,23 +36,13 @@ class Title:
 
 
 def read_titles(path: Path, numbers: Mapping[str, int]) -> tuple[list[Title], list[str]]:
-    """Read a table of titles line by line, as its quotation marks cannot be trusted.
+    """Read a table of image, title and class; return its rows, and what was fixed.
 
-    In each line the first field that looks like the name of an image is that; the class is what
-    precedes the number in it, as in the published code, and the rest is the title, without the
-    class at the end where most lines have one. So a header, a leading column of row numbers and a
-    missing last column do no harm.
-
-    Args:
-        path: The file, with the columns image, title and class in this order.
-        numbers: Known classes.
-
-    Returns:
-        The rows, and what was fixed.
-
-    Raises:
-        UserError: The file is absent, a line names no image of a known class, or an image has two
-            titles.
+    It is read line by line, as its quotation marks cannot be trusted. The first field that looks
+    like the name of an image is that; the class is what precedes the number in it, as in the
+    published code, and the rest is the title, without the class at the end where most lines have
+    one. So a header, a leading column of row numbers and a missing last column do no harm.
+    UserError if a line names no image of a known class, or an image has two titles.
     """
     try:
         # By "\n" alone: titles may hold other characters that Python takes for ends of lines.

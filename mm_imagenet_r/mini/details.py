@@ -18,6 +18,7 @@ from mm_imagenet_r.mini.shapes import (
     TAU,
     Frame,
     Pieces,
+    box,
     by_name,
     curve,
     dense,
@@ -100,8 +101,7 @@ def _paddle(f: Frame) -> Pieces:
     rise = f.size(11, -0.3, 0.5)
     path = np.linspace((x - 0.25, y), (x + long, y - rise), 6)
     cx, cy = x + long, y - rise
-    blade = [(cx - wide, cy - 0.62), (cx + wide, cy - 0.62), (cx + wide, cy + 0.62),
-             (cx - wide, cy + 0.62)]  # fmt: skip
+    blade = box(cx - wide, cy - 0.62, cx + wide, cy + 0.62)
     return [(stroke(path, 0.24, 0.24), DARK), (dense(blade), ACCENT)]
 
 
@@ -147,19 +147,15 @@ def _stripes(f: Frame) -> Pieces:
         half = 0.2 * m / count * 1.6
         left, right = left + 0.12, right - 0.12
         if right - left > 0.2:
-            corners = [(left, at - half), (right, at - half), (right, at + half), (left, at + half)]
-            yield dense(corners), ACCENT
+            yield dense(box(left, at - half, right, at + half)), ACCENT
 
 
 def _window(f: Frame) -> Pieces:
     (x, y), m = f.middle, _scale(f) * 0.56
-    frame = [(x - m, y - m), (x + m, y - m), (x + m, y + m), (x - m, y + m)]
-    yield dense(frame), DARK
+    yield dense(box(x - m, y - m, x + m, y + m)), DARK
     for a, b in ((-0.85, -0.1), (0.1, 0.85)):
         for c, d in ((-0.85, -0.1), (0.1, 0.85)):
-            pane = [(x + a * m, y + c * m), (x + b * m, y + c * m), (x + b * m, y + d * m),
-                    (x + a * m, y + d * m)]  # fmt: skip
-            yield np.array(pane), LIGHT
+            yield np.array(box(x + a * m, y + c * m, x + b * m, y + d * m)), LIGHT
 
 
 def _dots(f: Frame) -> Pieces:

@@ -17,6 +17,7 @@ from mm_imagenet_r.mini.shapes import (
     LIMB,
     Frame,
     Pieces,
+    box,
     by_name,
     curve,
     dense,
@@ -125,13 +126,10 @@ def _handle(f: Frame) -> Pieces:
 def _hat(f: Frame) -> Pieces:
     half, tall = f.size(2, 0.36, 0.56), f.size(1, 0.5, 0.9)
     y, brim = f.top(0.0) + 0.12, half * f.size(8, 1.5, 2.0)
-    box = [(-half, y), (-half * 0.9, y - tall), (half * 0.9, y - tall), (half, y)]
+    crown = [(-half, y), (-half * 0.9, y - tall), (half * 0.9, y - tall), (half, y)]
     band = [(-half, y - 0.1), (-half, y - 0.3), (half, y - 0.3), (half, y - 0.1)]
-    return [
-        (dense(box), DARK),
-        (dense(band), LIMB),
-        (dense([(-brim, y - 0.12), (brim, y - 0.12), (brim, y + 0.1), (-brim, y + 0.1)]), DARK),
-    ]
+    rim = box(-brim, y - 0.12, brim, y + 0.1)
+    return [(dense(crown), DARK), (dense(band), LIMB), (dense(rim), DARK)]
 
 
 TOP_PARTS: Final = by_name(
@@ -167,9 +165,7 @@ def _wheels(f: Frame) -> Pieces:
     size = f.size(3, 0.36, 0.56) if count == 2 else f.size(3, 0.3, 0.4)
     places = _places(f, count, 0.5, 0.78)
     axle = max(y for _, y in places) + 0.1
-    bar = [(places[0][0], axle - 0.3), (places[-1][0], axle - 0.3), (places[-1][0], axle + 0.1),
-           (places[0][0], axle + 0.1)]  # fmt: skip
-    yield dense(bar), LIMB
+    yield dense(box(places[0][0], axle - 0.3, places[-1][0], axle + 0.1)), LIMB
     for x, _ in places:
         yield ellipse(x, axle + 0.1, size, size), DARK
         yield ellipse(x, axle + 0.1, size * 0.45, size * 0.45, n=14), LIGHT

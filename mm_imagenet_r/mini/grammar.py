@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Final
+from typing import Final, cast
 
 import numpy as np
 
@@ -144,8 +144,7 @@ def _free(rng: np.random.Generator, taken: set[Parts], start: Parts | None, chan
         for slot in rng.permutation(len(SLOTS))[:changes]:
             others = [value for value in VALUES[SLOTS[slot]] if value != parts[slot]]
             parts[slot] = others[int(rng.integers(len(others)))]
-        body, top, base, side, mark = parts
-        found = (body, top, base, side, mark)
+        found = cast("Parts", tuple(parts))
         if found not in taken:
             taken.add(found)
             return found

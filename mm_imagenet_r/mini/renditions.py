@@ -36,13 +36,13 @@ class Rendition:
 
     paint: Callable[[Scene, Pixels], Pixels]  # scene, background -> picture
     backdrops: tuple[str, ...]
-    coloured: bool = True  # whether the scene's colours can be seen in it
+    coloured: bool = True  # whether the scene's colors can be seen in it
 
 
 def _layer(
     scene: Scene, colours: list[Colour], line: Colour | None = None, width: int = 3
 ) -> tuple[Pixels, Pixels]:
-    """Paint all pieces flat; return their colour times their opacity, and their opacity."""
+    """Paint all pieces flat; return their color times their opacity, and their opacity."""
     image = Image.new("RGB", scene.canvas)
     pencil = ImageDraw.Draw(image)
     for shape, tone in zip(scene.shapes, scene.tones, strict=True):

@@ -1,24 +1,83 @@
-"""One picture before it is painted: what stands where, in which colours."""
+"""One picture before it is painted: what stands where, in which colors."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
 
-from mm_imagenet_r.mini.figures import Figure, figure
+from mm_imagenet_r.mini.details import MARK_PARTS, SIDE_PARTS
+from mm_imagenet_r.mini.ends import BASE_PARTS, TOP_PARTS
 from mm_imagenet_r.mini.grammar import SLOTS, MiniClass
 from mm_imagenet_r.mini.settings import Edition
-from mm_imagenet_r.mini.shapes import LIGHT, RADIUS, Points, ellipse, star
+from mm_imagenet_r.mini.shapes import BODY, LIGHT, RADIUS, Frame, Points, box, ellipse, star
 from mm_imagenet_r.mini.textures import COLOURS, Colour, polygons
 
 OVERSAMPLING: Final = 2  # polygons are drawn at twice the size, then averaged
 
 DISTRACTORS: Final = ("circles", "squares", "triangles", "stars", "sticks", "flowers")
 SPLITS: Final = ("train", "test")
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """The polygons of one class in the order in which they are painted."""
+
+    points: Points  # (n, 2), all corners of all polygons
+    ends: tuple[int, ...]  # (k,) where each polygon ends in `points`
+    tones: tuple[int, ...]  # (k,)
+    slots: tuple[int, ...]  # (k,) index into `SLOTS` of the part that each polygon belongs to
+    point_slots: NDArray[np.int64]  # (n,) the same for each corner
+    anchors: Points  # (5, 2) the point about which each part may be scaled and turned
+    area: float  # what the polygons cover together
+
+
+@lru_cache(maxsize=256)
+def figure(cls: MiniClass) -> Figure:
+    """Build the polygons of a class."""
+    parts = dict(zip(SLOTS, cls.parts, strict=True))
+    frame = Frame.of(parts["body"], cls.proportions)
+    layers = [
+        (SLOTS.index(slot), points, tone)
+        for slot, pieces in (
+            ("side", SIDE_PARTS[parts["side"]](frame)),
+            ("base", BASE_PARTS[parts["base"]](frame)),
+            ("top", TOP_PARTS[parts["top"]](frame)),
+            ("body", [(frame.outline, BODY)]),
+            ("mark", MARK_PARTS[parts["mark"]](frame)),
+        )
+        for points, tone in pieces
+    ]
+    slots = [slot for slot, _, _ in layers]
+    lengths = [len(points) for _, points, _ in layers]
+    right = float(frame.outline[:, 0].max())
+    anchors = {
+        "body": (0.0, 0.0),
+        "top": (0.0, frame.top(0.0)),
+        "base": (0.0, frame.bottom(0.0)),
+        "side": (0.0 if parts["side"] in ("wings", "arms") else 0.8 * right, 0.0),
+        "mark": frame.middle,
+    }
+    return Figure(
+        points=np.concatenate([points for _, points, _ in layers]),
+        ends=tuple(np.cumsum(lengths).tolist()),
+        tones=tuple(tone for _, _, tone in layers),
+        slots=tuple(slots),
+        point_slots=np.repeat(slots, lengths),
+        anchors=np.array([anchors[slot] for slot in SLOTS]),
+        area=_area([points for _, points, _ in layers]),
+    )
+
+
+def _area(pieces: list[Points]) -> float:
+    """Measure on a raster how much polygons cover together."""
+    per_unit, middle = 40, 160
+    shapes = [(points * per_unit + middle).ravel().tolist() for points in pieces]
+    raster = np.asarray(polygons((2 * middle, 2 * middle), shapes))
+    return float((raster > 0).sum()) / per_unit**2
 
 
 @dataclass(slots=True)
@@ -105,11 +164,8 @@ def _parts(
     size: tuple[int, int], shapes: list[list[float]], numbers: list[int], front: list[list[float]]
 ) -> NDArray[np.uint8]:
     """Paint every part with its number, then what lies over them with 0."""
-    image = Image.new("L", size)
-    pen = ImageDraw.Draw(image)
-    for corners, number in [*zip(shapes, numbers, strict=True), *((f, 0) for f in front)]:
-        pen.polygon([c / OVERSAMPLING for c in corners], fill=number)
-    return np.asarray(image)
+    small = [[c / OVERSAMPLING for c in corners] for corners in (*shapes, *front)]
+    return np.asarray(polygons(size, small, [*numbers, *[0] * len(front)]))
 
 
 def _pose(rng: np.random.Generator, fig: Figure, edition: Edition) -> Points:
@@ -173,9 +229,9 @@ def _distractor(rng: np.random.Generator, kind: str, at: list[float], side: int)
         t = np.linspace(0, 2 * np.pi, 30, endpoint=False)
         points = (r * (0.8 + 0.35 * np.cos(5 * t)))[:, None] * np.stack([np.cos(t), np.sin(t)], 1)
     elif kind == "sticks":
-        points = np.array([(-1.7, -0.3), (1.7, -0.3), (1.7, 0.3), (-1.7, 0.3)]) * r
+        points = np.array(box(-1.7, -0.3, 1.7, 0.3)) * r
     elif kind == "squares":
-        points = np.array([(-0.9, -0.9), (0.9, -0.9), (0.9, 0.9), (-0.9, 0.9)]) * r
+        points = np.array(box(-0.9, -0.9, 0.9, 0.9)) * r
     else:
         points = np.array([(0, -1.2), (1.1, 0.8), (-1.1, 0.8)]) * r
     a = rng.uniform(0, 2 * np.pi)
@@ -187,7 +243,7 @@ def _distractor(rng: np.random.Generator, kind: str, at: list[float], side: int)
 def _palette(
     rng: np.random.Generator,
 ) -> tuple[list[Colour], tuple[str, str, str], tuple[Colour, Colour], str]:
-    """Choose colours so that the object stands out from the background."""
+    """Choose colors so that the object stands out from the background."""
     names = list(COLOURS)
     body, limb, accent, ground, second, *rest = (names[int(k)] for k in rng.permutation(len(names)))
     if rng.random() < 0.35:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 Points = NDArray[np.float64]  # (n, 2): x, y
 
-BODY, LIMB, ACCENT, DARK, LIGHT = range(5)  # tones; a palette gives each a colour
+BODY, LIMB, ACCENT, DARK, LIGHT = range(5)  # tones; a palette gives each a color
 
 RADIUS: Final = 1.35  # of a body, where a typical ear, leg or tail is .7 long
 TAU: Final = 2 * np.pi
@@ -117,6 +117,11 @@ def dense(corners: list[tuple[float, float]], step: float = 0.22) -> Points:
         t = np.linspace(0, 1, n, endpoint=False)[:, None]
         found.append(np.array(a) * (1 - t) + np.array(b) * t)
     return np.concatenate(found)
+
+
+def box(left: float, top: float, right: float, bottom: float) -> list[tuple[float, float]]:
+    """Return the corners of a rectangle, from the upper left in the order of the clock."""
+    return [(left, top), (right, top), (right, bottom), (left, bottom)]
 
 
 def star(x: float, y: float, outer: float, inner: float, tips: int) -> Points:

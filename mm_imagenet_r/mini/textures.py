@@ -90,7 +90,7 @@ def relief(height: Pixels) -> Pixels:
 
 
 def flat(colour: Colour, width: int, height: int) -> Pixels:
-    """Return one colour everywhere."""
+    """Return one color everywhere."""
     return np.full((height, width, 3), colour, np.float32)
 
 
@@ -101,7 +101,7 @@ def over(ground: Pixels, paint: Pixels, alpha: Pixels) -> Pixels:
 
 
 def mix(one: Pixels, two: Pixels, share: Pixels) -> Pixels:
-    """Go from one picture or colour to another by a share from 0 to 1."""
+    """Go from one picture or color to another by a share from 0 to 1."""
     found: Pixels = one + (two - one) * share
     return found
 
@@ -112,7 +112,7 @@ def shadow(ground: Pixels, alpha: Pixels, dx: int, dy: int, soft: float, depth: 
 
 
 def towards(colour: Colour, end: Colour, share: float) -> Colour:
-    """Return the colour a share of the way to another."""
+    """Return the color a share of the way to another."""
     r, g, b = (int(a + (e - a) * share) for a, e in zip(colour, end, strict=True))
     return r, g, b
 
@@ -123,8 +123,7 @@ Backdrop = Callable[[np.random.Generator, int, int, Colour, Colour], Pixels]
 
 
 def _between(a: Colour, b: Colour, share: Pixels) -> Pixels:
-    one, two = np.array(a, np.float32), np.array(b, np.float32)
-    return one + (two - one) * share
+    return mix(np.array(a, np.float32), np.array(b, np.float32), share)
 
 
 def _plain(rng: np.random.Generator, w: int, h: int, a: Colour, b: Colour) -> Pixels:

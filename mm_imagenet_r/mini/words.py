@@ -140,10 +140,7 @@ OTHERS: Final = (
     "In addition to the {noun}, there are {count} {others} in the scene.",
     "Nearby, {count} {others} are visible.",
 )
-ONE_OTHER: Final = (
-    "There is also a {other} next to it.",
-    "A single {other} can be seen nearby.",
-)
+ONE_OTHER: Final = ("There is also a {other} next to it.", "A single {other} can be seen nearby.")
 COUNTS: Final = {2: ("two", "a couple of"), 3: ("three", "a few"), 4: ("four", "several")}
 MANY: Final = ("several", "a number of", "many")
 COLOURING: Final = (

@@ -25,19 +25,14 @@ def render(
     parts: str = "",
     **values: Any,
 ) -> str:
-    """A whole page from a template that extends `page.html`.
+    """A whole page from a template of a package that extends `page.html`.
 
     Its Content-Security-Policy allows this style sheet and script, by their hashes, and pictures in
     the page: text from data that became markup could neither run nor load anything. The attribute
     `style` is allowed; there it can do nothing that matters.
 
-    Args:
-        package: Where the template lies.
-        template: Its file; `parts.html` has macros for it.
-        styles: Style sheets after the one that all pages share.
-        scripts: Scripts, which share one scope.
-        parts: Where style sheets, scripts and further macros lie, if in another package.
-        values: What the template shows, `title` among it; all text is escaped but `Html`.
+    `styles` follow the sheet that all pages share, and `scripts` share one scope; they and further
+    macros may lie in another package, `parts`. All text in `values` is escaped but `Html`.
     """
 
     def read(name: str) -> str:

@@ -60,7 +60,7 @@ def refused(answer: tuple[int, str, str], *parts: str) -> None:
         (("--memory", "-5"), ("--memory -5: write a number",)),
         (("--memory", "20MB", "--currency", "samples"), ("or --currency bytes",)),
         (("--phases", "7"), ("7 phases for 6 classes: give a number from 1 to 6",)),
-        (("--base-classes", "5"), ("ask for fewer base classes or fewer phases",)),
+        (("--base-classes", "5"), ("each phase needs at least one of",)),
         (("--max-text-length", "100000"), ("--max-text-length 100000: give at most 1024",)),
         (("--class-order-seed", "-1"), ("class order seed -1: give a number",)),
         (("--dataset", "nowhere/at/all"), ("nowhere/at/all: there is no such folder",)),

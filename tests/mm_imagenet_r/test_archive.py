@@ -4,6 +4,7 @@ import gzip
 import io
 import os
 import pickle
+import re
 import shutil
 import tarfile
 from concurrent.futures import ThreadPoolExecutor
@@ -154,23 +155,24 @@ def member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> tarfile.
 
 
 @pytest.mark.parametrize(
-    ("bad", "why"),
+    "bad",
     [
-        (member("../../x"), "'../../x' leads out"),
-        (member("imagenet-r/../../x.jpg"), "leads out"),
-        (member("/etc/passwd"), "leads out"),
-        (member("imagenet-r/n1/art_0.jpg", tarfile.SYMTYPE, "/etc/passwd"), "link to '/etc/passwd"),
-        (member("imagenet-r/n1/art_0.jpg", tarfile.LNKTYPE, "x"), "is a link"),
-        (member("imagenet-r/n1/art_0.jpg", tarfile.CHRTYPE), "neither a plain file nor"),
-        (member("imagenet-r/n1/art_0.jpg", tarfile.FIFOTYPE), "neither a plain file nor"),
+        member("../../x"),
+        member("imagenet-r/../../x.jpg"),
+        member("/etc/passwd"),
+        member("imagenet-r/n1/art_0.jpg", tarfile.SYMTYPE, "/etc/passwd"),
+        member("imagenet-r/n1/art_0.jpg", tarfile.LNKTYPE, "x"),
+        member("imagenet-r/n1/art_0.jpg", tarfile.CHRTYPE),
+        member("imagenet-r/n1/art_0.jpg", tarfile.FIFOTYPE),
     ],
 )
 def test_members_that_have_no_business_there(
-    bad: tarfile.TarInfo, why: str, tar: Path, tmp_path: Path
+    bad: tarfile.TarInfo, tar: Path, tmp_path: Path
 ) -> None:
     with tarfile.open(tar, "a") as archive:
         archive.addfile(bad)
-    with pytest.raises(UserError, match=why):
+    words = f"its member {bad.name!r} is a link or a device, or leads out"
+    with pytest.raises(UserError, match=re.escape(words)):
         open_images(tar)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data"]  # not even an index
 
@@ -203,7 +205,7 @@ def test_other_things_that_are_no_source(tar: Path, tmp_path: Path) -> None:
         twice / "imagenet-r" / "test", twice / "imagenet-r" / "train", dirs_exist_ok=True
     )
     for path, message in (
-        (packed, "unpack it with gunzip"),
+        (packed, "a compressed tar must be decompressed first"),
         (empty, "holds no images"),
         (astray, "holds no images"),
         (text, "is neither a tar nor Parquet: give one of these"),

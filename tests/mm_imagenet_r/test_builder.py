@@ -163,9 +163,8 @@ def test_two_processes_prepare_the_same_rows(tmp_path: Path) -> None:
         from dataclasses import replace
         import mm_imagenet_r
         from mm_imagenet_r import mini
-        from mm_imagenet_r.mini import source
         few = replace(mini.SECOND, train_per_class=1, test_per_class=3)
-        source.second = lambda: source.Mini(few)
+        mini.second = lambda: mini.Mini(few)
         ds = mm_imagenet_r.load(split="test", num_proc=2)
         assert ds["caption"][:] == [row["caption"] for row in mini.rows("test", edition=few)]
         assert len(ds) == 120

@@ -12,10 +12,9 @@ from PIL import Image
 
 from mm_imagenet_r import mini
 from mm_imagenet_r.mini import EDITIONS, FIRST, SECOND, Edition
-from mm_imagenet_r.mini.figures import figure
 from mm_imagenet_r.mini.grammar import HOMES, QUALITIES, SLOTS, VALUES
 from mm_imagenet_r.mini.renditions import RENDITIONS, render
-from mm_imagenet_r.mini.scenes import compose
+from mm_imagenet_r.mini.scenes import compose, figure
 from mm_imagenet_r.mini.words import tokens
 
 CLASSES = [*mini.classes(), *mini.base_classes()]

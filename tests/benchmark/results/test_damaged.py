@@ -89,8 +89,8 @@ def snapshot(folder: Path) -> dict[str, tuple[int, int]]:
     ("damage", "options", "message"),
     [
         (cut_short, ["--partial"], "is truncated or damaged"),
-        (strange_member("../../x"), ["--partial"], "its member '../../x' leads out"),
-        (strange_member("imagenet-r/n1/a.jpg", "/etc/passwd"), ["--partial"], "is a link to '/etc"),
+        (strange_member("../../x"), ["--partial"], "its member '../../x' is a link or"),
+        (strange_member("imagenet-r/n1/a.jpg", "/etc/passwd"), ["--partial"], "is a link or"),
         (nothing, [], "24 of ImageNet-R's 30,000 images; missing: "),
         (in_place_of_an_image(b"<html>"), COMPLETE, "is not an image that Pillow"),
         (
