@@ -102,8 +102,8 @@ def faults(stored: Mapping[str, Any]) -> Iterator[str]:
         rows = {"accuracy": phase["accuracy"]}
         rows |= {f"other_classifiers.{name}": row for name, row in others.items()}
         for name, row in rows.items():
-            if len(row["per_phase"]) != t + 1:
-                yield f"{where}.{name}.per_phase has {len(row['per_phase'])} numbers, not {t + 1}"
+            if (count := len(row["per_phase"])) != t + 1:
+                yield f"{where}.{name}.per_phase has {count} numbers instead of {t + 1}"
             if not all(0 <= accuracy <= 100 for accuracy in row["per_phase"]):
                 yield f"{where}.{name}.per_phase holds a number that is not a percentage"
         if any(len(point) != 2 for point in phase["loss"]):

@@ -34,7 +34,7 @@ def compared(runs: Sequence[Result], **options: Any) -> list[Table]:
 
 
 def parsed(runs: Sequence[Result]) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(table.csv_text(compared(runs)))))
+    return list(csv.DictReader(io.StringIO(table.csv_text(table.records(compared(runs))))))
 
 
 def test_rows_of_further_classifiers(tmp_path: Path, synthetic_run: Make) -> None:
