@@ -207,7 +207,7 @@ def test_missing_images_are_named_unless_that_is_wanted(load: Callable[..., Any]
 @pytest.fixture
 def complete(made: tuple[Path, dict[str, bytes]], monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the images of `made` be all that were published."""
-    monkeypatch.setattr(imagenet_r, "missing", lambda names: [])
+    monkeypatch.setattr(classes, "missing", lambda names: [])
     monkeypatch.setattr("mm_imagenet_r.splits.image_names", lambda: tuple(made[1]))
 
 
