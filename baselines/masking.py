@@ -35,7 +35,7 @@ class MaskedSample:
 
     kept: ViltInput
     words: list[str]
-    num_words: How many words of the caption the model knows; others are dropped before masking.
+    num_words: int
     attention: Array
     exemplar: Exemplar
     codec: str

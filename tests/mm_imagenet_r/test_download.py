@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from standin import image_files, write_tar
 
+from mm_imagenet_r import classes, tar_index
 from mm_imagenet_r import fetch as fetching
-from mm_imagenet_r import imagenet_r, tar_index
 from mm_imagenet_r.download import main
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.fetch import fetch
-from tests.standin import image_files, write_tar
 
 DATA = bytes(range(256)) * 1000
 SHA256 = hashlib.sha256(DATA).hexdigest()
@@ -231,7 +231,7 @@ def test_the_command_fetches_once_and_says_what_is_there(
     assert "complete" not in out
     assert "missing: all 207 images of n01484850 (great_white_shark), " in err
     asked = len(server.asked)
-    monkeypatch.setattr(imagenet_r, "missing", lambda names: [])
+    monkeypatch.setattr(classes, "missing", lambda names: [])
     assert main(command) == 0
     assert "complete: every class has all of its images" in capsys.readouterr().out
     assert len(server.asked) == asked
@@ -250,7 +250,7 @@ def test_an_archive_that_another_program_cut_off_is_completed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     published([f"n01443537/art_{n}.jpg" for n in range(13)])
-    monkeypatch.setattr(imagenet_r, "missing", lambda names: [])
+    monkeypatch.setattr(classes, "missing", lambda names: [])
     path = tmp_path / "data" / "imagenet-r.tar"
     path.parent.mkdir()
     command = [str(path.parent), "--url", server.url]

@@ -13,15 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from datasets import Image, load_dataset, load_dataset_builder
-
-import mm_imagenet_r
-from mm_imagenet_r import classes, imagenet_r, mini, tar_index
-from mm_imagenet_r.captions.files import read_captions
-from mm_imagenet_r.catalog import CATALOG, find_source
-from mm_imagenet_r.errors import UserError
-from mm_imagenet_r.export import export
-from mm_imagenet_r.open_images import open_images
-from tests.standin import (
+from standin import (
     PROFILE,
     bomb,
     first_of_each_class,
@@ -31,6 +23,14 @@ from tests.standin import (
     write_folder,
     write_tar,
 )
+
+import mm_imagenet_r
+from mm_imagenet_r import classes, imagenet_r, mini, tar_index
+from mm_imagenet_r.captions.files import read_captions
+from mm_imagenet_r.catalog import CATALOG, find_source
+from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.export import export
+from mm_imagenet_r.open_images import open_images
 
 
 @pytest.fixture(scope="module")
@@ -207,7 +207,7 @@ def test_missing_images_are_named_unless_that_is_wanted(load: Callable[..., Any]
 @pytest.fixture
 def complete(made: tuple[Path, dict[str, bytes]], monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the images of `made` be all that were published."""
-    monkeypatch.setattr(imagenet_r, "missing", lambda names: [])
+    monkeypatch.setattr(classes, "missing", lambda names: [])
     monkeypatch.setattr("mm_imagenet_r.splits.image_names", lambda: tuple(made[1]))
 
 

@@ -9,11 +9,7 @@ from pathlib import Path
 
 import pytest
 from running import Call
-
-from mm_imagenet_r import imagenet_r, splits, tar_index
-from mm_imagenet_r.classes import image_names
-from mm_imagenet_r.export.__main__ import main as export
-from tests.standin import (
+from standin import (
     bomb,
     first_of_each_class,
     image_files,
@@ -21,6 +17,10 @@ from tests.standin import (
     write_captions,
     write_tar,
 )
+
+from mm_imagenet_r import imagenet_r, splits, tar_index
+from mm_imagenet_r.classes import image_names
+from mm_imagenet_r.export.__main__ import main as export
 
 NAMES = first_of_each_class(image_names(), 12)[:24]
 FILES = dict(image_files(NAMES))
