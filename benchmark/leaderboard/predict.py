@@ -31,10 +31,7 @@ from mm_imagenet_r.hashes import json_sha256
 
 @dataclass(frozen=True)
 class Repeat:
-    """A result to be verified further, in a folder to work in.
-
-    `run` is the folder of its run, with state and memory: the same or another one.
-    """
+    """A result to be verified further in a folder to work in; `run` has its state and memory."""
 
     folder: Path
     run: Path | None

@@ -1,7 +1,4 @@
-"""A run as one self-contained page: `python -m benchmark.report RUNS...`; several, compared.
-
-Pages are views of result files: no network, and the same files give the same bytes.
-"""
+"""A run as one self-contained page, or several compared; the same files give the same bytes."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Whether a run's figures follow from its own configuration, predictions and exemplars.
-
-Anyone who has a run's folder can check it: `python -m benchmark.results FOLDER --verify`.
-"""
+"""Whether a run's figures follow from its own configuration, predictions and exemplars."""
 
 from __future__ import annotations
 
