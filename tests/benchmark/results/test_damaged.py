@@ -110,7 +110,7 @@ def test_damage_is_said_and_nothing_is_begun(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     if options is COMPLETE:
-        monkeypatch.setattr(imagenet_r, "missing", lambda names: [])
+        monkeypatch.setattr("mm_imagenet_r.classes.missing", lambda names: [])
         monkeypatch.setattr(splits, "image_names", lambda: tuple(NAMES))
     damage(folder)
     before = snapshot(folder)
