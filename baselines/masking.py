@@ -27,7 +27,7 @@ class MaskedSample:
     Attributes:
         kept: The kept patches and words, as an input to ViLT.
         words: The kept words.
-        num_words: Number of words before any was dropped.
+        num_words: How many words of the caption the model knows; others are dropped before masking.
         attention: (rows, columns) attention of [CLS] to each patch of the whole picture.
         exemplar: The bytes that are stored.
         codec: How its image is encoded.

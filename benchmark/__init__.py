@@ -1,9 +1,7 @@
 """The harness: class-incremental methods under one memory budget.
 
-    folders = benchmark.run(method="exemplar_masking", memory=1, seeds=range(3))
-    benchmark.frame(folders, per="run").last_accuracy.mean()
-
-Importing this package imports nothing else; each name is found when it is first asked for.
+folders = benchmark.run(method="exemplar_masking", memory=1, seeds=range(3))
+benchmark.frame(folders, per="run").last_accuracy.mean()
 """
 
 from __future__ import annotations
@@ -29,7 +27,7 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
-    """A public name, imported now (PEP 562)."""
+    """A public name, imported when it is first asked for (PEP 562)."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module, attribute = _MODULES[name]
@@ -38,4 +36,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return __all__

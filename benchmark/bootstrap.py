@@ -1,21 +1,12 @@
 """Intervals for the difference of two methods: a paired bootstrap over test images, t over orders.
 
-A figure that is linear in the accuracy matrix is a sum over test images: `image_scores` gives the
-contribution of each, so the difference of two runs is the sum of the differences of the same
-images. Two things would change if the experiment were repeated, and both count:
-
-* the test images. They recur in every class order, so images are resampled once for all orders
-  (and for both methods, which pairs them), within their classes, whose sizes are part of the data;
-* the class orders (and whatever else differs between runs: initial weights, batches). With n = 3 or
-  5 of them a bootstrap over orders is too narrow, however many draws it makes: no draw lies outside
-  the range of the n differences, which covers the truth with probability 1 - 2**(1 - n) only (75 %
-  for three). So their mean is drawn from Student's t with n - 1 degrees of freedom.
-
-The variance between orders already includes the effect of an image in one order alone, so the
-images' part is reduced to what they have in common over orders (crossed random effects). Owen
-(2007), "The pigeonhole bootstrap", shows why resampling both factors counts the common part twice;
-Hesterberg (2015), "What teachers should know about the bootstrap", why percentile intervals of few
-values are too narrow.
+Test images recur in every class order, so they are resampled once for all orders and both methods,
+within their classes. With n = 3 or 5 class orders a bootstrap over orders is too narrow: no draw
+lies outside the range of the n differences, which covers the truth with probability 1 - 2**(1 - n)
+only (75 % for three). So their mean is drawn from Student's t with n - 1 degrees of freedom. The
+variance between orders already includes the effect of an image in one order alone, so the images'
+part is reduced to what they have in common over orders (Owen 2007, "The pigeonhole bootstrap";
+Hesterberg 2015, "What teachers should know about the bootstrap").
 """
 
 from __future__ import annotations
@@ -56,18 +47,12 @@ def image_scores(
     introduced: npt.ArrayLike,
     weights: Sequence[Sequence[float]],
 ) -> Floats:
-    """How many points each test image contributes to a figure of one run.
+    """How many points each of N test images contributes to a figure of one run: they sum to it.
 
-    Args:
-        phases: (P,) after which phase a prediction was made.
-        correct: (P,) whether it was right.
-        images: (P,) which image it is of, 0 ... N - 1.
-        introduced: (P,) the phase that introduced the image's class.
-        weights: Row t has t + 1 weights: the figure is the sum of weights[t][i] * R[t][i] over the
-            accuracy matrix R (`metrics.linear_weights`).
-
-    Returns:
-        (N,) points; their sum is the figure.
+    `phases`, `correct`, `images` and `introduced` are (P,), an entry per prediction: the phase
+    after which it was made, whether it was right, its image (0 ... N - 1), and the phase that
+    introduced the image's class. Row t of `weights` has t + 1 entries: the figure is the sum of
+    weights[t][i] * R[t][i] over the accuracy matrix R (`metrics.linear_weights`).
 
     Two images of phase 0 and one of phase 1; the average incremental accuracy of 50 and then 2/3:
 
@@ -98,13 +83,9 @@ def paired_interval(
 ) -> Interval:
     """The mean difference over class orders and its interval for new images and new orders.
 
-    Args:
-        differences: (n, N) for each of n class orders and N test images, the image's score with one
-            method less that with the other (`image_scores`).
-        classes: (N,) the class of each image, whatever the order; images are resampled within it.
-        level: Coverage wanted.
-        draws: How often the images are resampled.
-        seed: Of the draws; the same arguments give the same interval.
+    `differences` is (n, N) for n class orders and N test images: the image's score with one method
+    less that with the other (`image_scores`). `classes` is (N,), the class of each image;
+    images are resampled within it. The same arguments give the same interval.
 
     Raises:
         ValueError: There are fewer than two orders, or shapes do not fit.
@@ -150,12 +131,7 @@ def paired_interval(
 def _draws(
     sizes: tuple[int, ...], orders: int, draws: int, seed: int
 ) -> tuple[list[npt.NDArray[np.int16]], Floats]:
-    """All draws, which do not depend on the scores: made once for all pairs of a table.
-
-    Returns:
-        For each class, (draws, images) how often each image is drawn; and the draws of Student's t
-        for the mean over orders.
-    """
+    """Per class, (draws, images) how often each image is drawn; and the draws of Student's t."""
     random = np.random.default_rng(seed)
     images = []
     for size in sizes:

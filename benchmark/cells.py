@@ -1,8 +1,7 @@
 """The cells of a grid with their options in one way of writing, so that equal runs are one run.
 
-`--set text_swap_prob=0.50`, `--set text_swap_prob=.5` and, where that is the default, no `--set` at
-all mean the same experiment, and so do `--tuning ssf` and no `--tuning` where the method's recipe
-or the project says ssf. A folder and a row of a table belong to what is meant.
+`--set text_swap_prob=0.50` is `.5`, and where that is the default, as no `--set` at all; so is an
+option that says what the method's recipe or the project says anyway.
 """
 
 from __future__ import annotations
@@ -32,35 +31,26 @@ def cells(config: RunConfig) -> list[RunConfig]:
 
         found = [filled_in(cell) for cell in found]
     for cell in found:
-        _refuse_unused(cell)
+        (name,) = cell.method
+        for option in sorted(load_method(name)[0].unused):
+            if getattr(cell, option) != getattr(RunConfig, option):
+                raise UserError(
+                    f"--{dashed(option)} has no effect on {name}: leave it out, or run it in a "
+                    "command of its own"
+                )
     return [_in_one_writing(cell) for cell in found]
 
 
 def reference_run(cell: RunConfig) -> RunConfig:
-    """The cell whose numbers of exemplars `match_exemplars_of` asks for, in one way of writing.
+    """The cell whose numbers of exemplars `match_exemplars_of` asks for, written as by `cells`.
 
     Options without effect on its method are left out: they are meant for the other one.
-
-    Raises:
-        UserError: As `cells`.
     """
     reference = cell.reference_run()
     unused = load_method(reference.method[0])[0].unused
-    changes: dict[str, Any] = {
-        spec.name: spec.default for spec in dataclasses.fields(RunConfig) if spec.name in unused
-    }
+    changes: dict[str, Any] = {option: getattr(RunConfig, option) for option in unused}
     (found,) = cells(dataclasses.replace(reference, **changes))
     return found
-
-
-def _refuse_unused(cell: RunConfig) -> None:
-    (name,) = cell.method
-    for spec in dataclasses.fields(cell):
-        if spec.name in load_method(name)[0].unused and getattr(cell, spec.name) != spec.default:
-            raise UserError(
-                f"--{dashed(spec.name)} has no effect on {name}: leave it out, or run it in a "
-                "command of its own"
-            )
 
 
 def _in_one_writing(cell: RunConfig) -> RunConfig:
@@ -89,7 +79,11 @@ def _without_defaults(cell: RunConfig, methods: list[type[Method]]) -> RunConfig
 def _changed(name: str, given: dict[str, str]) -> list[str]:
     """The settings in which a method differs from what its name alone stands for."""
     method, preset = load_method(name)
-    chosen, default = (make_settings(method, preset, some, name) for some in (given, {}))
+    return differing(*(make_settings(method, preset, some, name) for some in (given, {})))
+
+
+def differing(chosen: Any, default: Any) -> list[str]:
+    """The settings in which two instances of a class differ, as `--set` would give the first."""
     return [
         f"{key}={as_text(getattr(chosen, key))}"
         for key in sorted(spec.name for spec in dataclasses.fields(chosen))

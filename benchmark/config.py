@@ -29,16 +29,11 @@ from mm_imagenet_r.splits import canonical
 class RunConfig(Fields):
     """Everything a run depends on. With one method and one seed it is a cell of a grid.
 
-    A field's name with dashes is its command-line option; a TOML or JSON file uses the names as
-    they stand in `benchmark.config_fields`.
+    A field's name with dashes is its command-line option; configuration files use the field names.
     """
 
     def __post_init__(self) -> None:
-        """Write names and paths in one way; refuse what is seen to be wrong without any data.
-
-        Raises:
-            UserError: See `benchmark.config_check`.
-        """
+        """Write names and paths in one way; raise UserError as `benchmark.config_check.check`."""
         for name in ("method", "set", "seeds"):
             value = getattr(self, name)
             values = (value,) if isinstance(value, (str, int)) else tuple(value)
@@ -102,10 +97,7 @@ class RunConfig(Fields):
         return order
 
     def reference_run(self) -> RunConfig:
-        """The run whose numbers of exemplars `match_exemplars_of` asks for, as it is written.
-
-        `benchmark.cells.reference_run` writes it as every cell is written.
-        """
+        """The run that `match_exemplars_of` names, as the user wrote it; see `benchmark.cells`."""
         name = self.match_exemplars_of
         assert name is not None
         own = tuple(f"{k}={v}" for owner, k, v in self.set_items() if owner in names_of(name))
@@ -167,6 +159,8 @@ class RunConfig(Fields):
 
     def folder(self) -> Path:
         """Where this cell's results lie: readable, and unique through the fingerprint."""
+        if len(self.method) * len(self.seeds) != 1:
+            raise UserError("each method and seed has a folder of its own: give one of both")
         budget = f"{self.memory}-{self.currency}"
         if self.match_exemplars_of:
             budget += f"-matching-{self.match_exemplars_of}"
@@ -180,11 +174,7 @@ class RunConfig(Fields):
         return {spec.name: _plain(getattr(self, spec.name)) for spec in dataclasses.fields(self)}
 
     def command(self, *, place: bool = False) -> str:
-        """The shortest command that gives this configuration again.
-
-        Args:
-            place: Also where it runs and writes, if that is not the default.
-        """
+        """The shortest command for this configuration; `place`: also where it runs and writes."""
         words = ["python -m benchmark.run"]
         for spec in dataclasses.fields(self):
             value, affects = getattr(self, spec.name), spec.metadata.get("affects_result", True)

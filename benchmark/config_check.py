@@ -23,11 +23,7 @@ _LEAST = {
 
 
 def check(config: RunConfig) -> None:
-    """Refuse values that no run can have, and options that contradict each other.
-
-    Raises:
-        UserError: There are some.
-    """
+    """Raise UserError for values that no run can have and options that contradict each other."""
     for spec in dataclasses.fields(config):
         choices = spec.metadata.get("choices")
         value = getattr(config, spec.name)

@@ -1,7 +1,6 @@
-"""What a run shows: a line per phase, and how far it is meanwhile.
+"""What a run shows: a line per phase, and its progress meanwhile.
 
-On a terminal that is a progress bar with the accuracy so far and the time left; elsewhere, as in a
-log file, a line at least every minute.
+On a terminal that is a bar with accuracy and time left; in a log, a line at least every minute.
 """
 
 from __future__ import annotations
@@ -105,7 +104,7 @@ class Display:
             self._progress.start()
 
     def stage(self, index: int, what: str) -> None:
-        """Something other than training goes on."""
+        """Something other than training started."""
         self._show(index, what)
 
     def step(self, index: int, stage: str, step: int, steps: int, loss: float) -> None:
@@ -166,8 +165,10 @@ class Display:
         phase, now = f"{min(index + 1, self._phases)}/{self._phases}", self._clock()
         if not self.console.is_terminal:
             if now - self._shown >= _LINE:
-                words = f"phase {phase}: {step}{note}{self._time_left(now)}"
-                self.console.print(words, markup=False)
+                done = self._done - self._done_before
+                seconds = (now - self._begun) / done * (self._phases - self._done) if done else 0
+                left = f", about {seconds_words(seconds)} left" if done else ""
+                self.console.print(f"phase {phase}: {step}{note}{left}", markup=False)
                 self._shown = now
             return
         self._progress.update(
@@ -176,10 +177,3 @@ class Display:
         if now - self._shown > _REFRESH:
             self._progress.refresh()
             self._shown = now
-
-    def _time_left(self, now: float) -> str:
-        done = self._done - self._done_before
-        if done <= 0:
-            return ""
-        left = (now - self._begun) / done * (self._phases - self._done)
-        return f", about {seconds_words(left)} left"

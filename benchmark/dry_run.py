@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import tempfile
 import time
@@ -15,6 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from benchmark.cells import differing
 from benchmark.data import Samples
 from benchmark.devices import Place
 from benchmark.formatting import amount_words, bytes_words, seconds_words
@@ -33,8 +33,7 @@ def print_plans(plans: list[Plan], place: Place, console: Console) -> None:
     """Print phases, samples, room for exemplars, training steps and time of every cell.
 
     Raises:
-        UserError: What the run itself would stop at: the backbone cannot be read, a folder holds
-            a run that was started with something else, the method breaks its contract.
+        UserError: What the run itself would stop at, such as a method that breaks its contract.
     """
     trials: dict[tuple[str, ...], Trial] = {}
     total = 0.0
@@ -45,8 +44,8 @@ def print_plans(plans: list[Plan], place: Place, console: Console) -> None:
         state, finished = _state(plan, place)
         if state:
             console.print(state)
-        if plan.settings != type(plan.settings)():
-            console.print(f"settings: {escape(_changed(plan.settings))}")
+        if changed := differing(plan.settings, type(plan.settings)()):
+            console.print(f"settings: {', '.join(changed)}", markup=False)
         if config.method not in trials:  # one of them is as good as all seeds
             trials[config.method] = trial = try_out(plan, place)
             model = trial.model
@@ -91,19 +90,15 @@ class Trial:
 
 
 def try_out(plan: Plan, place: Place) -> Trial:
-    """Learn and test a few samples of the first phase, as the run would but in a folder of its own.
-
-    Raises:
-        UserError: As the run.
-    """
+    """Learn and test a few samples of the first phase, as the run would, in a temporary folder."""
     new, place = plan.classes(0), Place(place.device, threads=place.threads)
     train = _some(plan.data.train.of_classes(new), len(new))
     tested = _some(plan.data.test.of_classes(new), len(new))
-    told: list[float] = []
+    times: list[float] = []
 
     def report(event: str, *what: Any) -> None:
         if event == "step":
-            told.append(time.perf_counter())
+            times.append(time.perf_counter())
 
     launched = {name: os.environ.pop(name) for name in _LAUNCHED if name in os.environ}
     try:
@@ -124,7 +119,7 @@ def try_out(plan: Plan, place: Place) -> Trial:
     return Trial(
         model=model,
         process=process,
-        step=(told[-1] - told[0]) / (len(told) - 1) if len(told) > 1 else 0.0,
+        step=(times[-1] - times[0]) / (len(times) - 1) if len(times) > 1 else 0.0,
         sample=(laps["prepare"] + laps["select"]) / max(1, len(train)),
         predicted=max(0.0, end - middle - process) / max(1, 2 * len(tested)),  # each one is twice
     )
@@ -140,14 +135,7 @@ def _some(samples: Samples, num_classes: int) -> Samples:
 def phase_table(plan: Plan) -> Table:
     """Classes, samples and training steps of each phase; a method may take fewer steps."""
     config, data = plan.config, plan.data
-    columns = (
-        "phase",
-        "classes",
-        "training",
-        "exemplars (least)",
-        config.evaluate_on,
-        "steps",
-    )
+    columns = ("phase", "classes", "training", "exemplars (least)", config.evaluate_on, "steps")
     table = Table(*columns, box=None, pad_edge=False)
     total = 0
     for index in range(plan.num_learnt):
@@ -205,12 +193,3 @@ def _memory_words(plan: Plan) -> str:
             f"{bytes_words(budget.sample_bytes)} on average"
         )
     return words
-
-
-def _changed(settings: Any) -> str:
-    default = type(settings)()
-    return ", ".join(
-        f"{spec.name}={getattr(settings, spec.name)}"
-        for spec in dataclasses.fields(settings)
-        if getattr(settings, spec.name) != getattr(default, spec.name)
-    )

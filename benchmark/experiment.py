@@ -6,11 +6,13 @@ memory and a method's declared state can pass from one phase to the next.
 
 The main loop from top to bottom:
 
-    run.run                     every method and seed
-      experiment.run_cell       its phases; when all are done, result.json
+    run.run                     every method and seed: parse, check
+      plan.make_plans           open the data, order and divide the classes, fix the budget
+      experiment.run_cell       the phases that are not done; after the last one, result.json
         phase.learn             in a process: load state and memory, train, select, save
           training.train_phase  stages and steps; these call the hooks of method.Method
         phase.test              in a second process: load, predict
+        RunFolder.commit        one atomic file per phase; resuming counts these files
 """
 
 from __future__ import annotations

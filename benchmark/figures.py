@@ -33,8 +33,7 @@ def check_path(path: Path) -> None:
     """Refuse what `save` cannot write.
 
     Raises:
-        UserError: The suffix is of no format, the folder is not there, or matplotlib is not
-            installed.
+        UserError: An unknown suffix, no such folder, or matplotlib is not installed.
     """
     if path.suffix.lower() not in _FORMATS:
         raise UserError(f"{path}: the suffix must be one of {', '.join(_FORMATS)}")
@@ -79,11 +78,7 @@ def tidy(axes: Axes) -> None:
 
 
 def save(figure: Figure, path: Path) -> Path:
-    """Write a figure atomically in the format that the path's suffix names.
-
-    Raises:
-        UserError: As `check_path`.
-    """
+    """Write a figure atomically in the format that the path's suffix names; see `check_path`."""
     check_path(path)
     import matplotlib
 

@@ -137,7 +137,7 @@ def title_words(name: str) -> str:
     ('Exemplar masking', 'EASE', 'My Method')
     """
     words = name.rpartition(":")[2].replace("_", " ").strip()
-    return words.upper() if len(words) <= 4 else words[:1].upper() + words[1:]
+    return words.upper() if len(words) <= 4 and ":" not in name else words[:1].upper() + words[1:]
 
 
 def method_title(result: Result) -> str:
@@ -146,11 +146,7 @@ def method_title(result: Result) -> str:
 
 
 def phases_words(sizes: Sequence[int], stopped_of: int | None = None) -> str:
-    """How the classes come.
-
-    Args:
-        sizes: New classes of each phase that is learned.
-        stopped_of: How many phases there would be, where not all are learned.
+    """How the classes come, by the new classes of each phase learned; of how many if not all are.
 
     >>> phases_words([4, 4, 4]), phases_words([21, 20, 20, 20, 20]), phases_words([10])
     ('3 phases of 4 classes', '5 phases, 21 classes first, then 20 each', '1 phase of 10 classes')

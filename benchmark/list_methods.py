@@ -19,14 +19,7 @@ _ALL = "all"
 
 
 def list_methods(name: str) -> None:
-    """Print what there is.
-
-    Args:
-        name: A method, "all" for the settings of each registered one, "" for a line on each.
-
-    Raises:
-        UserError: There is no such method.
-    """
+    """Print a line per method, or the settings of one or ("all") each registered one."""
     console = make_console()
     if name:
         for number, one in enumerate(REGISTRY if name == _ALL else (name,)):

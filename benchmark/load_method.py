@@ -24,10 +24,7 @@ _DERIVE = "write a class in it that derives from benchmark.method.Method"
 
 
 def load_method(name: str) -> tuple[type[Method], str]:
-    """Import a method by registry name, `package.module:Class` or `file.py:Class`.
-
-    Returns:
-        The class, and the preset after `@` ("" if none).
+    """Import a method by registry name, `package.module:Class` or `file.py:Class`, with its preset.
 
     Raises:
         UserError: There is no such method, module, class or preset.
@@ -91,12 +88,6 @@ def make_settings(
     method: type[Method], preset: str, given: Mapping[str, str], name: str = ""
 ) -> Any:
     """Defaults, over them the preset, over that what was given as strings.
-
-    Args:
-        method: Whose settings.
-        preset: Name of a preset, "" for none.
-        given: Values by name of the setting.
-        name: The method as the user calls it; "" for the name of its class.
 
     Raises:
         UserError: An unknown setting, or a value that does not convert or that the method refuses.

@@ -24,18 +24,11 @@ if TYPE_CHECKING:
 
 
 def finished_elsewhere(cell: RunConfig, data_sha256: str | None = None) -> Path | None:
-    """The folder in which an older version finished the same experiment.
+    """The folder in which an older version finished the same experiment, None without any.
 
     Older versions counted epochs over new samples and exemplars alike. A run of theirs is the same
-    experiment only if all else was asked for alike and every phase took the steps it takes today.
-
-    Args:
-        cell: As `benchmark.cells.cells` writes it.
-        data_sha256: Of today's data; a run of other data does not count. None: not compared.
-
-    Returns:
-        None if there is no complete and readable result. The code of method and harness differs in
-        any case; `changed_settings` lists the defaults that do.
+    experiment only if all else was asked for alike and every phase took the steps it takes today;
+    `data_sha256`, if given, must be that of its data. Its code differs in any case.
     """
     for folder in _of_older_versions(cell):
         try:
@@ -72,15 +65,7 @@ def _is_alike(result: Result, cell: RunConfig) -> bool:
 
 
 def changed_settings(stored: Mapping[str, Any], settings: Any) -> list[str]:
-    """The settings in which a finished run differs from what today's defaults resolve to.
-
-    Args:
-        stored: `method_settings` of its result.
-        settings: Today's, resolved: an instance of the method's `Settings`.
-
-    Returns:
-        A few words for each setting that both have and that differs.
-    """
+    """A few words for each setting whose value in a finished run differs from today's."""
     today = dataclasses.asdict(settings)
     return [
         f"the default of {name} was {stored[name]} then and is {value} now"
@@ -90,12 +75,7 @@ def changed_settings(stored: Mapping[str, Any], settings: Any) -> list[str]:
 
 
 def age(folder: Path, plan: Plan) -> str:
-    """How a finished run differs from what today's code would make; "" if it does not.
-
-    Args:
-        folder: The run's.
-        plan: What was asked for today.
-    """
+    """How a finished run differs from what today's code would make; "" if it does not."""
     result = read(folder)
     own = not same_code(result["method_sha256"], sources_sha256(plan.sources.values()))
     harness = not same_code(result["harness_sha256"], harness_sha256())

@@ -13,10 +13,7 @@ from mm_imagenet_r.catalog import CATALOG
 #: Seed of the class order that most papers use: that of PILOT.
 DEFAULT_SEED: Final = 1993
 #: Names that mean no folder, even where there is one: `./mini` is the folder.
-NAMED: Final[Mapping[str, Set[str]]] = {
-    "dataset": CATALOG.keys(),
-    "backbone": {"tiny", "tiny-1"},
-}
+NAMED: Final[Mapping[str, Set[str]]] = {"dataset": CATALOG.keys(), "backbone": {"tiny", "tiny-1"}}
 
 
 def dashed(name: str) -> str:

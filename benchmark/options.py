@@ -35,11 +35,7 @@ _GROUPS = {
 
 
 def from_mapping(values: Mapping[str, Any], *, source: str) -> dict[str, Any]:
-    """Check and convert the fields of a configuration file.
-
-    Raises:
-        UserError: An unknown name, or a value of another type than the field's.
-    """
+    """Check and convert the fields of a configuration file; raise UserError for what is not one."""
     hints = typing.get_type_hints(RunConfig)
     converted: dict[str, Any] = {}
     for former, value in values.items():
@@ -56,11 +52,7 @@ def read_file(path: Path) -> dict[str, Any]:
 
 
 def read_values(path: Path) -> dict[str, Any]:
-    """What a TOML or JSON file says, not yet converted.
-
-    Raises:
-        UserError: It cannot be read, or is not an object.
-    """
+    """What a TOML or JSON file says, not yet converted; raise UserError if it is not an object."""
     if path.exists() and not path.is_file():
         raise UserError(f"--config {path} is not a regular file: name a TOML or JSON file")
     try:
@@ -83,11 +75,34 @@ def read_values(path: Path) -> dict[str, Any]:
     return values
 
 
-def parser() -> argparse.ArgumentParser:
+class Command(Parser):
+    """A command line of options of runs; what is not given is left out."""
+
+    def __init__(self, name: str, *, description: str, epilog: str, needs: str = "") -> None:
+        """`needs` names the options that must be given."""
+        super().__init__(
+            prog=f"python -m benchmark.{name}",
+            usage=f"%(prog)s {needs}[OPTION ...]",
+            description=description,
+            epilog=epilog,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            argument_default=argparse.SUPPRESS,
+            allow_abbrev=False,
+        )
+
+    def read(self, arguments: Sequence[str] | None) -> dict[str, Any]:
+        """What is given; raise UserError for words that belong to no option."""
+        found = argparse.Namespace()
+        _, rest = self.parse_known_args(arguments, found)
+        if rest:
+            raise UserError(_unknown_words(rest, self._option_string_actions))
+        return vars(found)
+
+
+def parser() -> Command:
     """The command line of `python -m benchmark.run`, made from the fields of `RunConfig`."""
-    command = Parser(
-        prog="python -m benchmark.run",
-        usage="%(prog)s [OPTION ...]",
+    command = Command(
+        "run",
         description="Run class-incremental methods under one memory budget.",
         epilog=(
             "examples:\n"
@@ -97,9 +112,6 @@ def parser() -> argparse.ArgumentParser:
             "  python -m benchmark.run --method mine.py:MyMethod --dataset photos/ --phases 5\n"
             "A run that was stopped resumes when the same command is given again."
         ),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        argument_default=argparse.SUPPRESS,
-        allow_abbrev=False,
     )
     command.add_argument("--list", nargs="?", const="", metavar="METHOD",
                          help="list methods, or the settings of one or all, and stop")  # fmt: skip
@@ -116,10 +128,8 @@ def add_options(
 ) -> None:
     """Add an option for each field of `RunConfig`.
 
-    Args:
-        command: What they are added to.
-        axes: Whether those that may change a result take several values, cells of a grid.
-        texts: Help texts by name of the field, in place of the field's own.
+    With `axes`, those that may change a result take several values, cells of a grid; `texts` holds
+    help texts by name of the field that replace the field's own.
     """
     hints = typing.get_type_hints(RunConfig)
     group: Any = command
@@ -143,31 +153,25 @@ def add_options(
         group.add_argument(f"--{dashed(spec.name)}", help=text, **kind)
 
 
-def parse(arguments: Sequence[str] | None = None) -> tuple[RunConfig, argparse.Namespace]:
-    """Command line over configuration file over defaults.
-
-    Raises:
-        UserError: Anything that is not a valid configuration.
-    """
+def parse(arguments: Sequence[str] | None = None) -> tuple[RunConfig, dict[str, Any]]:
+    """Command line over configuration file over defaults; raise UserError if they are not valid."""
     hints = typing.get_type_hints(RunConfig)
-    given, rest = parser().parse_known_args(arguments)
-    if rest:
-        raise UserError(unknown_words(rest, [*hints, "list", "config"]))
-    values = read_file(given.config) if "config" in given else {}
-    for name, value in vars(given).items():
+    given = parser().read(arguments)
+    values = read_file(given["config"]) if "config" in given else {}
+    for name, value in given.items():
         if name in hints:
             values[name] = convert(value, hints[name], f"--{dashed(name)}")
-    if {"epochs", "steps"} <= vars(given).keys():
-        raise UserError(f"--epochs {given.epochs} and --steps {given.steps}: give one of them")
+    if {"epochs", "steps"} <= given.keys():
+        both = f"--epochs {given['epochs']} and --steps {given['steps']}"
+        raise UserError(f"{both}: give one of them")
     return RunConfig(**values), given
 
 
-def unknown_words(rest: Sequence[str], names: Sequence[str]) -> str:
+def _unknown_words(rest: Sequence[str], options: Iterable[str]) -> str:
     """What to say of words of a command line that belong to no option."""
     word = next((word for word in rest if word.startswith("-")), rest[0]).partition("=")[0]
     if not word.startswith("-"):
         return f"{word!r} follows no option: write --method {word} if it is a method's name"
-    options = [f"--{dashed(name)}" for name in names]
     today = {f"--{dashed(old)}": dashed(new) for old, new in RENAMED_FIELDS.items()}
     if word in today:
         return f"{word} is now called --{today[word]}: write that instead"
@@ -193,7 +197,7 @@ def convert(value: Any, hint: Any, where: str) -> Any:
     """Turn a string or a JSON value into the type a field has.
 
     Raises:
-        UserError: It cannot be one; the message begins with `where`.
+        UserError: It is not of that type; the message begins with `where`.
 
     >>> convert("1e-3", float | None, "rate"), convert("none", float | None, "rate")
     (0.001, None)

@@ -12,10 +12,8 @@ _LONGEST = 250  # characters of a path's part that a file system takes
 def same_path(text: str, names: Collection[str] = ()) -> str:
     """A path in one way of writing, so that one place is one experiment: relative if it is below.
 
-    Args:
-        text: As the user typed it: a path, or something else such as a Hub id.
-        names: Words that are no paths; a path that would come to read like one stays as it is,
-            and so does what does not exist: `./absent` must not come to read like a Hub id.
+    A path that would then read like one of `names` stays as it is, and so does what does not exist:
+    `./absent` must not come to read like a Hub id.
 
     >>> same_path("./tests/"), same_path("docs/../tests"), same_path("./absent")
     ('tests', 'tests', './absent')

@@ -6,7 +6,6 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark import results
@@ -79,11 +78,7 @@ class Cell:
 
 
 def find_cell(config: RunConfig, sizes: tuple[int, ...], budget: Budget) -> Cell:
-    """Find the method of a cell's configuration, its settings and its recipe.
-
-    Raises:
-        UserError: There is no such method or setting.
-    """
+    """Find method, settings and recipe of a cell; raise UserError if there is no such one."""
     (name,) = config.method
     method, preset = load_method(name)
     settings = make_settings(method, preset, config.settings_of(name))
@@ -91,11 +86,7 @@ def find_cell(config: RunConfig, sizes: tuple[int, ...], budget: Budget) -> Cell
 
 
 def find_cell_of(result: Result) -> Cell:
-    """The cell of a finished run, from what its result says.
-
-    Raises:
-        UserError: Its method, or a setting of it, is not there any more.
-    """
+    """The cell of a finished run; raise UserError if its method or a setting is gone."""
     said = result["budget"]
     budget = Budget(
         said["amount"] or 0.0, said["currency"], said["growth"], said["unit"] or 1.0,
@@ -142,21 +133,8 @@ class Plan(Cell):
         }
 
 
-def make_plans(config: RunConfig) -> list[Plan]:
-    """Open the data once and plan every cell of a configuration.
-
-    Raises:
-        UserError: The data cannot be opened, or do not fit the configuration.
-    """
-    return plans_for(config, open_config_data(config))
-
-
 def open_config_data(config: RunConfig) -> Data:
-    """Open the data of a configuration, in their own class order.
-
-    Raises:
-        UserError: They cannot be opened.
-    """
+    """Open the data in their own class order; raise UserError if they cannot be opened."""
     return open_data(
         config.dataset,
         columns=ColumnNames(
@@ -172,21 +150,14 @@ def open_config_data(config: RunConfig) -> Data:
 
 
 def divide(config: RunConfig, num_classes: int) -> tuple[tuple[int, ...], list[int]]:
-    """Number of new classes of each phase, and the order in which they come.
-
-    Raises:
-        UserError: So many classes cannot be divided or ordered so.
-    """
+    """Number of new classes of each phase, and class order; raise UserError if they do not fit."""
     sizes = tuple(phase_sizes(num_classes, config.phases, config.base_classes))
     return sizes, config.label_order(num_classes)
 
 
-def plans_for(config: RunConfig, data: Data) -> list[Plan]:
-    """Plan every cell of a configuration whose data are open.
-
-    Raises:
-        UserError: The data do not fit it.
-    """
+def make_plans(config: RunConfig) -> list[Plan]:
+    """Open the data once and plan every cell; raise UserError if they cannot be or do not fit."""
+    data = open_config_data(config)
     sizes, order = divide(config, data.num_classes)
     data = data.in_order(order)
     sizes_in_bytes = whole_bytes(data)
@@ -201,27 +172,27 @@ def plans_for(config: RunConfig, data: Data) -> list[Plan]:
     notes = data.notes
     keeps = any(load_method(name)[0].kind == "replay" for name in config.method)
     if keeps and config.match_exemplars_of is None:
-        notes += too_small(config.memory, budget, data, costs)
+        notes += _too_small(config.memory, budget, data, costs)
     plans = []
     for one in cells(config):
         reference = None
         if one.match_exemplars_of is not None:
             reference = read_reference(one)
-            budget = Budget(0, "exemplars", one.growth, 1.0, counts=counts_of(reference))
+            counts = tuple(
+                {int(k): kept["exemplars"] for k, kept in phase["memory"]["per_class"].items()}
+                for phase in reference["phases"]
+            )
+            budget = Budget(0, "exemplars", one.growth, 1.0, counts=counts)
         cell = find_cell(one, sizes, budget)
         sources = method_sources(cell.method)
         plan = Plan(**vars(cell), data=data, sources=sources, reference=reference, notes=notes)
-        plans.append(plan if one.tuned_by is None else _tuned(plan, one.tuned_by))
+        if one.tuned_by is not None:
+            tuned = read_tuned(one.tuned_by)
+            tuned.refuse_other(one, data.data_sha256)
+            own = tuned.notes(one, sources_sha256(sources.values()))
+            plan = dataclasses.replace(plan, tuned=tuned, notes=(*notes, *own))
+        plans.append(plan)
     return plans
-
-
-def _tuned(plan: Plan, path: Path) -> Plan:
-    """A plan with the recipe file that its settings are from, and notes on it."""
-    tuned = read_tuned(path)
-    tuned.refuse_other(plan.config)
-    tuned.refuse_other_data(plan.config, plan.data.data_sha256)
-    notes = tuned.notes(plan.config, sources_sha256(plan.sources.values()))
-    return dataclasses.replace(plan, tuned=tuned, notes=(*plan.notes, *notes))
 
 
 def whole_bytes(data: Data) -> list[int]:
@@ -229,15 +200,8 @@ def whole_bytes(data: Data) -> list[int]:
     return [StoredExemplar.whole(sample).exemplar.nbytes for sample in data.train]
 
 
-def too_small(memory: str, budget: Budget, data: Data, costs: Sequence[int]) -> tuple[str, ...]:
-    """A note if at the end the memory is too small for one whole sample of every class.
-
-    Args:
-        memory: As the user gave it.
-        budget: What follows from that.
-        data: n training samples.
-        costs: (n,) cost of each of them if it is kept untouched.
-    """
+def _too_small(memory: str, budget: Budget, data: Data, costs: Sequence[int]) -> tuple[str, ...]:
+    """A note if at the end the memory is too small for one whole sample of every class."""
     smallest: dict[int, int] = {}
     for label, cost in zip(data.train.labels.tolist(), costs, strict=True):
         smallest[label] = min(cost, smallest.get(label, cost))
@@ -255,28 +219,13 @@ def too_small(memory: str, budget: Budget, data: Data, costs: Sequence[int]) -> 
 
 
 def read_reference(config: RunConfig) -> Result:
-    """The result of the run whose numbers of exemplars are to be matched.
-
-    Raises:
-        UserError: That run is not finished.
-    """
+    """The result of the run to be matched; raise UserError if that is not finished."""
     reference = reference_run(config)
-    folder = reference.folder()
-    if not (folder / results.RESULT).exists():
-        older = finished_elsewhere(reference)
-        if older is None:
-            raise UserError(
-                f"--match-exemplars-of {config.match_exemplars_of}: there is no "
-                f"{folder / results.RESULT} yet. Run it first: "
-                + dataclasses.replace(reference, overwrite=False).command(place=True)
-            )
-        folder = older
+    path = reference.folder() / results.RESULT
+    folder = path.parent if path.exists() else finished_elsewhere(reference)
+    if folder is None:
+        raise UserError(
+            f"--match-exemplars-of {config.match_exemplars_of}: there is no {path} yet. Run it "
+            "first: " + dataclasses.replace(reference, overwrite=False).command(place=True)
+        )
     return results.read(folder)
-
-
-def counts_of(result: Result) -> tuple[Mapping[int, int], ...]:
-    """How many exemplars of each class a run kept after each phase."""
-    return tuple(
-        {int(label): entry["exemplars"] for label, entry in phase["memory"]["per_class"].items()}
-        for phase in result["phases"]
-    )

@@ -75,11 +75,7 @@ class RecipeFile(TypedDict):
 
 
 def parse(data: bytes, path: Path) -> RecipeFile:
-    """Check that a file is whole and that its choice follows from its trials.
-
-    Args:
-        data: Its content.
-        path: Its path, for messages.
+    """Check the content of a file: that it is whole and its choice follows from its trials.
 
     Raises:
         UserError: It is not as it was written.

@@ -1,8 +1,4 @@
-"""`python -m benchmark.run` and, from Python, `benchmark.run(...)`: parse, plan, run, report.
-
-python -m benchmark.run --method exemplar_masking
-python -m benchmark.run --list
-"""
+"""`python -m benchmark.run` and, from Python, `benchmark.run(...)`: parse, plan, run, report."""
 
 from __future__ import annotations
 
@@ -55,7 +51,11 @@ def guarded(
 
 def run_alone(cell: RunConfig, display: Display) -> int:
     """Run one cell in this process, which is its own, and return the exit code."""
-    return guarded(lambda _: (run(cell, display=display), None)[1], None)
+
+    def work(_: Sequence[str] | None) -> None:
+        run(cell, display=display)
+
+    return guarded(work, None)
 
 
 def _main(arguments: Sequence[str] | None) -> None:
@@ -63,7 +63,7 @@ def _main(arguments: Sequence[str] | None) -> None:
     if "list" in given:
         from benchmark.list_methods import list_methods
 
-        list_methods(given.list)
+        list_methods(given["list"])
     else:
         run(config)
 
@@ -77,12 +77,8 @@ def run(
 ) -> list[Path]:
     """Run every cell of a configuration that is not done yet and write its report.
 
-    Args:
-        config: What to run; the defaults if not given.
-        display: Where it is shown; the standard output if not given.
-        quiet: Show nothing.
-        options: Fields of `RunConfig` that take the place of those of `config`; texts, numbers,
-            paths, lists, and for `set` a dictionary, as in a configuration file.
+    `options` are fields of `RunConfig` that replace those of `config`: text, numbers, paths, lists,
+    and for `set` a dictionary, as in a configuration file.
 
     Returns:
         The cells' folders, methods outermost; none of a dry run. `benchmark.read_result` reads
@@ -91,10 +87,10 @@ def run(
     Raises:
         UserError: There is no such option, or the configuration cannot be run.
     """
-    config = config or RunConfig()
-    if options:
-        changes = from_mapping(options, source="benchmark.run")
-        config = dataclasses.replace(config, **changes)
+    config = RunConfig() if config is None else config
+    if not isinstance(config, RunConfig):
+        raise UserError("benchmark.run takes its options by name: benchmark.run(method='replay')")
+    config = dataclasses.replace(config, **from_mapping(options, source="benchmark.run"))
 
     from benchmark.plan import make_plans
     from benchmark.plan_check import check
@@ -144,11 +140,7 @@ def run(
 
 
 def _run_side_by_side(plans: list[Plan], imports: list[str], display: Display) -> list[Plan]:
-    """Run the cells that are not done in processes, and return their plans, now all done.
-
-    Raises:
-        UserError: Some failed.
-    """
+    """Run the cells that are not done in processes, and return their plans, now all done."""
     from benchmark.run_folder import RunFolder
     from benchmark.sweep.ledger import Ledger, log_file
     from benchmark.sweep.local import Local
@@ -160,8 +152,8 @@ def _run_side_by_side(plans: list[Plan], imports: list[str], display: Display) -
         folder = RunFolder(plan.config.folder())
         with folder.locked():
             folder.clear()
-    kept = [dataclasses.replace(p, config=_without_overwrite(p.config)) for p in plans]
-    cells = [plan.config for plan in kept]
+    cells = [dataclasses.replace(plan.config, overwrite=False) for plan in plans]
+    kept = [dataclasses.replace(p, config=c) for p, c in zip(plans, cells, strict=True)]
     missing = [cell for cell in cells if ledger.result(cell) is None]
     slots = min(config.jobs, len(missing))
     if missing:
@@ -175,10 +167,6 @@ def _run_side_by_side(plans: list[Plan], imports: list[str], display: Display) -
                 "tries again:\n  " + "\n  ".join(lines)
             )
     return kept
-
-
-def _without_overwrite(cell: RunConfig) -> RunConfig:
-    return dataclasses.replace(cell, overwrite=False)
 
 
 def _write_report(plan: Plan, folder: Path, display: Display) -> None:
@@ -201,8 +189,9 @@ def _write_left_out(data: Data, folders: Sequence[Path]) -> None:
 class _Callable(types.ModuleType):
     """`benchmark.run(...)` beside `python -m benchmark.run`: the module itself can be called."""
 
+    __wrapped__ = staticmethod(run)  # what `help` and `inspect.signature` show
+
     def __call__(self, config: RunConfig | None = None, **options: Any) -> list[Path]:
-        """See `run`."""
         return run(config, **options)
 
 

@@ -29,7 +29,7 @@ from benchmark.errors import damaged
 from benchmark.results.schema import OutsideMemory, PhaseRecord, StageResult, StateInfo
 from benchmark.same_code import same_code
 from mm_imagenet_r.errors import UserError
-from mm_imagenet_r.files import explain, remove_temporaries, write_atomic
+from mm_imagenet_r.files import explained, remove_temporaries, write_atomic
 
 _FACTS = {
     "config": "another configuration",
@@ -64,12 +64,7 @@ class Learnt(TypedDict):
 
 
 class RunFolder:
-    """The files of one run.
-
-    Attributes:
-        path: The folder.
-        done: Finished phases, as they are on disk.
-    """
+    """The files of one run in the folder `path`; `done` holds the finished phases on disk."""
 
     def __init__(self, path: Path, *, writes: bool = True) -> None:
         """Several processes may look at a folder; one of them writes."""
@@ -79,19 +74,13 @@ class RunFolder:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes from running here.
-
-        Raises:
-            UserError: There is one, or the folder cannot be written.
-        """
+        """Keep other processes from running here; raise UserError if there is one."""
         if not self.writes:
             yield
             return
-        try:
+        with explained(self.path / ".lock"):
             self.path.mkdir(parents=True, exist_ok=True)
             lock = (self.path / ".lock").open("w")
-        except OSError as error:
-            raise UserError(f"{explain(error, self.path / '.lock')} (--output)") from error
         with lock, contextlib.ExitStack() as stack:
             _locks.add(lock)
             stack.callback(_locks.discard, lock)
@@ -112,35 +101,24 @@ class RunFolder:
         return False
 
     def clear(self) -> None:
-        """Discard an earlier run; the lock stays.
+        """Discard an earlier run but for the lock; raise UserError if a file cannot be removed.
 
         The result goes first and what the run was started with last: a kill in between leaves
         neither a finished run nor one of another configuration.
-
-        Raises:
-            UserError: A file cannot be removed.
         """
         order = {results.RESULT: 0, "run.json": 2}
         there = sorted(self.path.iterdir(), key=lambda p: order.get(p.name, 1))
         for path in there if self.writes else ():
-            try:
+            with explained(path):
                 if path.is_dir():
                     shutil.rmtree(path)
                 elif path.name != ".lock":
                     path.unlink()
-            except OSError as error:
-                raise UserError(
-                    f"{path} cannot be removed ({error.strerror}): change its permissions, or "
-                    "choose another --output"
-                ) from error
 
     def check_identity(self, **facts: Any) -> None:
-        """Remember what a run is started with, and refuse to resume it with anything else.
+        """Remember what a run is started with; raise UserError if that is not what it was.
 
         A finished run is refused for other data alone: older code may have made it.
-
-        Raises:
-            UserError: A fact is not what it was.
         """
         path = self.path / "run.json"
         known = _read(path) if path.exists() else {}
@@ -160,11 +138,7 @@ class RunFolder:
             write_atomic(path, json.dumps(now, indent=1).encode())
 
     def check_backbone(self, backbone: Any) -> None:
-        """Refuse another backbone than the run was started with, even if it is finished.
-
-        Raises:
-            UserError: It is another one.
-        """
+        """Raise UserError for another backbone than at the start, even if the run is finished."""
         if self.identity("backbone") != backbone:
             raise UserError(
                 f"{self.path} was started with another version of the backbone {backbone['name']}: "
@@ -182,22 +156,14 @@ class RunFolder:
             self._tidy()
 
     def read_done(self) -> list[PhaseRecord]:
-        """Read which phases are finished.
-
-        Raises:
-            UserError: A file was changed.
-        """
+        """Read which phases are finished; raise UserError if a file was changed."""
         self.done = []
         while (path := self._state(len(self.done), "json")).exists():
             self.done.append(_read(path))
         return self.done
 
     def is_complete(self) -> bool:
-        """Whether all is done.
-
-        Raises:
-            UserError: The result is damaged, or of a newer version of this program.
-        """
+        """Whether all is done; raise UserError if the result is damaged or of a newer version."""
         return (self.path / results.RESULT).exists() and results.read(self.path)["complete"]
 
     def begin(self, index: int) -> int:
@@ -225,10 +191,7 @@ class RunFolder:
     def learnt(self, index: int) -> Learnt | None:
         """What learning a phase left, if that is done."""
         path = self._state(index, "learnt.json")
-        if not path.exists():
-            return None
-        found: Learnt = _read(path)
-        return found
+        return _read(path) if path.exists() else None
 
     def commit(self, record: PhaseRecord) -> None:
         """Finish the phase after the last one: with its JSON file it is done."""

@@ -1,8 +1,7 @@
 """Hashes of code that was shown to give identical results: an old result stays verifiable.
 
-Names and layout change, and with them the hash that a result names. `same_code.json` lists, for
-each method and for the harness, the hashes that stand for the same digits, oldest first;
-`python -m studies.same_code` adds to it what it has run again.
+`same_code.json` lists, for each method and for the harness, the hashes that stand for identical
+results, oldest first; `python -m studies.same_code` adds what it has run again.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ def oldest(sha256: str) -> str:
 
 
 def known() -> dict[str, list[str]]:
-    """Hashes that stand for the same digits, oldest first, by method and for the harness."""
+    """Hashes that stand for identical results, oldest first, by method and for the harness."""
     text = resources.files("benchmark").joinpath(FILE).read_text("utf-8")
     groups: dict[str, list[str]] = json.loads(text)
     return groups

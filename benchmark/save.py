@@ -1,7 +1,6 @@
 """`python -m benchmark.save RUN FOLDER`: the trained model of a run, as transformers reads it.
 
-The model is rebuilt from the run's state and memory by the same hooks that built it for the test,
-so what is saved is what was tested.
+The same hooks that built the model for the test rebuild it: what is saved is what was tested.
 """
 
 from __future__ import annotations
@@ -48,11 +47,7 @@ def _main(arguments: Sequence[str] | None) -> None:
 
 
 def save(run: Path, folder: Path) -> None:
-    """Write the model of a finished run with its card.
-
-    Args:
-        run: The folder of the run.
-        folder: An absent or empty one.
+    """Write the model of a finished run and its card into an absent or empty folder.
 
     Raises:
         UserError: The run is unfinished, of an older version, or lacks its state; its method is
@@ -139,9 +134,7 @@ def _save(run: Path, result: Result, cell: Cell, target: Path) -> None:
 def card(result: Result, dataset_id: str | None = None) -> str:
     """The model card: what the model learned from what, how well, and how to use it.
 
-    Args:
-        result: Of the run that the model is from.
-        dataset_id: The data set on the Hub; the name in the result if None.
+    `dataset_id` is the data set on the Hub; the name in the result if None.
     """
     from benchmark.formatting import memory_words, order_words, result_phases_words
     from benchmark.report import command

@@ -1,7 +1,7 @@
 """What `python -m benchmark.tune` may try of a method, and in which order.
 
-The candidates of a setting are in the metadata `search` of its field; those of the learning rate
-follow from the method's own. Every method is searched in the same way, with equally many trials.
+The candidates of a setting are in the metadata `search` of its field, those of the learning rate
+are relative to the method's own. Every method is searched alike, with equally many trials.
 """
 
 from __future__ import annotations
@@ -33,12 +33,10 @@ Point = dict[str, Any]
 
 @dataclass(frozen=True)
 class Space:
-    """What is searched of a method.
+    """What is searched of a method: candidates by name, the default first.
 
-    Attributes:
-        trials: Candidates of what a run is made with, by name, the default first.
-        reads_all: Whether a trial is evaluated with every classifier the method has, and the best
-            one is chosen with the best trial; else with the method's own one only.
+    If `reads_all`, a trial is evaluated with every classifier the method has, and the best one is
+    chosen with the best trial; else with the method's own one only.
     """
 
     trials: Mapping[str, tuple[Any, ...]]
@@ -77,11 +75,7 @@ class Space:
 
 
 def space_of(cell: RunConfig) -> Space:
-    """What is searched of the method of a cell: all that the user has not fixed.
-
-    Raises:
-        UserError: As `benchmark.load_method.load_method`.
-    """
+    """What is searched of the method of a cell: all that the user has not fixed."""
     (name,) = cell.method
     method, preset = load_method(name)
     given = cell.settings_of(name)
@@ -91,7 +85,7 @@ def space_of(cell: RunConfig) -> Space:
     reads_all = CLASSIFIER not in fixed and is_legal(cell, {CLASSIFIER: ALL})
     if cell.learning_rate is None and RATE not in method.unused:
         rate = resolve_recipe(cell, method).learning_rate
-        found[RATE] = tuple(_three_digits(rate * factor) for factor in RATES)
+        found[RATE] = tuple(float(f"{rate * factor:.3g}") for factor in RATES)
     for spec in dataclasses.fields(default):
         candidates = spec.metadata.get("search", ())
         if spec.metadata.get("search_in") not in (None, cell.currency):
@@ -124,7 +118,3 @@ def is_legal(cell: RunConfig, point: Mapping[str, Any]) -> bool:
     except UserError:
         return False
     return True
-
-
-def _three_digits(number: float) -> float:
-    return float(f"{number:.3g}")

@@ -60,11 +60,7 @@ def method_sha256(method: type[Method]) -> str:
 
 
 def harness_sha256(folder: Path = _BENCHMARK) -> str:
-    """Hash of the code that trains, keeps, tests and counts for every method.
-
-    Args:
-        folder: Of the package `benchmark`.
-    """
+    """Hash of the code that trains, keeps, tests and counts for every method."""
     paths = [folder / name for name in HARNESS]
     return sources_sha256(path.read_bytes() for path in paths if path.is_file())
 
@@ -105,23 +101,14 @@ def _written(value: object) -> Iterator[str]:
 
 
 def sources_sha256(sources: Iterable[bytes]) -> str:
-    """Hash of the code of several files, independent of their order.
-
-    Raises:
-        SyntaxError: One is not Python.
-    """
+    """Hash of the code of several files in any order; raise SyntaxError if one is not Python."""
     hashes = sorted(map(code_sha256, sources))
     return hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 
 @functools.cache
 def _imported(source: bytes, package: str) -> frozenset[str]:
-    """Full names of all modules that a file may import, and of their packages.
-
-    Args:
-        source: The file.
-        package: Full name of the package it is in, "" for none.
-    """
+    """Full names of all modules that a file of a package may import, and of their packages."""
     found = set()
     for node in ast.walk(ast.parse(source)):
         names: list[str] = []

@@ -25,14 +25,11 @@ def idle_cores() -> int:
 
 
 def choose(config: RunConfig, device: str, world: int) -> tuple[int | None, str]:
-    """Number of threads of a process that computes, and a note on it for the user.
+    """Number of threads of a process that computes (None: left to torch), and a note on it.
 
     Threads wait for each other after every layer. Where one of them shares its core with another
     program, all are as slow as that one: two threads on two cores, one of them busy, take more than
     twice as long as one thread. A small model gains little from the second thread even if idle.
-
-    Returns:
-        None leaves the number to torch: a GPU computes, or the user has set OMP_NUM_THREADS.
     """
     if config.threads is not None:
         return config.threads, ""

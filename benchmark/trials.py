@@ -38,28 +38,16 @@ _OF_A_SETTING = (1, 2)  # exit codes of a run that its method did not survive; o
 
 
 class Search:
-    """The trials of one method.
-
-    Attributes:
-        cell: What is fixed in all of them.
-        points: What each tries.
-        runs: The run that each is.
-        path: The file for what is chosen.
-    """
+    """The trials of one method: `points`, what each tries, and `runs`, the run that each is."""
 
     def __init__(self, config: RunConfig, cell: RunConfig, trials: int, seed: int) -> None:
-        """Draw so many trials by a seed; nothing is run.
-
-        Args:
-            config: Names the recipe and its folder.
-            cell: Of one method, with what is fixed.
-            trials: How many.
-            seed: Of the draw.
-
-        Raises:
-            UserError: The method or a setting is unknown.
-        """
-        self.cell = _without_memory(cell)
+        """Draw the trials, run none. `config` names the recipe, `cell` holds what is fixed."""
+        if memory_of(cell) is None:  # all budgets are one search
+            default = RunConfig()
+            cell = dataclasses.replace(
+                cell, memory=default.memory, growth=default.growth, currency=default.currency
+            )
+        self.cell = cell
         self.space = space_of(self.cell)
         self.points: list[Point] = trial_points(self.cell, self.space, trials, seed)
         all_of_them = {CLASSIFIER: ALL} if self.space.reads_all else {}
@@ -205,16 +193,6 @@ class Search:
             average = as_classifier(result, name)["metrics"]["average_incremental_accuracy"]
             found[name] = round(cast(float, average), 6)
         return found
-
-
-def _without_memory(cell: RunConfig) -> RunConfig:
-    """Leave the budget at its default if the method has no memory: all budgets are one search."""
-    if memory_of(cell) is not None:
-        return cell
-    default = RunConfig()
-    return dataclasses.replace(
-        cell, memory=default.memory, growth=default.growth, currency=default.currency
-    )
 
 
 def _in_oldest(said: Mapping[str, Any]) -> dict[str, Any]:

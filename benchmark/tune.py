@@ -1,16 +1,11 @@
 """`python -m benchmark.tune`: choose settings on validation data, in the same way for all methods.
 
-python -m benchmark.tune --recipe mine --method replay exemplar_masking --trials 8
-python -m benchmark.run --recipe mine --method replay exemplar_masking
-
 A trial is a run of the first phases only, evaluated on a fifth of their training data: test data
-and later classes are not seen (except for their number and the mean length of a training sample, in
-which budgets are counted).
+and later classes are not seen (but for their number and the mean length of a training sample).
 """
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import sys
 import typing
@@ -21,8 +16,8 @@ from typing import Any
 from benchmark import isolation
 from benchmark.config import RunConfig
 from benchmark.option_names import dashed
-from benchmark.options import add_options, convert, read_file, unknown_words
-from benchmark.sweep.command import How, sweep
+from benchmark.options import Command, add_options, convert, read_file
+from benchmark.sweep.command import How, check_counts, sweep
 from mm_imagenet_r import command_line
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.files import check_writable
@@ -57,11 +52,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return command_line.run(_main, arguments, has_processes=True)
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Command:
     """The command line: that of `benchmark.run`, whose options hold for every trial."""
-    command = command_line.Parser(
-        prog="python -m benchmark.tune",
-        usage="%(prog)s --recipe NAME [OPTION ...]",
+    command = Command(
+        "tune",
+        needs="--recipe NAME ",
         description="Choose settings of methods on validation data of the first phases, with the "
         "same search and as many trials for each.",
         epilog=(
@@ -71,9 +66,6 @@ def parser() -> argparse.ArgumentParser:
             "Options of benchmark.run hold for every trial; a setting that is given is not\n"
             "searched. A search that was stopped resumes when the same command is given again."
         ),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        argument_default=argparse.SUPPRESS,
-        allow_abbrev=False,
     )
     group = command.add_argument_group("the search")
     for name, text in _SEARCH.items():
@@ -86,20 +78,15 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _main(arguments: Sequence[str] | None) -> None:
-    given, rest = parser().parse_known_args(arguments)
-    hints = typing.get_type_hints(RunConfig)
-    if rest:
-        raise UserError(unknown_words(rest, [*hints, *_SEARCH, "config"]))
-    values = dict(_DEFAULTS) | (read_file(given.config) if "config" in given else {})
+    given, hints = parser().read(arguments), typing.get_type_hints(RunConfig)
+    values = dict(_DEFAULTS) | (read_file(given["config"]) if "config" in given else {})
     numbers: dict[str, int] = {}
-    for name, value in vars(given).items():
+    for name, value in given.items():
         if name in hints:
             values[name] = convert(value, hints[name], f"--{dashed(name)}")
         elif name in _SEARCH:
             numbers[name] = convert(value, int, f"--{dashed(name)}")
-    for name in {"trials", "jobs", "threads"} & numbers.keys():
-        if numbers[name] < 1:
-            raise UserError(f"--{name} must be at least 1, not {numbers[name]}")
+    check_counts(numbers)
     how = How(jobs=numbers.pop("jobs", None), threads=numbers.pop("threads", 1))
     tune(RunConfig(**values), how=how, **numbers)
 
@@ -107,13 +94,7 @@ def _main(arguments: Sequence[str] | None) -> None:
 def tune(
     config: RunConfig, trials: int = 8, search_seed: int = 0, how: How | None = None
 ) -> list[Path]:
-    """Choose the settings of each method of a configuration and write its recipe files.
-
-    Args:
-        config: Common to all trials; `recipe` names the outcome.
-        trials: How many of each method.
-        search_seed: Draws them.
-        how: How many run at once.
+    """Choose the settings of each method by so many trials and write its recipe files.
 
     Returns:
         The files; none for a dry run.

@@ -1,13 +1,11 @@
 """Settings that `python -m benchmark.tune` chose, and their use by name.
 
-`recipes/NAME/METHOD-DATA-LphasesMEMORY.json` holds what was searched, every trial and what was
-chosen. `python -m benchmark.run --recipe NAME` fills it in where the user says nothing, so the
-result's configuration needs no recipe file; a copy is kept beside the result.
+`benchmark.run --recipe NAME` fills in `recipes/NAME/METHOD-DATA-LphasesMEMORY.json` where the user
+says nothing: the result's configuration needs no recipe file; a copy is kept beside the result.
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 import math
@@ -50,24 +48,20 @@ class TunedRecipe:
     data: bytes
     said: RecipeFile
 
-    def refuse_other(self, config: RunConfig) -> None:
-        """Raise UserError if it is for another method or another memory."""
-        said, (name,) = self.said, config.method
+    def refuse_other(self, config: RunConfig, data_sha256: str) -> None:
+        """Raise UserError if it is for another method, another memory or other data."""
+        said, (name,), recipe = self.said, config.method, self.said["recipe"]
         if said["method"] != last_part(name):
             raise UserError(f"{self.path} holds settings of {said['method']}, not of {name}")
         if said["memory"] != memory_of(config):
             raise UserError(
                 f"{self.path} was chosen with {_memory_words(said['memory'])}, not with "
-                f"{_memory_words(memory_of(config))}: {_again(config, said['recipe'])}"
+                f"{_memory_words(memory_of(config))}: {_again(config, recipe)}"
             )
-
-    def refuse_other_data(self, config: RunConfig, data_sha256: str) -> None:
-        """Raise UserError if it was chosen on other data."""
-        said, recipe = self.said["dataset"], self.said["recipe"]
-        if said["data_sha256"] != data_sha256:
+        if (data := said["dataset"])["data_sha256"] != data_sha256:
             raise UserError(
                 f"recipe {recipe} was chosen on other data than {last_part(config.dataset)} is now "
-                f"({self.path}: {said['name']}, hash {said['data_sha256'][:8]}, not "
+                f"({self.path}: {data['name']}, hash {data['data_sha256'][:8]}, not "
                 f"{data_sha256[:8]}): {_again(config, recipe)}"
             )
 
@@ -82,12 +76,7 @@ class TunedRecipe:
             )
 
     def notes(self, config: RunConfig, sha256: str) -> list[str]:
-        """What differs from when the settings were chosen, and which of them are overridden.
-
-        Args:
-            config: Of the cell that uses it.
-            sha256: Hash of the method's code today.
-        """
+        """What differs from when the settings were chosen, and which of them are overridden."""
         said, found = self.said, []
         if said["phases"] != config.phases:
             chosen_for = pluralize(said["phases"], "phase")
@@ -151,11 +140,7 @@ def file_name(config: RunConfig) -> str:
 def filled_in(cell: RunConfig) -> RunConfig:
     """Fill in the settings that `cell.recipe` holds for the method, where the user gave none.
 
-    Args:
-        cell: Of one method, as the user gave it.
-
-    Returns:
-        The cell without `recipe`; its `tuned_by` names the file.
+    `recipe` is left out of the cell; its `tuned_by` names the file.
 
     Raises:
         UserError: There is no such recipe, or none for the method, data, memory and currency; its
@@ -186,11 +171,7 @@ def filled_in(cell: RunConfig) -> RunConfig:
 
 
 def read(path: Path) -> TunedRecipe:
-    """Read a recipe file and check that it is whole and that its choice follows from its trials.
-
-    Raises:
-        UserError: It cannot be read, or is not as it was written.
-    """
+    """Read a recipe file; raise UserError if it cannot be read or is not as it was written."""
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -202,11 +183,7 @@ def read(path: Path) -> TunedRecipe:
 
 
 def notes_on(configs: Iterable[RunConfig]) -> list[str]:
-    """The notes on the recipes of some cells, each once.
-
-    Raises:
-        UserError: A file cannot be read.
-    """
+    """The notes on the recipes of some cells, each once; raise UserError for an unreadable file."""
     found = []
     for config in configs:
         if config.tuned_by is not None:
@@ -231,26 +208,12 @@ def _find(cell: RunConfig) -> Path:
     found = {int(match[1]): path for path, match in matches if match}
     if found:
         return found[min(found, key=lambda n: (abs(math.log(n / cell.phases)), n))]
+    held = summarize(sorted(path.stem for path, _ in matches))
     raise UserError(
         f"--recipe {cell.recipe} has no settings of {last_part(cell.method[0])} on "
         f"{last_part(cell.dataset)} with {_memory_words(memory_of(cell))}; "
-        f"{_what_there_is(folder, cell)}: {_again(cell, cell.recipe)}"
+        f"it has {held or 'no file'}: {_again(cell, cell.recipe)}"
     )
-
-
-def _what_there_is(folder: Path, cell: RunConfig) -> str:
-    """For which data, phases and memory there are settings of the method, or of which methods."""
-    found, methods = [], set()
-    for path in sorted(folder.glob("*.json")):
-        with contextlib.suppress(UserError):  # a damaged one is of no use
-            said = read(path).said
-            methods.add(said["method"])
-            if said["method"] == last_part(cell.method[0]):
-                words = f"{pluralize(said['phases'], 'phase')} with {_memory_words(said['memory'])}"
-                found.append(f"{said['dataset']['name']} in {words}")
-    if found:
-        return f"those it has were chosen on {summarize(found)}"
-    return f"it has those of {summarize(sorted(methods)) or 'no method'}"
 
 
 def _around_phases(config: RunConfig) -> tuple[str, str]:

@@ -6,6 +6,7 @@ profile larger than the picture. `rgb` gives the pixels; `check` finds a broken 
 
 from __future__ import annotations
 
+import base64
 import functools
 import io
 from typing import Any
@@ -98,6 +99,13 @@ def check_header(data: bytes) -> str | None:
     if min(width, height) < MIN_SIDE:
         return f"is {width} x {height} pixels, too small to show anything"
     return None
+
+
+def jpeg_url(image: Image.Image, quality: int) -> str:
+    """Encode an image as a JPEG in a data: address."""
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=quality)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 @functools.cache

@@ -30,7 +30,7 @@ class Source(abc.ABC):
 
     @abc.abstractmethod
     def provenance(self) -> dict[str, str]:
-        """Return `captions`, `split` and what identifies these, to be stored with results."""
+        """Return names of the `captions` and the `split`, and what identifies them (or nothing)."""
 
     @abc.abstractmethod
     def classes(self) -> dict[str, str]:

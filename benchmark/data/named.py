@@ -54,7 +54,7 @@ def read(name: str, entry: Entry, archive: DatasetOptions, *, captions_given: bo
         loaded = builder.as_dataset()
     source = builder.source
     found = tables.read(name, loaded, ColumnNames(), captions_given=captions_given)
-    facts, class_names = source.provenance(), source.classes()
+    facts, class_names = {"captions": name, "split": ""} | source.provenance(), source.classes()
     found.class_names = [class_names[wnid] for wnid in found.class_names]
     found.captions, found.captions_id = facts["captions"], facts.get("caption_set", "")
     found.split = facts["split"]

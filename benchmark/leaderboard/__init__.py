@@ -1,4 +1,1 @@
-"""Results that others submit: verified, shown and published.
-
-`python -m benchmark.leaderboard verify|build|submit|publish`.
-"""
+"""`python -m benchmark.leaderboard`: results that others submit are verified, shown, published."""

@@ -40,15 +40,10 @@ def each(
     memory: int | None = None,
     processes: int = 1,
 ) -> Iterator[T | Failed]:
-    """Do all jobs; give what each comes to, in their order.
+    """Do all jobs, `processes` side by side; give what each comes to, in their order.
 
-    Args:
-        work: A function of a module. A `UserError` of it is a `Failed` with its words.
-        jobs: What it is called with; pickled, as are its answers.
-        seconds: Time for each job.
-        memory: Bytes that a process may allocate besides what it begins with; None for any.
-            Only Linux keeps to it.
-        processes: How many jobs are done side by side.
+    `work` is a function of a module; a `UserError` of it is a `Failed` with its words. A process
+    may allocate `memory` bytes besides what it begins with (None: any; only Linux keeps to it).
     """
     workers: dict[int, _Worker[J, T]] = {}
 

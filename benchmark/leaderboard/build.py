@@ -16,8 +16,7 @@ from benchmark.leaderboard.method_page import method_page
 from benchmark.leaderboard.rules import unchecked
 from benchmark.report.board.boards import describe, rank
 from benchmark.report.board.collect import Collection, LeftOut, Shown, collect
-from benchmark.report.board.document import MARK, index
-from benchmark.report.board.text import slugs
+from benchmark.report.board.document import MARK, index, slugs
 from benchmark.results.tables import Row
 from benchmark.table.compare import Table
 from benchmark.table.formats import csv_text, records
@@ -48,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Build; 0, also where some results are left out, which is said.
+    """Build; 0, also where some results are left out, which is reported.
 
     Raises:
         UserError: A mistake in the command line, nothing to show, or a folder that cannot be
@@ -64,18 +63,13 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def build(root: Path, out: Path) -> Collection:
-    """Write the page of all results below a folder.
+    """Write the page of all results below a folder, at the levels that `verified.json` records.
 
-    Args:
-        root: The results, with `verified.json` if maintainers recorded levels.
-        out: Where to; files of an earlier page are replaced.
-
-    Returns:
-        What it shows and what it leaves out.
+    Returns what the page shows and what it leaves out; an earlier page is replaced.
 
     Raises:
-        UserError: There is no result, none can be shown, another page lies where it would come to
-            lie, or a file cannot be written.
+        UserError: There is no result, none can be shown, another page lies where it would be
+            written, or a file cannot be written.
     """
     _refuse_foreign(root, out)
     found = _checked(root)
@@ -129,7 +123,6 @@ def _refuse_foreign(root: Path, out: Path) -> None:
 
 
 def _pages_of(path: Path) -> set[str]:
-    """The pages of methods that an earlier board had."""
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))["entries"]
         found = {str(entry["page"]) for entry in entries}

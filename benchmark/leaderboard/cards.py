@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from benchmark.leaderboard.levels import Level
+from benchmark.leaderboard.tasks import yaml_text
 from benchmark.report.board.collect import Shown
 from mm_imagenet_r.errors import pluralize
 from mm_imagenet_r.export.sections import escape
@@ -16,27 +17,12 @@ _TASK: Final = "Multimodal class-incremental learning under a memory budget"
 
 
 def front_matter(fields: dict[str, Any]) -> str:
-    r"""What stands at the beginning of a README.md for the Hub; no text in it is markup.
-
-    >>> print(front_matter({"title": "a: [b]\n---"}))
-    ---
-    title: 'a: [b]
-    <BLANKLINE>
-      ---'
-    ---
-    <BLANKLINE>
-    """
-    import yaml
-
-    return f"---\n{yaml.safe_dump(fields, sort_keys=False, allow_unicode=True)}---\n"
+    """What stands at the beginning of a README.md for the Hub; no text in it is markup."""
+    return f"---\n{yaml_text(fields)}---\n"
 
 
 def space_card(dataset: str | None) -> str:
-    """The card of a static Space.
-
-    Args:
-        dataset: The repository of the page's data, if it is published too.
-    """
+    """The card of a static Space; `dataset` is the repository of its data, if published too."""
     fields: dict[str, Any] = {
         "title": _TITLE,
         "emoji": "📊",
@@ -49,12 +35,8 @@ def space_card(dataset: str | None) -> str:
         "tags": ["leaderboard", "continual-learning", "class-incremental-learning"],
         **({"datasets": [dataset]} if dataset else {}),
     }
-    data = (
-        f"The results behind it are in the data set "
-        f"[{dataset}](https://huggingface.co/datasets/{dataset}).\n"
-        if dataset
-        else ""
-    )
+    link = f"[{dataset}](https://huggingface.co/datasets/{dataset})"
+    data = f"The results behind it are in the data set {link}.\n" if dataset else ""
     return f"""{front_matter(fields)}
 # {_TITLE}
 
@@ -65,30 +47,19 @@ def space_card(dataset: str | None) -> str:
 
 
 def dataset_card(repository: str, shown: Sequence[Shown]) -> str:
-    """The card of the repository of results.
-
-    Args:
-        repository: Its name.
-        shown: The results in it.
-    """
+    """The card of the repository of results."""
+    data_files = [{"split": "results", "path": RUNS}]
     fields = {
         "pretty_name": f"Results of the {_TITLE}",
         "tags": ["leaderboard", "continual-learning", "class-incremental-learning"],
-        "configs": [
-            {
-                "config_name": "runs",
-                "default": True,
-                "data_files": [{"split": "results", "path": RUNS}],
-            }
-        ],
+        "configs": [{"config_name": "runs", "default": True, "data_files": data_files}],
     }
     methods = sorted({one.result["method"] for one in shown}, key=str.casefold)
-    levels = [
+    lines = "\n".join(
         f"| {level.word} | {sum(one.level == level for one in shown):,} | {escape(level.meaning)} |"
         for level in Level
         if level is not Level.REFUSED
-    ]
-    lines = "\n".join(levels)
+    )
     return f"""{front_matter(fields)}
 # Results of the {_TITLE}
 

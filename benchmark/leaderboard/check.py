@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from benchmark.leaderboard import rules
 from benchmark.leaderboard.bounded import Failed, each
-from benchmark.leaderboard.levels import Files, Level, Record, Verdict, files_of
+from benchmark.leaderboard.levels import Files, Level, Record, Verdict, lifted
 from benchmark.leaderboard.tree import folder_faults, results_below
 from benchmark.results import verify
 from benchmark.results.schema import Result
@@ -24,16 +24,13 @@ _SHOWN: Final = 5  # reasons of one result
 
 
 @dataclass
-class Checked:
-    """A result that was looked at by itself.
+class Checked(verify.Verdict):
+    """A result that was checked by itself.
 
-    Attributes:
-        found: Discrepancies, notes, predictions, and the result where there are none of the first.
-        run: Where it stands on a board and which run of its row it is; None if it is refused.
-        figures: Hash of what two results of one run must agree in.
+    `run` says where it stands on a board and which run of its row it is, `figures` is a hash of
+    what two results of one run must agree in; both only where nothing was found.
     """
 
-    found: verify.Verdict
     run: Any = None
     figures: str = ""
 
@@ -41,12 +38,8 @@ class Checked:
 def check(paths: Sequence[Path], records: Mapping[Files, Record] | None = None) -> list[Verdict]:
     """Check all results at or below some paths, each by itself and beside the others.
 
-    Args:
-        paths: Folders of results.
-        records: What maintainers recorded: of two results of one run, the higher one stays.
-
-    Returns:
-        A verdict for each, `REFUSED` or `CONSISTENT`, by folder; also for what cannot be one.
+    Of two results of one run the one with the higher recorded level stays. Returns a verdict for
+    each, `REFUSED` or `CONSISTENT`, by folder; also for what cannot be a result.
 
     Raises:
         UserError: A path does not exist, or there is no result.
@@ -63,74 +56,64 @@ def check_and_read(
     _beside_each_other(checked, records or {})
     found: list[tuple[Verdict, Result | None]] = [(verdict, None) for verdict in there.refused]
     for one in checked:
-        found.append((_verdict(one), None if one.found.found else one.found.result))
+        found.append((_verdict(one), None if one.found else one.result))
     return sorted(found, key=lambda pair: pair[0].folder)
 
 
 def look_at(folder: Path, *, keep: bool = False) -> Checked:
-    """Check one result by itself.
-
-    Args:
-        folder: Where it is.
-        keep: Whether to return its content too; thousands may be looked at.
+    """Check one result by itself; its content is returned only with `keep`: there may be thousands.
 
     Raises:
         UserError: It cannot be read.
     """
     if found := folder_faults(folder):
-        return Checked(verify.Verdict(folder, found))
-    one = verify.examine(folder)
+        return Checked(folder, found)
+    one = Checked(**vars(verify.examine(folder)))
     assert one.result is not None
     result = one.result
     one.found[:0] = rules.faults(folder, result)  # what a board lacks explains some of the rest
     if one.found or not keep:
         one.result = None
-    if one.found:
-        return Checked(one)
-    from benchmark.results.labels import key_of
-    from benchmark.results.tables import figures, run_key
+    if not one.found:
+        from benchmark.results.labels import key_of
+        from benchmark.results.tables import figures, run_key
 
-    one.notes += rules.notes(result)
-    return Checked(one, (key_of(result), run_key(result)), json_sha256(figures(result)))
+        one.notes += rules.notes(result)
+        one.run, one.figures = (key_of(result), run_key(result)), json_sha256(figures(result))
+    return one
 
 
 def by_themselves(folders: Sequence[Path], *, keep: bool = True) -> Iterator[Checked]:
-    """Look at each result in turn, whatever the others are."""
+    """Check each result in turn, whatever the others are."""
     look = functools.partial(look_at, keep=keep)
     answers = each(look, folders, seconds=SECONDS, memory=_MEMORY, processes=_PROCESSES)
     for folder, answer in zip(folders, answers, strict=True):
         if isinstance(answer, Failed):
-            answer = Checked(verify.Verdict(folder, [answer.why]))
+            answer = Checked(folder, [answer.why])
         yield answer
 
 
 def _beside_each_other(checked: Sequence[Checked], records: Mapping[Files, Record]) -> None:
     """One seed copied as another, and two results of one run; what is recorded comes first."""
-    good = [one for one in checked if not one.found.found]
-    if records:
-        levels = {
-            one.found.folder: record.level if (record := records.get(files_of(one.found.folder)))
-            else Level.CONSISTENT
-            for one in good
-        }  # fmt: skip
-        good.sort(key=lambda one: -levels[one.found.folder])
-    verify.compare([one.found for one in good])
+    good = [one for one in checked if not one.found]
+    good.sort(key=lambda one: -lifted(Verdict(one.folder, Level.CONSISTENT), records).level)
+    verify.compare(good)
     first: dict[Any, Checked] = {}
     for one in good:
-        if one.found.found:  # by the comparison: it says nothing against others
+        if one.found:  # by the comparison: it says nothing against others
             continue
         other = first.setdefault(one.run, one)
         if other.figures != one.figures:
-            one.found.found.append(
-                f"{other.found.folder} is the same run with different figures: remove one of them"
+            one.found.append(
+                f"{other.folder} is the same run with different figures: remove one of them"
             )
         elif other is not one:
-            one.found.notes.append(f"the same as {other.found.folder}: it counts once")
+            one.notes.append(f"the same as {other.folder}: it counts once")
 
 
 def _verdict(one: Checked) -> Verdict:
-    found = one.found.found
+    found = one.found
     more = [f"and {len(found) - _SHOWN} more"] if len(found) > _SHOWN else []
     level = Level.REFUSED if found else Level.CONSISTENT
-    reasons = [*found[:_SHOWN], *more] if found else one.found.notes
-    return Verdict(one.found.folder, level, tuple(reasons))
+    reasons = [*found[:_SHOWN], *more] if found else one.notes
+    return Verdict(one.folder, level, tuple(reasons))

@@ -1,7 +1,4 @@
-"""What registered methods say of themselves, read from their files, none of which is imported.
-
-Results are checked in processes that must start fast, and importing a method imports torch.
-"""
+"""What registered methods say of themselves, read from their files: importing one imports torch."""
 
 from __future__ import annotations
 
@@ -73,7 +70,6 @@ def _assigned(node: ast.ClassDef) -> dict[str, ast.expr]:
 
 
 def _fields(node: ast.ClassDef) -> list[str]:
-    """Fields of a dataclass."""
     return [
         ast.unparse(line.target)
         for line in node.body

@@ -38,11 +38,9 @@ _DECLARED: Final = ("kind", "sees_all_data", "shares_allowance", "about")
 class Means:
     """What a maintainer has and allows.
 
-    Attributes:
-        data_dir: Folder of `mm_imagenet_r` or `upmc_food101`.
-        trusted: Data sets, backbones and files of captions that may be opened besides those that
-            this program knows by name.
-        device: `auto` for the one a result was computed on, if it is here.
+    `data_dir` holds `mm_imagenet_r` or `upmc_food101`. `trusted` names data sets, backbones and
+    caption files that may be opened besides those known by name. The device `auto` is the one
+    that a result was computed on, if it is here.
     """
 
     data_dir: Path | None = None
@@ -51,12 +49,7 @@ class Means:
 
 
 def cell_of(result: Result, means: Means, output: Path) -> Cell:
-    """The cell of a result, to be computed by the installed code.
-
-    Args:
-        result: One that is consistent.
-        means: What may be used.
-        output: Folder of runs.
+    """The cell of a consistent result, to be computed by the installed code in a folder `output`.
 
     Raises:
         UserError: Its method is not registered, of another version or declares something else; it

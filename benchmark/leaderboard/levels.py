@@ -1,8 +1,7 @@
 """How far a result was verified, and what maintainers recorded of it in `ROOT/verified.json`.
 
-A record holds for the content of two files, wherever they lie, so a result that was edited falls
-back to what it shows by itself. Only the file at the root counts: what lies deeper came with a
-result and says nothing.
+A record holds for the content of two files, wherever they lie: an edited result loses it. Only the
+file at the root counts, as what lies deeper came with a result.
 """
 
 from __future__ import annotations
@@ -37,11 +36,7 @@ class Level(enum.IntEnum):
 
     @property
     def word(self) -> str:
-        """The level as it is written for people.
-
-        >>> [level.word for level in Level]
-        ['refused', 'consistent', 're-predicted', 'reproduced']
-        """
+        """The level as it is written for people."""
         return _WORDS[self][0]
 
     @property
@@ -75,11 +70,8 @@ _WORDS: Final = (
 class Verdict:
     """What was found of one result.
 
-    Attributes:
-        folder: Where it lies.
-        level: How far it was verified.
-        reasons: Why it is refused, or why it is not higher; what was found at its level. They quote
-            what others wrote, so they are made safe to print.
+    `reasons` say why it is refused, or not at a higher level; at a higher level, what was found
+    there. They quote what others wrote, so they are made safe to print.
     """
 
     folder: Path
@@ -88,6 +80,10 @@ class Verdict:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "reasons", tuple(map(safe, self.reasons)))
+
+    def __str__(self) -> str:
+        """A line for the result and one for each reason, never a command to the workflow."""
+        return "\n  - ".join([f"{safe(str(self.folder))}: {self.level.word}", *self.reasons])
 
 
 def safe(text: str) -> str:

@@ -1,7 +1,4 @@
-"""The page of a method: where it stands, with which settings, what it remembers and what it keeps.
-
-Plain HTML in the style of a run's report.
-"""
+"""The page of a method: its ranks, settings, forgetting and memory, as plain HTML."""
 
 from __future__ import annotations
 
@@ -16,7 +13,7 @@ from benchmark.formatting import MISSING, memory_words, method_title, spread_wor
 from benchmark.leaderboard.levels import Level
 from benchmark.report import KINDS, command, sections
 from benchmark.report.board.collect import Shown
-from benchmark.report.board.text import clean
+from benchmark.report.board.document import clean
 from benchmark.report.gallery import KEPT, Item, Word, drawn, read_gallery
 from benchmark.results import labels
 from benchmark.results.derive import given_config
@@ -34,14 +31,7 @@ _IMAGE, _PATCHES = 200_000, 2_000  # of one exemplar: characters of its picture;
 
 
 def method_page(method: str, tables: Sequence[Table], shown: Sequence[Shown], home: str) -> str:
-    """The page of a method, by its own classifier.
-
-    Args:
-        method: Its name.
-        tables: All of the board.
-        shown: All results.
-        home: Address of the board, seen from this page.
-    """
+    """The page of a method, by its own classifier; `home` is the address of the board."""
     own = [one for one in shown if one.result["method"] == method]
     best = max(own, key=lambda one: one.level or Level.REFUSED).result  # most likely to be true
     name = clean(method_title(best))

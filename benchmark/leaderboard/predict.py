@@ -1,8 +1,7 @@
 """The second level: the model, rebuilt from its stored state and memory, predicts the same.
 
-State is read from safetensors and memory from the records of the harness; neither can hold code.
-What a method does with them is the installed method's. Of a run that is finished only the state of
-the last phase is kept, so only its predictions can be made again.
+State is safetensors, memory the harness's records: neither can hold code, the method's is the
+installed one. Only the last phase's state is kept, so only its predictions can be repeated.
 """
 
 from __future__ import annotations
@@ -32,13 +31,9 @@ from mm_imagenet_r.hashes import json_sha256
 
 @dataclass(frozen=True)
 class Repeat:
-    """A result that is to be verified further.
+    """A result to be verified further, in a folder to work in.
 
-    Attributes:
-        folder: The result.
-        run: The folder of its run, with state and memory; the same or another one.
-        means: What may be used.
-        scratch: A folder to work in.
+    `run` is the folder of its run, with state and memory: the same or another one.
     """
 
     folder: Path
@@ -71,10 +66,7 @@ def _identity(folder: Path) -> str:
 
 
 def predict(job: Repeat) -> str:
-    """Predict the test samples again after the last phase.
-
-    Returns:
-        What was found, in a sentence.
+    """Predict the test samples again after the last phase; return what was found, in a sentence.
 
     Raises:
         UserError: Why the result is not re-predicted.
@@ -91,7 +83,7 @@ def predict(job: Repeat) -> str:
             f"its folder has no {STATE}/: give the folder of the whole run by --runs, or repeat "
             "the run (--run)"
         )
-    if job.run != job.folder and (found := look_at(job.run).found.found):
+    if job.run != job.folder and (found := look_at(job.run).found):
         raise UserError(f"{job.run}: {found[0]}")
     data = open_known(cell, result)
     index = cell.num_learnt - 1
@@ -123,10 +115,7 @@ def predict(job: Repeat) -> str:
 
 
 def _lay_out(run: Path, result: Result, folder: Path) -> dict[str, Any]:
-    """Put what the model is made from into a folder of its own; return what the memory is.
-
-    Nothing is taken from the run's own lists of its files, which nobody vouches for.
-    """
+    """Put what the model is made from into its own folder, trusting no list of the run's files."""
     index = len(result["phases"]) - 1
     backbone = {**result["backbone"], "name": result["config"]["backbone"]}
     write_atomic(folder / "run.json", json.dumps({"backbone": backbone}).encode())
@@ -153,7 +142,7 @@ def _lay_out(run: Path, result: Result, folder: Path) -> dict[str, Any]:
 
 
 def _memory_files(run: Path, held: Mapping[str, Any]) -> dict[str, Path]:
-    """The file of each class, by its name; that they are whole was checked before."""
+    """The file of each class, by its key in the ledger; that they are whole was checked before."""
     found = {}
     for key in held:
         paths = list((run / MEMORY).glob(f"class-{int(key):04d}-*.bin"))

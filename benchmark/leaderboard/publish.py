@@ -108,7 +108,6 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _refuse(given: argparse.Namespace) -> None:
-    """Refuse mistakes that are visible before anything is read."""
     boards = [given.space, given.dataset, given.benchmark]
     if not any([*boards, given.model]):
         raise UserError("say what to publish: --space, --dataset, --benchmark or --model")
@@ -133,10 +132,7 @@ def _refuse(given: argparse.Namespace) -> None:
 
 
 def _heading(upload: Upload) -> str:
-    sizes = [
-        len(data) if isinstance(data, bytes) else data.stat().st_size
-        for data in upload.files.values()
-    ]
+    sizes = [len(d) if isinstance(d, bytes) else d.stat().st_size for d in upload.files.values()]
     words = f"{upload.kind} {upload.repository}: {pluralize(len(sizes), 'file')}"
     removed = f"; removes what else matches {', '.join(upload.ours)}" if upload.ours else ""
     return f"{words}, {bytes_words(sum(sizes))}; sends what differs{removed}"
@@ -217,7 +213,6 @@ def _runs(root: Path, shown: Sequence[Shown]) -> bytes:
 
 
 def _of_model(given: argparse.Namespace, scratch: Path) -> Iterator[Upload]:
-    """The upload of a run's model."""
     from benchmark.save import CLASSIFIER, card, save
 
     run: Path = given.results

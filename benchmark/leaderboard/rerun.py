@@ -14,12 +14,7 @@ from benchmark.leaderboard.predict import Repeat
 from benchmark.results import read
 from benchmark.results.derive import as_classifier, classifiers
 from benchmark.results.file_check import STATE
-from benchmark.results.records import (
-    EXEMPLARS,
-    PREDICTIONS,
-    read_exemplars,
-    read_predictions,
-)
+from benchmark.results.records import EXEMPLARS, PREDICTIONS, read_exemplars, read_predictions
 from benchmark.results.schema import Result
 from benchmark.same_code import oldest
 from mm_imagenet_r.errors import UserError
@@ -43,20 +38,13 @@ _LEDGER: Final = ("exemplars", "bytes", "cost")
 
 @dataclass(frozen=True)
 class RunAgain(Repeat):
-    """A result that is to be reproduced.
-
-    Attributes:
-        noise: Points by which accuracies may differ; None: no digit may.
-    """
+    """A result to be reproduced; accuracies may differ by `noise` points, None: no digit may."""
 
     noise: float | None = None
 
 
 def run_again(job: RunAgain) -> str:
-    """Run it again in a folder of its own.
-
-    Returns:
-        What was found, in a sentence.
+    """Run it again in a folder of its own; return what was found, in a sentence.
 
     Raises:
         UserError: Why the result is not reproduced.
@@ -94,12 +82,10 @@ def other_facts(result: Result, again: Result) -> Iterator[str]:
     for key in _FACTS:
         if _fact(said[key], key) != _fact(here[key], key):
             yield f"{key} differs"
-    for key, value in said["config"].items():
-        if here["config"].get(key) != value and key != "data_dir":
-            yield f"config.{key} differs"
-    for key, value in here["dataset"].items():
-        if said["dataset"][key] != value and key != "name":
-            yield f"dataset.{key} differs"
+    for part, but in (("config", "data_dir"), ("dataset", "name")):
+        for key, value in said[part].items():
+            if here[part].get(key) != value and key != but:
+                yield f"{part}.{key} differs"
     if len(result["phases"]) != len(again["phases"]):
         yield "the number of phases differs"
         return
@@ -177,7 +163,6 @@ def _apart(result: Result, again: Result) -> dict[str, float]:
 
 
 def _figures(result: Result) -> dict[str, float | None]:
-    """Every accuracy of one classifier, by name."""
     found = dict(result["metrics"])
     for t, row in enumerate(result["accuracy_matrix"]):
         found[f"after phase {t + 1}"] = result["phases"][t]["accuracy"]["sample_weighted"]

@@ -36,12 +36,7 @@ _DEEPEST: Final = 12  # objects and lists in each other; results have half of it
 
 
 def faults(folder: Path, result: Result) -> Iterator[str]:
-    """Say in words why a consistent result may not stand on a board.
-
-    Args:
-        folder: Where it lies.
-        result: What was read there.
-    """
+    """Say in words why a consistent result that was read in `folder` may not stand on a board."""
     strange = next(_unreadable(result), None)
     if strange is not None:
         yield strange
@@ -204,10 +199,7 @@ def _plain(title: str) -> str:
 
 
 def _unreadable(value: object, where: str = "", depth: int = 0) -> Iterator[str]:
-    """Texts that people cannot read as they stand: control and invisible characters, or long.
-
-    Also what is nested deeper than any result, which others may not be able to read.
-    """
+    """Texts that people cannot read as they stand, and what is nested deeper than any result."""
     inside = depth + 1
     if depth > _DEEPEST:
         yield f"{where[:60]} is nested deeper than {_DEEPEST} levels"

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from benchmark.config import RunConfig
 from benchmark.leaderboard.check import check
-from benchmark.leaderboard.levels import Level, Verdict, safe
+from benchmark.leaderboard.levels import Level, Verdict
 from benchmark.options import from_mapping
 from benchmark.results import strict_json
 from benchmark.results.derive import given_config
@@ -72,7 +72,9 @@ def main(arguments: Sequence[str]) -> int:
     """
     given = parser().parse_args(arguments)
     check_writable(given.out, "--out")
-    _refuse_amid_runs(given.runs, given.out)
+    for run in given.runs:  # what is packed would be found among the runs the next time
+        if given.out.resolve().is_relative_to(run.resolve()):
+            raise UserError(f"--out {given.out} is inside {run}: choose a folder outside the runs")
     places = _placed(check(given.runs))
     _refuse_others(places, given.out)
     if given.with_state:
@@ -96,15 +98,10 @@ def place_of(result: Result) -> Path:
 
 
 def _placed(verdicts: Sequence[Verdict]) -> dict[Path, Path]:
-    """Where each run comes to lie; of two equal ones the first is taken.
-
-    Raises:
-        UserError: One is refused.
-    """
+    """Where each run is to be put; of two equal ones the first is taken."""
     refused = [verdict for verdict in verdicts if verdict.level is Level.REFUSED]
     for verdict in refused:
-        lines = [f"{safe(str(verdict.folder))}: {verdict.level.word}", *verdict.reasons]
-        print("\n  - ".join(lines), file=sys.stderr)
+        print(verdict, file=sys.stderr)
     if refused:
         raise UserError(
             f"{len(refused)} of {pluralize(len(verdicts), 'result')} cannot stand on a board, so "
@@ -114,13 +111,6 @@ def _placed(verdicts: Sequence[Verdict]) -> dict[Path, Path]:
     for verdict in verdicts:
         places.setdefault(place_of(read(verdict.folder)), verdict.folder)
     return places
-
-
-def _refuse_amid_runs(runs: Sequence[Path], out: Path) -> None:
-    """What is packed would be found among the runs the next time."""
-    for run in runs:
-        if out.resolve().is_relative_to(run.resolve()):
-            raise UserError(f"--out {out} is inside {run}: choose a folder outside the runs")
 
 
 def _refuse_others(places: Mapping[Path, Path], out: Path) -> None:

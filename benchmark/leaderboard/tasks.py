@@ -1,8 +1,7 @@
 """Settings as tasks of a benchmark on the Hub: `eval.yaml` there, `.eval_results` of models.
 
-A task is a data set, a number of phases, a memory, its currency, and one of two accuracies;
-everything else that decides what may be compared has the defaults of `benchmark.run`. Forgetting is
-no task: on the Hub more is better.
+A task is a data set, a number of phases, a memory and its currency, and one of two accuracies; all
+else has the defaults of `benchmark.run`. Forgetting is not a task: on the Hub more is better.
 """
 
 from __future__ import annotations
@@ -25,10 +24,7 @@ from mm_imagenet_r.errors import UserError
 FRAMEWORK: Final = "mm-imagenet-r"
 EVAL: Final = "eval.yaml"
 EVAL_RESULTS: Final = ".eval_results/mm_imagenet_r.yaml"
-ACCURACIES: Final = {
-    "average": "average_incremental_accuracy",
-    "last": "last_accuracy",
-}
+ACCURACIES: Final = {"average": "average_incremental_accuracy", "last": "last_accuracy"}
 #: What a method may choose, and what makes a task; nothing else may differ from its default.
 _FREE: Final = {
     "method", "set", "seeds", "class_order_seed", "backbone", "tuning", "learning_rate",
@@ -39,14 +35,7 @@ _TASK: Final = {"dataset", "phases", "memory", "currency"}
 
 @dataclass(frozen=True, order=True)
 class Setting:
-    """Tasks but for the accuracy.
-
-    Attributes:
-        configuration: Of the data set repository.
-        phases: Their number.
-        memory: As `--memory` has it.
-        currency: In which it is counted.
-    """
+    """Tasks but for the accuracy; `memory` as for `--memory`, `configuration` the repository's."""
 
     configuration: str
     phases: int
@@ -87,7 +76,7 @@ def eval_yaml(settings: Iterable[Setting]) -> bytes:
     """The file that makes a data set repository a benchmark.
 
     Raises:
-        UserError: The settings are none, or of data that lie in two repositories.
+        UserError: There are no settings, or their data lie in two repositories.
     """
     ordered = sorted(set(settings))
     titles = sorted({entry_of(one.configuration).origin.title for one in ordered})
@@ -98,36 +87,32 @@ def eval_yaml(settings: Iterable[Setting]) -> bytes:
             f"the results are of two data sets, {' and '.join(titles)}: give a folder with results "
             "of one"
         )
-    return _yaml(
-        {
-            "name": f"{titles[0]}, class by class",
-            "description": (
-                "Multimodal class-incremental learning under a memory budget. Classes arrive phase "
-                "by phase; of earlier classes only what fits into the memory is kept. Values are "
-                "accuracies in percent: 'average' over phases, each on all classes seen so far, "
-                "and 'last', after the last phase on all classes. Memory is given in untouched "
-                "samples per class, counted in real bytes or in shares of pixels."
-            ),
-            "evaluation_framework": FRAMEWORK,
-            "tasks": [
-                {"id": one.task(accuracy), "config": one.configuration, "split": "test"}
-                for one in ordered
-                for accuracy in ACCURACIES
-            ],
-        }
-    )
+    board = {
+        "name": f"{titles[0]}, class by class",
+        "description": (
+            "Multimodal class-incremental learning under a memory budget. Classes arrive phase "
+            "by phase; of earlier classes only what fits into the memory is kept. Values are "
+            "accuracies in percent: 'average' over phases, each on all classes seen so far, "
+            "and 'last', after the last phase on all classes. Memory is given in untouched "
+            "samples per class, counted in real bytes or in shares of pixels."
+        ),
+        "evaluation_framework": FRAMEWORK,
+        "tasks": [
+            {"id": one.task(accuracy), "config": one.configuration, "split": "test"}
+            for one in ordered
+            for accuracy in ACCURACIES
+        ],
+    }
+    return yaml_text(board).encode()
 
 
 def eval_results(result: Result, benchmark: str, revision: str | None = None) -> bytes:
-    """The file that tells the Hub what a model reached.
+    """The file that reports to the Hub what a run's model reached on the tasks of `benchmark`.
 
-    Args:
-        result: Of the run that the model is from.
-        benchmark: The data set repository with `eval.yaml`.
-        revision: Its commit, 40 hexadecimal digits.
+    `revision` is a commit of that repository, 40 hexadecimal digits.
 
     Raises:
-        UserError: The result is for no task.
+        UserError: The result answers no task.
     """
     from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 
@@ -138,23 +123,21 @@ def eval_results(result: Result, benchmark: str, revision: str | None = None) ->
         f"{memory_words(result['budget']) if result['kind'] == 'replay' else 'no memory'}; "
         f"backbone {result['backbone']['name']}"
     )
-    return _yaml(
-        eval_result_entries_to_yaml(
-            [
-                EvalResultEntry(
-                    dataset_id=benchmark,
-                    task_id=setting.task(accuracy),
-                    value=round(result["metrics"][metric] or 0.0, 2),
-                    dataset_revision=revision,
-                    notes=notes,
-                )
-                for accuracy, metric in ACCURACIES.items()
-            ]
+    entries = [
+        EvalResultEntry(
+            dataset_id=benchmark,
+            task_id=setting.task(accuracy),
+            value=round(result["metrics"][metric] or 0.0, 2),
+            dataset_revision=revision,
+            notes=notes,
         )
-    )
+        for accuracy, metric in ACCURACIES.items()
+    ]
+    return yaml_text(eval_result_entries_to_yaml(entries)).encode()
 
 
-def _yaml(value: Any) -> bytes:
+def yaml_text(value: Any) -> str:
+    """A value as YAML, its keys in their order."""
     import yaml
 
-    return str(yaml.safe_dump(value, sort_keys=False, allow_unicode=True)).encode()
+    return str(yaml.safe_dump(value, sort_keys=False, allow_unicode=True))

@@ -146,16 +146,13 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _refuse(given: argparse.Namespace) -> None:
-    """Refuse mistakes that are visible before anything is read."""
-    if given.runs and not given.predict:
-        raise UserError("--runs needs --predict")
-    if given.noise is not None and not given.run:
-        raise UserError("--noise needs --run")
+    either = ("predict", "run")
+    needs = {"trust": either, "minutes": either, "device": either, "data_dir": either}
+    for name, needed in {"runs": ("predict",), "noise": ("run",), **needs}.items():
+        if getattr(given, name) not in (None, []) and not any(getattr(given, n) for n in needed):
+            raise UserError(f"--{name.replace('_', '-')} needs --{' or --'.join(needed)}")
     if given.noise is not None and not 0 <= given.noise <= 100:
         raise UserError(f"--noise {given.noise:g}: give points of accuracy, from 0 to 100")
-    for name in ("trust", "minutes", "device", "data_dir"):
-        if getattr(given, name) and not (given.predict or given.run):
-            raise UserError(f"--{name.replace('_', '-')} needs --predict or --run")
     if given.minutes is not None and not 0 < given.minutes < 1e6:
         raise UserError(f"--minutes {given.minutes:g}: give a positive number")
     if given.device is not None and given.device not in _DEVICES:
@@ -211,10 +208,7 @@ def _further(
 
 
 def _drop_untrue(root: Path, verdicts: Mapping[Path, Verdict]) -> None:
-    """Forget what was recorded of results that are gone, edited or refused.
-
-    A record holds for its content, so that of a result that was moved is kept, with its new place.
-    """
+    """Forget records of results that are gone, edited or refused; of moved ones note the place."""
     refused = {v.folder.resolve() for v in verdicts.values() if v.level is Level.REFUSED}
     there = {
         files_of(folder): safe(folder.relative_to(root).as_posix())
@@ -222,11 +216,8 @@ def _drop_untrue(root: Path, verdicts: Mapping[Path, Verdict]) -> None:
         if folder.resolve() not in refused and not folder_faults(folder)
     }
     records = recorded(root)  # again: somebody may have recorded something meanwhile
-    found = {
-        files: record._replace(folder=there[files])
-        for files, record in records.items()
-        if files in there
-    }
+    kept = records.keys() & there.keys()
+    found = {files: records[files]._replace(folder=there[files]) for files in kept}
     if found != records:
         write_record(root, found)
 
@@ -237,7 +228,8 @@ def _repeated(todo: Sequence[Verdict], given: argparse.Namespace) -> Iterator[Ve
     from benchmark.leaderboard.rerun import RunAgain, run_again
 
     means = Means(given.data_dir, tuple(given.trust), given.device or "auto")
-    limits: Any = {"seconds": 60 * (given.minutes or _MINUTES), "memory": _physical_memory()}
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") * 3 // 4
+    limits: Any = {"seconds": 60 * (given.minutes or _MINUTES), "memory": memory}
     folders = [verdict.folder for verdict in todo]
     runs = find_runs(folders, given.runs) if given.predict else dict.fromkeys(folders)
     with tempfile.TemporaryDirectory(prefix="verify-") as name:
@@ -259,11 +251,8 @@ def reached(
 ) -> Verdict:
     """A verdict at the level that was reached, the sentence about that first.
 
-    Args:
-        verdict: Of a consistent result.
-        predicted: What predicting it again found; None if that was not asked for.
-        again: What running it again found, likewise.
-        whole: Whether its state was there. If so, a re-run does not outweigh what predicting found.
+    `predicted` and `again` are what predicting and running again found, None if not asked for.
+    Where the state was there (`whole`), a re-run does not outweigh what predicting found.
     """
     level, said, failed = verdict.level, [], []
     if isinstance(predicted, Failed):
@@ -279,14 +268,5 @@ def reached(
     return replace(verdict, level=level, reasons=(*said, *failed))
 
 
-def _physical_memory() -> int:
-    """Bytes that a process may well take on this machine."""
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") * 3 // 4
-
-
 def _tell(verdict: Verdict, given: argparse.Namespace) -> None:
-    """A line for a result and one for each reason; where the answer is JSON, beside it."""
-    file = sys.stderr if given.json else sys.stdout
-    lines = [f"{safe(str(verdict.folder))}: {verdict.level.word}", *verdict.reasons]
-    # Some reasons begin with a submitter's words, which must not be a command to the workflow.
-    print("\n  - ".join(lines), file=file, flush=True)
+    print(verdict, file=sys.stderr if given.json else sys.stdout, flush=True)

@@ -1,17 +1,13 @@
 """Accuracy, forgetting and transfer: of a matrix of accuracies, of a run, over runs.
 
 `R[t][i]` is the accuracy in percent on the test data of phase `i` after training phase `t`, the
-prediction being the argmax over all classes seen by then. The matrix is lower-triangular: row `t`
-holds `t + 1` numbers. `sizes[i]` is the number of test samples of phase `i`.
+prediction being the argmax over all classes seen by then; row `t` holds `t + 1` numbers. `sizes[i]`
+is the number of test samples of phase `i`. The primary figures are those of PILOT and PyCIL (Sun et
+al. 2023, Zhou et al. 2021). With one phase forgetting and transfer are NaN; forward transfer is
+left out, as a head has no outputs for future classes.
 
-The literature uses one word for several numbers, so every number here says whose it is. The primary
-ones are those of PILOT and PyCIL (Sun et al. 2023, Zhou et al. 2021). With one phase nothing can be
-forgotten: forgetting and transfer are then NaN. Forward transfer is left out on purpose: a head
-without outputs for future classes has none.
-
-A new metric is one function below, under `@metric`: results, tables, CSV, pages and checks follow
-`METRICS`. Folders in here are metrics of the library `evaluate`, as in
-`evaluate.load("benchmark/metrics/forgetting")`.
+A new metric is one function under `@metric`: all else follows `METRICS`. Folders in here are of the
+library `evaluate`, as in `evaluate.load("benchmark/metrics/forgetting")`.
 """
 
 from __future__ import annotations
@@ -30,22 +26,21 @@ from benchmark.metrics.matrix import phase_accuracies as phase_accuracies
 from benchmark.metrics.matrix import phase_weighted_accuracy as phase_weighted_accuracy
 from benchmark.metrics.matrix import sample_weighted_accuracy as sample_weighted_accuracy
 
-#: From the position of a row and the test sizes, the weights of the row's entries.
-RowWeights: TypeAlias = Callable[[int, Sequence[int]], list[float]]
 #: All figures of one run by name, in percent or percentage points; None where undefined.
 Metrics: TypeAlias = dict[str, float | None]
 _Formula = TypeVar("_Formula", bound=Callable[..., float])
 
 
 class Metric(NamedTuple):
-    """One figure: how it follows from matrix and sizes, and its definition in words.
+    """One figure: how it follows from matrix and sizes (perhaps linearly), and its definition.
 
-    `row_weights` are those of a figure that is linear in the matrix.
+    `column` heads its column in wide tables; "" leaves it to frames, CSV, JSON and pages.
     """
 
     compute: Callable[[Matrix, Sequence[int]], float]
     definition: str
-    row_weights: RowWeights | None = None
+    linear: bool = False
+    column: str = ""
 
 
 class Spread(NamedTuple):
@@ -61,7 +56,7 @@ METRICS: dict[str, Metric] = {}
 
 
 def metric(
-    definition: str, row_weights: RowWeights | None = None
+    definition: str, *, linear: bool = False, column: str = ""
 ) -> Callable[[_Formula], _Formula]:
     """Register a function of the matrix, or of matrix and sizes, as the metric of its name."""
 
@@ -69,7 +64,7 @@ def metric(
         compute: Any = formula
         if len(inspect.signature(formula).parameters) == 1:
             compute = lambda matrix, _: formula(matrix)  # noqa: E731
-        METRICS[formula.__name__] = Metric(compute, definition, row_weights)
+        METRICS[formula.__name__] = Metric(compute, definition, linear, column)
         return formula
 
     return register
@@ -87,27 +82,10 @@ def accuracy_curve(matrix: Matrix, sizes: Sequence[int] | None = None) -> list[f
     return [sample_weighted_accuracy(row, sizes) for row in matrix]
 
 
-def _by_samples(t: int, sizes: Sequence[int]) -> list[float]:
-    total = sum(sizes[: t + 1])
-    return [size / total for size in sizes[: t + 1]]
-
-
-def _by_phases(t: int, sizes: Sequence[int]) -> list[float]:
-    return [1 / (t + 1)] * (t + 1)
-
-
-def _mean_row(weights: RowWeights) -> RowWeights:
-    return lambda t, sizes: [weight / len(sizes) for weight in weights(t, sizes)]
-
-
-def _last_row(weights: RowWeights) -> RowWeights:
-    return lambda t, sizes: weights(t, sizes) if t == len(sizes) - 1 else [0.0] * (t + 1)
-
-
 @metric(
     "mean over phases of the accuracy on all test samples of the classes seen by then (PILOT, "
     "PyCIL)",
-    _mean_row(_by_samples),
+    linear=True,
 )
 def average_incremental_accuracy(matrix: Matrix, sizes: Sequence[int] | None = None) -> float:
     """Mean of A_t over all phases; sample-weighted with `sizes`, else phase-weighted.
@@ -119,7 +97,7 @@ def average_incremental_accuracy(matrix: Matrix, sizes: Sequence[int] | None = N
     return float(np.mean(accuracy_curve(matrix, sizes)))
 
 
-@metric("accuracy on all test samples after the last phase (PILOT, PyCIL)", _last_row(_by_samples))
+@metric("accuracy on all test samples after the last phase (PILOT, PyCIL)", linear=True)
 def last_accuracy(matrix: Matrix, sizes: Sequence[int] | None = None) -> float:
     """Accuracy after the last phase; sample-weighted with `sizes`, else phase-weighted.
 
@@ -131,7 +109,7 @@ def last_accuracy(matrix: Matrix, sizes: Sequence[int] | None = None) -> float:
 
 @metric(
     "as the first, with equal weight for each phase's test data however many samples it has",
-    _mean_row(_by_phases),
+    linear=True,
 )
 def average_incremental_accuracy_phase_weighted(matrix: Matrix) -> float:
     """Mean of the phase-weighted A_t over all phases.
@@ -144,7 +122,7 @@ def average_incremental_accuracy_phase_weighted(matrix: Matrix) -> float:
 
 @metric(
     "mean over phases of the last row of the matrix (L2P, DualPrompt, CODA-Prompt, Mammoth)",
-    _last_row(_by_phases),
+    linear=True,
 )
 def last_accuracy_phase_weighted(matrix: Matrix) -> float:
     """The phase-weighted A_t of the last phase."""
@@ -154,7 +132,7 @@ def last_accuracy_phase_weighted(matrix: Matrix) -> float:
 @metric(
     "mean accuracy on a phase's classes right after they were learned: the diagonal. Low "
     "forgetting means little where this is low",
-    lambda t, sizes: [0.0] * t + [1 / len(sizes)],
+    linear=True,
 )
 def learning_accuracy(matrix: Matrix) -> float:
     """Mean accuracy on a phase right after training it: mean_i R[i, i].
@@ -168,7 +146,8 @@ def learning_accuracy(matrix: Matrix) -> float:
 
 @metric(
     "mean over old phases of best accuracy ever less final accuracy (PILOT, L2P, Mammoth); "
-    "never negative"
+    "never negative",
+    column="Forgetting",
 )
 def forgetting(matrix: Matrix) -> float:
     """PILOT, PyCIL, L2P, Mammoth: mean_{i<T-1} (max_t R[t, i] - R[T-1, i]), never negative.
@@ -243,11 +222,7 @@ def _check(matrix: Matrix) -> None:
 
 
 def summary(matrix: Matrix, sizes: Sequence[int]) -> Metrics:
-    """Return every metric of a run at once.
-
-    Args:
-        matrix: T rows, row t with t + 1 percentages.
-        sizes: T numbers of test samples.
+    """Every metric of a run at once, from T rows of percentages and T numbers of test samples.
 
     Raises:
         ValueError: The matrix is empty or not lower-triangular, or `sizes` does not fit.
@@ -265,10 +240,7 @@ def summary(matrix: Matrix, sizes: Sequence[int]) -> Metrics:
 
 
 def linear_weights(name: str, sizes: Sequence[int]) -> list[list[float]]:
-    """Weights of the matrix's entries in a figure that is linear in them: every accuracy is.
-
-    Returns:
-        T rows, row t with t + 1 weights, for T numbers of test samples.
+    """Weights of the matrix's entries, row t with t + 1, in a figure that is linear in them.
 
     Raises:
         ValueError: The figure is not linear: a maximum, as in forgetting.
@@ -276,10 +248,14 @@ def linear_weights(name: str, sizes: Sequence[int]) -> list[list[float]]:
     >>> linear_weights("last_accuracy", [100, 50, 50])
     [[0.0], [0.0, 0.0], [0.5, 0.25, 0.25]]
     """
-    row_weights = METRICS[name].row_weights
-    if row_weights is None:
+    if not METRICS[name].linear:
         raise ValueError(f"{name} is not linear in the accuracy matrix")
-    return [row_weights(t, sizes) for t in range(len(sizes))]
+
+    def weight(entry: tuple[int, int]) -> float:
+        unit = [[float((t, i) == entry) for i in range(t + 1)] for t in range(len(sizes))]
+        return METRICS[name].compute(unit, sizes)
+
+    return [[weight((t, i)) for i in range(t + 1)] for t in range(len(sizes))]
 
 
 def mean_std(values: Sequence[float]) -> Spread:

@@ -18,16 +18,11 @@ def accuracy_matrix(
     steps: npt.ArrayLike,
     phase_of_class: Sequence[int],
 ) -> tuple[list[list[float]], list[int]]:
-    """The accuracy matrix and the number of test samples of each phase.
+    """The accuracy matrix (T rows, row t with t + 1 percentages) and T numbers of test samples.
 
-    Args:
-        predictions: (N,) classes, as positions in the class order.
-        references: (N,) likewise.
-        steps: (N,) phase after which each prediction was made, from 0.
-        phase_of_class: For each class the phase that introduced it.
-
-    Returns:
-        T rows, row t with t + 1 percentages, and T numbers.
+    `predictions` and `references` are (N,) classes as positions in the class order, `steps` (N,)
+    the phase, from 0, after which each prediction was made, `phase_of_class` the phase that
+    introduced each class.
 
     Raises:
         ValueError: A phase was not tested after, or lacks test samples, a sample belongs to a
@@ -71,16 +66,10 @@ def _integers(name: str, values: npt.ArrayLike) -> npt.NDArray[np.int64]:
 def phase_accuracies(
     labels: npt.ArrayLike, predictions: npt.ArrayLike, phase_of_class: Sequence[int], seen: int
 ) -> list[float]:
-    """Return one row of the matrix: accuracy on the test data of each phase seen so far.
+    """One row of the matrix: accuracies on the test data of each of the `seen` phases.
 
-    Args:
-        labels: (N,) true classes, as positions in the class order.
-        predictions: (N,) predicted classes, likewise.
-        phase_of_class: For each class the phase that introduced it.
-        seen: Number of phases trained so far; samples of later phases are not allowed.
-
-    Returns:
-        `seen` percentages.
+    `labels` and `predictions` are (N,) classes as positions in the class order, `phase_of_class`
+    the phase that introduced each class.
 
     Raises:
         ValueError: A phase has no test sample, or a sample belongs to a phase not yet seen.

@@ -1,7 +1,6 @@
 """A run as one self-contained page: `python -m benchmark.report RUNS...`; several, compared.
 
-Pages are views of result files: no network, nothing that is not in the run's folder. The same files
-give the same bytes.
+Pages are views of result files: no network, and the same files give the same bytes.
 """
 
 from __future__ import annotations
@@ -40,14 +39,7 @@ __all__ = ["KINDS", "REPORT", "command", "main", "pairs", "write_report"]
 
 
 def write_report(folder: Path, path: Path | None = None) -> Path:
-    """Write a run's page.
-
-    Args:
-        folder: Where result.json, predictions.parquet and perhaps gallery.json are.
-        path: Where to; report.html in the folder by default.
-
-    Returns:
-        The page's path.
+    """Write the page of the run in a folder, by default beside its result; return its path.
 
     Raises:
         UserError: A file is missing or broken, or the page cannot be written.
@@ -111,10 +103,7 @@ def _provenance(result: Result) -> dict[str, Any]:
 
 
 def command(config: Mapping[str, Any]) -> str:
-    """The command that repeats a run.
-
-    A configuration of another version may have options this one does not know; the result file
-    itself then serves as configuration.
+    """The command that repeats a run; where an option of its is unknown here, its file is given.
 
     >>> command({"method": ["replay"], "memory": "1"})
     'python -m benchmark.run --method replay --memory 1'

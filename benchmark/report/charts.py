@@ -1,7 +1,6 @@
-"""Charts as SVG drawn by hand: no fixed colours, so that the page's style sheet serves every mode.
+"""Charts as SVG drawn by hand, without fixed colors: the page's style sheet serves every mode.
 
-Every chart is drawn twice, for wide and for narrow screens, and the style sheet shows one: text in
-a chart that is merely scaled down cannot be read on a telephone.
+Each is drawn twice, for wide and narrow screens: in a merely scaled chart text cannot be read.
 """
 
 from __future__ import annotations
@@ -40,13 +39,7 @@ class Line:
 
 
 def line_chart(lines: Sequence[Line], *, x_label: str, ticks_at: Sequence[float]) -> Html:
-    """Accuracies as lines, with a legend and the last values written at the right.
-
-    Args:
-        lines: What to draw; points of a line are joined in the order given.
-        x_label: Under the axis.
-        ticks_at: Where the x axis has marks.
-    """
+    """Accuracies as lines with a legend, last values at the right, `ticks_at` on the x axis."""
 
     def draw(width: float, height: float) -> Html:
         ys = [y for line in lines for y in line.y]
@@ -119,13 +112,7 @@ def column_chart(
 ) -> Html:
     """One column per class, neighboring groups told apart by shade, an optional line at a limit.
 
-    Args:
-        values: Heights.
-        titles: What hovering over a column shows.
-        groups: Group (phase) of each column.
-        y_label: Above the axis.
-        limit: Height of a dashed line.
-        numbers: Written above the columns where there is room.
+    `titles` are shown on hovering, `numbers` above the columns where there is room.
     """
 
     def draw(width: float, height: float) -> Html:
@@ -198,7 +185,6 @@ def _ends(lines: Sequence[Line], scale_x: Scale, scale_y: Scale, height: float) 
 def _frame(
     y_label: str, x_label: str, marks: Sequence[float], scale: Scale, width: float, height: float
 ) -> list[Html]:
-    """Names of the axes and horizontal rules."""
     middle = (_LEFT + width - _RIGHT) / 2
     return [
         *_rules(marks, scale, width - _RIGHT + 8),

@@ -22,10 +22,7 @@ _NAMED = 3  # methods in the name of a page
 
 
 def comparison_name(folders: Sequence[Path]) -> str:
-    """A file name for the page of some runs: other runs never have the same one.
-
-    Args:
-        folders: The runs' folders, SETTING/METHOD/RUN.
+    """A file name for the page of runs in SETTING/METHOD/RUN; other runs never have the same one.
 
     >>> runs = [Path("runs/mini/replay/seed0-1a"), Path("runs/mini/joint/seed0-2b")]
     >>> comparison_name(runs), comparison_name(runs) == comparison_name(runs[::-1])
@@ -38,14 +35,7 @@ def comparison_name(folders: Sequence[Path]) -> str:
 
 
 def write_comparison(folders: Sequence[Path], path: Path) -> Path:
-    """Write a page that compares runs.
-
-    Args:
-        folders: The runs' folders.
-        path: The page to write.
-
-    Returns:
-        `path`.
+    """Write a page that compares runs; return its path.
 
     Raises:
         UserError: A result is missing or broken, none is finished, or one is there twice with

@@ -1,7 +1,7 @@
 """The exemplar gallery of a report: image, attention, what is kept of image and caption.
 
-Laid out as Fig. 4 of "Exemplar Masking for Multimodal Incremental Learning" (arXiv 2412.09549).
-A method that has one leaves gallery.json in the run's folder, a list of `Item`.
+Laid out as Fig. 4 of "Exemplar Masking for Multimodal Incremental Learning" (arXiv 2412.09549). A
+method that has one leaves gallery.json in the run's folder, a list of `Item`.
 """
 
 from __future__ import annotations
@@ -38,14 +38,10 @@ class Word(TypedDict):
 
 
 class Item(TypedDict):
-    """One exemplar.
+    """One exemplar; `attention` (of any non-negative scale) and `kept` are of patches, row by row.
 
-    Attributes:
-        image: The untouched picture as base64 of a JPEG, PNG, WebP or GIF file.
-        grid: Rows and columns of patches the model sees.
-        attention: Attention to each patch, row by row; any non-negative scale.
-        kept: Whether each patch is kept.
-        bytes: Size of the stored exemplar, all included; `native_bytes`: of the untouched sample.
+    `image` is the untouched picture as base64 of a JPEG, PNG, WebP or GIF file, `grid` the rows and
+    columns of patches, `bytes` the size of the stored exemplar, all included.
     """
 
     file_name: str
@@ -91,12 +87,7 @@ def read_gallery(folder: Path) -> list[Item]:
 
 
 def drawn(items: Sequence[Item], name: str = "picture") -> dict[str, list[dict[str, Any]]] | None:
-    """Exemplars as the templates show them: some taken evenly from all, and the rest.
-
-    Args:
-        items: What is shown.
-        name: Begins the ids of its pictures, where a page has several galleries.
-    """
+    """Exemplars for the templates: some taken evenly from all, and the rest."""
     found = [_figure(f"{name}-{index}", item) for index, item in enumerate(items)]
     step = max(1, math.ceil(len(found) / _SHOWN))
     rest = [figure for index, figure in enumerate(found) if index % step]

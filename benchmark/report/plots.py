@@ -23,12 +23,7 @@ if TYPE_CHECKING:
 def write_curve(folders: Sequence[Path], path: Path) -> Path:
     """Draw accuracy over classes seen, mean and deviation over runs, one panel per setting.
 
-    Args:
-        folders: The runs' folders.
-        path: What to write; its suffix says whether SVG, PDF or PNG.
-
-    Returns:
-        `path`.
+    The suffix of `path`, which is returned, says whether it is SVG, PDF or PNG.
 
     Raises:
         UserError: A result is missing or broken, none is finished, or the file cannot be written.
@@ -38,11 +33,7 @@ def write_curve(folders: Sequence[Path], path: Path) -> Path:
 
 
 def draw(folders: Sequence[Path]) -> Figure:
-    """The figure that `write_curve` writes.
-
-    Raises:
-        UserError: A result is missing or broken, or none is finished.
-    """
+    """The figure that `write_curve` writes."""
     panels = list(by_budget(table([read(folder) for folder in folders])))
     if not panels:
         raise UserError("none of these runs is finished: give their commands again to resume them")

@@ -6,13 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, cast
 
-from benchmark.formatting import (
-    MISSING,
-    amount_words,
-    bytes_words,
-    class_share,
-    seconds_words,
-)
+from benchmark.formatting import MISSING, amount_words, bytes_words, class_share, seconds_words
 from benchmark.metrics import sample_weighted_accuracy
 from benchmark.recipe import RECIPE
 from benchmark.report.charts import Line, column_chart, line_chart, loss_chart

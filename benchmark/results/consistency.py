@@ -9,17 +9,16 @@ from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 from benchmark.budget import Budget, make_budget
-from benchmark.options import as_text
 from benchmark.config import RunConfig
-from benchmark.recipe import RECIPE
+from benchmark.formatting import order_words
 from benchmark.method import Kind
-from benchmark.options import from_mapping
+from benchmark.options import as_text, from_mapping
 from benchmark.paths import last_part
+from benchmark.recipe import RECIPE
 from benchmark.results.derive import given_config
 from benchmark.results.file_check import TUNING
 from benchmark.results.schema import Result
 from benchmark.search import RATE
-from benchmark.formatting import order_words
 from mm_imagenet_r.errors import UserError, few
 from mm_imagenet_r.hashes import json_sha256
 from mm_imagenet_r.phases import phase_sizes
@@ -135,7 +134,6 @@ def _data(result: Result) -> Iterator[str]:
 
 
 def _negative(value: Any, where: str) -> Iterator[str]:
-    """Where a number is below zero."""
     if isinstance(value, Mapping):
         for key, item in value.items():
             yield from _negative(item, f"{where}.{key}")

@@ -14,11 +14,7 @@ from mm_imagenet_r.errors import did_you_mean, few
 
 
 def derive(stored: Mapping[str, Any]) -> Result:
-    """Add what follows: names, steps, averages, matrix, metrics.
-
-    Args:
-        stored: A result in which `faults` finds nothing.
-    """
+    """Add what follows from a result without `faults`: names, steps, averages, matrix, metrics."""
     method, _, preset = last_part(stored["config"]["method"][0]).partition("@")
     sizes = [phase["test"] for phase in stored["phases"]]
     phases = [
@@ -42,9 +38,7 @@ def as_classifier(result: Result, name: str) -> Result:
     """The same run, judged by another of its classifiers."""
     if name == result["classifier"]:
         return result
-    phases = [
-        {**phase, "accuracy": phase["other_classifiers"][name]} for phase in result["phases"]
-    ]
+    phases = [{**phase, "accuracy": phase["other_classifiers"][name]} for phase in result["phases"]]
     return _with_figures({**result, "classifier": name}, phases)
 
 
@@ -108,8 +102,8 @@ def faults(stored: Mapping[str, Any]) -> Iterator[str]:
         rows = {"accuracy": phase["accuracy"]}
         rows |= {f"other_classifiers.{name}": row for name, row in others.items()}
         for name, row in rows.items():
-            if len(row["per_phase"]) != t + 1:
-                yield f"{where}.{name}.per_phase has {len(row['per_phase'])} numbers instead of {t + 1}"
+            if (count := len(row["per_phase"])) != t + 1:
+                yield f"{where}.{name}.per_phase has {count} numbers instead of {t + 1}"
             if not all(0 <= accuracy <= 100 for accuracy in row["per_phase"]):
                 yield f"{where}.{name}.per_phase holds a number that is not a percentage"
         if any(len(point) != 2 for point in phase["loss"]):

@@ -44,13 +44,13 @@ def write(path: Path, result: ResultFile) -> None:
     write_atomic(path, (text + "\n").encode())
 
 
-def read(path: Path) -> Result:
+def read(path: Path | str) -> Result:
     """Read and check a result.json (or the one in a run's folder) of any schema.
 
     Raises:
         UserError: It is absent, broken, incomplete in its keys or of a newer schema.
     """
-    path = result_file(path)
+    path = result_file(Path(path))
     return load(strict_json.read(path), path)
 
 

@@ -1,7 +1,6 @@
 """The shape of a result.json as JSON Schema, made from the types in `schema`, for other programs.
 
-`result.schema.json` is shipped beside this file; `python -m benchmark.results.json_schema` writes
-it again.
+`python -m benchmark.results.json_schema` writes the `result.schema.json` that is shipped.
 """
 
 from __future__ import annotations
@@ -24,11 +23,7 @@ _PLAIN: Final = {
 
 
 def json_schema() -> dict[str, Any]:
-    """The schema of a result.json of today's version, in the 2020-12 edition.
-
-    It says which keys there are and of which kinds. What must hold between them is for
-    `python -m benchmark.results FOLDER --verify` to find.
-    """
+    """Which keys a result.json of today has and of which kinds, in the 2020-12 edition."""
     definitions: dict[str, Any] = {}
     of = _schema(ResultFile, definitions)
     definitions["ResultFile"]["properties"]["schema_version"] = {"const": SCHEMA_VERSION}

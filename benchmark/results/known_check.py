@@ -60,7 +60,6 @@ def config_captions(result: Result) -> bool:
 
 
 def _part(result: Result, found: Known, part: Part) -> Iterator[str]:
-    """Counts, split and the mean size of a sample."""
     data, order = result["dataset"], result["class_order"]["order"]
     evaluated = result["config"].get("evaluate_on", "test")
     if data["split_sha256"] != part.split_sha256:
@@ -83,7 +82,6 @@ def _part(result: Result, found: Known, part: Part) -> Iterator[str]:
 def _labels(
     result: Result, found: Known, predictions: Iterable[Prediction], exemplars: Iterable[Stored]
 ) -> Iterator[str]:
-    """The label of each file name, of test samples and of exemplars."""
     names = result["class_order"]["names"]
     for what, rows in (("predictions", predictions), ("exemplars", exemplars)):
         pairs = {(row.file_name, row.label) for row in rows}

@@ -6,11 +6,11 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from benchmark.same_code import oldest
 from benchmark.config import RunConfig
+from benchmark.formatting import method_title, order_words, result_phases_words
 from benchmark.results.derive import classifiers
 from benchmark.results.schema import BudgetInfo, Result
-from benchmark.formatting import method_title, order_words, result_phases_words
+from benchmark.same_code import oldest
 from mm_imagenet_r.errors import pluralize
 from mm_imagenet_r.hashes import json_sha256
 
@@ -31,13 +31,9 @@ _NO_EFFECT = {spec.name for spec in dataclasses.fields(RunConfig)} - _DEFAULTS.k
 class Key(NamedTuple):
     """Where a run stands: runs with equal keys differ in seed and class order at most.
 
-    Attributes:
-        scenario: Hash of data, split, division into phases, training steps and backbone; not of how
-            data are called nor of the class order.
-        memory: Hash of budget, currency and growth; "" for a method that keeps no exemplars, which
-            stands beside every memory.
-        method: Its name.
-        identity: Hash of everything else that may change its figures.
+    `scenario` is a hash of data, split, phases, training steps and backbone (not of the data's name
+    nor of the class order); `memory` one of budget, currency and growth, "" for a method that keeps
+    no exemplars; `identity` one of everything else that may change its figures.
     """
 
     scenario: str
@@ -86,7 +82,7 @@ def length_words(result: Result) -> str:
     if not length:
         return "steps as each method takes"
     (name, number), (_, batch) = length.items()
-    words = f"{pluralize(number, name.removesuffix('s'))} a phase"
+    words = f"{pluralize(number, name.removesuffix('s'))} per phase"
     return words + (f" in batches of {batch}" if batch != _DEFAULTS["batch_size"] else "")
 
 
@@ -107,13 +103,9 @@ def order_name(result: Result) -> str:
 def labels(rows: Mapping[Key, Result]) -> dict[Key, str]:
     """Name each row: method and preset, and the settings that tell namesakes in one table apart.
 
-    A setting that differs only between tables is left out: each memory may have been tuned for. So
-    is one that differs only between a tuned row and an untuned one, which is said in these words.
-    How runs were asked to be trained is stated for all rows of a scenario as soon as it differs
-    between two of a table; what a recipe or tuning chose was not asked for.
-
-    Args:
-        rows: A run of each row; a row with the memory "" stands in every table of its scenario.
+    A setting that differs only between tables is left out (each memory may have been tuned for),
+    or only between a tuned row and an untuned one (which is said). How runs were asked to be
+    trained is stated for all rows of a scenario where it differs between two of a table.
     """
     own = {key: identity_of(result) for key, result in rows.items()}
     tuned = {key: tuned_words(result) for key, result in rows.items()}
@@ -199,7 +191,8 @@ def _asked(result: Result) -> dict[str, Any]:
 
 def identity_of(result: Result) -> dict[str, Any]:
     """What makes a method's row besides its name: settings, training, code, classifiers."""
-    own = {**_training(result), **result["method_settings"], _CODE: oldest(result["method_sha256"])[:8]}
+    own = _training(result) | result["method_settings"]
+    own |= {_CODE: oldest(result["method_sha256"])[:8]}
     own |= {f"classifier {name}": True for name in classifiers(result)[1:]}
     if result["classifier"] != own.get("classifier", ""):
         own["own classifier"] = result["classifier"]

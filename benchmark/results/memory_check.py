@@ -18,10 +18,7 @@ _SHORTEST = 7  # bytes of the record of an exemplar of which nothing is kept
 
 
 def ledger_faults(result: Result, exemplars: Sequence[Stored]) -> Iterator[str]:
-    """Sums of the exemplars against the ledger of every phase, and the ledger against the budget.
-
-    What counts after phase t of a class is said in `records.Stored`.
-    """
+    """Sums of exemplars (see `records.Stored`) against each ledger, and it against the budget."""
     chosen, phases = _chosen(exemplars), result["phases"]
     for (label, t), rows in sorted(chosen.items()):
         known = phases[t]["memory"]["per_class"] if 0 <= t < len(phases) else {}
@@ -36,12 +33,13 @@ def ledger_faults(result: Result, exemplars: Sequence[Stored]) -> Iterator[str]:
             before = phases[t - 1]["memory"]["per_class"].get(str(label))
             held = _held(chosen, label, t - 1, before["exemplars"] if before else 0)
             if new := {row.file_name for row in rows} - {row.file_name for row in held}:
-                yield f"{where}: {min(new)} was not kept before, and the class is of an earlier phase"
+                yield f"{where}: {min(new)} was not kept before, and the class is an earlier one"
     for t, phase in enumerate(phases):
         memory, classes = phase["memory"], list(phase["memory"]["per_class"].values())
         for key, ledger in memory["per_class"].items():
             held = _held(chosen, int(key), t, ledger["exemplars"])
-            number, size, cost = len(held), sum(r.bytes for r in held), math.fsum(r.cost for r in held)
+            number, size = len(held), sum(row.bytes for row in held)
+            cost = math.fsum(row.cost for row in held)
             where = f"memory after phase {t}, class {key}"
             if (number, size) != (ledger["exemplars"], ledger["bytes"]):
                 yield (
@@ -97,7 +95,6 @@ def file_faults(folder: Path, result: Result, exemplars: Sequence[Stored]) -> It
 
 
 def _row_faults(result: Result, where: str, rows: Sequence[Stored]) -> Iterator[str]:
-    """Length, cost and codec of each exemplar by themselves."""
     currency = result["budget"]["currency"]
     for row in rows:
         cost = {"bytes": row.bytes, "exemplars": 1.0}.get(currency)

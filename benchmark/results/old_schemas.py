@@ -1,8 +1,7 @@
 """Result files of schema 1 and 2 in today's names and places.
 
-Up to schema 2 `mini` and `tiny` were the first edition of the embedded data and backbone; epochs
-counted passes over everything trained on, and stood in every stage. A file of schema 1 (version
-724ec82) also said many things twice, which `repetitions` compares.
+Until then `mini` and `tiny` were the first edition of data and backbone, and epochs counted passes
+over everything trained on. Schema 1 also repeats itself, which `repetitions` compares.
 """
 
 from __future__ import annotations

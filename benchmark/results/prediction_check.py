@@ -15,11 +15,7 @@ from mm_imagenet_r.splits import list_sha256
 def matrix_of(
     result: Result, predictions: Iterable[Prediction]
 ) -> tuple[list[list[float]], list[int]]:
-    """Return the accuracy matrix and the test sizes that follow from the predictions alone.
-
-    Args:
-        result: The run; its `classifier` is the one that counts.
-        predictions: Of all classifiers.
+    """The accuracy matrix and test sizes that follow from the own classifier's predictions alone.
 
     Raises:
         ValueError: The predictions do not cover every phase, or name classes not yet seen.
@@ -34,14 +30,11 @@ def matrix_of(
     )
 
 
-def prediction_faults(result: Result, predictions: Sequence[Prediction]) -> list[str]:
+def prediction_faults(result: Result, predictions: Sequence[Prediction]) -> Iterator[str]:
     """Each test sample of a seen class once per phase and classifier, always with one label."""
-    found: list[str] = []
     names = classifiers(result)
     if strange := {row.classifier for row in predictions} - set(names):
-        found.append(
-            f"predictions of classifiers that result.json does not have: {sorted(strange)}"
-        )
+        yield f"predictions of classifiers that result.json does not have: {sorted(strange)}"
     label_of: dict[str, int] = {}
     seen: set[int] = set()
     by_phase: dict[tuple[int, str], list[Prediction]] = {}
@@ -55,33 +48,28 @@ def prediction_faults(result: Result, predictions: Sequence[Prediction]) -> list
             labels = {row.file_name: row.label for row in rows}
             where = f"after phase {t}" + (f", classifier {name}" if name else "")
             if len(labels) != len(rows) or len(rows) != wanted:
-                found.append(
-                    f"{where}: {len(rows)} predictions of {len(labels)} samples, not {wanted}"
-                )
+                yield f"{where}: {len(rows)} predictions of {len(labels)} samples, not {wanted}"
             if not seen.issuperset({c for row in rows for c in (row.label, row.prediction)}):
-                found.append(f"{where}: predictions name classes not seen by then")
+                yield f"{where}: predictions name classes not seen by then"
             label_of = labels | label_of
             if not labels.items() <= label_of.items():
-                found.append(f"{where}: a sample has another label than before")
+                yield f"{where}: a sample has another label than before"
     if any(not 0 <= row.phase < len(result["phases"]) for row in predictions):
-        found.append("predictions of phases that result.json does not have")
-    return found
+        yield "predictions of phases that result.json does not have"
 
 
-def accuracy_faults(result: Result, predictions: Sequence[Prediction]) -> list[str]:
+def accuracy_faults(result: Result, predictions: Sequence[Prediction]) -> Iterator[str]:
     """Accuracies of every classifier, test sizes and the split against the predictions."""
-    found: list[str] = []
     last = len(result["phases"]) - 1
     split = list_sha256({row.file_name for row in predictions if row.phase == last})
     whole = result["complete"] and not result["config"].get("stop_after")
     if whole and split != result["dataset"]["split_sha256"]:
-        found.append(f"dataset.split_sha256 is {split} by the predictions")
+        yield f"dataset.split_sha256 is {split} by the predictions"
     of: dict[str, list[Prediction]] = {name: [] for name in classifiers(result)}
     for row in predictions:
         of[row.classifier].append(row)
     for name, rows in of.items():
-        found += _accuracies(as_classifier(result, name), rows)
-    return found
+        yield from _accuracies(as_classifier(result, name), rows)
 
 
 def _accuracies(result: Result, predictions: Sequence[Prediction]) -> Iterator[str]:

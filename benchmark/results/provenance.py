@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import os
 import platform
@@ -17,20 +18,15 @@ def versions() -> dict[str, str]:
     """Versions of Python and the packages that touch results, without importing any of them."""
     found = {"python": platform.python_version()}
     for package in _PACKAGES:
-        try:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
     return found
 
 
 def hardware(device: str, processes: int, accelerator: str = "") -> dict[str, Any]:
-    """What the run was computed on; nothing that names the machine, its user or its folders.
+    """What `processes` processes computed on a device (`cpu`, `cuda` or `mps`).
 
-    Args:
-        device: `cpu`, `cuda` or `mps`.
-        processes: How many shared the work.
-        accelerator: Name of the GPU, "" if none.
+    Nothing in it names the machine, its user or its folders.
     """
     found: dict[str, Any] = {
         "system": platform.system(),

@@ -80,7 +80,7 @@ _LATER: dict[str, Any] = {"classifier": ""}
 
 
 def write_predictions(path: Path, rows: Iterable[Prediction]) -> str:
-    """Write a row per test sample of seen classes and phase, atomically; return the file's sha256."""
+    """Write a row per test sample of seen classes and phase; return the file's sha256."""
     return _write(Prediction, path, rows)
 
 

@@ -1,8 +1,7 @@
 """The shape of a result.json: one file per run, and all that tables, pages and checks start from.
 
-Classes are named by their position in the class order throughout (0 is the first class learned);
-`class_order` leads back to the data set's own labels. Accuracies are percentages. Costs and the
-budgets beside them are in the budget's currency.
+A class is its position in the class order (0 is the first learned); `class_order` leads to the data
+set's labels. Accuracies are percentages, costs and budgets are in the budget's currency.
 """
 
 from __future__ import annotations
@@ -242,13 +241,12 @@ class ResultBase(TypedDict):
 
     Readers ignore keys that they do not know; verification refuses them.
 
-    `config` holds the options with the recipe that was resolved; `from_recipe` names those of
-    tuning, learning_rate and weight_decay that the user had left open, and an option
-    without effect on the method is null. `classifier` is the name of the method's own classifier
-    ("" if it has only one). `method_sha256` and `harness_sha256` are hashes of source code,
-    `files` those of the files beside the result, `state` the one of the last phase.
-    `sees_all_data` marks an upper bound: it is not bound by the memory whose budget is named.
-    `tuning` is there where settings are from a recipe.
+    `config` holds the options with the recipe that was resolved (null: without effect on the
+    method), `from_recipe` names those that the user had left to it. `classifier` is the name of
+    the method's own one ("" if it has only one). `method_sha256` and `harness_sha256` are hashes
+    of source code, `files` those of the files beside the result, `state` the one of the last
+    phase. `sees_all_data` marks an upper bound, which the memory does not bind. `tuning` is there
+    where settings are from a recipe.
     """
 
     schema_version: int

@@ -1,4 +1,4 @@
-"""Whether a JSON value has the shape that a type says: TypedDicts, lists, dicts, unions, scalars."""
+"""Whether a JSON value has the shape of a type: TypedDicts, lists, dicts, unions, scalars."""
 
 from __future__ import annotations
 
@@ -15,16 +15,10 @@ _NAMES: typing.Final[Mapping[Any, str]] = {
 
 
 def mismatches(value: object, hint: Any, where: str = "", *, closed: bool = False) -> Iterator[str]:
-    """Compare a JSON value with a type.
+    """Compare a JSON value with a type: one sentence per mismatch.
 
-    Args:
-        value: What `json.loads` returned.
-        hint: The type it should have.
-        where: Path of the value in its file, for the messages.
-        closed: Whether keys that a TypedDict does not name are mismatches too.
-
-    Yields:
-        One sentence per mismatch.
+    `hint` is the type; `where` the path of the value in its file; `closed` refuses keys that a
+    TypedDict does not name.
 
     >>> list(mismatches([1, "a"], list[int], "numbers"))
     ['numbers[1] is not an integer']

@@ -1,11 +1,6 @@
 """The small form of a finished run: what is passed on of it, enough to check its figures.
 
-    result.json.gz                        the result without spaces, compressed
-    predictions.parquet, exemplars.parquet
-    tuning.json                           where settings were tuned
-    source/                               of a method that is not registered, so that it can be read
-
-State, memory and the report stay behind.
+It has no state, memory or report; `source/` only if the method is not registered.
 """
 
 from __future__ import annotations
@@ -37,11 +32,7 @@ def files_beside(folder: Path) -> Iterator[str]:
 
 
 def copy_small(run: Path, to: Path) -> None:
-    """Write the small form of a finished run.
-
-    Args:
-        run: Its folder, or a small form.
-        to: The folder to write; equal runs give equal bytes.
+    """Write the small form of a finished run, or of a small form; equal runs give equal bytes.
 
     Raises:
         UserError: A file cannot be read or written.

@@ -49,11 +49,7 @@ def parse(text: str) -> Any:
 
 
 def read(path: Path, remedy: str = "copy it again, or repeat the run") -> Any:
-    """Parse a file, compressed if its name ends in .gz.
-
-    Args:
-        path: The file.
-        remedy: What to do where it is damaged.
+    """Parse a file, compressed if its name ends in .gz; `remedy` is for one that is damaged.
 
     Raises:
         UserError: It cannot be read, or is not such JSON.
@@ -69,9 +65,7 @@ def read(path: Path, remedy: str = "copy it again, or repeat the run") -> Any:
             raise UserError(f"{path} is empty: {remedy}")
         return parse(data.decode())
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise UserError(
-            f"{path} is not a valid gzip file ({error}): {remedy}"
-        ) from error
+        raise UserError(f"{path} is not a valid gzip file ({error}): {remedy}") from error
     except OSError as error:
         raise UserError(
             f"{path} cannot be read ({error.strerror}): name a run's folder or its {path.name}"

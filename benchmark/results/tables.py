@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
+from benchmark.formatting import exemplars_per_class, memory_words
 from benchmark.metrics import METRICS, Spread, mean_std
 from benchmark.results import labels
 from benchmark.results.derive import as_classifier, classifiers
 from benchmark.results.labels import Key
 from benchmark.results.records import PREDICTIONS
 from benchmark.results.schema import BudgetInfo, Result
-from benchmark.formatting import exemplars_per_class, memory_words
 from mm_imagenet_r.errors import UserError
 
 
@@ -22,28 +22,16 @@ from mm_imagenet_r.errors import UserError
 class Row:
     """All runs that differ in nothing but their seed and class order, read by one classifier.
 
-    Attributes:
-        scenario: Hash of data, split, phases (and how many of them are learned), steps, backbone,
-            currency and growth: what must agree before two accuracies may be shown in one chart;
-            not of the name of the data, nor of class orders.
-        heading: The scenario in words.
-        budget: How much memory, in that currency; a method that keeps nothing has a row for each.
-        name: Method and preset, with the settings that tell it from its namesakes; equal for the
-            classifiers of the same runs.
-        classifier: Whose figures these are if a method has several; else "".
-        own: Whether it is the method's own classifier.
-        orders, seeds: The runs' class orders and seeds, each once.
-        figures: Mean and deviation of each of `metrics.METRICS`; None where undefined.
-        steps: The optimizer's steps of all phases, mean over runs.
-        exemplars, bytes: Exemplars per class and total bytes of the final memory, mean over runs.
-        rate: The cost of an exemplar relative to an untouched sample; None without exemplars.
-        outside: Bytes carried from phase to phase outside the memory, mean over runs.
-        parameters: Those trained in the last phase, mean over runs; None if unknown.
-        seconds: Of all phases, mean over runs; without what was done before a run was resumed.
-        resumed: Whether one of them was.
-        tuned: The recipe that the settings are from, and its number of trials; "" if none.
-        runs: The results themselves, by class order and seed.
-        folders: Their folders, where known.
+    `scenario` is a hash of what must agree before two accuracies may be shown in one chart (not of
+    the name of the data, nor of class orders), `heading` says it in words. A method that keeps
+    nothing has a row for each budget. `name` tells the row from its namesakes and is equal for all
+    classifiers of the same runs; `classifier` is "" where a method has one, `own` says whether it
+    is the method's own. `orders` and `seeds` are each listed once.
+
+    Means over runs: `figures` (None where undefined), `steps` of all phases, `exemplars` per class
+    and `bytes` of the final memory, `rate` (cost of an exemplar in untouched samples, None without
+    any), bytes carried from phase to phase `outside` it, `parameters` trained in the last phase
+    (None if unknown), `seconds` without what was done before a run was resumed.
     """
 
     scenario: str
@@ -90,25 +78,19 @@ class Row:
 
 
 def table(results: Sequence[Result], folders: Sequence[Path] = ()) -> list[Row]:
-    """Group finished runs by everything but seed and class order.
+    """Group finished runs by everything but seed and class order, into rows as pages order them.
 
     Unfinished runs are left out; a duplicate with the same figures (under another name of its data,
     of its preset, ...) counts once. Methods that keep nothing stand under each memory that others
-    of their scenario were run with.
-
-    Args:
-        results: The runs.
-        folders: Their folders in the same order; without them no row has predictions.
-
-    Returns:
-        Rows ordered by scenario, budget and falling average accuracy.
+    of their scenario were run with. Without `folders` (in the same order) no row has predictions.
 
     Raises:
         UserError: Two results are of the same run and yet have different figures.
     """
     where = {id(run): folder for run, folder in zip(results, folders, strict=False)}
     # Of equal runs the one with predictions is taken.
-    able = sorted(results, key=lambda run: not _has_predictions(where.get(id(run))))
+    there = {i for i, folder in where.items() if (folder / PREDICTIONS).is_file()}
+    able = sorted(results, key=lambda run: id(run) not in there)
     groups = {key: _once(runs) for key, runs in _groups(able).items()}
     names = labels.labels({key: runs[0] for key, runs in groups.items()})
     headings = _headings(groups)
@@ -171,10 +153,6 @@ def stored_rate(result: Result) -> float | None:
 def total_seconds(result: Result) -> float:
     """What all phases took, evaluation and all; of a resumed phase what is known."""
     return sum(sum(phase["seconds"].values()) for phase in result["phases"])
-
-
-def _has_predictions(folder: Path | None) -> bool:
-    return folder is not None and (folder / PREDICTIONS).is_file()
 
 
 def _groups(results: Sequence[Result]) -> dict[Key, list[Result]]:

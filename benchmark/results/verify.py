@@ -11,24 +11,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmark.results import old_schemas, strict_json
+from benchmark.formatting import result_phases_words
+from benchmark.results import old_schemas, records, strict_json
 from benchmark.results.consistency import contradictions
 from benchmark.results.file_check import hash_faults, missing_files, source_faults
 from benchmark.results.io import load, result_file
 from benchmark.results.known_check import known_faults
 from benchmark.results.memory_check import file_faults, ledger_faults
 from benchmark.results.prediction_check import accuracy_faults, prediction_faults
-from benchmark.results.records import (
-    EXEMPLARS,
-    PREDICTIONS,
-    Prediction,
-    Stored,
-    read_exemplars,
-    read_predictions,
-)
 from benchmark.results.schema import SCHEMA_VERSION, Result, ResultFile
 from benchmark.results.shape import mismatches
-from benchmark.formatting import result_phases_words
 from mm_imagenet_r.errors import UserError
 
 #: What a folder cannot show, for whoever reads that it is verified.
@@ -58,14 +50,9 @@ class Guesses(NamedTuple):
 
 @dataclass
 class Verdict:
-    """What was found in one folder.
+    """What was found in one folder: discrepancies in words, and what a reader should know besides.
 
-    Attributes:
-        folder: Where.
-        found: Discrepancies in words.
-        notes: What a reader should know besides.
-        result: The result; None if it cannot be read.
-        guesses: None if there are no predictions.
+    `result` is None if it cannot be read, `guesses` if there are no predictions.
     """
 
     folder: Path
@@ -76,13 +63,11 @@ class Verdict:
 
 
 def verify(folder: Path) -> list[str]:
-    """Recompute everything in a run's result.json that follows from itself or the files beside it.
+    """Recompute what follows from a run's result.json or the files beside it; return discrepancies.
 
-    Returns:
-        Discrepancies in words: facts that contradict each other, the configuration or the data set
-        as it is shipped, predictions that cannot be, figures that do not follow from the
-        predictions, ledgers that are not the sum of the exemplars, files with another hash,
-        budgets exceeded.
+    These are facts that contradict each other, the configuration or the data set as shipped;
+    predictions that cannot be, figures that do not follow from them, ledgers that are not sums of
+    the exemplars, files with another hash, budgets exceeded.
 
     Raises:
         UserError: result.json itself cannot be read.
@@ -91,10 +76,7 @@ def verify(folder: Path) -> list[str]:
 
 
 def verify_all(folders: Sequence[Path]) -> Iterator[Verdict]:
-    """`verify` each folder, and compare their predictions with each other.
-
-    A folder whose result.json cannot be read is a discrepancy like others.
-    """
+    """`verify` each folder, unreadable ones too, and compare their predictions with each other."""
     verdicts = []
     for folder in folders:
         try:
@@ -121,17 +103,19 @@ def examine(folder: Path) -> Verdict:
     if result["schema_version"] == SCHEMA_VERSION:
         found += mismatches(raw, ResultFile, closed=True)
     found += [*contradictions(result), *hash_faults(folder, result), *source_faults(folder, result)]
-    predictions: list[Prediction] = []
-    exemplars: list[Stored] = []
+    predictions: list[records.Prediction] = []
+    exemplars: list[records.Stored] = []
     try:
-        predictions = read_predictions(folder / PREDICTIONS)
-        found += prediction_faults(result, predictions) or accuracy_faults(result, predictions)
+        predictions = records.read_predictions(folder / records.PREDICTIONS)
+        wrong = list(prediction_faults(result, predictions))
+        found += wrong or accuracy_faults(result, predictions)
         verdict.guesses = _guesses(result, predictions)
     except UserError as error:
         found.append(str(error))
-    if (folder / EXEMPLARS).exists() or any(p["memory"]["exemplars"] for p in result["phases"]):
+    table = folder / records.EXEMPLARS
+    if table.exists() or any(phase["memory"]["exemplars"] for phase in result["phases"]):
         try:
-            exemplars = read_exemplars(folder / EXEMPLARS)
+            exemplars = records.read_exemplars(table)
         except UserError as error:
             found.append(str(error))
             return verdict
@@ -162,7 +146,7 @@ def _notes(folder: Path, result: Result) -> Iterator[str]:
 _TELLING = 20  # wrong predictions that two seeds do not have in common by chance
 
 
-def _guesses(result: Result, predictions: Sequence[Prediction]) -> Guesses:
+def _guesses(result: Result, predictions: Sequence[records.Prediction]) -> Guesses:
     own = sorted(row[:4] for row in predictions if row.classifier == result["classifier"])
     trained = sum(phase["steps"] for phase in result["phases"])
     errors = sum(row[2] != row[3] for row in own)

@@ -1,5 +1,5 @@
 """`python -m benchmark.sweep`: every cell of a grid that is not there yet.
 
-`grid` says which cells there are, `ledger` which of them are done, `schedule` when each is run;
-`local` and `cluster` are where.
+`grid` says which cells there are, `ledger` which are done, `schedule` when each is run, `local`
+and `cluster` where.
 """

@@ -23,10 +23,6 @@ _OF_THE_DATA = (
     "dataset", "data_dir", "split_name", "partial", "captions", "image_column", "caption_column",
     "label_column", "bad_images", "test_fraction", "split_seed", "evaluate_on",
 )  # fmt: skip
-_OTHER_DATA = (
-    "the existing result was computed on other data: restore these data, or choose another "
-    "--output or --results"
-)
 
 
 def check(
@@ -34,15 +30,9 @@ def check(
     found: Mapping[Path, Result | None],
     name: Callable[[RunConfig], str],
 ) -> None:
-    """Refuse a grid with a cell that cannot be run, before anything is.
+    """Raise UserError, before anything is run, that names every cell that cannot be, and why.
 
-    Args:
-        cells: The grid.
-        found: The result of each by its folder, None if it is missing.
-        name: The name of a cell.
-
-    Raises:
-        UserError: It names every such cell, and why it cannot be run.
+    `found` holds the result of each cell by its folder, None if it is missing.
     """
     faults: dict[str, list[str]] = {}
     for cell, fault in _faults(cells, found):
@@ -76,11 +66,12 @@ def _faults(
             num_classes, sha256 = opened
             divide(cell, num_classes)
             if cell.tuned_by is not None:
-                tuned = read_tuned(cell.tuned_by)
-                tuned.refuse_other(cell)
-                tuned.refuse_other_data(cell, sha256)
+                read_tuned(cell.tuned_by).refuse_other(cell, sha256)
             if result is not None and result["dataset"]["data_sha256"] != sha256:
-                yield cell, _OTHER_DATA
+                raise UserError(
+                    "the existing result was computed on other data: restore these data, or choose "
+                    "another --output or --results"
+                )
         except UserError as error:
             yield cell, str(error)
 

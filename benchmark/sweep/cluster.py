@@ -28,13 +28,8 @@ class Cluster:
     def __init__(self, jobs: int | None, threads: int, device: str) -> None:
         """Join the cluster, or start one on this machine if there is none.
 
-        Args:
-            jobs: How many cells may be with Ray at once; None for all.
-            threads: Cores that a cell takes.
-            device: If it is `cuda`, a cell takes a GPU too.
-
-        Raises:
-            UserError: Ray is not installed, or its machines have no GPU.
+        `jobs` cells may be with Ray at once (None: all); each takes `threads` cores, and a GPU if
+        the device is `cuda`. UserError: Ray is not installed, or has no GPU.
         """
         try:
             self._ray: Any = importlib.import_module("ray")
@@ -53,8 +48,7 @@ class Cluster:
             raise UserError("--device cuda: Ray knows of no GPU in this cluster; give --device cpu")
         self.slots = jobs or sys.maxsize
         self._environment = environment(threads)
-        gpus = 1 if device == "cuda" else 0
-        self._task = self._ray.remote(num_cpus=threads, num_gpus=gpus)(_run)
+        self._task = self._ray.remote(num_cpus=threads, num_gpus=int(device == "cuda"))(_run)
         self._running: dict[Any, RunConfig] = {}
 
     def start(self, cell: RunConfig) -> None:

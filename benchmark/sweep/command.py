@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmark import isolation
-from benchmark.options import add_options, read_values, unknown_words
+from benchmark.options import Command, add_options, read_values
 from mm_imagenet_r import command_line
 from mm_imagenet_r.errors import UserError, pluralize
 
@@ -52,11 +51,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if code == 0 and failures else code
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Command:
     """The command line: that of `benchmark.run`, whose options may have several values."""
-    command = command_line.Parser(
-        prog="python -m benchmark.sweep",
-        usage="%(prog)s [OPTION ...]",
+    command = Command(
+        "sweep",
         description="Run every cell of a grid that is not done yet. Options of benchmark.run with "
         "several values are the grid's axes.",
         epilog=(
@@ -67,9 +65,6 @@ def parser() -> argparse.ArgumentParser:
             "A sweep that was stopped resumes when the same command is given again, and cells\n"
             "that failed are tried again."
         ),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        argument_default=argparse.SUPPRESS,
-        allow_abbrev=False,
     )
     group = command.add_argument_group("the sweep")
     group.add_argument(
@@ -91,28 +86,18 @@ def parser() -> argparse.ArgumentParser:
     return command
 
 
-def parse(
-    arguments: Sequence[str] | None = None,
-) -> tuple[list[RunConfig], list[str], How, bool]:
+def parse(arguments: Sequence[str] | None = None) -> tuple[list[RunConfig], list[str], How, bool]:
     """Return the cells, notes on them, how to run them, and whether to list them only.
 
     Raises:
         UserError: The arguments or the file do not describe a grid.
     """
-    command = parser()
-    given, rest = command.parse_known_args(arguments)
-    if rest:
-        names = [one for action in command._actions for one in action.option_strings]
-        raise UserError(unknown_words(rest, [name.removeprefix("--") for name in names]))
-    from benchmark.sweep.grid import expand, read_axes, read_grids
+    options = parser().read(arguments)
+    from benchmark.sweep.grid import OF_THE_SWEEP, expand, read_axes, read_grids
 
-    options = vars(given)
-    own = {name: options.pop(name) for name in ("engine", "jobs", "threads", "results")
-           if name in options}  # fmt: skip
-    for name in ("jobs", "threads"):
-        if own.get(name, 1) < 1:
-            raise UserError(f"--{name} must be at least 1, not {own[name]}")
     file, dry_run = options.pop("config", None), options.pop("dry_run", False)
+    own: dict[str, Any] = {name: options.pop(name) for name in OF_THE_SWEEP if name in options}
+    check_counts(own)
     grids = read_grids(read_values(file), str(file)) if file else [{}]
     line = read_axes(options, "the command line", option=True)
     with isolation.foreign_code():
@@ -123,6 +108,13 @@ def parse(
     return cells, notes, How(**own), dry_run
 
 
+def check_counts(given: Mapping[str, Any]) -> None:
+    """Raise UserError for a number of trials, jobs or threads below 1."""
+    for name in ("trials", "jobs", "threads"):
+        if given.get(name, 1) < 1:
+            raise UserError(f"--{name} must be at least 1, not {given[name]}")
+
+
 def sweep(
     cells: Sequence[RunConfig],
     how: How | None = None,
@@ -130,16 +122,7 @@ def sweep(
     notes: Sequence[str] = (),
     dry_run: bool = False,
 ) -> list[Failure]:
-    """Run the cells that are not done.
-
-    Args:
-        cells: As `benchmark.cells.cells` writes them, of one output folder; each is run once.
-        how: Where, and how many at once.
-        notes: Shown first.
-        dry_run: Only list them.
-
-    Returns:
-        The cells that failed; they are also recorded on disk.
+    """Run the cells of one output folder that are not done; return and record those that failed.
 
     Raises:
         UserError: Some cell cannot be run; nothing was started.
@@ -221,7 +204,7 @@ def _engine(how: How, slots: int, missing: Sequence[RunConfig], modules: Sequenc
 
 
 def _list(console: Console, cells: Sequence[RunConfig], progress: Progress, ledger: Ledger) -> None:
-    from benchmark.sweep.ledger import failed_before, finished_phases
+    from benchmark.sweep.ledger import failure_file, finished_phases
     from benchmark.sweep.progress import figures
 
     for cell in cells:
@@ -230,7 +213,7 @@ def _list(console: Console, cells: Sequence[RunConfig], progress: Progress, ledg
         else:
             phases = finished_phases(cell)
             words = "missing" if phases is None else f"missing, {phases} phases are done"
-            words += ", failed before" * failed_before(cell)
+            words += ", failed before" * failure_file(cell).exists()
         console.print(f"{progress.name(cell)}: {words}", markup=False)
 
 

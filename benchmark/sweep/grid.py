@@ -1,19 +1,7 @@
 """The cells of a grid: all combinations of the values that options are given.
 
-A file holds one grid, or several under `[[grid]]`; options outside them are common to all:
-
-    class_order_seed = [1993, 1994, 1995]
-
-    [[grid]]
-    method = ["replay", "exemplar_masking"]
-    memory = [1, 5]
-    currency = ["bytes", "samples"]
-
-    [[grid]]
-    method = ["finetune", "joint"]
-
-`set` is a list in itself: a list of such lists is an axis, as in
-`set = [["selection=random"], ["selection=herding"]]`.
+A file holds one grid, or several under `[[grid]]`; options above them are common to all. `set` is a
+list in itself; a list of lists is an axis: `set = [["selection=random"], ["selection=herding"]]`.
 """
 
 from __future__ import annotations
@@ -46,12 +34,9 @@ _NO_RESULT = _DEFAULTS.keys() - RunConfig().identity().keys()
 
 
 def read_axes(values: Mapping[str, Any], source: str, *, option: bool = False) -> dict[str, Any]:
-    """Check and convert the options of a grid.
+    """Check and convert the options of a grid: a value or a list of them by the name of a field.
 
-    Args:
-        values: A value or a list of them, by the name of a field.
-        source: Where they stand, for messages.
-        option: Whether they are those of a command line.
+    `source` is where they stand; `option`: they are those of a command line.
 
     Raises:
         UserError: A name is unknown, or a value is missing or of another type than the field's.
@@ -90,10 +75,8 @@ def read_grids(values: Mapping[str, Any], source: str) -> list[dict[str, Any]]:
     """
     common = {name: value for name, value in values.items() if name != "grid"}
     grids = values.get("grid", [common])
-    if not isinstance(grids, list) or not all(isinstance(grid, dict) for grid in grids):
+    if not grids or not isinstance(grids, list) or not all(isinstance(g, dict) for g in grids):
         raise UserError(f"{source}: grid is not a list of tables: write [[grid]] above each")
-    if not grids:
-        raise UserError(f"{source}: grid has no table: write [[grid]] above each, or leave it out")
     found = []
     for number, grid in enumerate(grids, 1):
         where = f"{source}, grid {number}" if len(grids) > 1 else source
@@ -104,13 +87,10 @@ def read_grids(values: Mapping[str, Any], source: str) -> list[dict[str, Any]]:
 
 
 def expand(grids: Iterable[Axes]) -> tuple[list[RunConfig], list[str]]:
-    """Every cell of some grids, each once and as `benchmark.cells.cells` writes it.
+    """Every cell of some grids, each once and as `benchmark.cells.cells` writes it, and notes.
 
-    An option that has no effect on a method keeps its default there, so that a method without a
-    memory is trained once, not once for each memory.
-
-    Returns:
-        The cells, and notes on such options.
+    An option that has no effect on a method keeps its default there, with a note, so that a method
+    without a memory is trained once, not once for each memory.
 
     Raises:
         UserError: A combination of options is impossible, a method or setting unknown.
@@ -133,11 +113,7 @@ def expand(grids: Iterable[Axes]) -> tuple[list[RunConfig], list[str]]:
 
 
 def without_effect(name: str) -> frozenset[str]:
-    """Options that change nothing of what a method does.
-
-    Raises:
-        UserError: There is no such method.
-    """
+    """Options that change nothing of what a method does."""
     method, _ = load_method(name)
     return method.unused | (OF_THE_MEMORY if method.kind != "replay" else frozenset())
 
@@ -164,7 +140,6 @@ class Names:
     """Names the cells of a grid by what tells them apart."""
 
     def __init__(self, grid: Sequence[RunConfig]) -> None:
-        """Find the options in which the cells of a grid differ."""
         self._differing = [
             spec.name
             for spec in dataclasses.fields(RunConfig)

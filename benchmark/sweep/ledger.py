@@ -33,10 +33,7 @@ _ERROR = re.compile(r"(error|[\w.]*(Error|Exception|Interrupt))(: |$)")
 class Failure:
     """A cell that could not be run to its end.
 
-    Attributes:
-        cell: Which.
-        code: Its exit code, negative for the signal that ended it.
-        words: The last lines of its output.
+    `code` is its exit code, negative for a signal; `words` are the last lines of its output.
     """
 
     cell: RunConfig
@@ -61,29 +58,21 @@ class Failure:
 
 
 class Ledger:
-    """What is there of a grid's cells."""
+    """What is there of a grid's cells; a file that cannot be read or written is a UserError."""
 
     def __init__(self, folder: Path | None = None) -> None:
         """Look at runs, and at the small form of finished results in `folder`."""
         self._folder = folder
 
     def result(self, cell: RunConfig) -> Result | None:
-        """The result of a cell, None if it is not finished.
-
-        Raises:
-            UserError: It is damaged.
-        """
+        """The result of a finished cell, else None; raise UserError if it is damaged."""
         for place in filter(None, (cell.folder(), self._small(cell))):
             if results.is_there(place) and (found := results.read(place))["complete"]:
                 return found
         return None
 
     def keep(self, cell: RunConfig) -> None:
-        """Copy the small form of a finished run, if it was run here and there is a place for it.
-
-        Raises:
-            UserError: A file cannot be read or written.
-        """
+        """Copy the small form of a finished run, if it was run here and there is a place for it."""
         from benchmark.report.gallery import GALLERY, KEPT, read_gallery
 
         run, small = cell.folder(), self._small(cell)
@@ -97,11 +86,7 @@ class Ledger:
             write_atomic(small / GALLERY, json.dumps(items[:KEPT]).encode())
 
     def fetch(self, cell: RunConfig) -> None:
-        """Put a result of the small form where runs look for that of another.
-
-        Raises:
-            UserError: A file cannot be read or written.
-        """
+        """Put a result of the small form where runs look for that of another (or UserError)."""
         run, small = cell.folder(), self._small(cell)
         if small is not None and not results.is_there(run) and (small / results.PACKED).exists():
             restore(small, run)
@@ -116,7 +101,8 @@ def log_file(cell: RunConfig) -> Path:
     return cell.output / "sweep" / f"{name}.log"
 
 
-def _failure_file(cell: RunConfig) -> Path:
+def failure_file(cell: RunConfig) -> Path:
+    """The record of the last attempt at a cell, if that failed."""
     return log_file(cell).with_suffix(".json")
 
 
@@ -128,25 +114,16 @@ def finished_phases(cell: RunConfig) -> int | None:
 
 def succeeded(cell: RunConfig) -> None:
     """Remove the record of an earlier failure, and the log."""
-    for path in (log_file(cell), _failure_file(cell)):
+    for path in (log_file(cell), failure_file(cell)):
         path.unlink(missing_ok=True)
 
 
 def failed(cell: RunConfig, code: int) -> Failure:
-    """Write down that a cell failed, with the last lines of its output.
-
-    Raises:
-        UserError: That cannot be written.
-    """
+    """Write down that a cell failed, with the last lines of its output; UserError if it cannot."""
     path = log_file(cell)
     text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
     lines = [line.rstrip() for line in text.splitlines() if line.strip()][-_LAST:]
     failure = Failure(cell, code, "\n".join(lines))
     record = {"command": failure.command, "exit_code": code, "last_lines": lines}
-    write_atomic(_failure_file(cell), (json.dumps(record, indent=1) + "\n").encode())
+    write_atomic(failure_file(cell), (json.dumps(record, indent=1) + "\n").encode())
     return failure
-
-
-def failed_before(cell: RunConfig) -> bool:
-    """Whether the last attempt at a cell failed."""
-    return _failure_file(cell).exists()

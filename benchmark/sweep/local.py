@@ -48,24 +48,14 @@ class _Reporter(Display):
         self._sender = sender
         self._sent = 0.0
 
-    def start(self, plan: Any, finished: int) -> None:
-        super().start(plan, finished)
-        self._send(finished)
-
-    def step(self, index: int, stage: str, step: int, steps: int, loss: float) -> None:
-        super().step(index, stage, step, steps, loss)
-        if time.monotonic() - self._sent > _INTERVAL:
-            self._send(index + 0.9 * step / steps)
-
-    def phase_done(self, index: int, record: Any, accuracy: float) -> None:
-        super().phase_done(index, record, accuracy)
-        self._send(index + 1)
-
-    def _send(self, phases: float) -> None:
+    def _show(self, index: int, note: str, step: str = "") -> None:
+        super()._show(index, note, step)
+        if not self._phases or time.monotonic() - self._sent < _INTERVAL:
+            return
         self._sent = time.monotonic()
         try:
-            self._sender.send(phases / self._phases)
-        except OSError:  # the sweep was killed: a cell that went on would be in the next one's way
+            self._sender.send(self._done / self._phases)
+        except OSError:  # the sweep was killed: a cell that runs on would be in the next one's way
             raise Terminated from None
 
 
@@ -88,13 +78,10 @@ class Local:
         work: Callable[[RunConfig, Display], int],
         imports: Sequence[str] = (),
     ) -> None:
-        """Prepare; nothing is started yet.
+        """Prepare `jobs` places, each of so many threads; nothing is started yet.
 
-        Args:
-            jobs: How many cells run at once.
-            threads: Of each.
-            work: `benchmark.run.run_alone`, which is above this module.
-            imports: Modules that cells need, imported once for all.
+        `work` is `benchmark.run.run_alone`, which is above this module; the modules `imports` are
+        imported once for all cells.
         """
         self._work = work
         self.slots = jobs

@@ -21,7 +21,6 @@ class Estimate:
     """How long cells take, judging by similar ones."""
 
     def __init__(self) -> None:
-        """Nothing is known at first."""
         self._seconds: dict[tuple[str, ...], list[float]] = {}
 
     def add(self, cell: RunConfig, result: Result) -> None:
@@ -61,14 +60,7 @@ class Progress:
         slots: int | None,
         console: Console,
     ) -> None:
-        """Show nothing yet.
-
-        Args:
-            grid: All cells.
-            missing: Those that are not done.
-            slots: How many run at once; None if only the engine knows.
-            console: Where to write.
-        """
+        """Show nothing yet; `slots` cells run at once, None if only the engine knows."""
         self.name = Names(grid)
         self.estimate = Estimate()
         self._console = console
@@ -89,12 +81,10 @@ class Progress:
         self._task = self._bar.add_task("", total=self._all, cells="", note="")
 
     def __enter__(self) -> Progress:
-        """Show the bar."""
         self._bar.start()
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Leave the terminal as it was."""
         self._bar.stop()
 
     def left(

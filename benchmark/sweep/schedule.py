@@ -39,16 +39,10 @@ class Engine(Protocol):
 def run_all(
     missing: Sequence[RunConfig], engine: Engine, ledger: Ledger, progress: Progress
 ) -> list[Failure]:
-    """Run cells, as many at once as the engine takes; those that fail do not stop the others.
+    """Run cells, as many at once as the engine takes, and return (and write down) their failures.
 
     A cell that another process is running, such as a second sweep, is left to that process and
-    looked at again when it has ended.
-
-    Returns:
-        The failures, which are also written down.
-
-    Raises:
-        UserError: A log cannot be written.
+    looked at again when it has ended. UserError: a log cannot be written.
     """
     waiting, failures = list(missing), []
     try:

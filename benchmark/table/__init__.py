@@ -1,11 +1,7 @@
 """`python -m benchmark.table RUNS...`: tables and memory curves from result files.
 
-What may be compared stands in one table: the same data, captions, split, phases, backbone, memory
-and currency. A row is all runs that differ in seed and class order only. Differences come with
-95 % intervals (`benchmark.bootstrap`), and nothing is called best that is not shown to be.
-
-From Python, `tables` gives what the command prints, `markdown`, `latex` and `json_text` write it,
-`frame` gives all runs as a pandas DataFrame and `write_curve` draws accuracy over memory.
+A table holds what may be compared; its rows are all runs that differ in seed and class order only.
+`tables`, the writers, `frame` and `write_curve` do from Python what the command does.
 """
 
 from benchmark.table.command import main, print_table, tables

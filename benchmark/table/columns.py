@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from benchmark.formatting import MISSING, bytes_words, seconds_words, spread_words
+from benchmark.metrics import METRICS
 from benchmark.results.tables import Row
 from benchmark.table.compare import Standing, Table
 from benchmark.table.differences import Difference
@@ -17,13 +18,9 @@ _HEADS = {"average": "Average acc.", "last": "Last acc."}
 
 @dataclass(frozen=True)
 class Column:
-    """A column.
+    """A column: a text for each row, and which of these are set in bold.
 
-    Attributes:
-        head: Its title.
-        cells: A text for each row.
-        bold: Positions of the cells to be set in bold.
-        joined: Whether it belongs to the column at its left.
+    One that is `joined` belongs to the column at its left.
     """
 
     head: str
@@ -34,16 +31,14 @@ class Column:
 
 #: Columns that a narrow table goes without; the rows' labels name other classifiers anyway.
 _WIDE_ONLY = {
-    "Read by", "Forgetting", "Stored rate", "Memory", "Outside it", "Parameters", "Steps", "Time",
+    "Read by", "Stored rate", "Memory", "Outside it", "Parameters", "Steps", "Time",
 }  # fmt: skip
 
 
 def columns(table: Table, *, wide: bool = True) -> list[Column]:
     """The columns, less those that say nothing of any row.
 
-    Args:
-        table: What they are of.
-        wide: All of them; else method, accuracies, differences, exemplars and tuning alone.
+    Without `wide`: method, accuracies, differences, exemplars and tuning alone.
     """
     rows = table.rows
 
@@ -61,7 +56,11 @@ def columns(table: Table, *, wide: bool = True) -> list[Column]:
     for standing in table.standings:
         found += [_accuracy(standing), _differences(standing, rows)]
     found += [
-        plain("Forgetting", lambda row: spread_words(row.figures["forgetting"])),
+        *(
+            plain(one.column, lambda row, name=name: spread_words(row.figures[name]))  # type: ignore[misc]
+            for name, one in METRICS.items()
+            if one.column and wide
+        ),
         plain("Exemplars/class", lambda row: _number(row.exemplars or None, ".1f")),
         plain("Stored rate", lambda row: _number(row.rate, ".2f")),
         plain("Memory", lambda row: bytes_words(row.bytes)),
@@ -84,15 +83,13 @@ def legend(tables: Sequence[Table], *, wide: bool = True) -> list[str]:
     standings = [standing for table in tables for standing in table.standings]
     differences = [d for s in standings for d in s.differences if d is not None]
     if any(difference.interval for difference in differences):
-        words.append(
+        words += [
             "Differences in points, over the class orders that both rows have, with 95 % intervals "
             "(paired: test images resampled, Student's t over class orders; over seeds where there "
-            "is one order only)."
-        )
-        words.append(
+            "is one order only).",
             f"Bold: above every other row, beyond its interval. {LEVEL}: no difference to the best "
-            "row is shown. Bounds do not compete."
-        )
+            "row is shown. Bounds do not compete.",
+        ]
     elif differences:
         words.append("Differences in points. Without intervals nothing is in bold.")
     if not wide:

@@ -45,11 +45,9 @@ def tables(
 ) -> list[Table]:
     """The tables of all finished runs below some folders.
 
-    Args:
-        paths: Folders of runs, or result.json files.
-        metrics: Names of `compare.ACCURACIES` to compare in; the first ranks the rows.
-        baseline: The method or label to compare with; None: the best row of each table.
-        reading: Which classifiers' rows: own, linear or all.
+    `metrics` are names of `compare.ACCURACIES`, the first of which ranks the rows. `baseline` is
+    the method or label to compare with (None: the best row of each table), `reading` says which
+    classifiers' rows are shown: own, linear or all.
 
     Raises:
         UserError: There is no result, one cannot be read, two are the same run with other figures,
@@ -60,17 +58,15 @@ def tables(
     return compare(rows, metrics=metrics, baseline=baseline, reading=reading)
 
 
-def print_table(folders: Sequence[Path], console: Console | None = None) -> None:
+def print_table(folders: Sequence[Path], console: Console) -> None:
     """Print the tables of some runs.
 
     Raises:
         UserError: A result cannot be read, or one is there twice with other figures.
     """
-    from benchmark.display import make_console
-
     found = [read(folder) for folder in folders]
     _say_left_out(found)
-    print_terminal(compare(table(found, folders)), console or make_console())
+    print_terminal(compare(table(found, folders)), console)
 
 
 def _main(arguments: Sequence[str] | None) -> None:
@@ -117,7 +113,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = command_line.Parser(
         prog="python -m benchmark.table",
         description="Tables of all finished runs in some folders, one for each setting: mean and "
-        "deviation over class orders and seeds, paired differences with 95 %% intervals.",
+        "deviation over class orders and seeds, paired differences with 95 % intervals.",
         epilog="example: python -m benchmark.table results runs --baseline replay "
         "--format latex --curve memory.pdf > table.tex",
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, cast
 
 from benchmark.metrics import Spread
 from benchmark.option_names import method_name
@@ -27,15 +27,11 @@ DEFAULT = ("average", "last")
 
 @dataclass(frozen=True)
 class Standing:
-    """One accuracy of every row of a table.
+    """One accuracy (a name of `ACCURACIES`) of every row of a table; rows by position.
 
-    Attributes:
-        metric: A name of `ACCURACIES`.
-        spreads: Mean and deviation of each row.
-        baseline: Position of the row that others are compared with; None if there is none.
-        differences: Of each row to it; None of the baseline itself.
-        winner: Position of the row that is better than every other one, beyond its interval.
-        level: Positions of the best row and of those that cannot be told from it, if there are any.
+    `differences` are those of each row to the `baseline`, None of itself. The `winner` is better
+    than every other row, beyond its interval; else `level` holds the best row and those that
+    cannot be told from it.
     """
 
     metric: str
@@ -63,15 +59,11 @@ def compare(
     reading: Reading = "all",
     comparer: Comparer | None = None,
 ) -> list[Table]:
-    """Compare the rows of each table.
+    """Compare the rows of each table, as `results.tables.table` makes them.
 
-    Args:
-        rows: As `results.tables.table` makes them.
-        metrics: Names of `ACCURACIES`; the first ranks the rows.
-        baseline: The method (or label) to compare with; None: the best row of each table.
-        reading: Which classifiers: the method's own one; the linear head, of methods that have one
-            beside their own; or all.
-        comparer: Of these metrics, where several calls are to share what it has read.
+    `metrics`, `baseline` and `reading` are as in `table.tables`; "linear" is the linear head of
+    methods that have one beside their own classifier. A `comparer` of these metrics shares what it
+    has read between calls.
 
     Raises:
         UserError: There is no such metric, reading or baseline.
@@ -170,6 +162,4 @@ def _baseline(rows: Sequence[Row], name: str) -> int | None:
 
 
 def _mean(row: Row, metric: str) -> float:
-    spread = row.figures[ACCURACIES[metric]]
-    assert spread is not None, "an accuracy is always defined"
-    return spread.mean
+    return cast(Spread, row.figures[ACCURACIES[metric]]).mean  # always defined

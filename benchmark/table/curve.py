@@ -1,7 +1,7 @@
-"""Accuracy and exemplars over memory in one figure: lines above, bars below, as in the paper.
+"""Accuracy and exemplars over memory in one figure: lines above, bars below.
 
-The paper's Fig. 5 shows both at 1, 3, 5, 7 and 10 exemplars per class; here they stand in two
-panels with one axis of memory, since two scales in one panel can be made to cross anywhere.
+The paper's Fig. 5 has both in one panel; here two panels share the axis of memory, since two scales
+in one panel can be made to cross anywhere.
 """
 
 from __future__ import annotations
@@ -11,17 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from benchmark import figures
 from benchmark.budget import GROWTHS
-from benchmark.figures import (
-    COLOURS,
-    check_path,
-    look,
-    new_figure,
-    save,
-    set_title,
-    spread_out,
-    tidy,
-)
 from benchmark.metrics import Spread
 from benchmark.results.tables import Row
 from benchmark.table.columns import head_of
@@ -50,28 +41,21 @@ class Panel:
 
 
 def write_curve(tables: Sequence[Table], path: Path) -> Path:
-    """Draw the first metric of some tables over memory, one column of panels a scenario.
+    """Draw the first metric of some tables over memory, one column of panels per scenario.
 
     Each method has one line, of its own classifier where there are several; methods that keep no
-    exemplars are dashed lines. Rows of a single amount of memory are left out (`left_out`).
-
-    Args:
-        tables: As `tables` or `compare` make them.
-        path: What to write; its suffix says whether SVG, PDF or PNG.
+    exemplars are dashed lines. Rows of a single amount of memory are left out (`left_out`). The
+    suffix of `path` says whether it is SVG, PDF or PNG.
 
     Raises:
         UserError: No row has two amounts of memory, or the file cannot be written.
     """
-    check_path(path)
-    return save(draw(tables), path)
+    figures.check_path(path)
+    return figures.save(draw(tables), path)
 
 
 def draw(tables: Sequence[Table]) -> Figure:
-    """The figure that `write_curve` writes.
-
-    Raises:
-        UserError: No row has two amounts of memory.
-    """
+    """The figure that `write_curve` writes."""
     shown = panels(tables)
     if not shown:
         raise UserError(
@@ -80,7 +64,7 @@ def draw(tables: Sequence[Table]) -> Figure:
         )
     metric = tables[0].standings[0].metric
     names = list(dict.fromkeys(name for panel in shown for name in panel.lines))
-    figure = new_figure(5.6 * len(shown), 5.4)
+    figure = figures.new_figure(5.6 * len(shown), 5.4)
     axes = cast(
         "Sequence[Sequence[Axes]]",
         figure.subplots(2, len(shown), squeeze=False, height_ratios=(3, 1.3), sharex="col"),
@@ -141,19 +125,15 @@ def _lines(axes: Axes, panel: Panel, names: Sequence[str], metric: str) -> None:
             [spread.mean for spread in spreads.values()],
             yerr=[spread.std or 0.0 for spread in spreads.values()],
             label=name, capsize=2.5, elinewidth=1, linewidth=1.6, markersize=5, zorder=3,
-            **look(number),
+            **figures.look(number),
         )  # fmt: skip
     counts = {row.average.n for rows in panel.lines.values() for row in rows.values()}
-    runs = (
-        pluralize(counts.pop(), "run")
-        if len(counts) == 1
-        else f"{min(counts)} to {max(counts)} runs"
-    )
-    set_title(axes, f"{panel.heading}; mean and standard deviation of {runs}")
-    tidy(axes)
-    _flat_lines(
-        axes, {name: cast(Spread, row.figures[metric]).mean for name, row in panel.flat.items()}
-    )
+    low, high = min(counts), max(counts)
+    runs = pluralize(low, "run") if low == high else f"{low} to {high} runs"
+    figures.set_title(axes, f"{panel.heading}; mean and standard deviation of {runs}")
+    figures.tidy(axes)
+    flat = {name: cast(Spread, row.figures[metric]).mean for name, row in panel.flat.items()}
+    _flat_lines(axes, flat)
 
 
 def _flat_lines(axes: Axes, heights: dict[str, float]) -> None:
@@ -165,7 +145,7 @@ def _flat_lines(axes: Axes, heights: dict[str, float]) -> None:
     low, high = axes.get_ylim()
     axes.set_ylim(low, high)
     places = [min(max((height - low) / (high - low), 0.0), 1.0) for height in heights.values()]
-    for (name, height), at in zip(heights.items(), spread_out(places, _GAP), strict=True):
+    for (name, height), at in zip(heights.items(), figures.spread_out(places, _GAP), strict=True):
         arrow = " ↑" if height > high else " ↓" if height < low else ""
         axes.text(
             1.01, at, f"{name} {height:.1f}{arrow}",
@@ -174,20 +154,20 @@ def _flat_lines(axes: Axes, heights: dict[str, float]) -> None:
 
 
 def _bars(axes: Axes, panel: Panel, names: Sequence[str]) -> None:
-    width = min(_BARS / len(panel.lines), _BAR)
+    width, colours = min(_BARS / len(panel.lines), _BAR), figures.COLOURS
     for place, (name, rows) in enumerate(panel.lines.items()):
         number = names.index(name)
         left = (place - (len(panel.lines) - 1) / 2) * width
         axes.bar(
             [panel.amounts.index(amount) + left for amount in sorted(rows)],
             [rows[amount].exemplars for amount in sorted(rows)],
-            width, color=COLOURS[number % len(COLOURS)], edgecolor="white", linewidth=0.6, zorder=3,
-            hatch="///" if number >= len(COLOURS) else None,
+            width, color=colours[number % len(colours)], edgecolor="white", linewidth=0.6, zorder=3,
+            hatch="///" if number >= len(colours) else None,
         )  # fmt: skip
     axes.set_xticks(range(len(panel.amounts)), [f"{amount:g}" for amount in panel.amounts])
     axes.set_xlabel(panel.axis)
     axes.set_ylabel("exemplars\nper class")
-    tidy(axes)
+    figures.tidy(axes)
 
 
 def _one_reading(rows: Sequence[Row]) -> list[Row]:

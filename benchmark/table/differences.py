@@ -6,7 +6,7 @@ import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -20,15 +20,10 @@ from mm_imagenet_r.errors import UserError
 
 
 class Difference(NamedTuple):
-    """One row less another.
+    """One row less another, in points, averaged over the `orders` class orders that both have.
 
-    Attributes:
-        mean: Points, mean over the class orders that both have; None where they share no run.
-        interval: None where there is none to give.
-        orders: Number of these class orders.
-        why: Why there is no interval; "" where there is one.
-        seeds: Number of seeds that the interval is over where there is one class order alone; else
-            0. It then covers other seeds and test images, but no other class order.
+    `mean` is None where they share no run; `why` says why there is no interval. With one class
+    order alone the interval is over `seeds` seeds (else 0), and covers no other class order.
     """
 
     mean: float | None
@@ -53,11 +48,7 @@ class _Scores(NamedTuple):
 
 @dataclass(frozen=True)
 class Comparer:
-    """Compares rows; what it has read and computed is kept for the next comparison.
-
-    Args:
-        metrics: Names of figures of `metrics.METRICS` that are accuracies.
-    """
+    """Compares rows in accuracies of `metrics.METRICS`; what it has read and computed is kept."""
 
     metrics: Sequence[str]
     _read: dict[tuple[Path, str], _Scores] = field(default_factory=dict)
@@ -65,10 +56,9 @@ class Comparer:
     _rows: list[Row] = field(default_factory=list)
 
     def difference(self, row: Row, base: Row, metric: str) -> Difference:
-        """`row` less `base` in one of the metrics.
+        """`row` less `base` in one of the metrics, paired by class order and seed.
 
-        Runs are paired by class order and seed; seeds of one order are averaged first, unless there
-        is no other order.
+        Seeds of one class order are averaged first, unless there is no other order.
         """
         key = (id(row.runs), id(base.runs), metric)  # the same runs stand beside several budgets
         if key not in self._found:
@@ -146,9 +136,7 @@ def _read_scores(folder: Path, run: Result, classifier: str, metrics: Sequence[s
     return _Scores(points, classes, judged.file_names)
 
 
-@functools.cache
-def _weights(metric: str, sizes: tuple[int, ...]) -> list[list[float]]:
-    return linear_weights(metric, sizes)
+_weights = functools.cache(linear_weights)
 
 
 def _pairs(row: Row, base: Row) -> list[list[tuple[int, int]]]:
@@ -162,6 +150,4 @@ def _pairs(row: Row, base: Row) -> list[list[tuple[int, int]]]:
 
 
 def _figure(run: Result, metric: str) -> float:
-    found = run["metrics"][metric]
-    assert found is not None, f"{metric} is defined for every run"
-    return found
+    return cast(float, run["metrics"][metric])  # an accuracy is always defined

@@ -45,13 +45,9 @@ def latex(
 ) -> str:
     r"""A table environment (package booktabs) with caption and label for each setting.
 
-    What holds for all tables stands in the first caption; the others refer to it.
-
-    Args:
-        tables: What to write.
-        caption: LaTeX that stands before what a caption says by itself of the setting.
-        label: For \ref; with several tables they are numbered LABEL-1, LABEL-2, ...
-        wide: All columns; else those that fit a page.
+    What holds for all tables stands in the first caption, after the LaTeX of `caption`; the others
+    refer to it. With several tables the labels are LABEL-1, LABEL-2, ... Without `wide` only those
+    columns are written that fit a page.
     """
     parts = [
         r"% \usepackage{booktabs}; where a table is too wide: \usepackage{graphicx} and "
@@ -87,12 +83,7 @@ def latex(
 def records(
     tables: Sequence[Table], more: Callable[[Row], dict[str, str]] | None = None
 ) -> list[dict[str, Any]]:
-    """Plain numbers of every row, every metric by its name; what is undefined is None.
-
-    Args:
-        tables: What to give.
-        more: Further values of a row.
-    """
+    """Plain numbers of every row and metric, None where undefined; `more` gives further values."""
     return [
         _plain(table, index) | (more(row) if more else {})
         for table in tables
@@ -131,13 +122,7 @@ def print_terminal(tables: Sequence[Table], console: Console, *, wide: bool = Fa
 
 
 def _parts(shown: Sequence[Column], width: int, most: int) -> Iterator[list[Column]]:
-    """The columns in as many parts as it takes, each with the rows' names at the left.
-
-    Args:
-        shown: Of a table, the names first.
-        width: Of a line.
-        most: What names may take of it where more would need another part.
-    """
+    """The columns in as many parts as fit lines of `width`, each with names of at most `most`."""
     names, *rest = shown
     first = min(_width(names), most)
     part: list[Column] = []
@@ -153,7 +138,6 @@ def _parts(shown: Sequence[Column], width: int, most: int) -> Iterator[list[Colu
 
 
 def _width(column: Column) -> int:
-    """Of a column as `_rich` draws it."""
     return max(map(len, [*_head(column.head).split("\n"), *map(_narrow, column.cells)])) + 2
 
 
@@ -181,7 +165,6 @@ def _rich(shown: Sequence[Column]) -> RichTable:
 
 
 def _cells(shown: Sequence[Column], escape: Callable[[str], str], bold: str) -> Iterator[list[str]]:
-    """The cells of each row, escaped."""
     for index in range(len(shown[0].cells)):
         escaped = [escape(column.cells[index]) for column in shown]
         yield [

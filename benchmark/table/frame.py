@@ -20,23 +20,17 @@ _PER = ("phase", "run")
 
 
 def frame(paths: Path | str | Iterable[Path | str], *, per: str = "phase") -> pd.DataFrame:
-    """Every finished run below some folders, tidy.
+    """Every finished run below some folders, tidy; accuracies in percent, missing where undefined.
 
     Columns that say which run it is: folder, dataset, evaluate_on, phases, backbone, method,
     preset, kind, classifier, own (whether it is the method's own classifier), class_order, seed,
     currency, growth, memory (as it was asked for), memory_amount, tuned, steps_total.
 
-    Args:
-        paths: Folders of runs, or result.json files; one or several.
-        per: "phase" has a row for each run, classifier and phase (phase, classes_seen, accuracy and
-            accuracy_phase_weighted over all classes seen, accuracy_new on those of the phase,
-            exemplars, memory_bytes, outside_bytes, trainable_parameters, steps, seconds). "run" has
-            one for each run and classifier (every figure of `benchmark.metrics.METRICS`,
-            exemplars_per_class, stored_rate, memory_bytes, outside_bytes, trainable_parameters,
-            seconds).
-
-    Returns:
-        Accuracies in percent. What is unknown or undefined is missing.
+    `per="phase"` has a row for each run, classifier and phase (phase, classes_seen, accuracy and
+    accuracy_phase_weighted over all classes seen, accuracy_new on those of the phase, exemplars,
+    memory_bytes, outside_bytes, trainable_parameters, steps, seconds); `per="run"` one for each run
+    and classifier (every figure of `benchmark.metrics.METRICS`, exemplars_per_class, stored_rate,
+    memory_bytes, outside_bytes, trainable_parameters, seconds).
 
     Raises:
         UserError: There is no result, one cannot be read, or `per` is neither.

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 from mm_imagenet_r.captions.captioner import Caption, Captioner, Request
 from mm_imagenet_r.errors import UserError, did_you_mean, summarize
+from mm_imagenet_r.hashes import file_sha256
+from mm_imagenet_r.plugins import find_module, needed
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -46,15 +48,14 @@ def find_captioner(name: str) -> type[Captioner]:
             "as package.module:Class or file.py:Class"
         )
     is_file = module_name.endswith(".py")
-    module = _import_file(Path(module_name)) if is_file else _import(module_name)
+    with _blaming(f"importing {module_name}"):
+        module = _import_file(Path(module_name)) if is_file else find_module(module_name)
     found = getattr(module, class_name, None)
     if not _is_captioner(found):
         own = {key for key, value in vars(module).items() if _is_captioner(value)} - {"Captioner"}
-        base = f"{Captioner.__module__}.Captioner"
-        hint = f"write a class in {module_name} that derives from {base}"
-        raise UserError(
-            f"--backend {name} is not a Captioner: {did_you_mean(class_name, own) if own else hint}"
-        )
+        hint = f"write a class in {module_name} that derives from {Captioner.__module__}.Captioner"
+        hint = did_you_mean(class_name, own) if own else hint
+        raise UserError(f"--backend {name} is not a Captioner: {hint}")
     if absent := sorted(found.__abstractmethods__):
         raise UserError(
             f"--backend {name} has no {summarize(absent)}: every Captioner must define it"
@@ -65,9 +66,7 @@ def find_captioner(name: str) -> type[Captioner]:
 def identify(backend: type[Captioner], request: Request) -> dict[str, Any]:
     """Return what determines the captions of a back end, see `Captioner.identify`.
 
-    Returns:
-        For a user's class also its name and a hash of its file: another class makes other
-        captions.
+    For a user's class that includes its name and a hash of its file.
 
     Raises:
         UserError: The request does not suit it, or the identity is incomplete.
@@ -82,7 +81,7 @@ def identify(backend: type[Captioner], request: Request) -> dict[str, Any]:
             f"that determines the captions, at least {', '.join(_IDENTITY)}: different sets must "
             "not share a folder"
         )
-    hashes = [hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in files]
+    hashes = [file_sha256(Path(file)) for file in files]
     source = hashlib.sha256("".join(hashes).encode()).hexdigest()[:16]
     return {**identity, "backend": _name(backend), "source_sha256": source}
 
@@ -96,17 +95,12 @@ def load(
     backend: type[Captioner], request: Request, identity: Mapping[str, Any], device: str
 ) -> Captioner:
     """Make a captioner, or raise UserError if it does not load."""
-    with _blaming(backend, "__init__"):
+    with _blaming(f"{_name(backend)}: __init__", _user_files(backend)):
         return backend(request, identity, device)
 
 
 def caption(captioner: Captioner, images: Sequence[Image]) -> list[Caption]:
-    """Caption images, see `Captioner.__call__`.
-
-    Raises:
-        UserError: No further image can be captioned either, or the result is not a list of
-            captions.
-    """
+    """Caption images, see `Captioner.__call__`; UserError also if that returns anything else."""
     made: object = captioner(images)
     if not isinstance(made, Sequence) or isinstance(made, str):
         wrong = f"a {type(made).__name__}"
@@ -145,7 +139,7 @@ def _user_files(backend: type[Captioner]) -> list[str]:
 
 
 def _json_of(backend: type[Captioner], method: str, request: Request) -> dict[str, Any]:
-    with _blaming(backend, method):
+    with _blaming(f"{_name(backend)}: {method}", _user_files(backend)):
         found = getattr(backend, method)(request)
     try:
         written = json.loads(json.dumps(found, allow_nan=False))
@@ -160,42 +154,22 @@ def _json_of(backend: type[Captioner], method: str, request: Request) -> dict[st
 
 
 @contextlib.contextmanager
-def _blaming(backend: type[Captioner], method: str) -> Iterator[None]:
-    """Report an error of a user's class as such; one of a built-in class is a bug of ours."""
+def _blaming(what: str, files: Sequence[str] | None = None) -> Iterator[None]:
+    """Report an error in a user's files, or in any, by its line; without files it is our bug."""
     try:
         yield
     except UserError:
         raise
     except Exception as error:
-        if not (files := _user_files(backend)):
+        if files == []:
             raise
-        raise UserError(
-            f"{_name(backend)}: {method} fails with {_located(error, files)}. Fix it"
-        ) from error
-
-
-def _located(error: Exception, files: Sequence[str] = ()) -> str:
-    """An error and the last line that led to it, within these files if any are given."""
-    lines = [
-        f"{Path(frame.filename).name} line {frame.lineno}"
-        for frame in traceback.extract_tb(error.__traceback__)
-        if not files or frame.filename in files
-    ]
-    return ", ".join([f"{type(error).__name__}: {error}", *lines[-1:]])
-
-
-def _import(name: str) -> Any:
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name is not None and f"{name}.".startswith(f"{error.name}."):
-            raise UserError(
-                f"--backend: there is no module {name}: check the name, or give the file, "
-                "path/to/file.py:Class"
-            ) from error
-        raise UserError(f"{name} needs {error.name}: install it") from error
-    except Exception as error:
-        raise UserError(f"{name} cannot be imported ({_located(error)}): fix it") from error
+        lines = [
+            f", {Path(frame.filename).name} line {frame.lineno}"
+            for frame in traceback.extract_tb(error.__traceback__)
+            if files is None or frame.filename in files
+        ]
+        fault = f"{type(error).__name__}: {error}{''.join(lines[-1:])}"
+        raise UserError(f"{what} fails with {fault}. Fix it") from error
 
 
 def _import_file(path: Path) -> Any:
@@ -205,7 +179,10 @@ def _import_file(path: Path) -> Any:
     folder = str(path.resolve().parent)
     if folder not in sys.path:
         sys.path.append(folder)
-    module = _import(path.stem)
+    try:
+        module = importlib.import_module(path.stem)
+    except ModuleNotFoundError as error:
+        raise UserError(needed(path, error)) from error
     if Path(module.__file__ or "").resolve() != path.resolve():
         raise UserError(f"{path} has the name of another module, {module.__file__}: rename it")
     return module

@@ -71,10 +71,9 @@ class Captioner(abc.ABC):
     def identify(cls, request: Request) -> dict[str, Any]:
         """Resolve everything that determines the captions, without loading weights.
 
-        Returns:
-            JSON values under at least `model`, `revision`, `prompt` and `decoding`. Two requests
-            with equal values belong to the same caption set. `model` is None for a folder, whose
-            content counts and not its name.
+        The JSON values are under at least `model`, `revision`, `prompt` and `decoding`. Requests
+        with equal values belong to the same caption set. `model` is None for a folder, whose
+        content counts and not its name.
 
         Raises:
             UserError: There is no such model, or the request does not suit it.
@@ -82,21 +81,15 @@ class Captioner(abc.ABC):
 
     @classmethod
     def describe(cls, request: Request) -> dict[str, Any]:
-        """Return what is worth recording about the model but does not affect the captions.
+        """Return JSON values worth recording that do not affect the captions.
 
-        Returns:
-            JSON values. A `model` stands in for one that the identity leaves out.
+        A `model` stands in for one that the identity leaves out.
         """
         return {}
 
     @abc.abstractmethod
     def __init__(self, request: Request, identity: Mapping[str, Any], device: str) -> None:
-        """Load the model.
-
-        Args:
-            request: What was asked for.
-            identity: What `identify` returned for it.
-            device: Where to load it, as torch names it.
+        """Load the model onto a device, as torch names it; `identity` is that of the request.
 
         Raises:
             UserError: It does not load, or a server cannot be reached.
@@ -104,10 +97,7 @@ class Captioner(abc.ABC):
 
     @abc.abstractmethod
     def __call__(self, images: Sequence[Image]) -> list[Caption]:
-        """Return a caption for each image, in order.
-
-        Args:
-            images: RGB images of any size.
+        """Return a caption for each RGB image, in order.
 
         Raises:
             UserError: No further image can be captioned either. Any other exception is attributed

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from mm_imagenet_r import tar_index
-from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.errors import UserError, one_line
 from mm_imagenet_r.files import write_atomic
 from mm_imagenet_r.hashes import file_sha256, json_sha256
 
@@ -19,6 +19,15 @@ _WEIGHTS: Final = ("*.safetensors", "pytorch_model*.bin", "adapter_model.bin")
 _SMALL: Final = ("*.json", "*.jinja", "*.model", "*.tiktoken", "merges.txt", "vocab*.txt")
 #: Reading more bytes than this is announced.
 _LONG: Final = 2 << 30
+#: What to do if a model does not load, by what the error mentions.
+_REMEDIES: Final = {
+    "out of memory": "give --dtype float16 or bfloat16, a larger GPU or fewer --workers; run a "
+    "model that needs several GPUs on a server",
+    "torchvision": "this family also takes videos, for which transformers needs torchvision: "
+    "install the release that belongs to your torch",
+    "": "its folder must hold weights and processor; if a file may be truncated, download or copy "
+    "it again",
+}
 
 
 def config_of(model: str, revision: str | None) -> Any:
@@ -37,7 +46,7 @@ def config_of(model: str, revision: str | None) -> Any:
         return AutoConfig.from_pretrained(model, revision=revision)
     except (OSError, ValueError) as error:
         raise UserError(
-            f"--model {model} cannot be loaded ({_first_line(error)}): give an identifier on the "
+            f"--model {model} cannot be loaded ({one_line(str(error))}): give an identifier on the "
             "Hub (for a private or gated model log in with `hf auth login`), or a folder that "
             "`save_pretrained` has written. The address of a server begins with http://, and a "
             "captioner of your own is named by --backend"
@@ -65,10 +74,8 @@ def hash_folder(folder: Path) -> str:
 
 
 def _hash_file(path: Path, memory: Path) -> str:
-    with contextlib.suppress(OSError, ValueError):  # absent, or not whole
-        known = memory.read_text("ascii")
-        if len(known) == 64:
-            return known
+    with contextlib.suppress(OSError):
+        return memory.read_text("ascii")
     made = file_sha256(path)
     with contextlib.suppress(UserError):  # a cache that cannot be written is no loss
         write_atomic(memory, made.encode())
@@ -86,7 +93,7 @@ def choose_device(device: str) -> str:
     except (RuntimeError, AssertionError) as error:
         known = ["cpu", *(f"cuda:{n}" for n in range(torch.cuda.device_count()))]
         raise UserError(
-            f"--device {device} cannot be used ({_first_line(error)}): known: {', '.join(known)}"
+            f"--device {device} cannot be used ({one_line(str(error))}): known: {', '.join(known)}"
         ) from error
     return device
 
@@ -113,23 +120,9 @@ def load(loader: Any, model: str, identity: Mapping[str, Any], **options: Any) -
     try:
         return loader.from_pretrained(model, **options)
     except Exception as error:  # each library reports damaged files in its own way
-        if "out of memory" in str(error):
-            raise UserError(
-                f"--model {model} does not fit on its device ({_first_line(error)}): give --dtype "
-                "float16 or bfloat16, a larger GPU or fewer --workers; run a model that needs "
-                "several GPUs on a server"
-            ) from error
-        hint = ""
-        if "torchvision" in str(error):
-            hint = (
-                " This family also takes videos, for which transformers needs torchvision: install "
-                "the release that belongs to your torch"
-            )
-        raise UserError(
-            f"--model {model} cannot be loaded ({type(error).__name__}: {_first_line(error)}): its "
-            "folder must hold weights and processor; if a file may be truncated, download or copy "
-            f"it again.{hint}"
-        ) from error
+        remedy = next(remedy for sign, remedy in _REMEDIES.items() if sign in str(error))
+        fault = f"{type(error).__name__}: {one_line(str(error))}"
+        raise UserError(f"--model {model} cannot be loaded ({fault}): {remedy}") from error
     finally:
         if shown:
             logging.enable_progress_bar()
@@ -142,8 +135,3 @@ def load_model(loader: Any, model: str, identity: Mapping[str, Any], device: str
     dtype = getattr(torch, identity["dtype"])
     loaded = load(loader, model, identity, dtype=dtype, device_map={"": device})
     return loaded.eval().requires_grad_(False)
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0].rstrip(".:") if text else type(error).__name__

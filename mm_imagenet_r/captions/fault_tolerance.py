@@ -35,7 +35,7 @@ class FaultTolerant:
     """
 
     def __init__(self, captioner: Captioner, images: Images, samples: Sequence[Item]) -> None:
-        """Wrap a captioner of images, of which `samples_of` found the samples."""
+        """Wrap a captioner; the samples are those of `samples_of`."""
         self._captioner = captioner
         self._images = images
         self._samples = samples
@@ -92,11 +92,7 @@ class FaultTolerant:
         return [Caption.failed(i) if isinstance(i, str) else next(captions) for i in loaded]
 
     def check(self) -> None:
-        """If the last image has failed, find out whether any other one works.
-
-        Raises:
-            UserError: None does.
-        """
+        """If the last image has failed, see whether any other one works; UserError if none does."""
         with self._lock:
             if not self._failed:
                 return
@@ -105,23 +101,14 @@ class FaultTolerant:
                 if not isinstance(image, str) and not self._divide([image])[0].error:
                     self._failed, self._good = 0, image
                     return
-            if known:
-                raise UserError(
-                    "captioning has stopped working, even for images that were captioned before "
-                    f"({one_line(self._why)}). Finished captions are kept: remove the cause and "
-                    "give the same command again"
-                )
+            images = "images captioned before" if known else f"the first {self._failed} images"
             raise UserError(
-                f"none of the first {self._failed} images could be captioned: "
-                f"{one_line(self._why)}. Check model, prompt and --decoding, and give the same "
-                "command again"
+                f"none of {images} could be captioned: {one_line(self._why)}. Check model, prompt "
+                "and --decoding, and give the same command again; finished captions are kept"
             )
 
     def _divide(self, images: Sequence[Image]) -> list[Caption]:
-        """Caption images; where that fails, halves, down to the image that causes it.
-
-        A lack of memory is handled in the same way, and the size that fits is kept.
-        """
+        """Caption images, or halves where that fails; keep the size that fits into memory."""
         captions: list[Caption] = []
         size = self._fits
         todo = [images[start : start + size] for start in range(0, len(images), size)][::-1]

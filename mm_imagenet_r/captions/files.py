@@ -57,13 +57,10 @@ def identity_of(captions: Mapping[str, str], fingerprint: str | None = None) -> 
 def read_captions(path: Path) -> Captions:
     """Read captions: one row per image, with its name and its caption.
 
-    Args:
-        path: A folder of a finished caption set; or a csv or tsv file with a header (fields
-            separated by commas, semicolons or tabs), jsonl or Parquet. Columns: file_name (a path
-            relative to the image folder, or a bare name), and caption or text.
-
-    Returns:
-        The captions. Images whose `error` is set are in `failed` instead.
+    `path` is a folder of a finished caption set; or a csv or tsv file with a header (fields
+    separated by commas, semicolons or tabs), jsonl or Parquet. Columns: file_name (a path relative
+    to the image folder, or a bare name), and caption or text; of images with `error`, the reason
+    is read instead.
 
     Raises:
         UserError: The file is absent or malformed, lacks a column, has a row without a name, a
@@ -84,17 +81,12 @@ def read_captions(path: Path) -> Captions:
     key, text = _column(_KEYS, columns, path), _column(_TEXTS, columns, path)
     for number, row in enumerate(rows, 1):
         for column in (key, text):  # a list as text would be a caption that nobody wrote
-            if not isinstance(row.get(column), str | None):
+            value = row.get(column)
+            if not isinstance(value, str | None) or (column == key and not value):
                 raise UserError(
                     f"captions file {path}: the {column} in row {number} is not a text: "
-                    f"{few(row[column])}. Write one text per image, or null if there is none"
+                    f"{few(repr(value))}. Write one text per image, or null if it has no caption"
                 )
-    nameless = [str(number) for number, row in enumerate(rows, 1) if not row.get(key)]
-    if nameless:
-        raise UserError(
-            f"captions file {path} has no {key} in row {summarize(nameless, 3)}: name the image of "
-            "each caption, or remove the row"
-        )
     names = [row[key].replace("\\", "/").removeprefix("./") for row in rows]
     if repeated := [name for name, count in Counter(names).items() if count > 1]:
         raise UserError(

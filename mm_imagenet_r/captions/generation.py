@@ -29,26 +29,23 @@ _REFUSED: Final[dict[str, str]] = {
     ),
     "max_length": _TOTAL.format("max_new_tokens"),
     "min_length": _TOTAL.format("min_new_tokens"),
-    "eos_token_id": _SET,
-    "pad_token_id": _SET,
+    **dict.fromkeys(("eos_token_id", "pad_token_id"), _SET),
     "num_return_sequences": "must be 1, as each image has one caption: leave it out",
 }  # fmt: skip
-#: Types that an option may have, by the words in which a message asks for them.
-_TYPES: Final[dict[str, tuple[type, ...]]] = {
-    "a whole number": (int,),
-    "a number": (int, float),
-    "true or false": (bool,),
-    "true, false or never": (bool, str),
-    "a text or a list of texts": (str, list),
-}
-_KINDS: Final[dict[str, str]] = {
-    **dict.fromkeys(
-        ("max_new_tokens", "min_new_tokens", "no_repeat_ngram_size", "num_beam_groups",
-         "num_beams"), "a whole number",
-    ),
-    **dict.fromkeys(("diversity_penalty", "length_penalty", "repetition_penalty"), "a number"),
-    **dict.fromkeys(("do_sample", "use_cache"), "true or false"),
-    "early_stopping": "true, false or never",
+#: Types of known options, of `generate` and of servers, by the words in which a message asks for
+#: them; all others are passed on as they are.
+_KINDS: Final[dict[str, tuple[tuple[type, ...], tuple[str, ...]]]] = {
+    "a whole number": ((int,), (
+        "max_completion_tokens", "max_new_tokens", "max_tokens", "min_new_tokens",
+        "no_repeat_ngram_size", "num_beam_groups", "num_beams", "seed",
+    )),
+    "a number": ((int, float), (
+        "diversity_penalty", "frequency_penalty", "length_penalty", "presence_penalty",
+        "repetition_penalty", "temperature", "top_p",
+    )),
+    "true or false": ((bool,), ("do_sample", "use_cache")),
+    "true, false or never": ((bool, str), ("early_stopping",)),
+    "a text or a list of texts": ((str, list), ("stop",)),
 }  # fmt: skip
 
 
@@ -72,7 +69,7 @@ class LocalModel(Captioner):
             raise UserError(f"--decoding {refused} {_REFUSED[refused]}")
         if given.get("do_sample"):
             raise UserError(f"--decoding do_sample=true {_SAMPLING}")
-        decoding = join_options(defaults, given, _KINDS)
+        decoding = join_options(defaults, given)
         model: str | None = request.model
         revision = getattr(config, "_commit_hash", None) or request.revision or "main"
         if Path(request.model).is_dir():  # which may lie anywhere under any name
@@ -141,29 +138,25 @@ class LocalModel(Captioner):
         return captions
 
 
-def join_options(
-    defaults: Mapping[str, Any], given: Mapping[str, Any], kinds: Mapping[str, str]
-) -> dict[str, Any]:
-    """Override options, each of a kind in `_TYPES` or any value; null removes a default.
+def join_options(defaults: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Override options; null removes a default. UserError if a value has the wrong type.
 
-    >>> join_options({"max_tokens": 256, "temperature": 0}, {"temperature": None, "seed": 1}, {})
+    >>> join_options({"max_tokens": 256, "temperature": 0}, {"temperature": None, "seed": 1})
     {'max_tokens': 256, 'seed': 1}
-
-    Raises:
-        UserError: A value has the wrong type.
     """
-    for name, kind in kinds.items():
-        value, types = given.get(name), _TYPES[kind]
-        is_switch = isinstance(value, bool)  # which is an int in Python
-        if value is not None and not (bool in types if is_switch else isinstance(value, types)):
-            raise UserError(f"--decoding {name}={json.dumps(value)}: give {kind}")
+    for kind, (types, names) in _KINDS.items():
+        for name in names:
+            value = given.get(name)
+            is_switch = isinstance(value, bool)  # which is an int in Python
+            if value is not None and not (bool in types if is_switch else isinstance(value, types)):
+                raise UserError(f"--decoding {name}={json.dumps(value)}: give {kind}")
     return {key: value for key, value in {**defaults, **given}.items() if value is not None}
 
 
 def without_reasoning(text: str, *, started: bool = False) -> str:
-    """Remove a model's reasoning, which the prompt may have `started`, before its answer.
+    """Remove a model's reasoning, which the prompt may have `started`.
 
-    If there is no answer, nothing is left.
+    Without an answer, nothing is left.
 
     >>> without_reasoning("<think>A dog? A wolf.</think> A wolf. ")
     'A wolf.'
@@ -179,16 +172,8 @@ def without_reasoning(text: str, *, started: bool = False) -> str:
 def without_prompt(output: torch.Tensor, prompt: torch.Tensor, start: int | None) -> torch.Tensor:
     """Remove what a model puts before the text it generates.
 
-    Plain decoders repeat the prompt, the decoder of an encoder-decoder starts with a token of its
-    own; the output shows more reliably than anything else which of the two a model is.
-
-    Args:
-        output: (batch, length) generated token ids.
-        prompt: (batch, prompt length) input token ids.
-        start: The first token of an encoder-decoder, None if unknown.
-
-    Returns:
-        (batch, new length) new token ids.
+    Plain decoders repeat the prompt, an encoder-decoder begins with the token `start`; the output
+    (batch, length) shows more reliably than anything else which of the two a model is.
     """
     length = prompt.shape[1]
     if output.shape[1] >= length and bool((output[:, :length] == prompt).all()):

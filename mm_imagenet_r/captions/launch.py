@@ -36,8 +36,7 @@ _PACKAGES = ("mm-imagenet-r", "torch", "transformers", "tokenizers", "pillow", "
 def make_captions(options: Options) -> Path | None:
     """Caption images, or resume it, and write the captions to one file.
 
-    Returns:
-        The file, None if captions are missing that other tasks make or that the limit left out.
+    It returns None if captions are missing that other tasks make or that the limit left out.
 
     Raises:
         UserError: A mistake of the user, or a worker ended early; finished captions are kept.
@@ -84,8 +83,7 @@ def _differences(store: Store, about: Mapping[str, Any], options: Options) -> It
 def choose_backend(options: Options) -> tuple[str, type[Captioner]]:
     """Find the back end that the user names, or that suits the model.
 
-    Raises:
-        UserError: There is none, or an option does not apply to it.
+    UserError if there is none, or an option does not apply to it.
     """
     request, name = options.request, options.backend
     if name is None and request.model.startswith(("http://", "https://")):
@@ -110,10 +108,7 @@ def choose_backend(options: Options) -> tuple[str, type[Captioner]]:
 
 
 def _freeze(store: Store, images: Images, options: Options, console: Console) -> None:
-    """Record which images there are, unless that has been done.
-
-    With a limit those are images from all over the data, and with a larger one the same and more.
-    """
+    """Record new images; with a limit some from all over the data, with a larger one those too."""
     names = images.names
     if gone := sorted(store.manifest.hashes.keys() - set(names)):
         raise UserError(

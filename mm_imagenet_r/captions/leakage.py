@@ -1,8 +1,7 @@
 """Where captions name the class of their image, and captions without these names.
 
 The captioner never sees the label, so a caption that names the class is honest input; but it turns
-recognition into reading, and a better captioner names it more often. How often must be known before
-results on two caption sets are compared. Names are WordNet's, as "polar bear" names `ice bear`.
+recognition into reading: how often must be known before two caption sets are compared.
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
 """Which images a caption set has, and in which units they are made: lists that only grow.
 
-A manifest is frozen once it is written. Images that come later go into another one and into units
-of their own, so a number always means the same unit: whoever has read fewer manifests knows fewer
-units and nothing wrong.
+A manifest is frozen once written; later images go into another one and into units of their own.
 """
 
 from __future__ import annotations

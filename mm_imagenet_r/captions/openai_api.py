@@ -1,7 +1,6 @@
-"""The protocol of OpenAI as far as it is used here: where a server is, what it has, what it says.
+"""The protocol of OpenAI as far as it is used here; no answer is used unchecked.
 
-Servers of many makers speak it, each in its own way, and an address may belong to something else
-altogether. So no answer is used unchecked.
+Servers of many makers speak it, each in its own way, and an address may be something else's.
 """
 
 from __future__ import annotations

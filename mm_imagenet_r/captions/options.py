@@ -71,16 +71,17 @@ def parser() -> argparse.ArgumentParser:
     model = command.add_argument_group("the model").add_argument
     server = command.add_argument_group("a served model").add_argument
     scale = command.add_argument_group("parallel runs").add_argument
-    prompt = command.add_mutually_exclusive_group().add_argument
+    prompt = command.add_mutually_exclusive_group(required=True).add_argument
     add, whole, seconds = command.add_argument, _above_zero(int), _above_zero(float)
     # fmt: off
-    add("--model", type=_text, metavar="MODEL",
+    add("--model", required=True, type=_text, metavar="MODEL",
         help="identifier on the Hub, folder, or address of an OpenAI-compatible server")
-    prompt("--prompt", type=_prompt, metavar="TEXT",
+    prompt("--prompt", type=_text, metavar="TEXT",
         help='the instruction, such as "Describe the image in detail."')
     prompt("--no-prompt", dest="prompt", action="store_const", const="",
         help="for a model that captions without one")
-    add("--images", type=path_of, help="imagenet-r.tar, a folder of class folders, or Parquet")
+    add("--images", required=True, type=path_of,
+        help="imagenet-r.tar, a folder of class folders, or Parquet")
     add("--output", type=path_of, default=Path("captions"),
         help="folder for caption sets, each in its own folder (default: captions)")
     add("--limit", type=whole, metavar="N", help="caption only N images, and show some")
@@ -122,13 +123,6 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str] = os.environ)
         UserError: An option is missing, unknown or contradicts another.
     """
     given = parser().parse_args(arguments)
-    for name, example in (
-        ("model", "--model Salesforce/instructblip-vicuna-7b"),
-        ("prompt", '--prompt "Describe the image in detail." (or --no-prompt)'),
-        ("images", "--images imagenet-r.tar"),
-    ):
-        if getattr(given, name) is None:
-            raise UserError(f"--{name} is missing: give it, as in {example}")
     if (given.rank is None) != (given.world_size is None):
         raise UserError("--rank and --world-size go together: give both or none")
     if given.ray and (given.workers or given.retry_errors or given.rank is not None):
@@ -152,17 +146,11 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str] = os.environ)
     return Options(request=request, given=frozenset(chosen), **own)
 
 
-def _text(text: str, remedy: str = "") -> str:
+def _text(text: str) -> str:
     """Refuse an empty value, which a shell makes of a variable that is not set."""
     if not text.strip():
-        raise argparse.ArgumentTypeError(
-            f"the value is empty; is a shell variable not set? Give a value{remedy}"
-        )
+        raise argparse.ArgumentTypeError("the value is empty; is a shell variable not set?")
     return text
-
-
-def _prompt(text: str) -> str:
-    return _text(text, ", or --no-prompt for a model that captions without a prompt")
 
 
 def _pair(text: str) -> tuple[str, Any]:

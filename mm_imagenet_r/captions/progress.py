@@ -37,8 +37,7 @@ def make_console() -> Console:
 class Progress:
     """Shows captions done, captions per second and the time left, while it is entered.
 
-    It looks at the caption set's folder, so it also counts what workers in other processes and on
-    other machines do.
+    It counts in the caption set's folder, to which workers in all processes and machines write.
     """
 
     def __init__(
@@ -141,10 +140,7 @@ def show(
 
 
 def reasons(failed: Mapping[str, str]) -> list[str]:
-    r"""Say in a few lines why images have no caption; their counts add up.
-
-    Args:
-        failed: What was wrong, by file name.
+    r"""Say in a few lines what was wrong, by file name; the counts add up.
 
     >>> reasons({"a.jpg": "no\nmemory", "b.jpg": "no memory"})
     ['2 have no caption; --retry-errors tries again', '  2 such as a.jpg: no memory']

@@ -1,8 +1,7 @@
 """Captioning on a Ray cluster, for machines that share no file system, or come and go.
 
-Ray carries units to actors, each with its own model, and captions back. The driver holds the
-caption set and writes each unit as it arrives: a driver that was killed resumes from there without
-a checkpoint of Ray's. Every node must find the images at the same path.
+Actors hand units back to the driver, which writes them; a driver that was killed resumes from the
+caption set. Every node must find the images at the same path.
 """
 
 from __future__ import annotations
@@ -41,9 +40,8 @@ class Actor:
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         """Caption the `items` of a row (as JSON, each a name and a hash, unit after unit).
 
-        Returns:
-            The row's `units`; as JSON the `captions`, each the fields of `Caption`; and a `fault`
-            if the run cannot continue, as Ray would wrap an exception.
+        The `captions` are fields of `Caption`, as JSON too; the `fault` says why the run cannot
+        continue, as Ray would wrap an exception.
         """
         made: list[Caption] = []
         try:
@@ -66,10 +64,8 @@ class Actor:
 def caption_units(store: Store, images: Path, backend: type[Captioner], options: Options) -> None:
     """Caption every unit that is not done; `images` is their path on every node.
 
-    Each model takes a GPU where the cluster has any, unless the request says `cpu`.
-
-    Raises:
-        UserError: Ray is not installed, or the run cannot continue; finished units are kept.
+    Each model takes a GPU where the cluster has any, unless the request says `cpu`. UserError if
+    Ray is not installed or the run cannot continue; finished units are kept.
     """
     request, todo = options.request, sorted(store.missing(options.limit))
     if not todo:

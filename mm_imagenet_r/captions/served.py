@@ -6,9 +6,7 @@ The answers of a server are not exactly reproducible; the caption set records wh
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
-import io
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -22,19 +20,12 @@ from mm_imagenet_r.captions.captioner import Caption, Captioner, Request
 from mm_imagenet_r.captions.generation import join_options
 from mm_imagenet_r.captions.rate_limiter import RateLimiter, backoff, retry_after
 from mm_imagenet_r.errors import UserError, one_line
+from mm_imagenet_r.images import jpeg_url
 
 DECODING: Final[dict[str, Any]] = {"max_tokens": 256, "temperature": 0}
 MAX_SIDE: Final = 1024
 JPEG_QUALITY: Final = 90
 
-#: Types of the options that the protocol knows; all others go to the server as they are.
-_KNOWN: Final[dict[str, str]] = {
-    **dict.fromkeys(("max_completion_tokens", "max_tokens", "seed"), "a whole number"),
-    **dict.fromkeys(
-        ("frequency_penalty", "presence_penalty", "temperature", "top_p"), "a number"
-    ),
-    "stop": "a text or a list of texts",
-}  # fmt: skip
 #: Fields of a request that are set here; options in their place would change the question.
 _OURS: Final = ("messages", "model", "n", "stream")
 #: Refusals of the whole run and not of one image: no key, no credit, no model.
@@ -68,7 +59,7 @@ class Served(Captioner):
             raise UserError("--revision is for models on the Hub: a server has one revision only")
         if name := next((name for name in _OURS if name in request.decoding), None):
             raise UserError(f"--decoding {name} cannot be set: leave it out")
-        decoding = join_options(DECODING, request.decoding, _KNOWN)
+        decoding = join_options(DECODING, request.decoding)
         if "max_completion_tokens" in decoding and "max_tokens" not in request.decoding:
             del decoding["max_tokens"]  # newer models of OpenAI refuse it
         return {
@@ -140,7 +131,7 @@ class Served(Captioner):
     async def _ask(self, image: Image) -> Caption:
         """Ask about one image until there is an answer, or no hope of one."""
         async with self._slots:
-            url = await asyncio.to_thread(data_url, image)
+            url = await asyncio.to_thread(jpeg_url, image, JPEG_QUALITY)
             started = time.monotonic()
             tries = faults = 0
             while True:
@@ -232,10 +223,3 @@ class Served(Captioner):
         except self._errors.APIStatusError as error:
             return error.status_code not in (*_BUSY, 502, 504)
         return True
-
-
-def data_url(image: Image) -> str:
-    """Encode an image as a JPEG in a data: address."""
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=JPEG_QUALITY)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -1,21 +1,16 @@
 """Where captions are kept while they are made; anyone can resume after a kill at any moment.
 
-    <output>/<fingerprint>/run.json              what determines the captions, and who started them
-    <output>/<fingerprint>/manifest-0000.parquet frozen: file_name, sha256, unit
-    <output>/<fingerprint>/parts/00000012.parquet captions of unit 12
-    <output>/<fingerprint>/captions.parquet      all of them, when none is missing
-    <output>/<fingerprint>/served_model.json     what a server calls the model that answers
-    <output>/<fingerprint>/claims                empty; byte n is locked by whoever makes unit n
-
-A unit is done when its file exists; files appear whole, by a rename. Images of equal bytes are
-captioned once.
+A unit is done when its file `parts/<unit>.parquet` exists; files appear whole, by a rename.
+docs/captions.md lists the files.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import itertools
 import json
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -26,7 +21,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mm_imagenet_r.captions.captioner import Caption, fingerprint
-from mm_imagenet_r.captions.claims import Claims
 from mm_imagenet_r.captions.files import CAPTIONS, METADATA_KEY
 from mm_imagenet_r.captions.flags import flags
 from mm_imagenet_r.captions.manifest import Item, Manifest, parquet
@@ -53,16 +47,49 @@ class Failed:
     count: int
 
 
+class Claims:
+    """Units in progress: byte n of an empty file is locked by whoever makes unit n.
+
+    A process opens the file once: its locks are those of the process, and go with the first handle
+    that is closed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open the file, or make it; raises UserError if it cannot be written."""
+        with explained(path):
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+
+    def take(self, unit: int) -> bool:
+        """Keep other processes from making the same unit: True if none is working on it.
+
+        The lock goes when its process does, however it ends. Where a file system has no locks,
+        two workers may make the same unit, which costs time and gives the same result.
+        """
+        try:
+            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, unit)
+        except (BlockingIOError, PermissionError):
+            return False
+        except OSError:
+            pass
+        return True
+
+    def release(self, unit: int) -> None:
+        """Give a claim back."""
+        with contextlib.suppress(OSError):  # there may be no locks
+            fcntl.lockf(self._file, fcntl.LOCK_UN, 1, unit)
+
+    def close(self) -> None:
+        """Give all claims back."""
+        os.close(self._file)
+
+
 class Store:
     """A caption set on disk. Any number of processes, on any machines, may use it at once."""
 
     def __init__(self, output: Path, identity: Mapping[str, Any], about: Mapping[str, Any]) -> None:
-        """Open a caption set, or start it.
+        """Open the caption set of an `identity` in the folder `output`, or start it.
 
-        Args:
-            output: The folder of sets.
-            identity: What determines the captions, as `Captioner.identify` returns it.
-            about: What is recorded but determines nothing: versions, hardware.
+        `about` is recorded but determines nothing: versions, hardware.
 
         Raises:
             UserError: The folder cannot be written, or holds something else.
@@ -132,11 +159,7 @@ class Store:
         return self._part(unit).stat().st_mtime_ns
 
     def commit(self, unit: int, captions: Sequence[Caption]) -> None:
-        """Write the captions of a unit, in the order of its images.
-
-        Raises:
-            UserError: Some are of another model than those of the set.
-        """
+        """Write a unit's captions, in order; UserError if they are of another model than others."""
         for name in sorted({made.served_model for made in captions if made.served_model}):
             self._require_same_model(name)
         prompt = str(self.identity.get("prompt", ""))
@@ -154,14 +177,16 @@ class Store:
 
     def read(self, unit: int) -> list[Caption]:
         """Read the captions of a finished unit, see `rows`."""
-        made = []
-        for row in self.rows(unit):
-            n_prompt = row.get("n_prompt_tokens")  # which older files lack
-            error = row["error"] or ""
-            made.append(
-                Caption(row["caption"] or "", row["finish"], row["n_tokens"], error, n_prompt)
+        return [
+            Caption(
+                row["caption"] or "",
+                row["finish"],
+                row["n_tokens"],
+                row["error"] or "",
+                row.get("n_prompt_tokens"),  # which older files lack
             )
-        return made
+            for row in self.rows(unit)
+        ]
 
     def rows(self, unit: int) -> list[dict[str, Any]]:
         """Read the rows of a finished unit, as in `SCHEMA`, or raise UserError if damaged."""
@@ -177,13 +202,10 @@ class Store:
         return rows
 
     def finish(self) -> Path | None:
-        """Write all captions to one file, if none is missing of the images there are by now.
+        """Write all captions to one file; None if some of the images there are by now lack theirs.
 
         The content depends on the identity and the captions alone: whoever writes it last, or
         again, writes the same bytes.
-
-        Returns:
-            The file, or None if units are missing.
         """
         path = self.folder / CAPTIONS
         grown = True
@@ -229,8 +251,8 @@ class Store:
 
     def _start(self, about: Mapping[str, Any]) -> dict[str, Any]:
         path = self.folder / "run.json"
-        text = json.dumps({"identity": self.identity, "about": about}, indent=1)
-        create_atomic(path, text.encode())
+        record = {"identity": self.identity, "about": about}
+        create_atomic(path, json.dumps(record, indent=1).encode())
         try:
             written = json.loads(path.read_text("utf-8"))
             if written["identity"] == self.identity:

@@ -42,15 +42,9 @@ def caption_units(
     A worker's own units come first, every `world_size`-th from `rank` on; then those of others
     from the far end, so that two workers meet at most once; then what dead workers left behind.
 
-    Args:
-        store: The caption set.
-        images: Where the images of its manifests are read.
-        captioner: The model.
-        rank: Number of this worker among all of them, from 0.
-        world_size: How many workers there are. A wrong number affects only the order.
-        limit: Only the first units that hold at least this many images.
-        retry: Finished units whose failed images are captioned again before all others, as found
-            by `Store.failed`; what another worker has written since is left alone.
+    Failed images of the finished units in `retry`, as `Store.failed` finds them, are captioned
+    again before all others; what another worker has written since is left alone. With a `limit`,
+    only the first units that hold so many images are captioned.
 
     Raises:
         UserError: The run cannot continue; finished units are kept.
@@ -149,10 +143,7 @@ def prefetch(elements: Iterator[T]) -> Iterator[T]:
 
 
 def _in_threads(work: Callable[[], None], count: int, stop: threading.Event) -> None:
-    """Run the same work in several threads, and raise the first error of any.
-
-    They end with the program, whatever they wait for: whoever stops it need not wait for answers.
-    """
+    """Run work in threads that end with the program, and raise the first error of any."""
     errors: list[BaseException] = []
 
     def run() -> None:

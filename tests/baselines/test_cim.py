@@ -159,7 +159,7 @@ def test_boxes_are_drawn_anew_after_each_fifth(build: Build, phase: PhaseData) -
 
 @pytest.fixture
 def config(coloured: Path, vilt_folder: Path, tmp_path: Path) -> RunConfig:
-    """A tiny run with the mask network, of six steps a phase."""
+    """A tiny run with the mask network, of six steps per phase."""
     return RunConfig(
         method=("cim",), dataset=str(coloured), backbone=str(vilt_folder), output=tmp_path / "a",
         device="cpu", phases=3, steps=6, batch_size=8, memory="2",

@@ -189,7 +189,7 @@ TAMPERED: dict[str, tuple[Forge, str]] = {
     "truth for a number": (edited(lambda v: v["phases"][0].update(train=True)), "not an integer"),
     "a number of classes": (edited(lambda v: v["dataset"].update(num_classes=2**52)),
                             "num_classes is not that of"),
-    "a number of phases": (edited(lambda v: v["config"].update(phases=2**52)), "too many"),
+    "a number of phases": (edited(lambda v: v["config"].update(phases=2**52)), "give a number"),
     "time before": (edited(lambda v: v["phases"][0].update(seconds={"train": -1.0})), "negative"),
     # texts
     "script in a class": (

@@ -6,8 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-
-from tests.running import Call
+from running import Call
 
 SLOW = """
 import time

@@ -344,8 +344,8 @@ def test_settings_reach_their_method(tmp_path: Path, call: Call, vilt_folder: Pa
         "--set", "distillation=1", "replay.distillation=2", "replay.selection=random",
     )  # fmt: skip
     assert code == 0
-    assert "settings: distillation=2.0, selection=random" in out
-    assert "settings: distillation=1.0\n" in out
+    assert "settings: distillation=2, selection=random" in out
+    assert "settings: distillation=1\n" in out
 
 
 # Trackers

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from running import Call, folders, outcome
 
 from benchmark import results, threads
 from benchmark.config import RunConfig
 from benchmark.devices import Place, find_place, join
 from mm_imagenet_r.errors import UserError
-from tests.running import Call, folders, outcome
 
 
 @pytest.fixture

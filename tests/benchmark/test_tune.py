@@ -574,8 +574,7 @@ def test_what_was_chosen_for_something_else_is_refused(
         (("--memory", 3), "has no settings of"),
         (
             ("--currency", "samples"),
-            "with memory 2 in samples; those it has were chosen on coloured in 3 phases with "
-            "memory 2 in bytes: choose",
+            f"with memory 2 in samples; it has {made.stem}: choose",
         ),
         (("--recipe", "mien"), "did you mean 'mine'"),
         (("--recipe", "nope"), "known: mine"),

@@ -16,12 +16,12 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from standin import image_files, write_folder, write_tar
 
 from mm_imagenet_r import parquet_images, tar_index
 from mm_imagenet_r.archive import Images, place
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.open_images import open_images
-from tests.standin import image_files, write_folder, write_tar
 
 NAMES = [f"n0144353{c}/{s}_{n}.jpg" for c in range(3) for s in ("art", "toy") for n in range(11)]
 FILES = dict(image_files(sorted(NAMES), side=8))

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from standin import image_files, write_tar
 
 from mm_imagenet_r import classes, tar_index
 from mm_imagenet_r import fetch as fetching
 from mm_imagenet_r.download import main
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.fetch import fetch
-from tests.standin import image_files, write_tar
 
 DATA = bytes(range(256)) * 1000
 SHA256 = hashlib.sha256(DATA).hexdigest()

@@ -13,15 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from datasets import Image, load_dataset, load_dataset_builder
-
-import mm_imagenet_r
-from mm_imagenet_r import classes, imagenet_r, mini, tar_index
-from mm_imagenet_r.captions.files import read_captions
-from mm_imagenet_r.catalog import CATALOG, find_source
-from mm_imagenet_r.errors import UserError
-from mm_imagenet_r.export import export
-from mm_imagenet_r.open_images import open_images
-from tests.standin import (
+from standin import (
     PROFILE,
     bomb,
     first_of_each_class,
@@ -31,6 +23,14 @@ from tests.standin import (
     write_folder,
     write_tar,
 )
+
+import mm_imagenet_r
+from mm_imagenet_r import classes, imagenet_r, mini, tar_index
+from mm_imagenet_r.captions.files import read_captions
+from mm_imagenet_r.catalog import CATALOG, find_source
+from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.export import export
+from mm_imagenet_r.open_images import open_images
 
 
 @pytest.fixture(scope="module")

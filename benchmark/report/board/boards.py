@@ -1,8 +1,7 @@
 """What the page shows, as plain data: boards of rows that may be compared, and their rows.
 
-A board is one scenario and one budget. It is found by its facets (data, captions, phases, ...), so
-whoever chooses facets can never have two boards in one table. Rows are stored once, as entries: a
-method without a memory stands in many boards.
+A board is one scenario and one budget, found by its facets, so no two boards share a table. Rows
+are stored once, as entries: a method without a memory stands in many boards.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from typing import Any, NamedTuple, TypeAlias
 from benchmark.formatting import memory_words, result_phases_words
 from benchmark.metrics import METRICS, Spread, mean_std
 from benchmark.report.board.collect import Collection, Shown
-from benchmark.report.board.text import clean
+from benchmark.report.board.document import clean
 from benchmark.results import labels
 from benchmark.results.derive import classes_seen
 from benchmark.results.schema import BudgetInfo, Result
@@ -56,7 +55,7 @@ def rank(found: Collection) -> Ranked:
     """The tables of all results, in each reading.
 
     Raises:
-        UserError: There is nothing to show.
+        UserError: Two results are of the same run and yet have different figures.
     """
     shown = found.shown
     rows = table([one.result for one in shown], [one.folder for one in shown])
@@ -70,17 +69,10 @@ def describe(
     pages: Mapping[str, str],
     levels: Sequence[tuple[str, str]] = (),
 ) -> Json:
-    """Everything the page shows.
+    """Everything the page shows; a board names its entries by their positions.
 
-    Args:
-        found: The results.
-        ranked: Their tables.
-        pages: The address of each method's page, if there is one.
-        levels: Word and meaning of each level of verification, from the lowest.
-
-    Returns:
-        `facets` (name and title of each), `metrics`, `levels`, `entries`, `boards` and `left_out`;
-        a board names its entries by their positions.
+    `ranked` holds the tables, `pages` the address of each method's page, `levels` word and meaning
+    of each level of verification, from the lowest.
     """
     entries = _Entries(found, pages)
     boards: dict[tuple[str, str], Json] = {}
@@ -94,8 +86,12 @@ def describe(
                 facets.append(_facets(first.runs[0], first.budget))
             boards[key]["readings"][reading] = _ranking(one, entries)
     for board, words in zip(boards.values(), _words(facets), strict=True):
-        board["facets"] = words
-        _drop_repeated(board["readings"])
+        board["facets"], found_in = words, board["readings"]
+        board["readings"] = {  # another one with the same rows as "own" says nothing new
+            name: one
+            for name, one in found_in.items()
+            if name == "own" or one["rows"] != found_in["own"]["rows"]
+        }
     return {
         "facets": [[name, title] for name, title in FACETS.items()],
         "metrics": {name: metric.definition for name, metric in METRICS.items()},
@@ -104,14 +100,6 @@ def describe(
         "boards": list(boards.values()),
         "left_out": [[clean(str(folder)), clean(why)] for folder, why in found.left_out],
     }
-
-
-def _drop_repeated(readings: dict[Reading, Json]) -> None:
-    """Another reading that shows the same rows as the first one says nothing new."""
-    own = readings["own"]
-    for name in [name for name in readings if name != "own"]:
-        if readings[name]["rows"] == own["rows"]:
-            del readings[name]
 
 
 class _Entries:
@@ -251,10 +239,7 @@ def _amount_words(budget: BudgetInfo) -> str:
 
 
 def _words(found: Sequence[Mapping[str, _Value]]) -> list[list[str]]:
-    """The facets of each board in words that no two boards have in common.
-
-    The same thing under two names gets the first of them; two things of one name get their hashes.
-    """
+    """The facets of each board in words that no two boards have in common (else with hashes)."""
     columns = [_column([board[name] for board in found], name) for name in FACETS]
     boards = [list(words) for words in zip(*columns, strict=True)]
     for board, words in zip(found, boards, strict=True):
@@ -278,9 +263,7 @@ def _column(values: Sequence[_Value], facet: str) -> list[str]:
 
 
 def _spread(spread: Spread | None) -> list[float | None] | None:
-    if spread is None:
-        return None
-    return [_rounded(spread.mean), _rounded(spread.std), spread.n]
+    return None if spread is None else [_rounded(spread.mean), _rounded(spread.std), spread.n]
 
 
 def _rounded(value: float | None) -> float | None:

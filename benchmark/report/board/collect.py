@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,15 +10,10 @@ from benchmark.results.schema import Result
 
 
 class Shown(NamedTuple):
-    """A result on the page.
+    """A result on the page, which calls its folder `name`.
 
-    Attributes:
-        result: What it says.
-        folder: Where it lies.
-        name: How the page calls that.
-        level: How far it was verified (`leaderboard.levels.Level`); None if nobody looked.
-        report: Address of its report, seen from the page; None where there is none.
-        unchecked: What of it could not be checked, as nothing is shipped to compare it with.
+    `level` is that of `leaderboard.levels.Level`, None if nobody verified it; `report` the address
+    of its report seen from the page; `unchecked` what nothing shipped could be compared with.
     """
 
     result: Result
@@ -37,8 +31,7 @@ class LeftOut(NamedTuple):
     why: str
 
 
-@dataclass(frozen=True)
-class Collection:
+class Collection(NamedTuple):
     """What is shown, and what is not; finished results are."""
 
     shown: Sequence[Shown]

@@ -72,13 +72,10 @@ class Audit:
 def audit(
     captions: Captions, split: Split | None = None, readable: Mapping[str, str] | None = None
 ) -> Audit:
-    """Audit a caption set.
+    """Audit captions of images whose names begin with their class, `<class>/<file>`.
 
-    Args:
-        captions: Of images whose names begin with their class, `<class>/<file>`.
-        split: Which images are for training and which for testing, captioned or not; by default a
-            fifth of each class is for testing, as in the split `seeded`.
-        readable: Names of classes that are not ImageNet-R's, by identifier.
+    By default a fifth of each class is for testing, as in the split `seeded`. Classes that are not
+    ImageNet-R's may have `readable` names, by identifier.
 
     Raises:
         UserError: There are no captions, or their names do not contain the class.

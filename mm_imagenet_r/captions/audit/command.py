@@ -91,13 +91,8 @@ def split_of(
     """Split the images of a caption set, captioned or not, as they are split for training.
 
     Folders of the images that are called train and test are a split. `mm_imagenet_r.splits` knows
-    the others by `name`; the default is that of the data. `path` is for messages.
-
-    Returns:
-        The split; None for images that are not ImageNet-R's, for which no split is known.
-
-    Raises:
-        UserError: There is no such split.
+    the others by `name`, or raises UserError; the default is that of the data. None for images that
+    are not ImageNet-R's, for which no split is known. `path` is for messages.
     """
     names = sorted({*captions.by_name, *captions.failed})
     if not names or (wrong := unknown_names(names)):

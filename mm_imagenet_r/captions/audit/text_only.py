@@ -30,19 +30,11 @@ def is_available() -> bool:
 def text_only(
     texts: Sequence[str], classes: Sequence[str], held_out: Sequence[bool], lexicon: Lexicon
 ) -> TextOnly | None:
-    """Train a classifier on captions, all classes at once, and test it.
+    """Train a classifier on captions, all classes at once, and test it on those `held_out`.
 
     TF-IDF of single words, and multinomial logistic regression. The gap between raw and masked is
-    what the names give away; the rest is what the captions describe.
-
-    Args:
-        texts: (n,) captions.
-        classes: (n,) class of each.
-        held_out: (n,) True for the test part.
-        lexicon: The names of the classes.
-
-    Returns:
-        None without scikit-learn, or with fewer than two classes.
+    what the names give away; the rest is what the captions describe. None without scikit-learn, or
+    with fewer than two classes.
     """
     train = [number for number, out in enumerate(held_out) if not out]
     test = [number for number, out in enumerate(held_out) if out]

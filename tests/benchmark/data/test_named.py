@@ -9,6 +9,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from running import Call, folders
+from standin import (
+    first_of_each_class,
+    image_files,
+    plain_captions,
+    write_captions,
+    write_folder,
+    write_tar,
+)
 
 from benchmark import results
 from benchmark.data import DatasetOptions, open_data
@@ -19,14 +27,6 @@ from mm_imagenet_r.catalog import CATALOG
 from mm_imagenet_r.classes import classes, image_names
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.open_images import open_images
-from tests.standin import (
-    first_of_each_class,
-    image_files,
-    plain_captions,
-    write_captions,
-    write_folder,
-    write_tar,
-)
 
 NAMES = first_of_each_class(image_names()[::7], 12)[12:60]
 

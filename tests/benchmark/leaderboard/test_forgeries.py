@@ -15,7 +15,7 @@ from benchmark import results
 from benchmark.config import RunConfig
 from benchmark.data.known import known
 from benchmark.results import records
-from benchmark.results.command import main as results_main
+from benchmark.results.__main__ import main as results_main
 from benchmark.results.verify import UNCHECKED, verify, verify_all
 
 MORE = {"name": "more", "items": 1000, "steps": 1}

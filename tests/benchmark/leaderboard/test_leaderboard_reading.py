@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.leaderboard.command import main
+from benchmark.leaderboard.__main__ import main
 from benchmark.leaderboard.levels import RECORD, recorded
 from benchmark.leaderboard.tree import results_below
 from benchmark.results import RESULT

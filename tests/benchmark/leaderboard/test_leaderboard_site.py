@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from benchmark.leaderboard import build, command
+from benchmark.leaderboard import __main__ as command
+from benchmark.leaderboard import build
 from benchmark.leaderboard.levels import RECORD, Level, Record, files_of, write_record
 from benchmark.report.board import boards
 from benchmark.report.board.collect import Shown, collect

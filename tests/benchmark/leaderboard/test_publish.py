@@ -23,8 +23,8 @@ from running import Call, folders
 
 from benchmark import results
 from benchmark.leaderboard import cards, tasks
+from benchmark.leaderboard.__main__ import main
 from benchmark.leaderboard.check import check
-from benchmark.leaderboard.command import main
 from benchmark.leaderboard.levels import RECORD, Level, Record, files_of, write_record
 from benchmark.results.io import PACKED, RESULT, unpack
 from benchmark.source_hash import sources_sha256

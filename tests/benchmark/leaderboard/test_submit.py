@@ -15,8 +15,8 @@ from running import Call, folders
 from test_docs import code_of
 
 from benchmark import results
+from benchmark.leaderboard.__main__ import main
 from benchmark.leaderboard.check import check
-from benchmark.leaderboard.command import main
 from benchmark.leaderboard.levels import Level
 from benchmark.leaderboard.submit import WHOLE, place_of
 from benchmark.results import PACKED, strict_json

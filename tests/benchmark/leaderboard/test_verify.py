@@ -16,9 +16,9 @@ from running import folders
 from tampering import untrained
 
 from benchmark import results, run
+from benchmark.leaderboard.__main__ import main
 from benchmark.leaderboard.bounded import Failed, each
 from benchmark.leaderboard.check import check
-from benchmark.leaderboard.command import main
 from benchmark.leaderboard.installed import Means
 from benchmark.leaderboard.levels import (
     RECORD,

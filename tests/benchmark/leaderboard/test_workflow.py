@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from benchmark.leaderboard.command import COMMANDS
+from benchmark.leaderboard.__main__ import COMMANDS
 from benchmark.leaderboard.levels import RECORD
 
 FILE = Path(__file__).parents[3] / ".github" / "workflows" / "leaderboard.yml"

@@ -23,7 +23,7 @@ def test_one_function_is_all(
     """It stands in the result, CSV, data frame and page, of a run older than the metric."""
     monkeypatch.setitem(metrics.METRICS, "worst_phase", None)  # so that it is gone afterwards
 
-    @metrics.metric("lowest final accuracy of a phase")
+    @metrics.metric("lowest final accuracy of a phase", column="Lowest")
     def worst_phase(matrix: metrics.Matrix) -> float:
         return min(matrix[-1])
 
@@ -34,6 +34,8 @@ def test_one_function_is_all(
     assert table_main([str(RUN), "--format", "csv"]) == 0
     (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
     assert float(row["worst_phase"]) == pytest.approx(value, abs=1e-3)
+    assert table_main([str(RUN), "--wide"]) == 0
+    assert "Lowest" in capsys.readouterr().out
     assert (frame([RUN], per="run")["worst_phase"] == value).all()
     page = report.write_report(RUN, tmp_path / "page.html").read_text()
     assert "worst_phase" in page

@@ -9,11 +9,7 @@ from pathlib import Path
 
 import pytest
 from running import Call
-
-from mm_imagenet_r import imagenet_r, splits, tar_index
-from mm_imagenet_r.classes import image_names
-from mm_imagenet_r.export.__main__ import main as export
-from tests.standin import (
+from standin import (
     bomb,
     first_of_each_class,
     image_files,
@@ -21,6 +17,10 @@ from tests.standin import (
     write_captions,
     write_tar,
 )
+
+from mm_imagenet_r import imagenet_r, splits, tar_index
+from mm_imagenet_r.classes import image_names
+from mm_imagenet_r.export.__main__ import main as export
 
 NAMES = first_of_each_class(image_names(), 12)[:24]
 FILES = dict(image_files(NAMES))
@@ -93,7 +93,11 @@ def snapshot(folder: Path) -> dict[str, tuple[int, int]]:
         (strange_member("imagenet-r/n1/a.jpg", "/etc/passwd"), ["--partial"], "is a link or"),
         (nothing, [], "24 of ImageNet-R's 30,000 images; missing: "),
         (in_place_of_an_image(b"<html>"), COMPLETE, "is not an image that Pillow"),
-        (in_place_of_an_image(bomb(FILES[NAMES[5]])), COMPLETE, "too large, it may be a decompression bomb"),
+        (
+            in_place_of_an_image(bomb(FILES[NAMES[5]])),
+            COMPLETE,
+            "too large, it may be a decompression bomb",
+        ),
         (without_a_caption, ["--partial"], f"no caption for 1 of 24 images: {NAMES[0]}"),
         (with_two_captions, ["--partial"], f"more than one row for {NAMES[0]}"),
         (another_list, ["--partial", "--split-name", "coda"], "is not the published list (md5 "),

@@ -13,7 +13,7 @@ import pytest
 
 from benchmark import table
 from benchmark.results import tables as result_tables
-from benchmark.results.command import main as results_main
+from benchmark.results.__main__ import main as results_main
 from benchmark.results.schema import Result
 from benchmark.results.verify import verify
 from benchmark.table.columns import columns
@@ -34,7 +34,7 @@ def compared(runs: Sequence[Result], **options: Any) -> list[Table]:
 
 
 def parsed(runs: Sequence[Result]) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(table.csv_text(compared(runs)))))
+    return list(csv.DictReader(io.StringIO(table.csv_text(table.records(compared(runs))))))
 
 
 def test_rows_of_further_classifiers(tmp_path: Path, synthetic_run: Make) -> None:
@@ -103,7 +103,7 @@ def test_table_groups_by_everything_but_seed_and_class_order(
         ("Exemplar masking", "10", "bytes", ("1993",)): (0,),
         ("Exemplar masking", "5", "samples", ("1993",)): (0,),
     }
-    assert "2 class orders, 10 epochs a phase" in rows[0].heading
+    assert "2 class orders, 10 epochs per phase" in rows[0].heading
     rows = result_tables.table([ssf, long])  # other steps are another setting
     assert [row.label for row in rows] == ["Replay", "Replay"]
     assert {re.sub("^.*, (\\d+ epochs).*$", r"\1", row.heading) for row in rows} == {

@@ -18,7 +18,7 @@ from running import Call, folders
 
 from benchmark import metrics, results
 from benchmark.results import records
-from benchmark.results.command import main as results_main
+from benchmark.results.__main__ import main as results_main
 from benchmark.results.prediction_check import matrix_of
 from benchmark.results.schema import Result
 from benchmark.results.verify import verify

@@ -15,7 +15,7 @@ from benchmark.cells import cells, reference_run
 from benchmark.config import RunConfig
 from benchmark.load_method import load_method, make_settings
 from benchmark.older_runs import changed_settings, finished_elsewhere
-from benchmark.results.command import main as results_main
+from benchmark.results.__main__ import main as results_main
 from benchmark.results.tables import table
 from benchmark.results.verify import verify
 from mm_imagenet_r.errors import UserError

@@ -20,7 +20,7 @@ import pytest
 
 from benchmark import results
 from benchmark.config import RunConfig
-from benchmark.results.command import main as results_main
+from benchmark.results.__main__ import main as results_main
 from benchmark.results.verify import verify
 from benchmark.run import run_alone
 from benchmark.sweep import command
@@ -144,7 +144,7 @@ def test_the_grids_of_the_docs_are_as_many_as_they_say(tmp_path: Path) -> None:
         ("phases = []", "phases has no value"),
         ('phases = ["many"]', "phases: 'many' is not a whole number"),
         ("grid = 5", "grid is not a list of tables"),
-        ("grid = []", "grid has no table: write"),
+        ("grid = []", "grid is not a list of tables: write"),
         ("", "is empty: give it an option"),
         ("phases = 5\n[[grid]]\nmemory = 1\n[[grid]]\n", "grid 2 is empty: give it an option"),
         ("[[gird]]\nphases = 5", "did you mean 'grid'"),

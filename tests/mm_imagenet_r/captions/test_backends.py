@@ -106,7 +106,7 @@ MODEL = '"model": request.model'
         ("return [", "return {1: 2} or [", "returns a dict: return a list"),
         ("class SizeOf", "class Other", "is not a Captioner: known: Other"),
         ("from mm", "import absent_package\nfrom mm", "needs absent_package: install it"),
-        ("class SizeOf", "1 / 0\nclass SizeOf", "cannot be imported (ZeroDivisionError: division"),
+        ("class SizeOf", "1 / 0\nclass SizeOf", "fails with ZeroDivisionError: division by zero, "),
     ],
 )
 def test_a_class_that_breaks_the_contract_is_reported(
@@ -138,7 +138,7 @@ def test_what_is_described_must_be_json(caption: Any, example: str, capsys: Any)
         ("servd", "did you mean 'served'"),
         ("absent.py:SizeOf", "there is no file absent.py; check the path"),
         ("own/json.py:SizeOf", "own/json.py has the name of another module"),
-        ("own.absent:SizeOf", "there is no module own.absent: check"),
+        ("own.absent:SizeOf", "there is no module 'own.absent': check"),
         ("json:SizeOf", "json:SizeOf is not a Captioner: write a class in json that derives"),
     ],
 )

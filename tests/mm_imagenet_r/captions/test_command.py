@@ -250,20 +250,20 @@ def test_ranks_of_schedulers(environment: dict[str, str], expected: tuple[int, i
 
 
 def test_an_index_without_a_count_is_refused() -> None:
-    with pytest.raises(UserError, match="WORLD_SIZE is missing or not a number: give --rank"):
+    with pytest.raises(UserError, match="WORLD_SIZE is missing or not a number: correct it"):
         rank_of({"JOB_COMPLETION_INDEX": "1"})
 
 
 @pytest.mark.parametrize(
     ("remove", "add", "message"),
     [
-        ("--prompt", [], '--prompt is missing: give it, as in --prompt "Describe'),
-        ("--images", [], "--images is missing"),
-        ("--model", [], "--model is missing"),
+        ("--prompt", [], "one of the arguments --prompt --no-prompt is required"),
+        ("--images", [], "the following arguments are required: --images"),
+        ("--model", [], "the following arguments are required: --model"),
         ("", ["--rank", "1"], "--rank and --world-size go together"),
         ("", ["--rank", "2", "--world-size", "2"], "there is no task 2 of 2, counted from 0"),
         ("--prompt", ["--prompt", ""], "--prompt: the value is empty; is a shell variable"),
-        ("--prompt", ["--prompt= "], "Give a value, or --no-prompt for a model that"),
+        ("--prompt", ["--prompt= "], "--prompt: the value is empty"),
         ("", ["--no-prompt"], "--no-prompt: not allowed with argument --prompt"),
         ("", ["--output", ""], "--output: the path is empty"),
         ("", ["--timeout", "-1"], "'-1' is not a number above 0"),
@@ -271,7 +271,7 @@ def test_an_index_without_a_count_is_refused() -> None:
         ("", ["--limit", "0"], "not a whole number above 0"),
         ("", ["--beams", "3"], "unknown option --beams"),
         ("", ["--batch-size", "3"], "--batch-size does not apply to the back end fake_captioner"),
-        ("", ["--backend", "absent_module:Fake"], "there is no module absent_module"),
+        ("", ["--backend", "absent_module:Fake"], "there is no module 'absent_module'"),
         ("", ["--backend", "pathlib:Path"], "is not a Captioner"),
         ("", ["--images", "absent"], "absent does not exist"),
         ("", ["--output", "photos/class0/0.png"], "cannot be written"),

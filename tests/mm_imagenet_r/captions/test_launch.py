@@ -82,7 +82,7 @@ def test_a_named_device_and_the_cpu_are_taken_as_they_are() -> None:
 
 
 def test_a_launcher_that_says_only_a_part_is_refused() -> None:
-    with pytest.raises(UserError, match="WORLD_SIZE is missing or not a number: set LOCAL_WORLD"):
+    with pytest.raises(UserError, match="WORLD_SIZE is missing or not a number: correct it"):
         local_rank_of({"LOCAL_RANK": "1"})
 
 

@@ -49,7 +49,7 @@ def test_identity_follows_the_captions_and_not_the_file(tmp_path: Path) -> None:
     ("name", "text", "message"),
     [
         ("c.csv", "file_name,caption\na,x\nb,y\na,z\n", "more than one row for a"),
-        ("c.csv", "file_name,caption\na,x\n,y\n", "has no file_name in row 2"),
+        ("c.csv", "file_name,caption\na,x\n,y\n", "the file_name in row 2 is not a text: ''"),
         ("c.csv", "name,caption\na,x\n", "has no column 'file_name'"),
         ("c.csv", "file_name,words\na,x\n", "has no column 'caption'"),
         (

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 from fake_captioner import Drawn, Fake, calls, draw, number_of
+from standin import bomb, image_files
 
 from mm_imagenet_r.captions.captioner import Caption, Request
 from mm_imagenet_r.captions.store import Store
 from mm_imagenet_r.captions.work import caption_units
 from mm_imagenet_r.errors import UserError
-from tests.standin import bomb, image_files
 
 
 class Work:
