@@ -18,7 +18,7 @@ from standin import (
     write_tar,
 )
 
-from mm_imagenet_r import imagenet_r, splits, tar_index
+from mm_imagenet_r import splits, tar_index
 from mm_imagenet_r.classes import image_names
 from mm_imagenet_r.export.__main__ import main as export
 
