@@ -179,7 +179,7 @@ def test_images_that_cannot_be_used_are_left_out_and_named(
 def test_truncated_images_are_refused_with_the_option_that_leaves_them_out(
     folder: Path, files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(imagenet_r, "missing", lambda names: [])
+    monkeypatch.setattr("mm_imagenet_r.classes.missing", lambda names: [])
     monkeypatch.setattr(splits, "image_names", lambda: tuple(NAMES))
     cut = NAMES[5]
     write_tar(folder / "imagenet-r.tar", {**files, cut: files[cut][:-300]}.items())

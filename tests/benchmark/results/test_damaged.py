@@ -18,7 +18,7 @@ from standin import (
     write_tar,
 )
 
-from mm_imagenet_r import imagenet_r, splits, tar_index
+from mm_imagenet_r import splits, tar_index
 from mm_imagenet_r.classes import image_names
 from mm_imagenet_r.export.__main__ import main as export
 
@@ -114,7 +114,7 @@ def test_damage_is_said_and_nothing_is_begun(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     if options is COMPLETE:
-        monkeypatch.setattr(imagenet_r, "missing", lambda names: [])
+        monkeypatch.setattr("mm_imagenet_r.classes.missing", lambda names: [])
         monkeypatch.setattr(splits, "image_names", lambda: tuple(NAMES))
     damage(folder)
     before = snapshot(folder)
