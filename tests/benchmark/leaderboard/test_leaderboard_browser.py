@@ -220,7 +220,7 @@ def test_facets_lead_to_one_table_at_a_time(board: Any) -> None:
     ]
     memory.select_option("1 sample per class")
     assert "1 sample per class = 3.41 kB, in bytes" in board.locator("h2").first.inner_text()
-    assert "#memory=1+sample+a+class" in board.url
+    assert "#memory=1+sample+per+class" in board.url
     currency.select_option("samples")
     assert board.locator("h2").first.inner_text() == "Memory: 1 sample per class, in samples"
     assert memory.locator("option").all_text_contents() == ["1 sample per class"]
