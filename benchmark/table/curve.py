@@ -60,7 +60,8 @@ def draw(tables: Sequence[Table]) -> Figure:
     if not shown:
         raise UserError(
             "a memory curve needs runs of a method with at least two amounts of memory: "
-            "repeat the runs with another --memory"
+            "repeat the runs with another --memory. Accuracy over phases is drawn by "
+            "python -m benchmark.report RUNS --curve FILE"
         )
     metric = tables[0].standings[0].metric
     names = list(dict.fromkeys(name for panel in shown for name in panel.lines))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import importlib.metadata
 import json
 import os
 import re
@@ -262,8 +263,9 @@ def test_unknown_configuration_lists_the_known() -> None:
 
 
 def test_version_is_the_distributions() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert mm_imagenet_r.__version__ == project["version"]
+    tool = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["dynamic"]
+    assert tool["version"] == {"attr": "mm_imagenet_r.__version__"}
+    assert importlib.metadata.version("mm-imagenet-r") == mm_imagenet_r.__version__
 
 
 def test_a_cache_that_cannot_be_written_is_told(
