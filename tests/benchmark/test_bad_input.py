@@ -112,7 +112,7 @@ def test_a_backbone_without_weights(tmp_path: Path, call: Call, vilt_folder: Pat
     (backbone / "model.safetensors").unlink()
     refused(
         call("--method", "replay", "--backbone", backbone),
-        f"the weights of backbone '{backbone}' cannot be read", "copy the whole folder again",
+        f"the weights of backbone '{backbone}' cannot be read", "copy the whole folder",
     )  # fmt: skip
     shutil.copy(vilt_folder / "model.safetensors", backbone)
     assert call("--method", "replay", "--backbone", backbone, "--epochs", 1)[0] == 0
