@@ -82,10 +82,10 @@ def _main(arguments: Sequence[str] | None) -> None:
     values = dict(_DEFAULTS) | (read_file(given["config"]) if "config" in given else {})
     numbers: dict[str, int] = {}
     for name, value in given.items():
-        if name in hints:
-            values[name] = convert(value, hints[name], f"--{dashed(name)}")
-        elif name in _SEARCH:
+        if name in _SEARCH:  # --jobs and --threads are of the search, not of each trial
             numbers[name] = convert(value, int, f"--{dashed(name)}")
+        elif name in hints:
+            values[name] = convert(value, hints[name], f"--{dashed(name)}")
     check_counts(numbers)
     how = How(jobs=numbers.pop("jobs", None), threads=numbers.pop("threads", 1))
     tune(RunConfig(**values), how=how, **numbers)
