@@ -160,7 +160,9 @@ class RunConfig(Fields):
     def folder(self) -> Path:
         """Where this cell's results lie: readable, and unique through the fingerprint."""
         if len(self.method) * len(self.seeds) != 1:
-            raise UserError("each method and seed has a folder of its own: give one of both")
+            raise UserError(
+                "each method and seed has its own folder: give a single method and a single seed"
+            )
         budget = f"{self.memory}-{self.currency}"
         if self.match_exemplars_of:
             budget += f"-matching-{self.match_exemplars_of}"

@@ -94,7 +94,7 @@ class Fields:
     stop_after: int | None = _option(
         None,
         "learn only this many of the phases (default: all); tables compare such a run only with "
-        "runs that learn as many",
+        "runs that learn the same number",
     )
     class_order_seed: int | None = _option(
         DEFAULT_SEED, "seed of the class order; 'none' keeps it natural"
@@ -132,14 +132,14 @@ class Fields:
     )
     epochs: int = _option(
         1,
-        "training steps of a phase, as passes over its new samples; the same number of steps for "
-        "every method, whatever its memory holds",
+        "training steps of a phase, as passes over its new samples; every method takes the same "
+        "number of steps, whatever is in its memory",
     )
     steps: int | None = _option(None, "instead, the number of training steps per phase")
     batch_size: int = _option(32, "global batch, over all processes")
     micro_batches: int = _option(
         2,
-        "parts a batch is computed in; any number of processes gives the same, but for rounding",
+        "parts in which a batch is computed; the number of processes changes only rounding",
     )
     learning_rate: float | None = _option(
         None,
@@ -148,13 +148,13 @@ class Fields:
     )
     weight_decay: float | None = _option(
         None,
-        "of matrices; scales, shifts and biases have none (default: the method's recipe, else "
+        "applies to matrices, not to scales, shifts and biases (default: the method's recipe, else "
         "0.01)",
     )
     recipe: str | None = _place(  # the settings that it fills in do affect the result
         None,
-        "fill in what python -m benchmark.tune chose under this name for each method, where you "
-        "give nothing",
+        "for all settings that you do not give, use those that python -m benchmark.tune chose "
+        "under this name",
     )
     precision: str = _option(
         "no", "mixed precision; fp16 needs a GPU", choices=("no", "bf16", "fp16")
@@ -173,8 +173,8 @@ class Fields:
     recipes: Path = _place(Path("recipes"), "folder of all recipes")
     tuned_by: Path | None = _place(
         None,
-        "recipe file that the settings given are from, to be kept with the result (--recipe gives "
-        "it itself)",
+        "recipe file from which the given settings were taken, kept with the result (--recipe "
+        "implies it)",
     )
     overwrite: bool = _place(False, "discard an earlier run of the same kind")
     dry_run: bool = _place(False, "print the plan, its cost and its time, train nothing")

@@ -32,7 +32,8 @@ def list_methods(name: str) -> None:
         table.add_row(f"[bold]{method}[/]", entry.kind, entry.paper, entry.summary)
     console.print(table)
     console.print(
-        f"[dim]--list METHOD shows a method's settings and presets, --list {_ALL} those of each[/]"
+        f"[dim]--list METHOD shows a method's settings and presets, --list {_ALL} those of all "
+        "methods[/]"
     )
 
 
@@ -52,7 +53,7 @@ def _describe(name: str, console: Console) -> None:
         console.print("its own defaults: " + escape(_listed(method.recipe)))
     if method.unused:
         unused = (f"--{dashed(name)}" for name in sorted(method.unused))
-        console.print(f"without effect on it: {', '.join(unused)}")
+        console.print(f"options without effect: {', '.join(unused)}")
     console.print(table if table.rows else "It has no settings.")
     for key, values in method.presets.items():
         shown = f"{escape(name.partition('@')[0])}@{key}"

@@ -104,7 +104,7 @@ def make_settings(
                 f"run, --set METHOD.{key}=... sets it for one"
             )
         if key in written:
-            raise UserError(f"--set {former} and {written[key]} are one setting: give it once")
+            raise UserError(f"--set {former} and {written[key]} are the same setting: give it once")
         written[key] = former
         values[key] = convert(text, hints[key], f"--set {former}")
     try:

@@ -42,7 +42,7 @@ _SEARCH = {
     "these are fewer)",
     "search_seed": "seed that draws the other trials (default: 0)",
     "jobs": "trials at once (default: cores / threads, with GPUs their number)",
-    "threads": "of each trial (default: 1)",
+    "threads": "CPU threads of each trial (default: 1)",
 }
 
 
@@ -58,7 +58,7 @@ def parser() -> Command:
         "tune",
         needs="--recipe NAME ",
         description="Choose settings of methods on validation data of the first phases, with the "
-        "same search and as many trials for each.",
+        "same search and the same number of trials for each.",
         epilog=(
             "examples:\n"
             "  python -m benchmark.tune --recipe mine --method replay icarl --trials 8\n"
@@ -71,7 +71,9 @@ def parser() -> Command:
     for name, text in _SEARCH.items():
         group.add_argument(f"--{dashed(name)}", metavar="N", help=text)
     group.add_argument(
-        "--config", type=Path, help="TOML or JSON file of the other options, which override it"
+        "--config",
+        type=Path,
+        help="TOML or JSON file of options; those on the command line override it",
     )
     add_options(command, texts=_TEXTS)
     return command
@@ -149,7 +151,7 @@ def _cells(config: RunConfig) -> list[RunConfig]:
             config.match_exemplars_of is not None or config.tuned_by is not None,
             "--match-exemplars-of and --tuned-by cannot be used while choosing settings",
         ),
-        (len(config.seeds) > 1, "a trial is one run: give one of the --seeds"),
+        (len(config.seeds) > 1, "a trial is a single run: give only one of the --seeds"),
     ):
         if refused:
             raise UserError(why)

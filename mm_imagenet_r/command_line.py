@@ -48,7 +48,7 @@ class Parser(argparse.ArgumentParser):
 def path_of(text: str) -> Path:
     """An argument that is a path; an empty one, which would mean the current folder, is refused."""
     if not text:
-        raise argparse.ArgumentTypeError("the path is empty: is a variable of the shell unset?")
+        raise argparse.ArgumentTypeError("the path is empty: is a shell variable unset?")
     return Path(text)
 
 
@@ -97,7 +97,7 @@ def _end_unprinted(error: OSError) -> int:
     except BrokenPipeError:  # nobody reads it, as before `| head`
         code = 128 + 13  # SIGPIPE, which not every system names
     except OSError:  # as where the disk is full
-        print(f"error: what is printed cannot be written ({error.strerror})", file=sys.stderr)
+        print(f"error: the output cannot be written ({error.strerror})", file=sys.stderr)
         code = 2
     else:
         raise error

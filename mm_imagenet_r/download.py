@@ -38,8 +38,8 @@ def describe(images: Images, lists: Path) -> list[str]:
 def _main(arguments: Sequence[str] | None) -> None:
     parser = Parser(
         prog="python -m mm_imagenet_r.download",
-        description="Fetch ImageNet-R (2.2 GB) and check it. What is there already is only "
-        "checked; a download that broke off, of this command or of another program, is resumed.",
+        description="Fetch ImageNet-R (2.2 GB) and check it. Existing files are only "
+        "checked; an interrupted download, by this command or another program, is resumed.",
     )
     parser.add_argument("folder", type=Path, help="where imagenet-r.tar belongs")
     parser.add_argument("--url", default=URL, help="a mirror of the archive (the hash is checked)")

@@ -59,7 +59,8 @@ def phase_sizes(num_classes: int, phases: int, base_classes: int | None = None) 
     if base_classes < 1 or left < phases - 1 or (phases == 1 and left):
         raise UserError(
             f"{phases} phases with {base_classes} base classes: each phase needs at least one of "
-            f"the {num_classes} classes, and each class a phase. Change one of the two numbers"
+            f"the {num_classes} classes, and each class needs a phase. Change one of "
+            "the two numbers"
         )
     return [base_classes, *(phase_sizes(left, phases - 1) if phases > 1 else [])]
 

@@ -48,10 +48,8 @@ def _push(arguments: Sequence[str] | None) -> None:
         allow_abbrev=False,
     )
     parser.add_argument("folder", type=Path, help="written by python -m mm_imagenet_r.export")
-    parser.add_argument("repository", metavar="OWNER/NAME", help="made if it is not there")
-    parser.add_argument(
-        "--private", action="store_true", help="a new repository is visible to its owner alone"
-    )
+    parser.add_argument("repository", metavar="OWNER/NAME", help="created if it does not exist")
+    parser.add_argument("--private", action="store_true", help="make a new repository private")
     given = parser.parse_args(arguments)
     print(push(given.folder, given.repository, private=given.private))
 

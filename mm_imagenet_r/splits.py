@@ -174,8 +174,8 @@ def _coda(folders: Sequence[Path]) -> set[str]:
     found = hashlib.md5(data, usedforsecurity=False).hexdigest()
     if found != _CODA_MD5:
         raise UserError(
-            f"{path} is not the published list (md5 {found}, published {_CODA_MD5}): delete it, "
-            "and it is downloaded"
+            f"{path} is not the published list (md5 {found}, published {_CODA_MD5}): delete it "
+            "to download it again"
         )
     lines = data.decode().splitlines()
     return {line.removeprefix(_CODA_PREFIX) for line in lines if line.startswith(_CODA_PREFIX)}
@@ -228,8 +228,8 @@ def hold_out(dataset: Any, fraction: float = 0.2, seed: int = 0) -> Any:
     train: Any = dataset.get("train") if whole else None
     if not hasattr(train, "select") or not {"label", "file_name"} <= set(train.column_names):
         raise UserError(
-            "hold_out divides the split 'train', with the columns label and file_name, of a "
-            "DatasetDict without 'validation': load the data set without naming a split and "
+            "hold_out needs a DatasetDict without 'validation' and with a split 'train' that has "
+            "the columns label and file_name: load the data set without naming a split and "
             "without streaming, and rename its columns"
         )
     if not 0 < fraction < 1:

@@ -92,8 +92,8 @@ def scan(path: Path) -> TarIndex:
                     if not _is_safe(member):
                         raise UserError(
                             f"{path} is refused: its member {member.name!r} is a link or a device, "
-                            "or leads out of the archive. The published archive has nothing of the "
-                            "kind: download it again"
+                            "or points outside the archive. The published archive has no such "
+                            "member: download it again"
                         )
                     if member.isreg():
                         members.append((member.name, member.offset_data, member.size))
@@ -151,6 +151,6 @@ def _damaged(path: Path, size: int, why: str) -> UserError:
     named = "" if path.name == ARCHIVE else f"name it {ARCHIVE}, then "
     return TruncatedError(
         f"{path} is truncated or damaged ({why}, and it has {size:,} bytes where the published "
-        f"archive has {PUBLISHED_SIZE:,}). If it is a download that broke off, {named}python -m "
+        f"archive has {PUBLISHED_SIZE:,}). If its download was interrupted, {named}python -m "
         f"mm_imagenet_r.download {path.parent} resumes it"
     )

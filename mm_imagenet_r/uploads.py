@@ -57,8 +57,8 @@ def send(upload: Upload, hub: Any = None, *, private: bool = False) -> str:
         state = hub.repo_info(name, repo_type=kind)
         if private and upload.create and not state.private:
             raise UserError(
-                f"{name} is there and not private: make it so in its settings on the Hub, or leave "
-                "out --private"
+                f"{name} exists and is not private: make it private in its settings on the Hub, "
+                "or leave out --private"
             )
         # All that follows is of one state, and the commit is refused if that is no longer the last.
         tree = hub.list_repo_tree(name, repo_type=kind, revision=state.sha, recursive=True)
@@ -72,8 +72,8 @@ def send(upload: Upload, hub: Any = None, *, private: bool = False) -> str:
         if others and not set(upload.marks) <= set(there):
             held = summarize([_plain(path) for path in others], 2)
             raise UserError(
-                f"{name} holds something else ({held}): name a repository that is for this alone; "
-                "it is made if it is not there"
+                f"{name} holds something else ({held}): name a repository used only for this; "
+                "it is created if it does not exist"
             )
         added = [CommitOperationAdd(path, data) for path, data in upload.files.items()]
         changed = [one for one in added if not _same(one, there.get(one.path_in_repo))]

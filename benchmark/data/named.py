@@ -26,8 +26,8 @@ def refuse_unused(name: str, archive: DatasetOptions, bad_images: str) -> None:
     for spec in dataclasses.fields(archive):
         if getattr(archive, spec.name) != spec.default and spec.name not in allowed:
             raise UserError(
-                f"--{dashed(spec.name)} is for --dataset {option_takers(spec.name)}: leave it out, "
-                f"--dataset {name} has no use for it"
+                f"--{dashed(spec.name)} is for --dataset {option_takers(spec.name)}: leave it out "
+                f"for --dataset {name}"
             )
 
 

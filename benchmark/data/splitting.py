@@ -84,6 +84,6 @@ def _require(source: RawDataset, rows: IntArray, least: int, what: str) -> None:
                 "there are, give the folder of the class folders, --dataset FOLDER --captions FILE"
             )
         raise UserError(
-            f"{source.name}: every class needs at least {what}, but {summarize(poor)} lack that. "
+            f"{source.name}: every class needs at least {what}, but {summarize(poor)} have fewer. "
             f"Add images to these classes or remove the classes{own}"
         )

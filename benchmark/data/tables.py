@@ -199,8 +199,8 @@ def _require_revision(loaded: Any, repository: str, revision: str) -> None:
     files = [Path(file["filename"]) for part in parts for file in part.cache_files]
     if not all(file.parent.name == commit for file in files):
         raise UserError(
-            f"revision {revision} of {repository} could not be had, and the cache has another one "
-            "last: load it once with a network"
+            f"revision {revision} of {repository} could not be fetched, and the cache holds "
+            "another one: load it once with a network connection"
         )
 
 

@@ -74,9 +74,7 @@ def parser() -> argparse.ArgumentParser:
         help=f"with --model: data set repository of the benchmark, perhaps at a commit, named in "
         f"{tasks.EVAL_RESULTS}",
     )
-    add(
-        "--private", action="store_true", help="visible to the owner only; existing ones must be so"
-    )
+    add("--private", action="store_true", help="visible to the owner only; refuses public ones")
     add(
         "--dry-run",
         action="store_true",

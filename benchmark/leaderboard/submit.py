@@ -104,7 +104,7 @@ def _placed(verdicts: Sequence[Verdict]) -> dict[Path, Path]:
         print(verdict, file=sys.stderr)
     if refused:
         raise UserError(
-            f"{len(refused)} of {pluralize(len(verdicts), 'result')} cannot stand on a board, so "
+            f"{len(refused)} of {pluralize(len(verdicts), 'result')} are not fit for a board, so "
             "nothing was packed: fix them, or name only the others"
         )
     places: dict[Path, Path] = {}

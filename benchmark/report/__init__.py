@@ -138,7 +138,7 @@ def _main(arguments: Sequence[str] | None) -> None:
         "--output",
         type=path,
         help="the page (default: report.html of the run; for several runs comparison-HASH.html "
-        "here, HASH of which runs they are)",
+        "here, where HASH stands for these runs)",
     )
     parser.add_argument(
         "--curve",

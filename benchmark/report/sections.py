@@ -49,7 +49,7 @@ def invariance(result: Result) -> str:
     differing = sum(check["differing"] for check in checks)
     checked = sum(check["checked"] for check in checks)
     words = f"{differing:,} differed" if differing else "none differed"
-    return f" {checked:,} predictions were repeated among other samples: {words}."
+    return f" {checked:,} predictions were repeated in other batches: {words}."
 
 
 def classifiers(result: Result) -> list[Row]:

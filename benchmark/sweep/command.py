@@ -76,7 +76,9 @@ def parser() -> Command:
                        "this machine, or tasks of a Ray cluster (default: local)")  # fmt: skip
     group.add_argument("--jobs", type=int, metavar="N", help="cells at once (default: cores / "
                        "threads, with --device cuda the number of GPUs; ray: all)")  # fmt: skip
-    group.add_argument("--threads", type=int, metavar="N", help="of each cell (default: 1)")
+    group.add_argument(
+        "--threads", type=int, metavar="N", help="CPU threads of each cell (default: 1)"
+    )
     group.add_argument(
         "--results", type=Path, metavar="PATH",
         help="folder that keeps finished results: cells found there count as done, and new ones "

@@ -127,7 +127,7 @@ def _idle_notes(idle: Mapping[str, set[str]]) -> Iterator[str]:
         words = ", ".join(f"--{dashed(option)}" for option in together)
         yield (
             f"{words}: no effect on {', '.join(names)}, which "
-            f"{'runs' if len(names) == 1 else 'run'} once whatever the value"
+            f"{'runs' if len(names) == 1 else 'run'} once for all values"
         )
 
 

@@ -89,7 +89,7 @@ def _main(arguments: Sequence[str] | None) -> None:
         print(f"curve: {write_curve(found, path)}", file=sys.stderr)
     if given.curve and (names := left_out(found)):
         print(
-            f"not in the curve, as there is one amount of memory only: {', '.join(names)}",
+            f"left out of the curve, as they have only one amount of memory: {', '.join(names)}",
             file=sys.stderr,
         )
     if given.format == "terminal":

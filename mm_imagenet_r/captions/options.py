@@ -98,14 +98,16 @@ def parser() -> argparse.ArgumentParser:
     model("--device", type=_text, help="cpu, cuda, cuda:1, mps (default: a GPU if there is one)")
     model("--batch-size", type=whole, metavar="N", help="images per call (default: 16)")
 
-    server("--served-model", type=_text, metavar="NAME", help="its model (default: the only one)")
+    server("--served-model", type=_text, metavar="NAME",
+        help="model on the server (default: the only one)")
     server("--concurrency", type=whole, metavar="N", help="requests in flight (default: 32)")
     server("--timeout", type=seconds, metavar="SECONDS",
         help="how long to wait for an answer (default: 120)")
     server("--outage", type=seconds, metavar="SECONDS",
         help="how long to wait for a server that answers no request at all (default: 300)")
 
-    scale("--workers", type=whole, metavar="N", help="processes here (default: one per GPU)")
+    scale("--workers", type=whole, metavar="N",
+        help="processes on this machine (default: one per GPU)")
     scale("--rank", type=int, metavar="N",
         help="number of this task, from 0 (default: from the scheduler)")
     scale("--world-size", type=whole, metavar="N", help="number of tasks")

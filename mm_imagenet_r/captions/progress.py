@@ -131,8 +131,8 @@ def show(
             say(f"{row['file_name']}{tokens}", block(row["caption"], console.width))
     if path is None:
         say(
-            "some units are still missing, made by other tasks or left out by the limit: the last "
-            f"task to end writes {store.folder / 'captions.parquet'}"
+            "some units are still missing: other tasks are making them, or --limit left them out. "
+            f"The last task to finish writes {store.folder / 'captions.parquet'}"
         )
         return
     audit = f"audit {shlex.quote(str(store.folder))} --images {shlex.quote(str(options.images))}"

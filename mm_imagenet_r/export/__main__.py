@@ -18,7 +18,9 @@ def _export(arguments: Sequence[str] | None) -> None:
         description="Write configurations as Parquet with a data set card, ready for the Hub.",
         allow_abbrev=False,
     )
-    parser.add_argument("folder", type=Path, help="where to write; what is there already stays")
+    parser.add_argument(
+        "folder", type=Path, help="where to write; existing configurations are kept"
+    )
     parser.add_argument(
         "--config", nargs="+", default=["mini"], metavar="NAME", help="(default: mini)"
     )
@@ -31,7 +33,7 @@ def _export(arguments: Sequence[str] | None) -> None:
     )
     parser.add_argument(
         "--shard-mb", type=int, default=SHARD_BYTES // 10**6, metavar="N",
-        help="megabytes of a file, at most (default: %(default)s)",
+        help="maximum size of a file in megabytes (default: %(default)s)",
     )  # fmt: skip
     given = parser.parse_args(arguments)
     if given.shard_mb < 1:

@@ -164,7 +164,7 @@ def _differences(path: Path, titles: Mapping[str, Sequence[Title]]) -> list[str]
     except (AttributeError, TypeError) as error:
         raise UserError(
             f"{path} must hold lists of file names under train, val and test: fetch it again, or "
-            "remove it, for it is only compared"
+            "remove it: it only serves as a check"
         ) from error
     notes = []
     for split, found in titles.items():

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from baselines.views import Preprocessor
+from baselines.vilt import Preprocessor
 
 from baselines.vilt import Vilt
 from benchmark.data import Samples, open_data

@@ -123,7 +123,7 @@ def test_former_names_of_settings_are_understood() -> None:
     assert cell("--method own.py:Slow --set power=2") == cell(
         "--method own.py:Slow --set strength=2.0"
     )
-    with pytest.raises(UserError, match="--set strength and power are one setting"):
+    with pytest.raises(UserError, match="--set strength and power are the same setting"):
         cell("--method own.py:Slow --set power=2 strength=3")
     masked = cell("--method exemplar_masking --set swap=0.25 masked_training=0")
     assert masked.set == ("mask_prob=0", "text_swap_prob=0.25")
@@ -150,7 +150,7 @@ def test_a_method_is_described(capsys: pytest.CaptureFixture[str]) -> None:
     assert re.search(r"^strength +1\.0", slow, re.M)
     assert "without effect" not in slow
     list_methods("own.py:Frozen")
-    unused = "without effect on it: --epochs, --learning-rate, --precision, --steps"
+    unused = "options without effect: --epochs, --learning-rate, --precision, --steps"
     assert unused in capsys.readouterr().out
     list_methods("exemplar_masking@figures")
     assert re.search(r"^mask_text +True", capsys.readouterr().out, re.M)

@@ -257,7 +257,7 @@ def test_an_archive_that_another_program_cut_off_is_completed(
     for length in (5000, 0):
         path.write_bytes(server.data[:length])
         with pytest.raises(
-            UserError, match=rf"broke off, python -m mm_imagenet_r.* {path.parent} "
+            UserError, match=rf"interrupted, python -m mm_imagenet_r.* {path.parent} "
         ):
             tar_index.read(path)
         assert main(command) == 0, capsys.readouterr()
@@ -275,5 +275,5 @@ def test_an_archive_that_another_program_cut_off_is_completed(
     assert len(server.asked) == asked
     page = path.parent / "other.tar"
     page.write_bytes(server.data[:5000])
-    with pytest.raises(UserError, match=r"broke off, name it imagenet-r\.tar, then python"):
+    with pytest.raises(UserError, match=r"interrupted, name it imagenet-r\.tar, then python"):
         tar_index.read(page)

@@ -73,7 +73,7 @@ def test_a_file_that_matches_is_not_read_as_the_same(tmp_path: Path) -> None:
 def test_a_repository_that_all_may_see_is_not_taken_for_private() -> None:
     upload = Upload("space", "me/x", {"a": b"one"}, "m")
     public = There({})
-    with pytest.raises(UserError, match="me/x is there and not private"):
+    with pytest.raises(UserError, match="me/x exists and is not private"):
         send(upload, public, private=True)
     assert public.sent == []
     assert "1 file sent" in send(upload, There({}, private=True), private=True)

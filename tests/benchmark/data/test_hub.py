@@ -81,7 +81,9 @@ def test_revisions_and_offline_modes(hub: Hub, tmp_path: Path) -> None:
             hub, home, *names, f"me/data@{first}", "me/x", **{variable: "1"}
         )
         assert cached == [[name, *later[0][1:]] for name in names]
-        assert f"revision {first} of me/data could not be had" in old  # never another in its place
+        assert (
+            f"revision {first} of me/data could not be fetched" in old
+        )  # never another in its place
         assert f"{variable} is set and the cache does not have it; unset that" in absent
         assert "\n" not in absent
     assert hub.requests == []

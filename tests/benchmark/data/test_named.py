@@ -208,7 +208,7 @@ def test_a_class_without_a_test_image_is_told_how_to_get_one(
     ("dataset", "options", "message"),
     [
         ("mini", ("--data-dir", "."), "--data-dir is for --dataset mm_imagenet_r or upmc_food101"),
-        ("mini", ("--partial",), "--dataset mini has no use for it"),
+        ("mini", ("--partial",), "leave it out for --dataset mini"),
         ("mini", ("--bad-images", "skip"), "not for --dataset mini: its images are drawn"),
         ("upmc_food101:x", ("--data-dir", "D"), "has no caption sets to name: give --dataset upmc"),
         ("upmc_food101", ("--data-dir", ".", "--split-name", "coda"), "is for --dataset mm_imag"),

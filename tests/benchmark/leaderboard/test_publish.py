@@ -272,7 +272,7 @@ def test_private_is_what_is_made_or_it_is_refused(board: Path, publish: Publish,
     hub.private.clear()
     done = publish(board, *words)
     assert done.returncode == 2
-    assert "me/results is there and not private" in done.stderr
+    assert "me/results exists and is not private" in done.stderr
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 429])

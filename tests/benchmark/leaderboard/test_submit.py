@@ -94,7 +94,7 @@ def test_refused_runs_are_not_packed(
     error = capsys.readouterr().err
     assert f"{run}: refused\n" in error
     assert "a board takes runs on test data" in error
-    assert "1 of 2 results cannot stand on a board, so nothing was packed" in error
+    assert "1 of 2 results are not fit for a board, so nothing was packed" in error
     assert not out.exists()
     assert submit(good, "--out", out) == 0
 

@@ -79,7 +79,7 @@ def test_page_of_a_run_has_every_part(
         "What is mistaken",
         "Phases and time",
         "Every stage",
-        "192 predictions were repeated among other samples: none differed.",
+        "192 predictions were repeated in other batches: none differed.",
         "scales and shifts, learning rate 0.01, weight decay 0.01",
         "backward_transfer",
         "python -m benchmark.run --config result.json",

@@ -93,7 +93,7 @@ def test_a_method_without_memory_is_trained_once_for_all_memories() -> None:
             (10, "5", "bytes"),
         }
     assert notes == [
-        "--currency, --memory: no effect on finetune, l2p, which run once whatever the value"
+        "--currency, --memory: no effect on finetune, l2p, which run once for all values"
     ]
 
 

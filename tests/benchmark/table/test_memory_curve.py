@@ -94,7 +94,8 @@ def test_files_in_three_formats_are_reproducible(
         files = [part for kind in paths for part in ("--curve", str(paths[kind][number]))]
         assert table.main([str(runs), "--format", "csv", "--metric", "last", *files]) == 0
         assert (
-            "not in the curve, as there is one amount of memory only: ER" in capsys.readouterr().err
+            "left out of the curve, as they have only one amount of memory: ER"
+            in capsys.readouterr().err
         )
     for kind, (one, other) in paths.items():
         assert one.read_bytes().startswith(begins[kind])
