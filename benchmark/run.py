@@ -141,6 +141,7 @@ def run(
 
 def _run_side_by_side(plans: list[Plan], imports: list[str], display: Display) -> list[Plan]:
     """Run the cells that are not done in processes, and return their plans, now all done."""
+    from benchmark.older_runs import finished_elsewhere
     from benchmark.run_folder import RunFolder
     from benchmark.sweep.ledger import Ledger, log_file
     from benchmark.sweep.local import Local
@@ -149,6 +150,8 @@ def _run_side_by_side(plans: list[Plan], imports: list[str], display: Display) -
 
     config, ledger = plans[0].config, Ledger()
     for plan in plans if config.overwrite else ():
+        if (older := finished_elsewhere(plan.config)) is not None:
+            raise UserError(f"{older} is of an older version: replace it with --jobs 1")
         folder = RunFolder(plan.config.folder())
         with folder.locked():
             folder.clear()
@@ -162,8 +165,9 @@ def _run_side_by_side(plans: list[Plan], imports: list[str], display: Display) -
             failures = run_all(missing, engine, ledger, progress)
         if failures:
             lines = (f"{one.reason}, see {log_file(one.cell)}" for one in failures)
+            again = "the same command" + ", without --overwrite," * config.overwrite
             raise UserError(
-                f"{pluralize(len(failures), 'run')} of {len(plans)} failed, the same command "
+                f"{pluralize(len(failures), 'run')} of {len(plans)} failed, {again} "
                 "tries again:\n  " + "\n  ".join(lines)
             )
     return kept

@@ -65,6 +65,11 @@ def save(run: Path, folder: Path) -> None:
             f"{run} was not finished by this version of the program, so its model cannot be "
             "rebuilt: run the same command with --overwrite first"
         )
+    if not (run / STATE).is_dir():
+        raise UserError(
+            f"{run} has no {STATE}/, from which the model is built: name the folder of the run "
+            "itself"
+        )
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder} already exists and is not empty: name another folder")
     check_writable(folder, "FOLDER")
@@ -73,11 +78,6 @@ def save(run: Path, folder: Path) -> None:
         raise UserError(
             f"{run} was made by another version of the method's code (a copy is in its source/), "
             "so the model saved now would not be the one tested. Use that version, or run it again"
-        )
-    if not (run / STATE).is_dir():
-        raise UserError(
-            f"{run} has no {STATE}/, from which the model is built: name the folder of the run "
-            "itself"
         )
     _refuse_own_predictions(cell.method)
     folder.parent.mkdir(parents=True, exist_ok=True)

@@ -12,6 +12,7 @@ from benchmark.results.labels import order_name, tuned_words
 from benchmark.results.schema import Result
 from benchmark.results.tables import outside_bytes, stored_rate, total_seconds
 from mm_imagenet_r.errors import UserError, did_you_mean
+from mm_imagenet_r.hashes import json_sha256
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +38,9 @@ def frame(paths: Path | str | Iterable[Path | str], *, per: str = "phase") -> pd
 
     With `runs = frame(["results"], per="run")`:
 
-        runs.groupby(["method", "memory"]).last_accuracy.agg(["mean", "std", "count"])
+        runs[runs.own].groupby(["method", "memory"]).last_accuracy.agg(["mean", "std", "count"])
+
+    A copy of a run that is there already has no rows.
     """
     import pandas as pd
 
@@ -45,9 +48,14 @@ def frame(paths: Path | str | Iterable[Path | str], *, per: str = "phase") -> pd
         raise UserError(f"per={per!r}: {did_you_mean(per, _PER)}")
     rows: list[dict[str, Any]] = []
     several = [paths] if isinstance(paths, (str, Path)) else paths
+    known = set()
     for folder in find_runs(map(Path, several)):
         result = read(folder)
-        if result["complete"]:
+        key = json_sha256(
+            [result[name] for name in ("method", "config", "seed", "accuracy_matrix")]
+        )
+        if result["complete"] and key not in known:
+            known.add(key)
             for name in classifiers(result):
                 run = {"folder": str(folder)} | _run(result, name)
                 of = as_classifier(result, name)

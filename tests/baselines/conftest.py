@@ -11,9 +11,8 @@ from typing import Any
 
 import pytest
 import torch
-from baselines.vilt import Preprocessor
 
-from baselines.vilt import Vilt
+from baselines.vilt import Preprocessor, Vilt
 from benchmark.data import Samples, open_data
 from benchmark.load_method import make_settings
 from benchmark.method import Method, MethodContext, PhaseData

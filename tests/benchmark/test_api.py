@@ -135,7 +135,7 @@ def test_the_librarys_page_is_true(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setitem(benchmark.__dict__, "run", run)
     monkeypatch.setitem(benchmark.__dict__, "frame", lambda folders, per: pd.DataFrame(
-        {"method": ["er", "er"], "last_accuracy": [1.0, 2.0]}
+        {"method": ["er", "er"], "own": [True, True], "last_accuracy": [1.0, 2.0]}
     ))  # fmt: skip
     exec(calls, {})
     assert asked == [{"method": ("exemplar_masking", "replay"), "memory": "1", "seeds": (0, 1, 2)}]
