@@ -68,7 +68,8 @@ def read(path: Path, remedy: str = "copy it again, or repeat the run") -> Any:
         raise UserError(f"{path} is not a valid gzip file ({error}): {remedy}") from error
     except OSError as error:
         raise UserError(
-            f"{path} cannot be read ({error.strerror}): name the folder of a finished run or its result.json"
+            f"{path} cannot be read ({error.strerror}): name the folder of a finished run "
+            "or its result.json"
         ) from error
     except ValueError as error:
         raise UserError(f"{path} is not valid JSON ({error}): {remedy}") from error
