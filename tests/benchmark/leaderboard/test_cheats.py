@@ -222,14 +222,14 @@ KEEPS = {
     "data in the word for the codec": (
         "memory.keep(sample.label, [StoredExemplar(StoredExemplar.whole(sample).exemplar, "
         "sample.file_name, 'q1w2e3r4t5')])",
-        "codec 'q1w2e3r4t5' is none of",
+        "codec 'q1w2e3r4t5' is not one of",
     ),
     "data in a file name": (
         "memory.keep(sample.label, "
         "[StoredExemplar(StoredExemplar.whole(sample).exemplar, 'note')])",
-        "'note' is no sample of this phase",
+        "'note' is not a sample of this phase",
     ),
-    "a class that is not seen": ("memory.keep(5, [])", "class 5 is none of the 2 seen"),
+    "a class that is not seen": ("memory.keep(5, [])", "class 5 is not among the 2 seen"),
     "a larger budget": ("memory.budget = None", "cannot set 'budget' of the memory"),
 }
 
