@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState, GradientState
 from teaching import memory_for, ready, scores
 
 from benchmark.config import RunConfig
@@ -78,6 +79,8 @@ def teach(rank: int, world: int, port: int, backbone: str, data: str, folder: st
         os.environ["MASTER_ADDR"] = "127.0.0.1"
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
     gc.freeze()  # as `benchmark.isolation` does
+    AcceleratorState._reset_state(reset_partial_state=True)  # that of an earlier test, by the fork
+    GradientState._reset_state()
     accelerator, samples = Accelerator(cpu=True), open_data(data).train
     assert accelerator.num_processes == world
     for name in REGISTRY:
