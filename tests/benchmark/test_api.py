@@ -147,7 +147,7 @@ def test_the_librarys_page_is_true(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_easily_mistaken_is_answered_in_words(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"by name: benchmark\.run\(method='replay'\)"):
         benchmark.run("replay")  # type: ignore[arg-type]
-    with pytest.raises(UserError, match="a folder of its own"):
+    with pytest.raises(UserError, match="its own folder"):
         benchmark.RunConfig(method=("replay", "er")).folder()
     with pytest.raises(UserError, match="nothing"):
         benchmark.read_result(str(tmp_path / "nothing"))
