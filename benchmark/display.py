@@ -5,14 +5,11 @@ On a terminal that is a bar with accuracy and time left; in a log, a line at lea
 
 from __future__ import annotations
 
-import os
-import sys
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
@@ -20,6 +17,7 @@ from benchmark.budget import CURRENCIES
 from benchmark.formatting import MISSING, bytes_words, seconds_words
 from benchmark.results.schema import MemoryLedger
 from mm_imagenet_r.errors import pluralize
+from mm_imagenet_r.progress import make_console
 
 if TYPE_CHECKING:
     from benchmark.plan import Plan
@@ -27,12 +25,6 @@ if TYPE_CHECKING:
 
 _REFRESH = 0.1  # seconds between two states of the progress bar
 _LINE = 45.0  # seconds between two lines of a log, so that a step later it is within a minute
-
-
-def make_console(*, silent: bool = False) -> Console:
-    """A console for the standard output, where only a terminal breaks lines."""
-    narrow = sys.stdout.isatty() or "COLUMNS" in os.environ
-    return Console(quiet=silent, highlight=False, width=None if narrow else 1000)
 
 
 class Display:

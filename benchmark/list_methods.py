@@ -10,10 +10,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from benchmark.display import make_console
 from benchmark.load_method import about_of, load_method
 from benchmark.option_names import dashed
 from benchmark.registry import REGISTRY
+from mm_imagenet_r.progress import make_console
 
 _ALL = "all"
 

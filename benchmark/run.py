@@ -149,9 +149,11 @@ def _run_side_by_side(plans: list[Plan], imports: list[str], display: Display) -
     from benchmark.sweep.schedule import run_all
 
     config, ledger = plans[0].config, Ledger()
-    for plan in plans if config.overwrite else ():
+    replaced = plans if config.overwrite else []
+    for plan in replaced:  # before anything is removed
         if (older := finished_elsewhere(plan.config)) is not None:
             raise UserError(f"{older} is of an older version: replace it with --jobs 1")
+    for plan in replaced:
         folder = RunFolder(plan.config.folder())
         with folder.locked():
             folder.clear()

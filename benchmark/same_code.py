@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import functools
 import json
+from collections.abc import Mapping
 from importlib import resources
-from typing import Final
+from typing import Any, Final
 
 FILE: Final = "same_code.json"
 HARNESS: Final = "harness"
+_HASHES: Final = ("method_sha256", "harness_sha256")  # of code, in results and recipes
 
 
 def same_code(one: str, other: str) -> bool:
@@ -27,6 +29,19 @@ def same_code(one: str, other: str) -> bool:
 def oldest(sha256: str) -> str:
     """The first known hash of code that gives what the code of this hash gives."""
     return _oldest().get(sha256, sha256)
+
+
+def in_oldest(said: Any) -> Any:
+    """The same facts, every hash of code in them as `oldest` has it; as it is if it is no mapping.
+
+    >>> in_oldest({"method_sha256": "ab", "match_exemplars_of": None})
+    {'method_sha256': 'ab', 'match_exemplars_of': None}
+    """
+    if not isinstance(said, Mapping):
+        return said
+    return {
+        key: oldest(value) if key in _HASHES else in_oldest(value) for key, value in said.items()
+    }
 
 
 def known() -> dict[str, list[str]]:

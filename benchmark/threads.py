@@ -38,6 +38,7 @@ def choose(config: RunConfig, device: str, world: int) -> tuple[int | None, str]
     if config.backbone in NAMED["backbone"]:
         why, count = "the tiny backbone gains little from more", 1
     else:
-        count = max(1, idle_cores() // world)
-        why = f"{idle_cores()} of {pluralize(cores(), 'core')} were idle"
+        idle = idle_cores()
+        count = max(1, idle // world)
+        why = f"{idle} of {pluralize(cores(), 'core')} were idle"
     return count, f"computing with {pluralize(count, 'thread')}: {why} (--threads N changes it)"

@@ -23,7 +23,7 @@ from benchmark.results.derive import as_classifier, classifiers
 from benchmark.results.schema import Result
 from benchmark.results.tables import total_seconds
 from benchmark.run_folder import RunFolder
-from benchmark.same_code import oldest, same_code
+from benchmark.same_code import in_oldest, same_code
 from benchmark.search import ALL, CLASSIFIER, Point, is_legal, space_of, trial_points, with_point
 from benchmark.source_hash import harness_sha256, method_sha256
 from benchmark.sweep.ledger import Failure
@@ -33,7 +33,6 @@ from mm_imagenet_r.files import write_atomic
 
 #: What a file says of the outcome; the rest is what was asked.
 _OUTCOME = {"dataset", "backbone", "trials", "chosen", "hardware", "versions"}
-_CODE = ("method_sha256", "harness_sha256")
 _OF_A_SETTING = (1, 2)  # exit codes of a run that its method did not survive; others are signals
 
 
@@ -93,7 +92,7 @@ class Search:
         if self.space.reads_all and CLASSIFIER in said["searched"]:
             former["searched"] = {**said["searched"], CLASSIFIER: []}  # known only afterwards
         same = (
-            _in_oldest(former) == _in_oldest(self.asked)
+            in_oldest(former) == in_oldest(self.asked)
             and said["dataset"]["data_sha256"] == data_sha256
         )
         return same and not any(trial["failed"] for trial in said["trials"])
@@ -193,8 +192,3 @@ class Search:
             average = as_classifier(result, name)["metrics"]["average_incremental_accuracy"]
             found[name] = round(cast(float, average), 6)
         return found
-
-
-def _in_oldest(said: Mapping[str, Any]) -> dict[str, Any]:
-    """What a search was asked for, with the oldest hashes of code that gives the same digits."""
-    return {key: oldest(value) if key in _CODE else value for key, value in said.items()}

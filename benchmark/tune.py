@@ -104,10 +104,10 @@ def tune(
     Raises:
         UserError: An option makes no sense here, or no trial of a method could be finished.
     """
-    from benchmark.display import make_console
     from benchmark.load_method import load_method
     from benchmark.plan import open_config_data
     from benchmark.trials import Search
+    from mm_imagenet_r.progress import make_console
 
     found = _cells(config)
     with isolation.foreign_code():

@@ -2,7 +2,8 @@
 
 One committed result of each method is run again and compared in every prediction, exemplar, loss
 and tensor of state. Where all are the same, the hash of the method's code, and after all methods
-that of the harness, is added to `benchmark/same_code.json`. What is listed there is not run again.
+that of the harness, is added to `benchmark/same_code.json`. A method is not run again if both its
+hash and that of the harness are listed there.
 """
 
 from __future__ import annotations
@@ -17,11 +18,9 @@ from pathlib import Path
 
 from benchmark import results
 from benchmark.devices import find_place
-from benchmark.display import Display
-from benchmark.experiment import run_cell
-from benchmark.leaderboard.rerun import other_digits
+from benchmark.leaderboard.rerun import other_digits, repeat
 from benchmark.load_method import load_method
-from benchmark.plan import find_cell_of, make_plans
+from benchmark.plan import find_cell_of
 from benchmark.registry import REGISTRY
 from benchmark.same_code import FILE, HARNESS, known
 from benchmark.source_hash import harness_sha256, method_sha256
@@ -35,8 +34,7 @@ TABLE = Path("benchmark") / FILE
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what is not shown yet; return the exit code."""
-    again = "the same command resumes from here"
-    return command_line.run(_main, arguments, again=again, has_processes=True)
+    return command_line.run(_main, arguments, again="repeat the same command", has_processes=True)
 
 
 def _main(arguments: Sequence[str] | None) -> None:
@@ -68,8 +66,8 @@ def _run_again(folder: Path) -> None:
     result = results.read(folder)
     with tempfile.TemporaryDirectory() as name:
         config = find_cell_of(result).config
-        (plan,) = make_plans(dataclasses.replace(config, output=Path(name)))
-        again = run_cell(plan, find_place(plan.config), Display(silent=True))
+        config = dataclasses.replace(config, output=Path(name))
+        again = repeat(config, find_place(config))
         different = list(other_digits(folder, result, again, results.read(again)))
     if different:
         raise UserError(f"{folder}, run again: {', '.join(different[:5])} differ")

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from benchmark.leaderboard.installed import cell_of, open_known
 from benchmark.leaderboard.predict import Repeat
@@ -16,8 +16,12 @@ from benchmark.results.derive import as_classifier, classifiers
 from benchmark.results.file_check import STATE
 from benchmark.results.records import EXEMPLARS, PREDICTIONS, read_exemplars, read_predictions
 from benchmark.results.schema import Result
-from benchmark.same_code import oldest
+from benchmark.same_code import in_oldest
 from mm_imagenet_r.errors import UserError
+
+if TYPE_CHECKING:
+    from benchmark.config import RunConfig
+    from benchmark.devices import Place
 
 #: Facts that have to be the same wherever a run is repeated; the rest says where and when.
 _FACTS: Final = (
@@ -49,23 +53,14 @@ def run_again(job: RunAgain) -> str:
     Raises:
         UserError: Why the result is not reproduced.
     """
-    from benchmark.cells import reference_run
     from benchmark.devices import find_place
-    from benchmark.display import Display
-    from benchmark.experiment import run_cell
-    from benchmark.plan import make_plans
 
     result = read(job.folder)
     with tempfile.TemporaryDirectory(dir=job.scratch) as name:
         cell = cell_of(result, job.means, Path(name))
         open_known(cell, result)  # before hours are spent on other data
-        config, place = cell.config, find_place(cell.config)
-        configs = [config]
-        if config.match_exemplars_of is not None:
-            configs.insert(0, reference_run(config))
-        for one in configs:
-            (plan,) = make_plans(one)
-            folder = run_cell(plan, place, Display(silent=True))
+        place = find_place(cell.config)
+        folder = repeat(cell.config, place)
         again = read(folder)
         if words := next(other_facts(result, again), None):
             raise UserError(f"run again, {words}")
@@ -75,12 +70,25 @@ def run_again(job: RunAgain) -> str:
     return within_noise(result, again, different[0], place.device, job.noise)
 
 
+def repeat(config: RunConfig, place: Place) -> Path:
+    """Run a cell in silence, after the run that it matches if there is one; return its folder."""
+    from benchmark.cells import reference_run
+    from benchmark.display import Display
+    from benchmark.experiment import run_cell
+    from benchmark.plan import make_plans
+
+    before = [] if config.match_exemplars_of is None else [reference_run(config)]
+    for one in (*before, config):
+        (plan,) = make_plans(one)
+        folder = run_cell(plan, place, Display(silent=True))
+    return folder
+
+
 def other_facts(result: Result, again: Result) -> Iterator[str]:
     """What two results say differently that no other machine or digit explains."""
-    said: Any = result
-    here: Any = again
+    said, here = in_oldest(result), in_oldest(again)
     for key in _FACTS:
-        if _fact(said[key], key) != _fact(here[key], key):
+        if said[key] != here[key]:
             yield f"{key} differs"
     for part, but in (("config", "data_dir"), ("dataset", "name")):
         for key, value in said[part].items():
@@ -93,15 +101,6 @@ def other_facts(result: Result, again: Result) -> Iterator[str]:
         for key in _PHASE_FACTS:
             if one[key] != other[key]:
                 yield f"phases[{t}].{key} differs"
-
-
-def _fact(value: Any, key: str) -> Any:
-    """A fact, with the oldest hash of code that gives the same digits."""
-    if key in ("method_sha256", "harness_sha256"):
-        return oldest(value)
-    if key == "match_exemplars_of" and value:
-        return {**value, "method_sha256": oldest(value["method_sha256"])}
-    return value
 
 
 def other_digits(folder: Path, result: Result, there: Path, again: Result) -> Iterator[str]:

@@ -129,11 +129,11 @@ def sweep(
     Raises:
         UserError: Some cell cannot be run; nothing was started.
     """
-    from benchmark.display import make_console
     from benchmark.formatting import seconds_words
     from benchmark.sweep.check import check, imports
     from benchmark.sweep.ledger import Ledger
     from benchmark.sweep.progress import Progress
+    from mm_imagenet_r.progress import make_console
 
     how, cells = how or How(), list({cell.folder(): cell for cell in cells}.values())
     console, ledger = make_console(), Ledger(how.results)

@@ -93,7 +93,7 @@ def _main(arguments: Sequence[str] | None) -> None:
             file=sys.stderr,
         )
     if given.format == "terminal":
-        from benchmark.display import make_console
+        from mm_imagenet_r.progress import make_console
 
         print_terminal(found, make_console(), wide=given.wide)
     elif given.format == "latex":

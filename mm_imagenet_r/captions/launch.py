@@ -24,11 +24,12 @@ from mm_imagenet_r.archive import Images
 from mm_imagenet_r.captions import backends
 from mm_imagenet_r.captions.captioner import Captioner, Request
 from mm_imagenet_r.captions.options import AT_SERVER, ON_DEVICE, UNIT_SIZE, Options
-from mm_imagenet_r.captions.progress import Progress, make_console, show
+from mm_imagenet_r.captions.progress import Progress, show
 from mm_imagenet_r.captions.store import Failed, Store
 from mm_imagenet_r.captions.work import caption_units
 from mm_imagenet_r.errors import UserError, summarize
 from mm_imagenet_r.open_images import open_images
+from mm_imagenet_r.progress import make_console
 
 _PACKAGES = ("mm-imagenet-r", "torch", "transformers", "tokenizers", "pillow", "openai")
 

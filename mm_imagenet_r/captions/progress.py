@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shlex
-import sys
 import textwrap
 import threading
 import time
@@ -26,12 +24,6 @@ _REASONS: Final = 5
 _LOOK_EVERY: Final = 1.0
 #: Seconds between two lines where there is no terminal.
 _LINE_EVERY: Final = 60.0
-
-
-def make_console() -> Console:
-    """A console for the standard output, where only a terminal breaks lines."""
-    narrow = sys.stdout.isatty() or "COLUMNS" in os.environ
-    return Console(highlight=False, width=None if narrow else 1000)
 
 
 class Progress:

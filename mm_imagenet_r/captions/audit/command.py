@@ -11,12 +11,12 @@ from mm_imagenet_r.captions.audit import Audit, audit
 from mm_imagenet_r.captions.audit.page import page
 from mm_imagenet_r.captions.audit.text_only import is_available
 from mm_imagenet_r.captions.files import Captions, read_captions
-from mm_imagenet_r.captions.progress import make_console
 from mm_imagenet_r.classes import unknown_names
 from mm_imagenet_r.command_line import Parser
 from mm_imagenet_r.errors import UserError, summarize
 from mm_imagenet_r.files import write_atomic
 from mm_imagenet_r.open_images import open_images
+from mm_imagenet_r.progress import make_console
 from mm_imagenet_r.splits import Split, split
 
 

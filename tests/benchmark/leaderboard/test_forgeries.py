@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from forging import change_predictions, change_result, finished_run, recount
+from tampering import another_dataset, four_times, untrained
 
 from benchmark import results
 from benchmark.config import RunConfig
@@ -33,20 +34,6 @@ def test_the_run_itself_is_verified(run: Path) -> None:
     assert verdict.notes == []
 
 
-def four_times(value: dict[str, Any]) -> None:
-    value["budget"]["unit"] *= 4
-    for phase in value["phases"]:
-        memory = phase["memory"]
-        memory["budget"] *= 4
-        for ledger in memory["per_class"].values():
-            ledger["budget"] *= 4
-
-
-def rename(value: dict[str, Any]) -> None:
-    value["config"]["dataset"] = "mm_imagenet_r:instructblip"
-    value["dataset"].update(name="mm_imagenet_r:instructblip", split="seed42")
-
-
 def cut(value: dict[str, Any]) -> None:
     value["phases"].pop()
     value["complete"] = False
@@ -56,9 +43,9 @@ def cut(value: dict[str, Any]) -> None:
     ("change", "message"),
     [
         (four_times, "budget.unit is 16617.7"),
-        (rename, "dataset.num_classes is 40, not that of mm_imagenet_r"),
-        (rename, "labels not as in mm_imagenet_r"),
-        (rename, "split_sha256 is not that of the test part of mm_imagenet_r"),
+        (another_dataset, "dataset.num_classes is 40, not that of mm_imagenet_r"),
+        (another_dataset, "labels not as in mm_imagenet_r"),
+        (another_dataset, "split_sha256 is not that of the test part of mm_imagenet_r"),
         (lambda v: v["dataset"].update(data_sha256="0b" * 32), "data_sha256 is not that of mini-1"),
         (lambda v: v["dataset"].update(captions_id="0b" * 32), "captions_id is not that of mini-1"),
         (lambda v: v["backbone"].update(sha256="0b" * 32), "backbone.sha256 is not that of tiny-1"),
@@ -150,10 +137,6 @@ def test_one_seed_copied_as_another_is_found(run: Path) -> None:
     shutil.rmtree(copy)
     shutil.copytree(run, copy)
     change_result(copy, lambda value: value["config"].update(seeds=[7]))
-
-    def untrained(value: dict[str, Any]) -> None:
-        for phase in value["phases"]:
-            phase.update(stages=[], loss=[])
 
     for folder in (run, copy):
         change_result(folder, untrained)
