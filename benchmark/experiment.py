@@ -32,7 +32,8 @@ from benchmark.phase import LearnJob, TestJob, learn, meet, test
 from benchmark.plan import Plan
 from benchmark.randomness import stream
 from benchmark.results.schema import MemoryLedger, PhaseRecord
-from benchmark.run_folder import Learnt, RunFolder
+from benchmark.run_folder import RunFolder
+from benchmark.run_records import Learnt
 from benchmark.write_results import restore, write_results
 from mm_imagenet_r.errors import UserError
 

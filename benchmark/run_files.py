@@ -50,6 +50,7 @@ _LIMITS: Final = {
     RESULT: 2**26, PACKED: 2**24, PREDICTIONS: 2**28, EXEMPLARS: 2**28, GALLERY: 2**27,
 }  # fmt: skip
 _FOLDER_LIMITS: Final = {STATE: 2**33, MEMORY: 2**30}  # of each file in these
+_RECORD: Final = 2**28  # of a phase
 _OTHERS: Final = 2**25
 _SEALED: Final = re.compile(rb'\{"seal": "([0-9a-f]{64})", "record": (.*)\}\n', re.DOTALL)
 
@@ -57,20 +58,22 @@ _SEALED: Final = re.compile(rb'\{"seal": "([0-9a-f]{64})", "record": (.*)\}\n', 
 def limit(path: Path) -> int:
     """The most bytes that a file of a run has.
 
-    >>> limit(Path("run/result.json")) == 2**26, limit(Path("run/state/phase-00.json")) == 2**33
+    >>> limit(Path("run/result.json")) == 2**26, limit(Path("run/memory/class-0001-0.bin")) == 2**30
     (True, True)
     """
+    if path.parent.name == STATE and path.suffix in (".json", ".begun"):
+        return _RECORD
     return _FOLDER_LIMITS.get(path.parent.name) or _LIMITS.get(path.name, _OTHERS)
 
 
-def read(path: Path, sha256: str | None = None) -> bytes:
-    """A file of a run, held against its hash, or the first digits of it, if that is known.
+def read(path: Path, sha256: str | None = None, length: int | None = None) -> bytes:
+    """A file of a run, held against its length and hash, or the first digits of it, if known.
 
     Raises:
         UserError: It is missing, something else than a regular file, too long, or was changed.
     """
     try:
-        data = read_bytes(path, limit(path))
+        data = read_bytes(path, limit(path) if length is None else length)
     except FileNotFoundError as error:
         raise UserError(damaged(path, "is missing")) from error
     except OSError as error:
@@ -80,10 +83,13 @@ def read(path: Path, sha256: str | None = None) -> bytes:
     return data
 
 
-def is_whole(path: Path, sha256: str) -> bool:
-    """Whether a file is there as it was written, by its hash or the first digits of it."""
+def is_whole(path: Path, sha256: str, length: int | None = None) -> bool:
+    """Whether a file is there as it was written, as `read` holds it against what is known."""
     try:
         with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > limit(path) or length not in (None, size):
+                return False  # it could be endless
             return hashlib.file_digest(file, "sha256").hexdigest().startswith(sha256)
     except OSError:
         return False
