@@ -36,6 +36,7 @@ LOCK: Final = ".lock"
 STATE: Final = "state"
 MEMORY: Final = "memory"
 SOURCE: Final = "source"
+_TRACKER: Final = "tracker"
 
 _FILES: Final = (RESULT, PREDICTIONS, EXEMPLARS, GALLERY, TUNING, REPORT, LEFT_OUT, RUN)
 #: What files in the folders of a run are called; others are somebody else's, and stay.
@@ -43,7 +44,7 @@ _NAMES: Final = {
     STATE: re.compile(r"phase-\d+\.(json|learnt\.json|begun|partial(\.pt)?|safetensors|pt)"),
     MEMORY: re.compile(r"class-\d+-[0-9a-f]{16}\.bin"),
     SOURCE: re.compile(r"[^.].*\.py"),
-    "tracker": re.compile(r"events\.out\.tfevents\..+|hparams\.yml"),
+    _TRACKER: re.compile(r"events\.out\.tfevents\..+|hparams\.yml"),
 }
 #: Largest length of a file in bytes, some hundred times that of real ones.
 _LIMITS: Final = {
@@ -185,10 +186,11 @@ def own_files(folder: Path) -> list[Path]:
 
     Other files are somebody else's. A link with such a name stands for itself, not its target.
     """
-    below = [Path(folder, name, file) for name in _NAMES for file in _names(folder / name)]
-    own = [path for path in below if _NAMES[path.relative_to(folder).parts[0]].fullmatch(path.name)]
-    leftover = [path for path in (*below, *_entries(folder)) if is_temporary(path.name)]
     first, *others = (folder / name for name in _FILES)
+    below = [path for name in (STATE, MEMORY) for path in _entries(folder / name)]
+    deeper = [path for name in (SOURCE, _TRACKER) for path in _walk(folder / name)]
+    own = [path for path in (*below, *deeper) if _NAMES[_top(path, folder)].fullmatch(path.name)]
+    leftover = [p for p in (*below, *deeper, *_entries(folder)) if is_temporary(p.name)]
     return [path for path in (first, *own, *leftover, *others) if _is_file(path)]
 
 
@@ -199,14 +201,18 @@ def remove(paths: Iterable[Path]) -> None:
             path.unlink(missing_ok=True)
 
 
-def _names(folder: Path) -> Iterator[str]:
-    """Files below a folder as paths from there; no link is followed."""
-    for place, _, files in () if folder.is_symlink() else os.walk(folder):
-        yield from (str(Path(place, name).relative_to(folder)) for name in sorted(files))
-
-
 def _entries(folder: Path) -> list[Path]:
-    return sorted(folder.iterdir()) if folder.is_dir() else []
+    return sorted(folder.iterdir()) if folder.is_dir() and not folder.is_symlink() else []
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """Files below a folder; no link is followed."""
+    for place, _, files in () if folder.is_symlink() else os.walk(folder):
+        yield from (Path(place, name) for name in sorted(files))
+
+
+def _top(path: Path, folder: Path) -> str:
+    return path.relative_to(folder).parts[0]
 
 
 def _is_file(path: Path) -> bool:

@@ -18,7 +18,7 @@ from __future__ import annotations
 import contextlib
 import operator
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -56,13 +56,18 @@ _PATIENCE = 3.0  # seconds in which a process that was killed leaves its lock
 class RunFolder:
     """The files of one run in the folder `path`; `done` holds the finished phases on disk."""
 
-    def __init__(self, path: Path, *, writes: bool = True) -> None:
-        """Several processes may look at a folder; one of them writes."""
+    def __init__(
+        self, path: Path, *, writes: bool = True, note: Callable[[str], None] = lambda words: None
+    ) -> None:
+        """Several processes may look at a folder; one of them writes.
+
+        `note` is called with what people should know of it, such as what was dropped.
+        """
         self.path = path
         self.done: list[PhaseRecord] = []
         self.writes = writes
         self.sealed = True  # whether all that was read of it is
-        self.notes: list[str] = []  # what was dropped, for people
+        self._note = note
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -217,7 +222,7 @@ class RunFolder:
             files.append((path, run_files.hash_in_name(path), entry["bytes"]))
         for path, sha256, length in files:
             if not run_files.is_whole(path, sha256, length):
-                self.notes.append(f"{path} was changed or is missing: {again}")
+                self._note(f"{path} was changed or is missing: {again}")
                 return None
         return learnt
 
@@ -268,7 +273,7 @@ class RunFolder:
         try:
             return self._read(path, kind)
         except UserError:
-            self.notes.append(f"{path} was changed after it was written: {remedy}")
+            self._note(f"{path} was changed after it was written: {remedy}")
             return None
 
 

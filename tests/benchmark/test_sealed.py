@@ -20,8 +20,14 @@ from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.files import write_atomic
 
 
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Runs that are made once."""
+    return tmp_path_factory.mktemp("built")
+
+
 @pytest.fixture
-def stopped(tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> Path:
+def stopped(tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch, built: Path) -> Path:
     """A run that was stopped in the test of its second phase, which is learned."""
     evaluate = phase.evaluate
 
@@ -30,16 +36,29 @@ def stopped(tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> Path
             raise KeyboardInterrupt
         return evaluate(*arguments)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(phase, "evaluate", interrupted)
-        call()
+    if not (built / "stopped").exists():
+        with monkeypatch.context() as patch:
+            patch.setattr(phase, "evaluate", interrupted)
+            call()
+        shutil.copytree(tmp_path / "runs", built / "stopped")
+    shutil.copytree(built / "stopped", tmp_path / "runs", dirs_exist_ok=True)
     return folders(tmp_path)[0]
 
 
 @pytest.fixture
-def undisturbed(tmp_path: Path, call: Call) -> Any:
-    call("--output", tmp_path / "elsewhere")
-    (folder,) = (path.parent for path in (tmp_path / "elsewhere").rglob("result.json"))
+def finished(tmp_path: Path, call: Call, built: Path) -> Path:
+    if not (built / "finished").exists():
+        call("--output", tmp_path / "elsewhere")
+        shutil.copytree(tmp_path / "elsewhere", built / "finished")
+    shutil.copytree(built / "finished", tmp_path / "runs", dirs_exist_ok=True)
+    return folders(tmp_path)[0]
+
+
+@pytest.fixture
+def undisturbed(tmp_path: Path, call: Call, built: Path) -> Any:
+    if not (built / "finished").exists():
+        call("--output", built / "finished")
+    (folder,) = (path.parent for path in (built / "finished").rglob("result.json"))
     return outcome(folder)
 
 
@@ -211,12 +230,6 @@ def test_what_is_not_of_a_run_stays(stopped: Path, undisturbed: Any, call: Call)
         assert all(path.read_text() == "mine" for path in mine)
 
 
-@pytest.fixture
-def finished(tmp_path: Path, call: Call) -> Path:
-    call()
-    return folders(tmp_path)[0]
-
-
 @pytest.mark.parametrize(
     "name",
     ["predictions.parquet", "exemplars.parquet", "gallery.json", "result.json", "source/*.py"],
@@ -234,7 +247,7 @@ def test_what_follows_from_a_finished_run_is_written_again(
     elif harm == "cut":
         path.write_bytes(before[: len(before) // 2])
     else:
-        path.write_bytes(before.replace(b"0", b"1", 1))
+        path.write_bytes(bytes([before[0] ^ 1]) + before[1:])
     if harm == "removed" and name.startswith("source"):
         path.parent.rmdir()  # as where it is passed on without
     code, out, _ = call()
