@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Final
 
 import datasets
 import PIL
@@ -19,54 +20,45 @@ from benchmark.data.samples import Rows
 from mm_imagenet_r import images
 from mm_imagenet_r.errors import UserError, pluralize
 from mm_imagenet_r.files import write_atomic
+from mm_imagenet_r.hashes import json_sha256
 from mm_imagenet_r.progress import track
+from mm_imagenet_r.reading import TABLE, parse_json, read_text
 
 #: From this many images on, waiting is shown.
 PROGRESS_FROM = 2000
 
+#: As many images are one piece of work: handing over each alone costs more than a small image.
+_AT_ONCE: Final = 64
+
 #: To be raised when `mm_imagenet_r.images.check` judges differently: old findings are then void.
 _RULES = 2
 
-T = TypeVar("T")
 
+def look(rows: Rows, *, drawn: bool = False) -> tuple[list[str], dict[int, str]]:
+    """Read every image once: hash it, decode it, and say what is wrong with what cannot be used.
 
-def digests(rows: Rows) -> list[str]:
-    """SHA-256 of each image file in hexadecimal; empty where a file cannot be read."""
+    Files of the same names and hashes are decoded once and not before every run. Images that are
+    `drawn` by our own code are only hashed.
 
-    def digest(index: int) -> str:
-        try:
-            return hashlib.sha256(rows.image(index)).hexdigest()
-        except OSError:
-            return ""
-
-    return _in_threads(digest, len(rows), "reading images")
-
-
-def find_bad(rows: Rows, hashes: Sequence[str]) -> dict[int, str]:
-    """Decode n images and say what is wrong with those that cannot be used, by their rows.
-
-    The findings are cached under the hash of all files, (n,) `digests`, so that the same images
-    are decoded once and not before every run.
+    Returns:
+        SHA-256 of each file in hexadecimal, empty where it cannot be read; and what is wrong, by
+        row.
     """
-    keys = rows.file_names
-    marker = _marker(keys, hashes)
-    with contextlib.suppress(OSError, ValueError):  # not there, or not whole: look again
-        known: dict[str, str] = json.loads(marker.read_text(encoding="utf-8"))
-        return {index: known[key] for index, key in enumerate(keys) if key in known}
-
-    def look(index: int) -> str | None:
-        try:
-            return images.check(rows.image(index))
-        except OSError as error:
-            return f"cannot be read ({error.strerror or error})"
-
-    found = _in_threads(look, len(rows), "checking images")
-    bad = {index: why for index, why in enumerate(found) if why is not None}
-    if "" not in hashes:  # an unreadable file may be readable next time, with the same hash
-        text = json.dumps({keys[index]: why for index, why in bad.items()})
-        with contextlib.suppress(UserError):  # a cache that cannot be written is no loss
-            write_atomic(marker, text.encode())
-    return bad
+    if drawn:
+        return _read_all(rows, decode=False)
+    memory = _memory(rows.file_names)
+    known: dict[str, Any] = {}
+    with contextlib.suppress(OSError, ValueError):  # not there, or not whole
+        known = parse_json(read_text(memory, TABLE))
+    digests, bad = _read_all(rows, decode=not known)
+    if known and known.get("files") == json_sha256(digests):
+        return digests, {**{int(row): why for row, why in known["bad"].items()}, **bad}
+    if known:
+        digests, bad = _read_all(rows, decode=True)
+    found = {"files": json_sha256(digests), "bad": bad}
+    with contextlib.suppress(UserError):  # a memory that cannot be written is no loss
+        write_atomic(memory, json.dumps(found).encode())
+    return digests, bad
 
 
 def complaint(name: str, bad: Sequence[tuple[str, str]], option: str, most: int = 5) -> str:
@@ -99,19 +91,37 @@ def _reasons(bad: Sequence[tuple[str, str]], most: int) -> str:
     return "".join(lines) + (f"\n  ... and {len(bad) - most} more" if len(bad) > most else "")
 
 
-def _marker(keys: Sequence[str], hashes: Sequence[str]) -> Path:
-    """Where findings about exactly these files by exactly this decoder are kept."""
-    rules = [_RULES, PIL.__version__, Image.MAX_IMAGE_PIXELS]
-    content = json.dumps([rules, sorted(zip(keys, hashes, strict=True))]).encode()
-    folder = Path(datasets.config.HF_DATASETS_CACHE) / "mm_imagenet_r_image_checks"
-    return folder / f"{hashlib.sha256(content).hexdigest()}.json"
+def _memory(keys: Sequence[str]) -> Path:
+    """Where is kept what this very decoder found of images of these names."""
+    name = json_sha256([_RULES, PIL.__version__, Image.MAX_IMAGE_PIXELS, list(keys)])
+    return Path(datasets.config.HF_DATASETS_CACHE) / "mm_imagenet_r_image_checks" / f"{name}.json"
 
 
-def _in_threads(function: Callable[[int], T], count: int, what: str) -> list[T]:
-    """function(0..count-1); reading, hashing and decoding all let other threads run."""
+def _read_all(rows: Rows, *, decode: bool) -> tuple[list[str], dict[int, str]]:
+    """Hash of each image, and what is wrong with those that cannot be used, by row."""
+
+    def read(row: int) -> tuple[str, str | None]:
+        try:
+            data = rows.images.read(row)
+        except OSError as error:
+            return "", f"cannot be read ({error.strerror or error})"
+        return hashlib.sha256(data).hexdigest(), images.check(data) if decode else None
+
+    def some(first: int) -> list[tuple[str, str | None]]:
+        return [read(row) for row in range(first, min(first + _AT_ONCE, len(rows)))]
+
+    digests: list[str] = []
+    bad: dict[int, str] = {}
+    starts = range(0, len(rows), _AT_ONCE)
     pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1))
     try:
-        results = pool.map(function, range(count))
-        return list(track(results, what, count) if count >= PROGRESS_FROM else results)
+        results: Iterable[list[tuple[str, str | None]]] = pool.map(some, starts)
+        if len(rows) >= PROGRESS_FROM:
+            results = track(results, "checking images", len(starts))
+        for digest, fault in itertools.chain.from_iterable(results):
+            if fault is not None:
+                bad[len(digests)] = fault
+            digests.append(digest)
     finally:
         pool.shutdown(cancel_futures=True)  # Ctrl-C does not wait for thousands of images
+    return digests, bad
