@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,15 +35,20 @@ _AT_ONCE: Final = 64
 _RULES = 2
 
 
-def look(rows: Rows, *, drawn: bool = False) -> tuple[list[str], dict[int, str]]:
+@dataclass
+class Looked:
+    """What was found in n images."""
+
+    digests: list[str]  # (n,) SHA-256 of each file in hexadecimal, empty where it cannot be read
+    lengths: list[int]  # (n,) bytes of each, 0 where it cannot be read
+    bad: dict[int, str]  # what is wrong with those that cannot be used, by row
+
+
+def look(rows: Rows, *, drawn: bool = False) -> Looked:
     """Read every image once: hash it, decode it, and say what is wrong with what cannot be used.
 
     Files of the same names and hashes are decoded once and not before every run. Images that are
     `drawn` by our own code are only hashed.
-
-    Returns:
-        SHA-256 of each file in hexadecimal, empty where it cannot be read; and what is wrong, by
-        row.
     """
     if drawn:
         return _read_all(rows, decode=False)
@@ -50,15 +56,17 @@ def look(rows: Rows, *, drawn: bool = False) -> tuple[list[str], dict[int, str]]
     known: dict[str, Any] = {}
     with contextlib.suppress(OSError, ValueError):  # not there, or not whole
         known = parse_json(read_text(memory, TABLE))
-    digests, bad = _read_all(rows, decode=not known)
-    if known and known.get("files") == json_sha256(digests):
-        return digests, {**{int(row): why for row, why in known["bad"].items()}, **bad}
+    found = _read_all(rows, decode=not known)
+    files = json_sha256(found.digests)
+    if known and known.get("files") == files:
+        found.bad = {**{int(row): why for row, why in known["bad"].items()}, **found.bad}
+        return found
     if known:
-        digests, bad = _read_all(rows, decode=True)
-    found = {"files": json_sha256(digests), "bad": bad}
+        found = _read_all(rows, decode=True)
+        files = json_sha256(found.digests)
     with contextlib.suppress(UserError):  # a memory that cannot be written is no loss
-        write_atomic(memory, json.dumps(found).encode())
-    return digests, bad
+        write_atomic(memory, json.dumps({"files": files, "bad": found.bad}).encode())
+    return found
 
 
 def complaint(name: str, bad: Sequence[tuple[str, str]], option: str, most: int = 5) -> str:
@@ -97,31 +105,30 @@ def _memory(keys: Sequence[str]) -> Path:
     return Path(datasets.config.HF_DATASETS_CACHE) / "mm_imagenet_r_image_checks" / f"{name}.json"
 
 
-def _read_all(rows: Rows, *, decode: bool) -> tuple[list[str], dict[int, str]]:
-    """Hash of each image, and what is wrong with those that cannot be used, by row."""
-
-    def read(row: int) -> tuple[str, str | None]:
+def _read_all(rows: Rows, *, decode: bool) -> Looked:
+    def read(row: int) -> tuple[str, int, str | None]:
         try:
             data = rows.images.read(row)
         except OSError as error:
-            return "", f"cannot be read ({error.strerror or error})"
-        return hashlib.sha256(data).hexdigest(), images.check(data) if decode else None
+            return "", 0, f"cannot be read ({error.strerror or error})"
+        fault = images.check(data) if decode else None
+        return hashlib.sha256(data).hexdigest(), len(data), fault
 
-    def some(first: int) -> list[tuple[str, str | None]]:
+    def some(first: int) -> list[tuple[str, int, str | None]]:
         return [read(row) for row in range(first, min(first + _AT_ONCE, len(rows)))]
 
-    digests: list[str] = []
-    bad: dict[int, str] = {}
+    found = Looked([], [], {})
     starts = range(0, len(rows), _AT_ONCE)
     pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1))
     try:
-        results: Iterable[list[tuple[str, str | None]]] = pool.map(some, starts)
+        results: Iterable[list[tuple[str, int, str | None]]] = pool.map(some, starts)
         if len(rows) >= PROGRESS_FROM:
             results = track(results, "checking images", len(starts))
-        for digest, fault in itertools.chain.from_iterable(results):
+        for row, (digest, length, fault) in enumerate(itertools.chain.from_iterable(results)):
+            found.digests.append(digest)
+            found.lengths.append(length)
             if fault is not None:
-                bad[len(digests)] = fault
-            digests.append(digest)
+                found.bad[row] = fault
     finally:
         pool.shutdown(cancel_futures=True)  # Ctrl-C does not wait for thousands of images
-    return digests, bad
+    return found

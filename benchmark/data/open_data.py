@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Iterable
@@ -59,9 +60,10 @@ def open_data(
     archive = archive or DatasetOptions()
     source = find_dataset(name, columns or ColumnNames(), captions, archive, bad_images)
     splitting.refuse_unused(source, test_fraction, split_seed, validation=validation)
-    rows, keys, notes = source.rows, source.rows.file_names, list(source.notes)
     source.refuse_repeated_names()
-    digests, bad = image_check.look(rows, drawn=source.drawn)
+    looked = image_check.look(source.rows, drawn=source.drawn)
+    rows = dataclasses.replace(source.rows, image_bytes=np.array(looked.lengths, dtype=np.int64))
+    keys, notes, digests, bad = rows.file_names, list(source.notes), looked.digests, looked.bad
     good = np.ones(len(rows), dtype=bool)
     good[sorted(bad)] = False
     left_out = [*source.left_out.items(), *((keys[row], bad[row]) for row in sorted(bad))]

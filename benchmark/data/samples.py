@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import overload
 
@@ -38,11 +38,13 @@ class Rows:
         images: (n,) images.
         captions: (n,) captions, empty where there is none.
         file_names: (n,) keys.
+        image_bytes: (n,) lengths of the images; empty until they were looked at.
     """
 
     images: Images
     captions: Sequence[str]
     file_names: Sequence[str]
+    image_bytes: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
 
     def __len__(self) -> int:
         return len(self.file_names)
@@ -101,6 +103,12 @@ class Samples(Sequence[Sample]):
         """Captions of all samples, without reading an image."""
         return [self._rows.captions[row] for row in self._indices.tolist()]
 
+    @property
+    def image_bytes(self) -> list[int]:
+        """Lengths of all images, without reading one."""
+        found: list[int] = self._rows.image_bytes[self._indices].tolist()
+        return found
+
     def select(self, positions: Iterable[int] | IntArray) -> Samples:
         """The samples at these positions, in this order."""
         chosen = np.asarray(
@@ -131,7 +139,8 @@ class Samples(Sequence[Sample]):
             anonymous: Without labels (-1) and with names that say their place alone (`test/3`).
         """
         names = [f"test/{i}" for i in range(len(self))] if anonymous else self.file_names
-        rows = Rows(self._rows.images.select(self._indices), self.captions, names)
+        images = self._rows.images.select(self._indices)
+        rows = Rows(images, self.captions, names, self._rows.image_bytes[self._indices])
         labels = np.full(len(self), -1, dtype=np.int64) if anonymous else self.labels.copy()
         return Samples(rows, np.arange(len(self)), labels)
 
