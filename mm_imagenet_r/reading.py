@@ -85,12 +85,21 @@ def parse_json(text: str | bytes) -> Any:
     """What a text in JSON says.
 
     Raises:
-        ValueError: It is not JSON, or is nested too deeply.
+        ValueError: It is not JSON, is nested too deeply, or says two things under one name.
     """
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=_once)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"it has {twice!r} twice")
+    return found
 
 
 def _refuse(path: Path, mode: int) -> None:
