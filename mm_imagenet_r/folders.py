@@ -19,6 +19,11 @@ class Folder:
     again: bool = False  # a link to a folder that came before; it is not looked into
 
 
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """A path with the home for its `~`; one that only begins like a home stays as it is."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 (that of Path raises RuntimeError)
+
+
 def look(path: Path, parts: tuple[str, ...] = ()) -> Folder:
     """List one folder, or raise OSError."""
     folders, files = [], []

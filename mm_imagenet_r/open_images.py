@@ -7,6 +7,7 @@ from pathlib import Path
 from mm_imagenet_r import tar_index
 from mm_imagenet_r.archive import LAYOUTS, NO_CLASSES, FolderImages, Images, TarImages
 from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.folders import expanded
 from mm_imagenet_r.parquet_images import ParquetImages, of_one_configuration
 
 
@@ -18,7 +19,7 @@ def open_images(path: Path) -> Images:
     of these with the columns `image` and `file_name`. UserError if there is nothing like it, or it
     is damaged.
     """
-    path = path.expanduser().absolute()
+    path = expanded(path).absolute()
     try:
         if path.is_file():
             with path.open("rb") as file:

@@ -13,6 +13,8 @@ import stat
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
+from mm_imagenet_r.errors import few
+
 #: Bytes of one image file: the largest of ImageNet-R has 30 MB.
 IMAGE: Final = 2**28
 #: Bytes of a table of texts: 30,000 captions of 500 letters are 15 MB.
@@ -94,11 +96,11 @@ def parse_json(text: str | bytes) -> Any:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"it has {twice!r} twice")
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise ValueError(f"{few(repr(name))} stands twice in one object")
+        found[name] = value
     return found
 
 

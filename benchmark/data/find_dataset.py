@@ -11,6 +11,7 @@ from benchmark.data.dataset import ColumnNames, DatasetOptions
 from benchmark.data.raw_dataset import RawDataset
 from mm_imagenet_r import catalog
 from mm_imagenet_r.errors import UserError, did_you_mean
+from mm_imagenet_r.folders import expanded
 
 #: org/name[@REVISION][:CONFIG]
 _HUB_ID = re.compile(
@@ -46,7 +47,7 @@ def _find(
 ) -> RawDataset:
     if not name:
         raise UserError("--dataset is empty: give a name, a folder, Parquet or a Hub id")
-    path, entry = Path(name).expanduser(), catalog.named(name)
+    path, entry = expanded(name), catalog.named(name)
     is_tree = not entry and path.is_dir() and not open_table.is_table(path)
     if columns != ColumnNames() and (is_tree or entry):
         raise UserError(f"--dataset {name} is not a table: leave out the --...-column options")
@@ -64,11 +65,11 @@ def _load(name: str, path: Path) -> open_table.Opened:
     config = None
     if not path.exists() and ":" in name:
         target, _, config = name.rpartition(":")
-        path = Path(target).expanduser()
+        path = expanded(target)
     if path.exists():
         return open_table.load(name, path, config)
     target, at, _ = name.partition("@")
-    if at and (catalog.named(target) or Path(target).expanduser().exists()):
+    if at and (catalog.named(target) or expanded(target).exists()):
         raise UserError(
             f"--dataset {name}: {target} has no revisions, only data sets on the Hub do "
             f"(org/name@REVISION): give --dataset {target}"

@@ -227,7 +227,7 @@ def _read_jsonl(path: Path) -> _Table:
                     raise ValueError(f"more than {_LINE:,} letters")
                 row = parse_json(line)
                 json.dumps(row, ensure_ascii=False).encode()  # refuses half a surrogate pair
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise ValueError(f"line {number}: {error}") from error
             if not isinstance(row, dict):
                 raise ValueError(f"line {number} is not an object {{...}}")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from mm_imagenet_r.errors import UserError, pluralize, summarize
+from mm_imagenet_r.folders import expanded
 from mm_imagenet_r.food101.titles import Title, read_titles
 from mm_imagenet_r.hashes import file_state, json_sha256
 from mm_imagenet_r.source import FileSource, row
@@ -96,7 +97,7 @@ def source(data_dir: str | Path, *, partial: bool = False) -> Food101:
         UserError: The folder does not have this layout, a table is damaged, or images are missing
             (unless `partial`, which leaves them out).
     """
-    folder = Path(data_dir).expanduser().absolute()
+    folder = expanded(data_dir).absolute()
     for place in (folder / "images", folder / "texts"):
         if not place.is_dir():
             raise UserError(
