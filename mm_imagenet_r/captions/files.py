@@ -74,8 +74,8 @@ def read_captions(path: Path) -> Captions:
         UserError: The file is absent or malformed, lacks a column, has a row without a name, a
             repeated name, or a value that is not text.
     """
-    path = _file(path)
     try:
+        path = _file(path)
         columns, rows, info = _READERS[path.suffix.lower()](path)
         if len(rows) > ROWS:
             raise ValueError(f"{len(rows):,} rows")
