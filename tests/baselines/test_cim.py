@@ -24,9 +24,9 @@ from benchmark import results
 from benchmark.config import RunConfig
 from benchmark.load_method import make_settings
 from benchmark.method import PhaseData, Progress
-from benchmark.results.records import EXEMPLARS, PREDICTIONS
 from benchmark.results.verify import verify
 from benchmark.run import run
+from benchmark.run_files import EXEMPLARS, PREDICTIONS
 from mm_imagenet_r.errors import UserError
 
 Build = Callable[..., Any]
@@ -182,7 +182,7 @@ def test_the_mask_network_is_learnt_and_resumed(
         fail_in_phase(patch, 2, KeyboardInterrupt())
         with pytest.raises(KeyboardInterrupt):
             run(again)
-    assert (again.folder() / "state" / "phase-02.partial.pt").exists()
+    assert (again.folder() / "state" / "phase-02.partial").exists()
     (folder,) = run(again)
     for name in (PREDICTIONS, EXEMPLARS):
         assert (folder / name).read_bytes() == (undisturbed / name).read_bytes()

@@ -29,9 +29,10 @@ from benchmark.method import Method
 from benchmark.phase import TestJob, restore
 from benchmark.plan import Plan, make_plans
 from benchmark.registry import REGISTRY
-from benchmark.results.records import EXEMPLARS, PREDICTIONS, read_exemplars, read_predictions
+from benchmark.results.records import read_exemplars, read_predictions
 from benchmark.results.verify import verify
 from benchmark.run import run
+from benchmark.run_files import EXEMPLARS, PREDICTIONS
 from benchmark.run_folder import RunFolder
 from mm_imagenet_r.errors import UserError
 
@@ -123,7 +124,7 @@ def test_a_run_that_was_stopped_gives_the_same(
             run(config)
     assert (config.folder() / "state").exists()
     begun = any(stage["steps"] for stage in results.read(undisturbed)["phases"][2]["stages"])
-    assert (config.folder() / "state" / "phase-02.partial.pt").exists() == begun
+    assert (config.folder() / "state" / "phase-02.partial").exists() == begun
     (folder,) = run(config)
     for file in (PREDICTIONS, EXEMPLARS):
         assert (folder / file).read_bytes() == (undisturbed / file).read_bytes()
