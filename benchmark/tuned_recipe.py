@@ -177,8 +177,8 @@ def read(path: Path) -> TunedRecipe:
         data = read_bytes(path, SETTINGS)
     except OSError as error:
         raise UserError(
-            f"recipe file {path} cannot be read ({error.strerror or error}): restore it, or give the "
-            "settings themselves"
+            f"recipe file {path} cannot be read ({error.strerror or error}): restore it, or give "
+            "the settings themselves"
         ) from error
     return TunedRecipe(path, data, parse(data, path))
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from mm_imagenet_r.errors import UserError, pluralize, summarize
-from mm_imagenet_r.folders import expanded
+from mm_imagenet_r.folders import expanded, walk
 from mm_imagenet_r.food101.titles import Title, read_titles
 from mm_imagenet_r.hashes import file_state, json_sha256
 from mm_imagenet_r.reading import IMAGE, TABLE, parse_json, read_bytes, read_text
@@ -155,9 +155,10 @@ def class_numbers(folder: Path) -> dict[str, int]:
 def _image_states(folder: Path) -> dict[str, tuple[int, int]]:
     """`file_state` of each file `<class>/<file>` of a part that is not empty."""
     return {
-        f"{path.parent.name}/{path.name}": state
-        for path in sorted(folder.glob("*/*"))
-        if path.is_file() and (state := file_state(path))[0]
+        f"{found.parts[0]}/{name}": state
+        for found in (walk(folder, levels=1) if folder.is_dir() else ())
+        for name in (found.files if found.parts else ())
+        if (path := found.path / name).is_file() and (state := file_state(path))[0]
     }
 
 

@@ -3,7 +3,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import http.client
-import io
 import ssl
 import threading
 from collections.abc import Callable, Iterator
@@ -170,7 +169,7 @@ def test_whatever_breaks_in_the_network_is_tried_again(
 def test_a_full_disk_is_not_the_networks_fault(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Path, "open", lambda path, mode: io.open("/dev/full", mode))  # noqa: SIM115
+    monkeypatch.setattr(Path, "open", lambda path, mode: open("/dev/full", mode))  # noqa: SIM115
     with pytest.raises(UserError, match="the disk is full"):
         get(server, tmp_path / "file")
     assert len(server.asked) == 1
