@@ -142,7 +142,7 @@ def _load_file(path: Path) -> Any:
             "file"
         ) from error
     except SyntaxError as error:
-        raise UserError(f"{path} line {error.lineno}: {error.msg}. Fix it") from None
+        raise _not_python(path, error) from None
     except (ValueError, RecursionError, MemoryError) as error:
         raise UserError(f"{path} is not Python ({error}): fix it") from error
     name = f"method_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}_{path.stem}"
@@ -159,7 +159,13 @@ def _load_file(path: Path) -> Any:
         spec.loader.exec_module(module)
     except BaseException as error:
         del sys.modules[name]
+        if isinstance(error, SyntaxError):  # of a module that it imports
+            raise _not_python(path, error) from None
         if isinstance(error, ModuleNotFoundError):
             raise UserError(needed(path, error)) from error
         raise
     return module
+
+
+def _not_python(path: Path, error: SyntaxError) -> UserError:
+    return UserError(f"{error.filename or path} line {error.lineno}: {error.msg}. Fix it")
