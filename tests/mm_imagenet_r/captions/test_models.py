@@ -153,7 +153,10 @@ def test_weights_go_straight_to_the_device() -> None:
 
     identity = {"dtype": "float16", "revision": "abc"}
     loaded = checkpoints.load_model(Loader, "some/model", identity, "cuda:1")
-    assert asked == {"device_map": {"": "cuda:1"}, "dtype": torch.float16, "revision": "abc"}
+    assert asked == {
+        "device_map": {"": "cuda:1"}, "dtype": torch.float16, "revision": "abc",
+        "trust_remote_code": False, "use_safetensors": True,
+    }  # fmt: skip
     assert not loaded.training
     assert not any(weight.requires_grad for weight in loaded.parameters())
 
