@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from mm_imagenet_r.errors import one_line
+from mm_imagenet_r.errors import is_failure, one_line
 from mm_imagenet_r.reading import open_regular, read_text
 
 #: Files beside the weights that are read whole: objects in JSON, and texts.
@@ -77,8 +77,7 @@ def explained() -> Iterator[None]:
     try:
         yield
     except BaseException as error:  # each library reports damage in its own way
-        # A panic in Rust, as of `tokenizers`, is no Exception.
-        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+        if not is_failure(error):
             raise
         raise UnreadableError(f"{type(error).__name__}: {one_line(str(error))}") from error
 

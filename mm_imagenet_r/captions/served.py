@@ -28,8 +28,8 @@ JPEG_QUALITY: Final = 90
 
 #: Fields of a request that are set here; options in their place would change the question.
 _OURS: Final = ("messages", "model", "n", "stream")
-#: Refusals of the whole run and not of one image: no key, no credit, no model.
-_FATAL: Final = {401, 402, 403, 404}
+#: Refusals of the whole run and not of one image: another address, no key, no credit, no model.
+_FATAL: Final = {*openai_api.REDIRECTS, 401, 402, 403, 404}
 #: The server is overloaded, whatever the image.
 _BUSY: Final = {408, 429, 503}
 #: Attempts for an image while the server answers others.
@@ -83,11 +83,8 @@ class Served(Captioner):
         self._url, self._outage = request.model, request.outage
         self._identity = identity
         self._errors = openai
-        self._client = openai.AsyncOpenAI(
-            **openai_api.connection(request.model),
-            max_retries=0,  # `_ask` alone decides what is sent again
-            timeout=request.timeout,
-        )
+        # Without retries: `_ask` alone decides what is sent again.
+        self._client = openai_api.make_client(request.model, request.timeout)
         self._loop = asyncio.new_event_loop()
         self._failure: UserError | None = None
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -166,16 +163,15 @@ class Served(Captioner):
             {"type": "image_url", "image_url": {"url": url}},
             {"type": "text", "text": self._identity["prompt"]},
         ]
-        problem, answer = "", None
+        problem, answer = "", ""
         async with self._limiter.slot() as sent:
             try:
-                answer = await self._client.chat.completions.create(
+                raw = await self._client.chat.completions.with_raw_response.create(
                     model=self._identity["model"],
                     messages=[{"role": "user", "content": content}],
                     extra_body=self._identity["decoding"],
                 )
-            except ValueError as error:  # it announces JSON and sends something else
-                answer = error
+                answer = openai_api.answer_in(raw)
             except self._errors.APIStatusError as error:
                 problem = f"{error.status_code}: {error.message}"[:500]
                 if error.status_code in _FATAL:
@@ -192,7 +188,7 @@ class Served(Captioner):
                     self._limiter.slow(sent)  # it may be too busy to answer anything in time
             except self._errors.OpenAIError as error:
                 return Caption.failed(f"{type(error).__name__}: {error}"[:500])
-            if hasattr(answer, "choices"):
+            if isinstance(answer, dict) and "choices" in answer:
                 self._last_answer, self._answered = time.monotonic(), url
                 self._limiter.answered()
                 return openai_api.caption_of(answer)

@@ -160,6 +160,10 @@ HOSTILE: dict[str, tuple[Change, str]] = {
         vocabulary(lambda its: its["model"]["vocab"].update(cat=10**6)), "token 1000000, and"
     ),
     "words below 0": (vocabulary(lambda its: its["model"]["vocab"].update(cat=-1)), "tokenizer"),
+    "no word for the unknown": (
+        vocabulary(lambda its: its["model"].update(vocab={"a": 1, "b": 2, "c": 3, "d": 4})),
+        "tokenizer of backbone",
+    ),
     "no model of words": (vocabulary(lambda its: its.pop("model")), "tokenizer of backbone"),
     "no [CLS]": (
         both(
