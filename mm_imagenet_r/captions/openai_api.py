@@ -94,7 +94,8 @@ def only_model(url: str) -> str:
     answer: Any = ""
     try:
         answer = asyncio.run(_list_models(url))
-        names = sorted(str(model["id"]) for model in answer["data"])
+        names = sorted(model["id"] for model in answer["data"])
+        "".join(names)  # a TypeError if they are not texts
     except openai.APIConnectionError as error:
         raise UserError(
             f"the server {url} cannot be reached ({error}): start it, or {CHECK_ADDRESS}"

@@ -32,6 +32,8 @@ _OURS: Final = ("messages", "model", "n", "stream")
 _FATAL: Final = {*openai_api.REDIRECTS, 401, 402, 403, 404}
 #: The server is overloaded, whatever the image.
 _BUSY: Final = {408, 429, 503}
+#: So many answers that are no completions, and no other one, come from something else's address.
+_ODD: Final = 4
 #: Attempts for an image while the server answers others.
 _ATTEMPTS: Final = 8
 
@@ -91,7 +93,7 @@ class Served(Captioner):
         self._thread.start()
         self._slots = asyncio.Semaphore(request.concurrency)
         self._limiter = RateLimiter(request.concurrency)
-        self._last_answer, self._answered = 0.0, ""
+        self._last_answer, self._answered, self._odd = 0.0, "", 0
 
     def __call__(self, images: Sequence[Image]) -> list[Caption]:  # noqa: D102
         answers = asyncio.run_coroutine_threadsafe(self._ask_all(images), self._loop)
@@ -194,7 +196,8 @@ class Served(Captioner):
                 return openai_api.caption_of(answer)
             if not problem:  # such as the page of a proxy
                 problem = f"no completion but {one_line(str(answer), 80)!r}"
-                if not self._last_answer:
+                self._odd += 1
+                if not self._last_answer and self._odd >= _ODD:
                     raise UserError(
                         f"the server {self._url} answers with {problem}: {openai_api.CHECK_ADDRESS}"
                     )
