@@ -206,12 +206,12 @@ def _read_jsonl(path: Path) -> _Table:
 
 
 def _read_parquet(path: Path) -> _Table:
-    import pyarrow.parquet as pq
+    from mm_imagenet_r.captions import sealed
 
-    file = pq.ParquetFile(path)
-    names = file.schema_arrow.names
-    table = file.read([name for name in names if name in (*_KEYS, *_TEXTS, "error", "finish")])
-    info = json.loads((file.schema_arrow.metadata or {}).get(METADATA_KEY, b"{}"))
+    table, names = sealed.read(path, "", (*_KEYS, *_TEXTS, "error", "finish"))
+    info = json.loads((table.schema.metadata or {}).get(METADATA_KEY, b"{}"))
+    if not isinstance(info, dict):
+        raise ValueError(f"its metadata {METADATA_KEY.decode()} are not an object")
     return names, table.to_pylist(), info
 
 
