@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -28,10 +29,11 @@ class UnreadableError(Exception):
 
 
 def check(folder: Path) -> None:
-    """Look at the files of a model before a library does, which trusts their kind and size.
+    """Look at the files of a model before a library does, which trusts them.
 
     Raises:
-        UnreadableError: One is not a regular file, or too long, or not an object in JSON.
+        UnreadableError: One is not a regular file, or too long, or not an object in JSON, or names
+            a file elsewhere.
     """
     for place in (folder, *(path for path in folder.iterdir() if path.is_dir())):
         for path in sorted(path for name in (*_OBJECTS, *_TEXTS) for path in place.glob(name)):
@@ -40,11 +42,21 @@ def check(folder: Path) -> None:
                     size = file.seek(0, 2)
                 if size > _MOST:
                     raise ValueError(f"it has {size:,} bytes, more than any of its kind")
-                if path.name in _OBJECTS and not isinstance(_json(path), dict):
-                    raise ValueError("it is not an object {...} in JSON")
+                if path.name in _OBJECTS:
+                    _check_object(json.loads(read_text(path, _MOST)))
             except (OSError, ValueError, RecursionError) as error:
                 why = getattr(error, "strerror", None) or str(error)
                 raise UnreadableError(f"{path.relative_to(folder)}: {one_line(why)}") from error
+
+
+def _check_object(content: Any) -> None:
+    if not isinstance(content, dict):
+        raise ValueError("it is not an object {...} in JSON")
+    for name, value in content.items():
+        # It would be opened as it is; one that is not there is left from its author's machine.
+        if name.endswith("_file") and isinstance(value, str) and os.sep in value:
+            if os.path.lexists(value):
+                raise ValueError(f"{name} is {value!r}, which is no part of the model")
 
 
 def read(kind: Any, model: str, **options: Any) -> Any:
@@ -80,10 +92,6 @@ def explained() -> Iterator[None]:
         if not is_failure(error):
             raise
         raise UnreadableError(f"{type(error).__name__}: {one_line(str(error))}") from error
-
-
-def _json(path: Path) -> Any:
-    return json.loads(read_text(path, _MOST))
 
 
 def _has_only_pickles(folder: Path) -> bool:

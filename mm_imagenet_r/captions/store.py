@@ -238,20 +238,21 @@ class Store:
         path = self.folder / "run.json"
         create_atomic(path, sealed.write_record({"identity": self.identity, "about": dict(about)}))
         try:
-            written = sealed.read_record(path)
-            if not isinstance(written["about"].get("versions", {}), dict):
+            record = sealed.read_record(path)
+            identity, written = record["identity"], record["about"]
+            if not isinstance(written.get("versions", {}), dict):
                 raise ValueError("its versions are not an object")
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise UserError(
                 f"{path} cannot be read ({error}): restore it, or remove it and give the same "
                 "command again"
             ) from error
-        if written["identity"] != self.identity:
+        if identity != self.identity:
             raise UserError(
                 f"{path} belongs to a caption set with other settings: move the folder "
                 f"{self.folder} away, or give another --output"
             )
-        return dict(written["about"])
+        return dict(written)
 
     def _remove_leftovers(self) -> None:
         """Remove temporary files of killed writers, but not those that others may be writing."""

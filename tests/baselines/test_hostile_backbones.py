@@ -155,6 +155,12 @@ HOSTILE: dict[str, tuple[Change, str]] = {
     "deviation 0": (processor(image_std=[0, 1, 1]), "image_std has a zero"),
     "deviation inf": (processor(image_std=[float("inf")] * 3), "image_std is"),
     "factor": (processor(rescale_factor="x"), "image processor"),
+    "words of a device": (
+        settings("tokenizer_config.json", vocab_file="/dev/zero"), "vocab_file is '/dev/zero'"
+    ),
+    "special words of a device": (
+        put("special_tokens_map.json", '{"vocab_file": "/dev/../dev/zero"}'), "vocab_file is '/dev"
+    ),
     "no words": (vocabulary(lambda its: its["model"].update(vocab={})), "tokenizer of backbone"),
     "words elsewhere": (
         vocabulary(lambda its: its["model"]["vocab"].update(cat=10**6)), "token 1000000, and"
