@@ -28,6 +28,14 @@ class UnreadableError(Exception):
     """Why a model cannot be read, in one line."""
 
 
+def is_folder(model: str) -> bool:
+    """Tell a folder from an identifier on the Hub and from anything else."""
+    try:
+        return Path(model).is_dir()
+    except OSError:  # a name that no file can have
+        return False
+
+
 def check(folder: Path) -> None:
     """Look at the files of a model before a library does, which trusts them.
 
@@ -54,9 +62,9 @@ def _check_object(content: Any) -> None:
         raise ValueError("it is not an object {...} in JSON")
     for name, value in content.items():
         # It would be opened as it is; one that is not there is left from its author's machine.
-        if name.endswith("_file") and isinstance(value, str) and os.sep in value:
-            if os.path.lexists(value):
-                raise ValueError(f"{name} is {value!r}, which is no part of the model")
+        is_path = name.endswith("_file") and isinstance(value, str) and os.sep in value
+        if is_path and os.path.lexists(value):
+            raise ValueError(f"{name} is {value!r}, which is no part of the model")
 
 
 def read(kind: Any, model: str, **options: Any) -> Any:
@@ -77,7 +85,7 @@ def read(kind: Any, model: str, **options: Any) -> Any:
         said = str(error.__cause__)
         if "trust_remote_code" in said:
             raise UnreadableError("it needs code of its own, which is not run") from error
-        is_pickled = "use_safetensors" in said or _has_only_pickles(Path(model))
+        is_pickled = "use_safetensors" in said or _has_only_pickles(model)
         if options.get("use_safetensors") and is_pickled:
             raise UnreadableError(_convert(kind.__name__, model)) from error
         raise
@@ -94,13 +102,14 @@ def explained() -> Iterator[None]:
         raise UnreadableError(f"{type(error).__name__}: {one_line(str(error))}") from error
 
 
-def _has_only_pickles(folder: Path) -> bool:
-    return any(folder.glob("*.bin")) and not any(folder.glob("*.safetensors"))
+def _has_only_pickles(model: str) -> bool:
+    folder = Path(model)
+    return is_folder(model) and any(folder.glob("*.bin")) and not any(folder.glob("*.safetensors"))
 
 
 def _convert(kind: str, model: str) -> str:
     """Say how to do without pickles; the library would advise to switch a protection off."""
-    folder = model if Path(model).is_dir() else "FOLDER"
+    folder = model if is_folder(model) else "FOLDER"
     first = "" if folder == model else f"hf download {model} --local-dir FOLDER, and "
     return (
         "its weights are pickled, which is not read, as it can hold code; if you trust their "

@@ -8,6 +8,7 @@ edition, `mini-1`.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ import torch
 
 from baselines.vilt import checks
 from mm_imagenet_r import pretrained
-from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.errors import UserError, one_line
 
 EMBEDDED = {
     "tiny": Path(__file__).parent.parent / "tiny_vilt",
@@ -47,19 +48,20 @@ class Checkpoint:
         Raises:
             UserError: The folder is absent or holds no checkpoint.
         """
-        folder = EMBEDDED.get(str(name)) or Path(name).expanduser()
-        if (folder / "config.json").is_file():
+        folder = EMBEDDED.get(str(name)) or Path(os.path.expanduser(name))  # noqa: PTH111 (no error)
+        is_folder = pretrained.is_folder(str(folder))
+        if is_folder and (folder / "config.json").is_file():
             return cls(str(folder))
         hub_id = _HUB_ID.fullmatch(str(name))
-        if folder.is_dir():
+        if is_folder:
             raise UserError(
                 f"{folder} has no config.json, so it is not a transformers checkpoint: name the "
                 "folder that save_pretrained wrote, or 'tiny'"
             )
         if isinstance(name, Path) or not hub_id:
             raise UserError(
-                f"there is no folder {folder}: name a folder with a ViLT checkpoint, "
-                "a Hub id such as dandelin/vilt-b32-mlm, or 'tiny'"
+                f"there is no folder {one_line(str(folder))}: name a folder with a ViLT "
+                "checkpoint, a Hub id such as dandelin/vilt-b32-mlm, or 'tiny'"
             )
         return cls(*hub_id.groups())
 
@@ -89,7 +91,7 @@ class Checkpoint:
         """
         from transformers import AutoConfig
 
-        if Path(self.path).is_dir():
+        if pretrained.is_folder(self.path):
             try:
                 pretrained.check(Path(self.path))
             except pretrained.UnreadableError as error:
@@ -151,7 +153,10 @@ class Checkpoint:
         from transformers import ViltModel
 
         folder = Path(self.path)
-        self._require("weights", checks.faults_of_size(config, folder if folder.is_dir() else None))
+        self._require(
+            "weights",
+            checks.faults_of_size(config, folder if pretrained.is_folder(self.path) else None),
+        )
         model, report = self.read(
             ViltModel, "weights", dtype=torch.float32, output_loading_info=True,
             use_safetensors=True,
@@ -175,7 +180,7 @@ class Checkpoint:
 
     def _refusal(self, part: str, error: Exception) -> UserError:
         """Say that a part cannot be read, why, and what to do."""
-        if Path(self.path).is_dir():
+        if pretrained.is_folder(self.path):
             remedy = "copy the whole folder, with all of its files, from its source again"
         else:
             at = f" --revision {self.revision}" if self.revision else ""

@@ -43,17 +43,17 @@ def config_of(model: str, revision: str | None) -> Any:
 
     if "://" in model:
         raise UserError(f"{model} is the address of a server: leave --backend out, or give a model")
-    if revision is not None and Path(model).is_dir():
+    if revision is not None and pretrained.is_folder(model):
         raise UserError(f"--revision is for models on the Hub; {model} is a folder: leave it out")
     try:
-        if Path(model).is_dir():
+        if pretrained.is_folder(model):
             pretrained.check(Path(model))
         return pretrained.read(AutoConfig, model, revision=revision)
     except pretrained.UnreadableError as error:
-        if (Path(model) / "config.json").exists():
+        if pretrained.is_folder(model) and (Path(model) / "config.json").exists():
             raise _refusal(model, error) from error
         raise UserError(
-            f"--model {model} cannot be loaded ({error}): give an identifier on the "
+            f"--model {one_line(model)} cannot be loaded ({error}): give an identifier on the "
             "Hub (for a private or gated model log in with `hf auth login`), or a folder that "
             "`save_pretrained` has written. The address of a server begins with http://, and a "
             "captioner of your own is named by --backend"
@@ -120,7 +120,7 @@ def load(loader: Any, model: str, identity: Mapping[str, Any], **options: Any) -
         UserError: A file is missing or damaged, or a library that the model needs, or memory.
     """
     logging: Any = importlib.import_module("transformers.utils.logging")
-    if not Path(model).is_dir():
+    if not pretrained.is_folder(model):
         options["revision"] = identity["revision"]
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()  # there is one of ours; that of downloads is another

@@ -10,6 +10,7 @@ import importlib
 import json
 import os
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from mm_imagenet_r.captions.captioner import Caption, is_count
 from mm_imagenet_r.captions.generation import without_reasoning
@@ -30,6 +31,25 @@ def import_openai() -> Any:
     except ImportError as error:
         raise UserError(
             "captions from a server need the package openai: pip install 'mm-imagenet-r[serve]'"
+        ) from error
+
+
+def host_of(url: str) -> str:
+    """Return host and port of an address, without a name and a password; UserError if it is none.
+
+    >>> host_of("http://user:secret@localhost:8000/v1")
+    'localhost:8000'
+    """
+    try:
+        address = urlsplit(url)
+        host = (address.hostname or "").encode("idna").decode()
+        if not host:
+            raise ValueError("it names no host")
+        return f"{host}:{address.port}" if address.port else host
+    except ValueError as error:
+        raise UserError(
+            f"{url!r} is not the address of a server ({error}): give one such as "
+            "http://localhost:8000/v1"
         ) from error
 
 

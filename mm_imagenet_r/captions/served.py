@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from PIL.Image import Image
 
@@ -61,6 +60,7 @@ class Served(Captioner):
             raise UserError("--revision is for models on the Hub: a server has one revision only")
         if name := next((name for name in _OURS if name in request.decoding), None):
             raise UserError(f"--decoding {name} cannot be set: leave it out")
+        openai_api.host_of(request.model)
         decoding = join_options(DECODING, request.decoding)
         if "max_completion_tokens" in decoding and "max_tokens" not in request.decoding:
             del decoding["max_tokens"]  # newer models of OpenAI refuse it
@@ -76,8 +76,7 @@ class Served(Captioner):
 
     @classmethod
     def describe(cls, request: Request) -> dict[str, Any]:  # noqa: D102
-        address = urlsplit(request.model)  # which may hold a name and a password
-        return {"server": (address.hostname or "") + (f":{address.port}" if address.port else "")}
+        return {"server": openai_api.host_of(request.model)}
 
     def __init__(self, request: Request, identity: Mapping[str, Any], device: str) -> None:
         openai = openai_api.import_openai()

@@ -297,6 +297,9 @@ def test_names_of_backbones(tmp_path: Path) -> None:
         Checkpoint.find("./absent")
     with pytest.raises(UserError, match="there is no folder"):
         Checkpoint.find(tmp_path / "absent")
+    for name in ("./" + "a" * 5000, "~nobody-of-that-name/vilt", "a\0b"):
+        with pytest.raises(UserError, match="there is no folder"):
+            Checkpoint.find(name)
     with pytest.raises(UserError, match=r"has no config\.json"):
         Checkpoint.find(str(tmp_path))
     for name, folder in EMBEDDED.items():

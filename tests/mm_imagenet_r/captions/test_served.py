@@ -175,6 +175,18 @@ def test_an_answer_without_an_end_is_given_up(server: Stub, caption: Any, tmp_pa
 
 
 @pytest.mark.parametrize(
+    "address",
+    ["http://", "http://localhost:99999/v1", "http://[::1/v1", "http://\ud800/v1", "http://:80/v1"],
+)
+@pytest.mark.parametrize("more", [[], ["--served-model", "stub"]])
+def test_what_is_no_address_is_refused(
+    caption: Any, capsys: Any, address: str, more: list[str]
+) -> None:
+    assert caption("--model", address, *more) == 2
+    assert "is not the address of a server" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     "models", [None, {}, [], {"data": None}, {"data": [1]}, {"data": [{"id": None}]}, "evil"]
 )
 def test_odd_lists_of_models_are_refused(
