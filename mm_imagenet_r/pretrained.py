@@ -20,6 +20,8 @@ _OBJECTS: Final = (
     "video_preprocessor_config.json", "vocab.json",
 )  # fmt: skip
 _TEXTS: Final = ("*.jinja", "*.model", "*.tiktoken", "merges.txt", "vocab.txt")
+#: What the names of settings end with whose texts are taken for paths.
+_PATHS: Final = ("_file", "merges", "vocab")
 #: Bytes of any of them: the tokenizers of 260,000 tokens have 35 MB.
 _MOST: Final = 2**26
 
@@ -61,8 +63,10 @@ def _check_object(content: Any) -> None:
     if not isinstance(content, dict):
         raise ValueError("it is not an object {...} in JSON")
     for name, value in content.items():
+        if isinstance(value, dict):
+            _check_object(value)
         # It would be opened as it is; one that is not there is left from its author's machine.
-        is_path = name.endswith("_file") and isinstance(value, str) and os.sep in value
+        is_path = isinstance(value, str) and os.sep in value and name.endswith(_PATHS)
         if is_path and os.path.lexists(value):
             raise ValueError(f"{name} is {value!r}, which is no part of the model")
 

@@ -114,7 +114,7 @@ def only_model(url: str) -> str:
     answer: Any = ""
     try:
         answer = asyncio.run(_list_models(url))
-        names = sorted(model["id"] for model in answer["data"])
+        names: list[str] = sorted(model["id"] for model in answer["data"])
         "".join(names)  # a TypeError if they are not texts
     except openai.APIConnectionError as error:
         raise UserError(

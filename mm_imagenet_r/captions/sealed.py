@@ -47,8 +47,9 @@ def read(
         try:
             parquet = pq.ParquetFile(file)
             names, metadata = parquet.schema_arrow.names, parquet.schema_arrow.metadata or {}
-            all_of = columns is None or _SEAL in metadata
-            table = parquet.read(None if all_of else [name for name in names if name in columns])
+            if columns is None or _SEAL in metadata:
+                columns = names
+            table = parquet.read([name for name in names if name in columns])
             if (_SEAL in metadata) != any(len(key) == len(_SEAL) for key in metadata):
                 raise ValueError("its seal is damaged")  # or it would pass for an old file
             if _SEAL in metadata and metadata[_SEAL] != _seal(table, owner).encode():

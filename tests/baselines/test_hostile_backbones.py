@@ -161,6 +161,9 @@ HOSTILE: dict[str, tuple[Change, str]] = {
     "special words of a device": (
         put("special_tokens_map.json", '{"vocab_file": "/dev/../dev/zero"}'), "vocab_file is '/dev"
     ),
+    "a device for a vocabulary": (
+        vocabulary(lambda its: its["model"].update(vocab="/dev/zero")), "vocab is '/dev/zero'"
+    ),
     "no words": (vocabulary(lambda its: its["model"].update(vocab={})), "tokenizer of backbone"),
     "words elsewhere": (
         vocabulary(lambda its: its["model"]["vocab"].update(cat=10**6)), "token 1000000, and"
