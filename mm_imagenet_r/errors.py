@@ -47,7 +47,7 @@ def one_line(text: str, most: int = 160) -> str:
     'CUDA error: out of memory'
     >>> one_line("a long story", most=9)
     'a long...'
-    >>> one_line("\\x1b[2Jnone")
+    >>> one_line("\x1b[2Jnone")
     '?[2Jnone'
     """
     # What others wrote must neither steer a terminal nor be impossible to write.

@@ -95,6 +95,10 @@ class Manifest:
             self.refresh()
 
     def _append(self, item: Item, unit: int) -> None:
+        if not isinstance(item.file_name, str) or not isinstance(item.sha256, str):
+            raise ValueError("a row has no name or no hash")
+        if not 0 <= unit <= len(self.units):
+            raise ValueError(f"there is no unit {unit} yet")
         self.hashes[item.file_name] = item.sha256
         if item.sha256 in self._unit_of:
             return

@@ -36,6 +36,8 @@ SCHEMA: Final = pa.schema(
         "n_prompt_tokens": pa.int32(),
     }
 )
+#: The column that older files lack.
+_ADDED: Final = "n_prompt_tokens"
 _DAY: Final = 86400.0
 _PART: Final = re.compile(r"[0-9]{8,}\.parquet")
 
@@ -154,7 +156,7 @@ class Store:
                 row["finish"],
                 row["n_tokens"],
                 row["error"] or "",
-                row.get("n_prompt_tokens"),  # which older files lack
+                row.get(_ADDED),
             )
             for row in self.rows(unit)
         ]
@@ -167,7 +169,12 @@ class Store:
             rows: list[dict[str, Any]] = table.to_pylist()
             if [row["sha256"] for row in rows] != [item.sha256 for item in self.units[unit]]:
                 raise ValueError("its images are not those of its manifest")
-        except (OSError, ValueError, KeyError) as error:
+            if any(row["finish"] is None or row["flags"] is None for row in rows):
+                raise ValueError("a row says nothing of how its caption ended")
+            if absent := set(SCHEMA.names) - {*table.column_names, _ADDED}:
+                raise ValueError(f"it lacks {', '.join(sorted(absent))}")
+            pa.Table.from_pylist(rows, SCHEMA)  # or its types are others
+        except (OSError, ValueError, KeyError, TypeError) as error:
             why = getattr(error, "strerror", None) or error
             raise UserError(
                 f"{path} is damaged ({why}): remove it and give the same command again"

@@ -10,14 +10,15 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from mm_imagenet_r.captions.captioner import Caption
 from mm_imagenet_r.captions.files import read_captions
-from mm_imagenet_r.captions.store import Store
+from mm_imagenet_r.captions.store import SCHEMA, Store
 from mm_imagenet_r.errors import UserError
 
 IDENTITY = {"model": "m", "prompt": "Describe.", "decoding": {"num_beams": 5}}
@@ -308,14 +309,45 @@ def test_a_unit_of_another_set_is_refused(finished: Path, tmp_path: Path) -> Non
 def test_files_without_a_seal_are_read_as_they_were_written(finished: Path, tmp_path: Path) -> None:
     before = outcome(tmp_path)
     for path in finished.rglob("*.parquet"):
-        table = pq.read_table(path)
-        metadata = {k: v for k, v in (table.schema.metadata or {}).items() if b"seal" not in k}
-        pq.write_table(table.replace_schema_metadata(metadata), path)
+        rewritten(path)
     record = json.loads((finished / "run.json").read_text())
     del record["sha256"]
     (finished / "run.json").write_text(json.dumps(record))
     (finished / "served_model.json").write_text('"s"')
     assert outcome(tmp_path) == before
+
+
+def rewritten(path: Path, **values: Any) -> None:
+    """Write a table without a seal, as older versions did, with other columns; None drops one."""
+    table = pq.read_table(path)
+    metadata = {k: v for k, v in (table.schema.metadata or {}).items() if b"seal" not in k}
+    for name, value in values.items():
+        place = table.column_names.index(name)
+        table = table.remove_column(place)
+        if value is not None:
+            table = table.add_column(place, name, pa.array([value] * len(table)))
+    pq.write_table(table.replace_schema_metadata(metadata), path)
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        *(("parts/00000001.parquet", {column: None}) for column in SCHEMA.names[:-1]),
+        *(("parts/00000001.parquet", {column: 3}) for column in ("caption", "flags", "finish")),
+        ("parts/00000001.parquet", {"n_tokens": 2**40}),
+        ("parts/00000001.parquet", {"n_tokens": "3"}),
+        *(("manifest-0000.parquet", {column: None}) for column in ("file_name", "sha256", "unit")),
+        *(("manifest-0000.parquet", {"unit": unit}) for unit in (-1, 2**30, "0")),
+        *(("manifest-0000.parquet", {column: 3}) for column in ("file_name", "sha256")),
+    ],
+)
+def test_an_old_table_of_another_shape_is_refused(
+    name: str, values: dict[str, Any], finished: Path, tmp_path: Path
+) -> None:
+    rewritten(finished / name, **values)
+    now = outcome(tmp_path)
+    assert isinstance(now, str)
+    assert f"{Path(name).name} is damaged" in now
 
 
 @pytest.mark.parametrize("name", [*KEPT, "claims"])
