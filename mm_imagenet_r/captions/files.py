@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final, TextIO
 
 from mm_imagenet_r.errors import UserError, few, pluralize, summarize
-from mm_imagenet_r.parquet_files import ROWS, read_rows, read_schema
+from mm_imagenet_r.parquet_files import ROWS, read_schema
 from mm_imagenet_r.reading import TABLE, parse_json, read_text
 
 #: Formats that are read.
@@ -237,12 +237,15 @@ def _read_jsonl(path: Path) -> _Table:
 
 
 def _read_parquet(path: Path) -> _Table:
+    from mm_imagenet_r.captions import sealed
+
     schema = read_schema(path)
-    rows = read_rows(path, [schema.names[place] for place in _used(schema.names)])
+    names = [schema.names[place] for place in _used(schema.names)]
+    table = sealed.read(path, "", names)
     info = parse_json((schema.metadata or {}).get(METADATA_KEY, b"{}"))
     if not isinstance(info, dict):
         raise ValueError(f"its metadata {METADATA_KEY.decode()} are not an object")
-    return schema.names, rows, info
+    return schema.names, table.select(names).to_pylist(), info
 
 
 _READERS = {".csv": _read_csv, ".tsv": _read_csv, ".jsonl": _read_jsonl, ".parquet": _read_parquet}
