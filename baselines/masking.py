@@ -18,6 +18,7 @@ from baselines.vilt import Preprocessor, Vilt, ViltInput, collate
 from benchmark.exemplar import Exemplar
 from benchmark.load_method import make_settings
 from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.reading import IMAGE, read_bytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +126,7 @@ def _file(image: Image.Image | str | Path) -> bytes:
     """The bytes of an image file; a picture becomes a PNG with the orientation that it names."""
     if not isinstance(image, Image.Image):
         try:
-            return Path(image).expanduser().read_bytes()
+            return read_bytes(Path(image).expanduser(), IMAGE)
         except OSError as error:
             raise UserError(f"the image {image} cannot be read: {error.strerror}") from error
     buffer = io.BytesIO()

@@ -12,6 +12,7 @@ from baselines.learner import ViltMethod
 from benchmark import results
 from benchmark.exemplar import read_records
 from benchmark.plan import find_cell_of
+from benchmark.run_files import MEMORY, hash_in_name, read
 from benchmark.run_folder import RunFolder
 from mm_imagenet_r.errors import UserError, did_you_mean
 
@@ -45,7 +46,8 @@ def show_memory(run: str | Path, class_name: str, *, most: int = 20) -> Image.Im
     if not isinstance(method, ViltMethod):
         raise UserError(f"{type(method).__name__} does not store pictures for ViLT")
     tiles = []
-    for exemplar in read_records((folder / "memory" / entry["file"]).read_bytes())[:most]:
+    path = folder / MEMORY / entry["file"]
+    for exemplar in read_records(read(path, hash_in_name(path), entry["bytes"]))[:most]:
         seen = method.decode(exemplar)
         text = method.preprocessor.tokenizer.decode(seen.token_ids, skip_special_tokens=True)
         tiles.append((seen.picture(), text))

@@ -9,16 +9,12 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from benchmark.leaderboard.levels import RECORD, Level, Verdict
-from benchmark.run_files import EXEMPLARS, MEMORY, PACKED, PREDICTIONS, RESULT, STATE
+from benchmark.run_files import PACKED, RESULT, limit
 from mm_imagenet_r.errors import UserError
 
 _MOST: Final = 500_000  # files and folders below a path
 _DEEPEST: Final = 24  # folders below a path
 _MOST_OF_ONE: Final = 20_000  # files and folders of one result: one for each class, and few more
-#: Largest size in bytes of a result's files, some hundred times that of real ones.
-_LIMITS: Final = {RESULT: 2**23, PACKED: 2**22, PREDICTIONS: 2**26, EXEMPLARS: 2**26}
-_OTHERS: Final = 2**25  # of any other, such as report.html
-_FOLDERS: Final = {STATE: 2**33, MEMORY: 2**30}  # of each file in these
 
 
 class Found(NamedTuple):
@@ -113,8 +109,7 @@ def _faults(path: Path, below: Path) -> Iterator[str]:
     if stat.S_ISLNK(status.st_mode):
         yield f"{below} is a link, perhaps to outside the folder: put the file itself there"
     elif stat.S_ISREG(status.st_mode):
-        inside = _FOLDERS.get(below.parts[0], _OTHERS)
-        most = _LIMITS.get(str(below), inside if len(below.parts) == 2 else _OTHERS)
+        most = limit(below)
         if status.st_size > most:
             yield f"{below} has {status.st_size:,} bytes, more than {most:,}, which no run writes"
     elif not stat.S_ISDIR(status.st_mode):

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
+from benchmark import run_files
 from benchmark.recipe_file import RecipeFile
 from benchmark.results.schema import Result, TuningInfo
 from benchmark.run_files import (
@@ -117,8 +118,10 @@ def source_faults(folder: Path, result: Result) -> Iterator[str]:
     if result["schema_version"] == 1 or not place.is_dir():
         return
     try:
-        found = sources_sha256(path.read_bytes() for path in place.rglob("*.py") if path.is_file())
-    except (SyntaxError, ValueError, RecursionError, MemoryError, OSError):
+        found = sources_sha256(
+            run_files.read(path) for path in place.rglob("*.py") if path.is_file()
+        )
+    except (SyntaxError, ValueError, RecursionError, MemoryError, UserError):
         yield f"{SOURCE}/ cannot be read as Python"
         return
     if found != result["method_sha256"]:

@@ -12,6 +12,7 @@ from typing import Final
 from benchmark.registry import REGISTRY
 from benchmark.results.io import pack, read, unpack
 from benchmark.run_files import EXEMPLARS, PACKED, PREDICTIONS, RESULT, SOURCE, TUNING
+from benchmark.run_files import read as read_file
 from mm_imagenet_r.files import write_atomic
 
 _BESIDE: Final = (PREDICTIONS, EXEMPLARS, TUNING)
@@ -36,9 +37,9 @@ def copy_small(run: Path, to: Path) -> None:
     Raises:
         UserError: A file cannot be read or written.
     """
-    packed = (run / PACKED).read_bytes() if (run / PACKED).exists() else pack(run / RESULT)
+    packed = read_file(run / PACKED) if (run / PACKED).exists() else pack(run / RESULT)
     for name in files_beside(run):
-        write_atomic(to / name, (run / name).read_bytes())
+        write_atomic(to / name, read_file(run / name))
     write_atomic(to / PACKED, packed)  # last: with it the copy is whole
 
 
@@ -49,5 +50,5 @@ def restore(small: Path, run: Path) -> None:
         UserError: A file cannot be read or written.
     """
     for name in files_beside(small):
-        write_atomic(run / name, (small / name).read_bytes())
+        write_atomic(run / name, read_file(small / name))
     unpack(small / PACKED, run / RESULT)
