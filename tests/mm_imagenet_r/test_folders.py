@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import sys
 from pathlib import Path
 
 import pytest
@@ -48,6 +50,20 @@ def test_files_below_follow_no_link_to_a_folder(tmp_path: Path) -> None:
     found = files_below(tmp_path, ".parquet")
     assert found == [tmp_path / "a.parquet", tmp_path / "b/c.parquet"]
     assert files_below(tmp_path / "absent", ".parquet") == []
+
+
+def test_folders_deeper_than_functions_may_call(tmp_path: Path) -> None:
+    deep = tmp_path.joinpath(*"d" * 300)
+    deep.mkdir(parents=True)
+    (deep / "a.parquet").touch()
+    usual = sys.getrecursionlimit()
+    try:
+        sys.setrecursionlimit(len(inspect.stack()) + 60)
+        folders, files = sum(1 for _ in walk(tmp_path)), files_below(tmp_path, ".parquet")
+    finally:
+        sys.setrecursionlimit(usual)
+    assert folders == 301
+    assert files == [deep / "a.parquet"]
 
 
 def test_homes(monkeypatch: pytest.MonkeyPatch) -> None:
