@@ -24,6 +24,12 @@ _LEAST = {
 }
 
 
+#: More than any machine or run has: larger numbers would overflow, or never come to an end.
+_MOST = {
+    **dict.fromkeys(("jobs", "threads", "workers"), 2**12),
+    **dict.fromkeys(("batch_size", "micro_batches", "max_text_length"), 2**16),
+    **dict.fromkeys(("epochs", "steps", "checkpoint_seconds"), 10**9),
+}
 #: Options that may name a file or folder.
 _PATHS = {
     "method", "dataset", "data_dir", "captions", "backbone", "output", "recipe", "recipes",
@@ -67,6 +73,9 @@ def check(config: RunConfig) -> None:
         value = getattr(config, name)
         if value is not None and not smallest <= value < math.inf:
             raise UserError(f"--{dashed(name)} must be at least {smallest}, not {value}")
+    for name, largest in _MOST.items():
+        if (getattr(config, name) or 0) > largest:
+            raise UserError(f"--{dashed(name)} can be at most {largest:,}: give less")
     if config.stop_after is not None and config.stop_after > config.phases:
         raise UserError(
             f"--stop-after {config.stop_after}: there are {config.phases} phases; leave the option "

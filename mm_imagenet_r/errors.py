@@ -65,13 +65,13 @@ def few(value: object) -> str:
 
 
 def summarize(names: Sequence[str], most: int = 5) -> str:
-    """A few names, and how many more there are.
+    r"""A few names, and how many more there are; a terminal only shows them, whoever chose them.
 
-    >>> summarize(["a", "b", "c"], most=2)
-    'a, b and 1 more'
+    >>> summarize(["a", "b", "c"], most=2), summarize(["\x1b[31m"])
+    ('a, b and 1 more', '\\x1b[31m')
     """
     more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+    return ", ".join(n if n.isprintable() else repr(n)[1:-1] for n in names[:most]) + more
 
 
 def pluralize(number: int, noun: str) -> str:

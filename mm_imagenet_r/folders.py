@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ class Folder:
     parts: tuple[str, ...]  # of its path, from where the walk began
     folders: list[str]  # links to folders count
     files: list[str]  # all else: links to nothing too, so that reading them says what is wrong
+    lost: list[str]  # those of them that are links to nothing
     again: bool = False  # a link to a folder that came before; it is not looked into
 
 
@@ -26,11 +28,16 @@ def expanded(path: str | os.PathLike[str]) -> Path:
 
 def look(path: Path, parts: tuple[str, ...] = ()) -> Folder:
     """List one folder, or raise OSError."""
-    folders, files = [], []
+    folders, files, lost = [], [], []
     with os.scandir(path) as entries:
         for entry in entries:
-            (folders if _is_folder(entry) else files).append(entry.name)
-    return Folder(path, parts, sorted(folders), sorted(files))
+            if _is_folder(entry):
+                folders.append(entry.name)
+                continue
+            files.append(entry.name)
+            if entry.is_symlink() and not os.path.exists(entry):  # noqa: PTH110 (a million of them)
+                lost.append(entry.name)
+    return Folder(path, parts, sorted(folders), sorted(files), sorted(lost))
 
 
 def walk(root: Path, levels: int | None = None) -> Iterator[Folder]:
@@ -46,7 +53,7 @@ def walk(root: Path, levels: int | None = None) -> Iterator[Folder]:
         path = root.joinpath(*parts)
         facts = path.stat()
         if (facts.st_dev, facts.st_ino) in seen:
-            yield Folder(path, parts, [], [], again=True)
+            yield Folder(path, parts, [], [], [], again=True)
             continue
         seen.add((facts.st_dev, facts.st_ino))
         found = look(path, parts)
@@ -63,12 +70,15 @@ def is_visible(name: str) -> bool:
 
 def files_below(root: Path, suffix: str) -> list[Path]:
     """All files below a folder whose names end like this, sorted; links to folders do not count."""
-    found = (
-        Path(top, name)
-        for top, _, names in os.walk(root)
-        for name in names
-        if name.endswith(suffix)
-    )
+    found: list[Path] = []
+    waiting = [root]
+    while waiting:
+        with contextlib.suppress(OSError), os.scandir(waiting.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(Path(entry.path))
+                elif entry.name.endswith(suffix):
+                    found.append(Path(entry.path))
     return sorted(path for path in found if path.is_file())
 
 

@@ -139,7 +139,7 @@ class _Member(tarfile.TarInfo):
     """A member whose own header, such as a long name, is no longer than a name can be."""
 
     @classmethod
-    def frombuf(cls, buf: bytes, encoding: str, errors: str) -> Self:
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
         found = super().frombuf(buf, encoding, errors)
         if found.size < 0 or (found.type not in _PLAIN and found.size > _LONGEST):
             raise tarfile.ReadError(f"a header of {found.size:,} bytes")

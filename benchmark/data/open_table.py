@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -21,6 +22,9 @@ from mm_imagenet_r.parquet_files import read_schema
 from mm_imagenet_r.reading import read_text
 
 _HUB_SECONDS = 5.0
+#: Bytes of a folder's card, and values in it.
+_CARD = 2**20
+_VALUES = 100_000
 
 T = TypeVar("T")
 
@@ -107,7 +111,7 @@ def _load_folder(folder: Path, config: str | None) -> Any:
     if _is_saved(folder):
         return load_from_disk(str(folder))
     card = folder / "README.md"
-    if card.is_file() and re.search(r"^configs:", text := read_text(card), re.MULTILINE):
+    if card.is_file() and re.search(r"^configs:", text := read_text(card, _CARD), re.MULTILINE):
         _require_own_files(text)
         _require_real_sizes(_parquet_files(folder))
         return load_dataset(str(folder), config)
@@ -124,12 +128,17 @@ def _load_folder(folder: Path, config: str | None) -> Any:
 
 def _require_own_files(card: str) -> None:
     """Refuse a card that names files elsewhere: it came with the folder, from anyone."""
-    from huggingface_hub import DatasetCard
+    import yaml
 
-    waiting: list[Any] = [DatasetCard(card).data.to_dict().get("configs")]
-    seen: set[int] = set()  # aliases may stand for more values than can be counted
+    block = re.match(r"---\s*\n(.*?)\n---", card, re.DOTALL)
+    said = yaml.safe_load(block[1]) if block else None
+    if _weight(said, {}) > _VALUES:
+        raise ValueError("README.md stands for more values than any card has")
+    waiting: list[Any] = [said.get("configs") if isinstance(said, Mapping) else None]
     while waiting:
         value = waiting.pop()
+        waiting += value.values() if isinstance(value, Mapping) else ()
+        waiting += value if isinstance(value, list) else ()
         if isinstance(value, str) and (
             value.startswith(("/", "~")) or "://" in value or ".." in re.split(r"[/\\]", value)
         ):
@@ -137,15 +146,21 @@ def _require_own_files(card: str) -> None:
                 f"README.md of the folder names files outside it ({few(value)}): correct its "
                 "`configs`, or remove them if the names of the files tell the parts"
             )
-        if id(value) not in seen:
-            seen.add(id(value))
-            waiting += value.values() if isinstance(value, Mapping) else ()
-            waiting += value if isinstance(value, list) else ()
+
+
+def _weight(value: Any, known: dict[int, int]) -> int:
+    """How many values one of YAML stands for: aliases multiply them, in few letters without end."""
+    if id(value) not in known:
+        inner = [*value.values()] if isinstance(value, Mapping) else value
+        many = isinstance(inner, list)
+        known[id(value)] = 1 + sum(_weight(each, known) for each in inner) if many else 1
+    return known[id(value)]
 
 
 def _load_parquet(parts: Mapping[str, Sequence[Path]]) -> Any:
     _require_real_sizes(path for paths in parts.values() for path in paths)
-    files = {part: [str(path) for path in paths] for part, paths in parts.items()}
+    # `datasets` takes names for patterns.
+    files = {part: [glob.escape(str(path)) for path in paths] for part, paths in parts.items()}
     return load_dataset("parquet", data_files=files)
 
 

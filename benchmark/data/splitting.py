@@ -10,6 +10,9 @@ from benchmark.data.stored_images import IntArray
 from mm_imagenet_r.errors import UserError, summarize
 from mm_imagenet_r.splits import CUTS, TEST_FRACTION, stratified_cut
 
+#: As many can be told apart in an exemplar, see `benchmark.exemplar.Exemplar`.
+CLASSES = 2**16
+
 
 def held_out_for_test(
     source: RawDataset, good: NDArray[np.bool_], fraction: float, seed: int
@@ -23,6 +26,11 @@ def held_out_for_test(
         raise UserError(
             f"{source.name} has only one class ({source.class_names[0]}): add a second one, or "
             "give the folder above"
+        )
+    if len(source.class_names) > CLASSES:
+        raise UserError(
+            f"{source.name} has {len(source.class_names):,} classes, more than {CLASSES:,}: is its "
+            "label what you mean (--label-column)?"
         )
     kept = np.flatnonzero(good)
     if source.is_test is not None:

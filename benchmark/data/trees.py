@@ -39,16 +39,25 @@ def read(root: Path, name: str, *, captions_given: bool) -> RawDataset:
     empty: list[str] = []
     deeper: list[str] = []
     again: list[str] = []
+    lost: list[str] = []
     for part in parts:
+        lost += _others_lost(part)
         for class_name in _folders(part):
-            found, below, links = _of_class(root, (*part.parts, class_name))
-            if not found:
-                empty.append("/".join((*part.parts, class_name)))
+            own: list[str] = []
+            below: list[str] = []
+            place = (*part.parts, class_name)
+            for folder in walk(root.joinpath(*place)):
+                above = "/".join((*place, *folder.parts))
+                images_here = [f"{above}/{file}" for file in _image_files(folder)]
+                (below if folder.parts else own).extend(images_here)
+                again += [above] if folder.again else []
+                lost += [f"{above}/{file}" for file in _others_lost(folder)]
+            if not own:
+                empty.append("/".join(place))
                 continue
             deeper += below
-            again += links
-            keys += [*found, *below]
-            classes += [class_name] * (len(found) + len(below))
+            keys += own + below
+            classes += [class_name] * (len(own) + len(below))
         sizes.append(len(keys) - sum(sizes))
     if not keys:
         raise UserError(_nothing_in(root, name))
@@ -62,6 +71,11 @@ def read(root: Path, name: str, *, captions_given: bool) -> RawDataset:
         notes.append(f"{count} in folders within a class folder taken for that class: {places}")
     if again:
         notes.append(f"not followed, as links to folders of the same class: {summarize(again)}")
+    if lost:
+        links = pluralize(len(lost), "link")
+        notes.append(
+            f"{links} to what is not there (git annex get fetches git-annex's): {summarize(lost)}"
+        )
     for key in keys:
         if not key.isprintable():  # bytes that are not UTF-8, control characters
             raise UserError(f"{name}: the file name {key!r} is not plain text: rename the file")
@@ -103,17 +117,6 @@ def _parts(root: Path) -> tuple[list[Folder], list[str]]:
     return parts, [f"not used: {summarize(unused)}"] if unused else []
 
 
-def _of_class(root: Path, parts: tuple[str, ...]) -> tuple[list[str], list[str], list[str]]:
-    """Keys of the images in a class folder, of those further down, and links not followed."""
-    found: tuple[list[str], list[str], list[str]] = ([], [], [])
-    for folder in walk(root.joinpath(*parts)):
-        above = "/".join((*parts, *folder.parts))
-        found[bool(folder.parts)].extend(f"{above}/{file}" for file in _image_files(folder))
-        if folder.again:
-            found[2].append(above)
-    return found
-
-
 def _folders(folder: Folder) -> list[str]:
     return [name for name in folder.folders if is_visible(name)]
 
@@ -122,6 +125,11 @@ def _image_files(folder: Folder) -> list[str]:
     """Names of what must be images; what is none, or a link to nothing, is told when it is read."""
     visible = (name for name in folder.files if is_visible(name))
     return [name for name in visible if f".{name.rpartition('.')[2].lower()}" in images.SUFFIXES]
+
+
+def _others_lost(folder: Folder) -> list[str]:
+    """Links to nothing that no image is missed at when it is read: to a folder, for example."""
+    return sorted(set(folder.lost) - set(_image_files(folder)))
 
 
 def _nothing_in(root: Path, name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import os
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -87,6 +88,13 @@ def test_a_result_is_a_configuration(tmp_path: Path, synthetic_run: Callable[...
         ("a.toml", "learning_rate = nan", r"learning_rate: nan is not a number"),
         ("a.json", '{"phases": null}', r"phases: None is not a whole number"),
         ("a.json", "[" * 100_000, "is not valid JSON: it is nested too deeply"),
+        ("a.toml", "a = " + "[" * 100_000, "is not valid TOML: it is nested too deeply"),
+        ("a.json", '{"phases": ' + "[" * 900 + "]" * 900 + "}", "is not a whole number$"),
+        ("a.json", '{"learning_rate": ' + "9" * 400 + "}", "learning_rate: 99.*99 is not a numb"),
+        ("a.json", '{"phases": 1e999}', "phases: inf is not a whole number"),
+        ("a.json", '{"phases": 3, "phases": 4}', "'phases' stands twice in one object"),
+        ("a.json", '{"' + "x" * 10**6 + '": 1}', r"unknown option 'x{1,80}\.\.\.: known"),
+        ("a.json", '{"dataset": "\\ud800"}', "is not plain text"),
         ("a.json", '{"like": "a", "match_exemplars_of": "b"}', "unknown option 'like'"),
         ("a.json", '{"dataset": ["a"]}', r"dataset: \['a'\] is not"),
         ("a.toml", "growth = 'fast'", r"--growth fast: known: per-class, total"),
@@ -103,6 +111,11 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         read_file(tmp_path / "nowhere.toml")
     with pytest.raises(UserError, match="it is a folder"):
         read_file(tmp_path)
+    os.mkfifo(tmp_path / "pipe.toml")
+    (tmp_path / "zero.json").symlink_to("/dev/zero")
+    for name, words in (("pipe.toml", "it is a pipe"), ("zero.json", "it is a device")):
+        with pytest.raises(UserError, match=words):
+            read_file(tmp_path / name)
     (tmp_path / "a.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(UserError, match="is not valid TOML"):
         read_file(tmp_path / "a.toml")
@@ -140,6 +153,14 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
             "joint is not among the methods that run: known: replay",
         ),
         ("--method replay --set repla.a=1", "did you mean 'replay'"),
+        ("--batch-size 1000000000", "--batch-size can be at most 65,536"),
+        ("--threads 1000000000", "--threads can be at most 4,096"),
+        ("--memory 1 --steps 99999999999999999999", "--steps can be at most 1,000,000,000"),
+        (f"--dataset {'a' * 5000}", "is longer than the name of a file can be: shorten it"),
+        (f"--dataset {'a/' * 3000}", "is longer than the name"),
+        (f"--backbone {'b' * 300}", "--backbone 'b.* is longer than the name"),
+        (f"--method {'a/' * 3000}x.py:X", "is longer than the name"),
+        ("--captions ~nobody-of-this-name/c.csv", "begins with the name of a user that there"),
         ("--like replay", "--like is now called --match-exemplars-of: write that instead"),
     ],
 )

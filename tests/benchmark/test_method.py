@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -95,6 +96,7 @@ def test_a_file_may_be_called_like_a_module(tmp_path: Path) -> None:
 BROKEN = {
     "syntax.py": "class M(:\n",
     "needs.py": "import no_such_package\n",
+    "nested.py": "x = " + "(" * 10_000 + ")" * 10_000,
     "other.py": "class M:\n    pass\nN = 3\n",
     "derived.py": "from benchmark.method import Method\nclass Mines(Method):\n    pass\n",
 }
@@ -108,6 +110,9 @@ BROKEN = {
         ("replay@paper", r"replay has no preset 'paper': it has none"),
         ("exemplar_masking@figurs", r"no preset 'figurs': did you mean 'figures'"),
         ("nowhere.py:M", r"nowhere.py cannot be read .No such file.*: give the path"),
+        ("pipe.py:M", r"pipe.py cannot be read .it is a pipe"),
+        ("zero.py:M", r"zero.py cannot be read .it is a device"),
+        ("nested.py:M", r"nested.py.*too many nested parentheses.*[Ff]ix it"),
         ("mine.py", r"name its class too, mine.py:MyMethod"),
         ("syntax.py:M", r"syntax.py line 1: .*Fix it"),
         ("needs.py:M", r"needs.py needs no_such_package: install it"),
@@ -127,6 +132,8 @@ def test_what_is_not_found_says_what_to_do(
 ) -> None:
     for file, text in BROKEN.items():
         (tmp_path / file).write_text(text)
+    os.mkfifo(tmp_path / "pipe.py")
+    (tmp_path / "zero.py").symlink_to("/dev/zero")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=message):
         load_method(name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -632,6 +633,11 @@ def test_a_damaged_value_is_told_of_the_file(
     code, _, err = used()
     assert code == 2
     assert f"recipe file {made}: {message}" in err
+    made.unlink()
+    os.mkfifo(made)
+    code, _, err = used()
+    assert code == 2
+    assert "it is a pipe, not a file" in err
 
 
 def test_forged_records_of_tuning_are_found(tmp_path: Path, made: Path, used: Call) -> None:

@@ -7,6 +7,7 @@ import pickle
 import re
 import shutil
 import tarfile
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -306,6 +307,62 @@ def test_a_circle_of_links_ends(tmp_path: Path) -> None:
     folder = as_folder(tmp_path / "tree")
     (folder / "n01443530" / "up").symlink_to(folder)
     assert open_images(folder).names == sorted(NAMES)
+
+
+def test_links_do_not_multiply_folders(tmp_path: Path) -> None:
+    folder = as_folder(tmp_path / "tree")
+    for number in range(200):  # 200**3 ways three levels down
+        (folder / f"to{number}").symlink_to(folder)
+    assert open_images(folder).names == sorted(NAMES)
+
+
+def test_links_to_nothing_are_counted(tmp_path: Path) -> None:
+    folder = as_folder(tmp_path / "tree")
+    for number in range(7):
+        (folder / f"n01443530/photo_{number}.jpg").symlink_to("../.git/annex/absent")
+    with pytest.raises(UserError, match=r"7 files of images are links to files that are not there"):
+        open_images(folder)
+
+
+def test_an_image_that_is_no_file_any_more(tmp_path: Path) -> None:
+    folder = as_folder(tmp_path / "tree")
+    images = open_images(folder)
+    (folder / NAMES[0]).unlink()
+    os.mkfifo(folder / NAMES[0])
+    with pytest.raises(UserError, match=r"could not be read \(it is a pipe"):
+        images.read(NAMES[0])
+
+
+def numbered(size: bytes, kind: bytes = tarfile.REGTYPE) -> Callable[[bytearray], None]:
+    """Give the first header another size and kind, and the sum that belongs to it."""
+
+    def change(data: bytearray) -> None:
+        data[124:136], data[156:157], data[148:156] = size, kind, b" " * 8
+        data[148:156] = b"%06o\0 " % sum(data[:512])
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (numbered(b"\x80" + b"\x7f" * 11), "ends behind it"),
+        (numbered(b"\x80" + b"\0" * 3 + b"\x01" + b"\0" * 7), "ends behind it"),
+        (numbered(b"\xff" * 12), "a header of -1 bytes"),
+        (numbered(b"\x80" + b"\x7f" * 11, tarfile.DIRTYPE), "ends behind it"),
+        (numbered(b"\x80" + b"\0" * 5 + b"\x7f" + b"\0" * 5, b"L"), "a header of 139,637"),
+        (numbered(b"\x80" + b"\0" * 5 + b"\x7f" + b"\0" * 5, b"x"), "a header of 139,637"),
+        (numbered(b"\x80" + b"\x7f" * 11, b"S"), "is refused: its member"),
+    ],
+)
+def test_sizes_that_no_archive_has(
+    tar: Path, change: Callable[[bytearray], None], message: str
+) -> None:
+    data = bytearray(tar.read_bytes())
+    change(data)
+    tar.write_bytes(data)
+    with pytest.raises(UserError, match=message):
+        tar_index.scan(tar)
 
 
 def test_an_archive_of_another_name_is_told_by_its_content(tar: Path, tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ class Server:
         self.faults: list[Any] = []
         self.asked: list[str | None] = []
         self.ranges = True
+        self.says_length: bool | str = True  # or what it says instead
         server = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -56,7 +57,10 @@ class Server:
             request.send_error(416)
             return
         request.send_response(206 if start else 200)
-        request.send_header("Content-Length", str(len(self.data) - start))
+        if self.says_length is True:
+            request.send_header("Content-Length", str(len(self.data) - start))
+        elif self.says_length is not False:
+            request.send_header("Content-Length", self.says_length)
         request.end_headers()
         end = len(self.data) if fault is None else start + int(fault)
         request.wfile.write(self.data[start:end])
@@ -123,6 +127,37 @@ def test_another_content_is_refused_and_not_kept(
     with pytest.raises(UserError, match="Nothing was kept"):
         get(server, tmp_path / "file", size=size)
     assert not list(tmp_path.iterdir())
+
+
+def test_more_than_the_known_size_is_not_received(server: Server, tmp_path: Path) -> None:
+    server.data = DATA * 40
+    with pytest.raises(UserError, match=r"offers 10,240,000 bytes, but the file has 256,000: give"):
+        get(server, tmp_path / "file", size=len(DATA))
+    with pytest.raises(UserError, match=r"offers 10,240,000 bytes, but the file has at most 300,0"):
+        get(server, tmp_path / "file", most=300_000)
+    assert (tmp_path / "file.part").stat().st_size == 0
+    seen: list[int] = []
+    server.says_length = False
+    with pytest.raises(UserError, match=r"it has more than 256,000 bytes\. Nothing was kept"):
+        get(server, tmp_path / "file", size=len(DATA), progress=lambda done, _: seen.append(done))
+    assert seen[-1] == len(DATA) + 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("length", ["x", "-5", ""])
+def test_a_length_that_is_none_is_not_believed(length: str, server: Server, tmp_path: Path) -> None:
+    server.says_length = length
+    get(server, tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == DATA
+
+
+def test_nothing_is_written_through_a_link(server: Server, tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.write_text("mine")
+    (tmp_path / "file.part").symlink_to(mine)
+    with pytest.raises(UserError, match="a link or no file: remove it"):
+        get(server, tmp_path / "file")
+    assert mine.read_text() == "mine"
 
 
 def test_servers_that_have_nothing(server: Server, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mm_imagenet_r.reading import open_regular, read_bytes, read_text
+from mm_imagenet_r.reading import open_regular, parse_json, read_bytes, read_text
 
 
 def test_a_regular_file_and_a_link_to_one(tmp_path: Path) -> None:
@@ -45,3 +45,31 @@ def test_no_more_than_expected(tmp_path: Path) -> None:
     assert read_bytes(path, 5) == b"12345"
     with pytest.raises(OSError, match="more than 4 bytes"):
         read_bytes(path, 4)
+    os.truncate(path, 2**40)  # none of it is read
+    with pytest.raises(OSError, match="more than 5 bytes"):
+        read_bytes(path, 5)
+
+
+def test_a_file_whose_size_is_not_known() -> None:
+    path = Path("/proc/self/status")
+    assert path.stat().st_size == 0
+    assert b"VmPeak" in read_bytes(path, 2**20)
+    with pytest.raises(OSError, match="more than 9 bytes"):
+        read_bytes(path, 9)
+
+
+def test_a_link_to_nothing_says_how_it_may_come_back(tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to(".git/annex/objects/a")
+    with pytest.raises(FileNotFoundError, match=r"not there \(git annex get"):
+        open_regular(tmp_path / "a")
+
+
+def test_json_of_anyone() -> None:
+    assert parse_json(b'{"a": [1, {"b": null}]}') == {"a": [1, {"b": None}]}
+    for text, words in (
+        ("[" * 100_000, "nested too deeply"),
+        ('{"a": 1, "b": {"c": 1, "c": 1}}', "'c' stands twice"),
+        ('{"a"', "Expecting"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            parse_json(text)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import random
 import re
 import shutil
@@ -155,6 +156,10 @@ def test_lists_are_fetched_once_and_checked(
     listed.chmod(0o644)
     listed.write_text(listed.read_text().replace("tattoo_75", "tattoo_76"))
     with pytest.raises(UserError, match="is not the published list"):
+        splits.split(real, "coda")
+    listed.unlink()
+    os.mkfifo(listed)
+    with pytest.raises(UserError, match=r"cannot be read \(it is a pipe, not a file"):
         splits.split(real, "coda")
 
 

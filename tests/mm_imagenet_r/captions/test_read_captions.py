@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -76,6 +77,14 @@ def test_identity_follows_the_captions_and_not_the_file(tmp_path: Path) -> None:
         ("c.jsonl", "[1]\n", "line 1 is not an object"),
         ("c.parquet", "nothing", "is not valid parquet"),
         ("c.txt", "a", "the name must end in"),
+        ("c.csv", "file_name,caption,caption\na,x,y\n", "two columns 'caption'"),
+        ("c.jsonl", '{"image": "a", "text": "x", "text": "y"}\n', "'text' stands twice"),
+        ("c.jsonl", '{"image": "a", "text": ' + "[" * 100_000, "line 1: it is nested too deeply"),
+        ("c.jsonl", '{"image": "a", "text": "' + "x" * 2**24 + '"}', "line 1: more than 16,777,"),
+        ("c.jsonl", '{"image": "a", "text": "' + "x" * 2**20 + 'x"}', "1 has 1,048,577 letters"),
+        ("c.csv", "file_name,caption\na," + "x" * 2**20 + "x\n", "field larger than field limit"),
+        ("c.csv", 'file_name,caption\na,"x\n' + "b,y\n" * 400_000, "field larger than field lim"),
+        ("c.csv", ",".join(map(str, range(100_000))) + "\n", "it has '0', '1'.* and 99990 more"),
     ],
 )
 def test_faults_are_named(tmp_path: Path, name: str, text: str, message: str) -> None:
@@ -115,3 +124,33 @@ def test_absent_files_and_unfinished_sets(tmp_path: Path) -> None:
         (tmp_path / name / "captions.parquet").write_text(json.dumps({}))
     with pytest.raises(UserError, match=r"holds 2 caption sets: give the folder of one, .*/one \("):
         read_captions(tmp_path)
+
+
+def test_columns_that_nobody_asked_for_cost_nothing(tmp_path: Path) -> None:
+    others = [str(number) for number in range(100_000)]
+    text = ",".join(["file_name", *others, "caption"]) + "\n"
+    text += "".join(",".join([f"{row}.jpg", *[""] * 100_000, "x"]) + "\n" for row in range(20))
+    assert len(read_captions(write(tmp_path / "c.csv", text)).by_name) == 20
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".parquet"])
+def test_what_is_no_file_or_has_no_end(tmp_path: Path, suffix: str) -> None:
+    os.mkfifo(tmp_path / f"pipe{suffix}")
+    (tmp_path / f"zero{suffix}").symlink_to("/dev/zero")
+    (tmp_path / f"annex{suffix}").symlink_to("absent")
+    for name, words in (("pipe", "a pipe"), ("zero", "a device"), ("annex", "git annex get")):
+        with pytest.raises(UserError, match=rf"cannot be read \(it is .*{words}"):
+            read_captions(tmp_path / f"{name}{suffix}")
+    if suffix != ".parquet":
+        (tmp_path / f"sparse{suffix}").touch()
+        os.truncate(tmp_path / f"sparse{suffix}", 2**40)
+        with pytest.raises(UserError, match="more than 1,073,741,824 bytes"):
+            read_captions(tmp_path / f"sparse{suffix}")
+
+
+@pytest.mark.parametrize("info", ["[" * 100_000, "[1]", "{"])
+def test_provenance_of_another_shape(tmp_path: Path, info: str) -> None:
+    table = pa.table({"file_name": ["a.jpg"], "caption": ["a cat"]})
+    pq.write_table(table.replace_schema_metadata({METADATA_KEY: info}), tmp_path / "c.parquet")
+    with pytest.raises(UserError, match="is not valid parquet"):
+        read_captions(tmp_path / "c.parquet")
