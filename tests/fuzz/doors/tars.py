@@ -63,7 +63,7 @@ def _member(case: Case) -> None:
     if not members:
         raise UnsuitedError
     at = rng.randrange(len(members))
-    member, data = members[at]
+    member = members[at][0]
     if rng.random() < 0.5:
         member.type = rng.choice(_KINDS)
         member.linkname = rng.choice((f"{case.outside}/notes.txt", "../../outside", "/dev/zero"))
