@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import random
+import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
+
+_MOST: Final = 2**27  # bytes
 
 
 @dataclass(frozen=True)
@@ -27,18 +31,24 @@ class Case:
         return sorted(self.folder.glob(self.scope))
 
     def files(self, ending: str = "") -> list[Path]:
-        """The regular files that may be damaged, of the names that end so."""
-        below = (path for root in self.roots for path in (root, *root.rglob("*")))
-        return sorted(
-            {p for p in below if p.is_file() and not p.is_symlink() and p.name.endswith(ending)}
-        )
+        """The regular files that may be damaged, of the names that end so; not those made huge."""
+        below = {path for root in self.roots for path in (root, *root.rglob("*"))}
+        return sorted(p for p in below if p.name.endswith(ending) and _is_file(p))
 
     def folders(self) -> list[Path]:
         """The folders below those that may be damaged, and these themselves."""
         below = (path for root in self.roots for path in (root, *root.rglob("*")))
         return sorted({p for p in below if p.is_dir() and not p.is_symlink()})
 
-    def file(self, ending: str = "") -> Path:
+    def some_folder(self) -> Path:
+        """One of the folders.
+
+        Raises:
+            UnsuitedError: There is none.
+        """
+        return self.rng.choice(self.folders() or _unsuited())
+
+    def some_file(self, ending: str = "") -> Path:
         """One of the files.
 
         Raises:
@@ -49,6 +59,11 @@ class Case:
 
 class UnsuitedError(Exception):
     """A change that the input, as others have left it, cannot undergo."""
+
+
+def _is_file(path: Path) -> bool:
+    facts = path.lstat()
+    return stat.S_ISREG(facts.st_mode) and facts.st_size < _MOST
 
 
 def _unsuited() -> list[Path]:

@@ -18,7 +18,7 @@ def in_bytes(change: Callable[[bytearray, random.Random], object], ending: str =
     """Change the content of a file."""
 
     def damage(case: Case) -> None:
-        path = case.file(ending)
+        path = case.some_file(ending)
         data = bytearray(path.read_bytes())
         change(data, case.rng)
         path.write_bytes(data)
@@ -83,7 +83,7 @@ def _replaced(make: Callable[[Case, Path], object]) -> Damage:
     def damage(case: Case) -> None:
         # A link in the place of what the user names is the user's own.
         below = [path for path in case.folders() if path not in case.roots]
-        path = case.rng.choice(below) if below and case.rng.random() < 0.3 else case.file()
+        path = case.rng.choice(below) if below and case.rng.random() < 0.3 else case.some_file()
         _remove(path)
         make(case, path)
 
@@ -124,7 +124,7 @@ def _linked_to(where: Callable[[Case], Path | str]) -> Damage:
 
 def _moved_outside(case: Case) -> None:
     """The same content, but it is somebody else's: by a link, or as a second name of one file."""
-    path, number = case.file(), len(list(case.outside.iterdir()))
+    path, number = case.some_file(), len(list(case.outside.iterdir()))
     there = case.outside / f"moved-{number}"
     path.rename(there)
     if case.rng.random() < 0.5:
@@ -145,21 +145,21 @@ def _folder_outside(case: Case) -> None:
 
 
 def _swap(case: Case) -> None:
-    first, second = case.file(), case.file()
+    first, second = case.some_file(), case.some_file()
     one, other = first.read_bytes(), second.read_bytes()
     first.write_bytes(other)
     second.write_bytes(one)
 
 
 def _rename(case: Case) -> None:
-    path = case.file()
+    path = case.some_file()
     names = (path.name.upper(), f".{path.name}", f"{path.name}.bak", path.stem, " ", "\n", "ä" * 90)
     path.rename(path.with_name(case.rng.choice(names)))
 
 
 def _plant(case: Case) -> None:
     """What programs leave behind, or nobody would call a file."""
-    folder = case.rng.choice(case.folders() or _none())
+    folder = case.some_folder()
     names = (".DS_Store", ".ipynb_checkpoints/x", "Thumbs.db", "desktop.ini", "__MACOSX/x",
              "x\n.jpg",
              "\x1b[2J.png", "._a.jpg", ".nfs0001", "a/b/c/d/e.json", "'; rm -rf .png", "-rf", "~",
@@ -171,9 +171,8 @@ def _plant(case: Case) -> None:
 
 def _plant_link(case: Case) -> None:
     """A link of a new name, beside what is there."""
-    folder = case.rng.choice(case.folders() or _none())
-    name = f"{case.rng.choice(case.files() or _none()).stem}-{case.rng.randrange(99):02}"
-    ending = case.rng.choice(case.files()).suffix
+    folder = case.some_folder()
+    name, ending = f"{case.some_file().stem}-{case.rng.randrange(99):02}", case.some_file().suffix
     targets = (
         case.outside / "folder",
         case.outside / "notes.txt",
@@ -187,28 +186,24 @@ def _plant_link(case: Case) -> None:
 
 def _copy(case: Case) -> None:
     """A file once more, under a name like its own."""
-    path = case.file()
+    path = case.some_file()
     names = (f"{path.stem} (1){path.suffix}", f"copy-{path.name}", f"{path.name}~", f"0{path.name}")
     shutil.copy(path, path.with_name(case.rng.choice(names)))
 
 
 def _sparse(case: Case) -> None:
-    os.truncate(case.file(), case.rng.choice((HUGE, 2**33)))
+    os.truncate(case.some_file(), case.rng.choice((HUGE, 2**33)))
 
 
 def _odd_time(case: Case) -> None:
     seconds = case.rng.choice((-(2**33), 0, 2**33))
-    os.utime(case.file(), (seconds, seconds))
+    os.utime(case.some_file(), (seconds, seconds))
 
 
 def _forbid(case: Case) -> None:
     if os.geteuid() == 0:  # who may read everything
         raise UnsuitedError
-    case.rng.choice([*case.files(), *case.folders()] or _none()).chmod(0)
-
-
-def _none() -> list[Path]:
-    raise UnsuitedError
+    case.rng.choice((case.some_file(), case.some_folder())).chmod(0)
 
 
 GENERIC: dict[str, Damage] = {
@@ -221,8 +216,8 @@ GENERIC: dict[str, Damage] = {
     "repeat": in_bytes(_repeat),
     "append": in_bytes(_append),
     "empty": in_bytes(lambda data, rng: data.clear()),
-    "delete": lambda case: case.file().unlink(),
-    "delete folder": lambda case: shutil.rmtree(case.rng.choice(case.folders() or _none())),
+    "delete": lambda case: case.some_file().unlink(),
+    "delete folder": lambda case: shutil.rmtree(case.some_folder()),
     "swap": _swap,
     "rename": _rename,
     "copy": _copy,

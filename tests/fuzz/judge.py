@@ -22,7 +22,9 @@ BAD: Final = {
     "foreign": "it changed what belongs to somebody else",
     "silent": "it worked, and gave other digits",
     "mute": "it failed without one sentence that says why",
+    "unprepared": "the harness could not damage its input, and has a fault itself",
 }
+UNPREPARED: Final = 99  # exit code
 OUTCOMES: Final = (*GOOD, *BAD)
 _OWN: Final = ("mm_imagenet_r/", "benchmark/", "baselines/")
 _FRAME: Final = re.compile(r'  File "([^"]+)", line (\d+), in (\S+)')
@@ -50,6 +52,8 @@ class Verdict:
 
 def judge(ended: Ended, refuses: frozenset[int], healthy: Digits | None) -> Verdict:
     """Name what happened; `healthy` are the digits of the input before it was damaged."""
+    if ended.code == UNPREPARED:
+        return Verdict("unprepared", _raised(ended.said))
     if ended.foreign:
         return Verdict("foreign", ended.foreign[0])
     if ended.late or ended.code == -signal.SIGXCPU:

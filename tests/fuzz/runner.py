@@ -22,12 +22,11 @@ from typing import Any, Final, NoReturn
 
 from . import outside
 from .door import Case, Door, damage
-from .judge import Digits, Ended, Verdict, judge
+from .judge import UNPREPARED, Digits, Ended, Verdict, judge
 
 MEMORY: Final = 2 * 2**30  # bytes that a case may take beyond what is imported
 CPU: Final = 20  # seconds
 LARGEST: Final = 2**28  # bytes of a file that it writes
-_HARNESS: Final = 99  # exit code of a case that this program could not prepare
 
 
 @dataclass(frozen=True)
@@ -117,7 +116,7 @@ class _Running:
             # It writes down where it is.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._child, signal.SIGUSR1)
-                time.sleep(0.1)
+                time.sleep(0.3)
                 os.killpg(self._child, signal.SIGKILL)
             pid, status = os.waitpid(self._child, 0)
         if pid:
@@ -130,8 +129,8 @@ class _Running:
         """What is left of it."""
         home, code = self.home, os.waitstatus_to_exitcode(self._status)
         printed, said = ((home / name).read_text(errors="replace") for name in ("out", "err"))
-        if code == _HARNESS:
-            raise RuntimeError(f"{self.door.name} {self.number} could not be prepared:\n{said}")
+        if code == UNPREPARED:
+            return Ended(code, False, printed, said)
         facts = json.loads((home / "facts.json").read_text())
         self.damage = facts["damage"]
         foreign = outside.changes(facts["outside"], outside.snapshot(home / "outside"))
@@ -147,7 +146,7 @@ def _case(door: Door, number: int, seed: int, healthy: Path, home: Path) -> int:
         case = _prepared(door, number, seed, healthy, home)
     except BaseException:
         traceback.print_exc()
-        return _HARNESS
+        return UNPREPARED
     os.chdir(case.folder)
     _bound()
     return door.try_it(case)

@@ -52,20 +52,20 @@ def in_text(ending: str) -> dict[str, Damage]:
         _edit(case, change)
 
     def encoding(case: Case) -> None:
-        path = case.file(ending)
+        path = case.some_file(ending)
         text = path.read_bytes().decode(errors="replace")
         codes = ("utf-8-sig", "utf-16", "utf-32", "latin-1")
         path.write_bytes(text.replace(" on ", " é ").encode(case.rng.choice(codes), "replace"))
 
     def separators(case: Case) -> None:
-        path = case.file(ending)
+        path = case.some_file(ending)
         old, new = case.rng.choice(
             ((mark, ";"), (mark, "\t"), ("\n", "\r"), ("\n", "\r\n"), ("\n", "\0"))
         )
         path.write_text(path.read_bytes().decode(errors="replace").replace(old, new), newline="")
 
     def _edit(case: Case, change: Callable[[list[str], random.Random], None]) -> None:
-        path = case.file(ending)
+        path = case.some_file(ending)
         found = path.read_bytes().decode(errors="replace").split("\n")
         change(found, case.rng)
         path.write_text("\n".join(found), newline="")
@@ -183,7 +183,7 @@ def in_parquet(ending: str = ".parquet") -> dict[str, Damage]:
 
 
 def _read(case: Case, ending: str) -> tuple[Path, Any]:
-    path = case.file(ending)
+    path = case.some_file(ending)
     try:
         table = pq.ParquetFile(path).read(use_threads=False)
     except (OSError, ValueError, pa.ArrowException) as error:

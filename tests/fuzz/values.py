@@ -136,11 +136,11 @@ def in_json(ending: str = ".json") -> dict[str, Damage]:
     """What may happen to the files of such names, one JSON value in each."""
 
     def of_value(case: Case) -> None:
-        path = case.file(ending)
+        path = case.some_file(ending)
         path.write_text(json.dumps(change(_read(path.read_bytes()), case.rng)))
 
     def of_text(case: Case) -> None:
-        path = case.file(ending)
+        path = case.some_file(ending)
         found = case.rng.choice(_TEXT)(json.dumps(_read(path.read_bytes())), case.rng)
         path.write_bytes(found if isinstance(found, bytes) else found.encode())
 

@@ -53,7 +53,7 @@ def _build(folder: Path) -> None:
 
 def _header(case: Case) -> None:
     """The header of the weights, or its length."""
-    path = case.file(".safetensors")
+    path = case.some_file(".safetensors")
     data = path.read_bytes()
     try:
         size = struct.unpack("<Q", data[:8])[0]
@@ -82,7 +82,7 @@ def _header(case: Case) -> None:
 
 def _config(case: Case) -> None:
     """A setting of the model that few have, or that asks for code to be run."""
-    path = case.file("config.json")
+    path = case.some_file("config.json")
     sides = (0, -1, 1, 7, 10**9, 1.5, None, "32", [32, 32], True, "../../outside")
     keys = {
         "auto_map": ({"AutoConfig": "code.Config", "AutoTokenizer": "code.T"}, {"AutoConfig": 1},

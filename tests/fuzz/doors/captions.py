@@ -38,7 +38,7 @@ def _parquet(path: Path) -> None:
 
 def _one_line(case: Case) -> None:
     """A line that is other JSON."""
-    path = case.file(".jsonl")
+    path = case.some_file(".jsonl")
     lines = path.read_bytes().decode(errors="replace").splitlines()
     try:
         at = case.rng.randrange(len(lines))

@@ -63,14 +63,14 @@ def _option(case: Case) -> Any:
 
 
 def _in_json(case: Case) -> None:
-    path = case.file(".json")
+    path = case.some_file(".json")
     name, odd = _option(case)
     path.write_text(path.read_text().replace("{", f'{{"{name}": {json.dumps(odd)},', 1))
 
 
 def _in_toml(case: Case) -> None:
     """A line of odd TOML: a value, a table, a key, a type that JSON lacks."""
-    path = case.file(".toml")
+    path = case.some_file(".toml")
     name, odd = _option(case)
     values = (
         "", "1979-05-27T07:32:00Z", "07:32:00", "0x1F", "1_000", "inf", "nan", "'''a\nb'''", "[",

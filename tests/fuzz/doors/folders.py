@@ -20,7 +20,7 @@ def build(folder: Path) -> None:
 
 def _bomb(case: Case) -> None:
     """A header that speaks of many more pixels than there are."""
-    path = case.file(".png")
+    path = case.some_file(".png")
     data = bytearray(path.read_bytes())
     sides = case.rng.choice(((65_500, 65_500), (2**31 - 1, 1), (0, 5), (1, 60_000), (9_000, 9_000)))
     data[16:24] = struct.pack(">II", *sides)
@@ -29,7 +29,7 @@ def _bomb(case: Case) -> None:
 
 def _other_format(case: Case) -> None:
     """Another format under the old name, or text that pretends."""
-    path = case.file()
+    path = case.some_file()
     texts = (b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"<html>404</html>", b"GIF89a", b"%!PS",
              b"version https://git-lfs.github.com/spec/v1\n", b"P6 99999 99999 255 ",
              b"")  # fmt: skip
@@ -42,7 +42,7 @@ def _other_format(case: Case) -> None:
 
 def _odd_picture(case: Case) -> None:
     """A mode or size that few pictures have."""
-    path = case.file()
+    path = case.some_file()
     mode = case.rng.choice(("1", "L", "LA", "P", "RGBA", "CMYK", "I", "I;16", "F", "YCbCr", "LAB"))
     side = case.rng.choice(((1, 1), (1, 3000), (3000, 1), (2, 2)))
     try:
@@ -53,7 +53,7 @@ def _odd_picture(case: Case) -> None:
 
 def _deeper(case: Case) -> None:
     """Class folders one level down, beside others."""
-    folder = case.rng.choice(case.folders())
+    folder = case.some_folder()
     path = folder / "/".join(case.rng.choices(("a", "train", "test", "imagenet-r"), k=3))
     path.mkdir(parents=True, exist_ok=True)
     (path / "1.png").write_bytes(picture("deep"))

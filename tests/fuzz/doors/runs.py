@@ -109,7 +109,7 @@ def _partial(case: Case) -> None:
     """A checkpoint that says other things, as `torch` itself writes it."""
     import torch
 
-    path = case.file(".partial.pt")
+    path = case.some_file(".partial.pt")
     try:
         saved: Any = torch.load(path, weights_only=True)
         key = case.rng.choice(sorted(saved))
@@ -126,7 +126,7 @@ def _partial(case: Case) -> None:
 
 def _older(case: Case) -> None:
     """A file of one phase under the name of another."""
-    path = case.file()
+    path = case.some_file()
     number = case.rng.choice(("00", "01", "02", "0", "1e1", "-1", "99999999999999999999"))
     other = path.with_name(path.name.replace("phase-00", f"phase-{number}").replace("0001", number))
     if other.exists():

@@ -33,7 +33,7 @@ def _build(folder: Path) -> None:
 
 def _raw(case: Case) -> None:
     """Bytes that are no answer of HTTP as it should be; the file takes the place of the JSON."""
-    path = case.file(".json")
+    path = case.some_file(".json")
     body, rng = path.read_bytes(), case.rng
     status = rng.choice((200, 200, 200, 204, 206, 301, 307, 400, 401, 402, 403, 404, 408, 409, 418,
                          422, 429,
@@ -70,7 +70,7 @@ def _raw(case: Case) -> None:
 
 def _long(case: Case) -> None:
     """More than anybody asked for."""
-    path = case.file("answer.json")
+    path = case.some_file("answer.json")
     answer = json.loads(json.dumps(_ANSWER))
     texts = (
         "x" * 40_000_000,
@@ -87,7 +87,7 @@ def _long(case: Case) -> None:
 
 
 def _count(case: Case) -> None:
-    path = case.file("answer.json")
+    path = case.some_file("answer.json")
     answer = json.loads(json.dumps(_ANSWER))
     answer["usage"] = change(answer["usage"], case.rng)
     path.write_text(json.dumps(answer))

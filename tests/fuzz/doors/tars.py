@@ -58,7 +58,7 @@ def _members(path: Path) -> list[tuple[tarfile.TarInfo, bytes]]:
 
 def _member(case: Case) -> None:
     """A member of another kind, or of a name that leads elsewhere."""
-    path, rng = case.file(".tar"), case.rng
+    path, rng = case.some_file(".tar"), case.rng
     members = _members(path)
     if not members:
         raise UnsuitedError
