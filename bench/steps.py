@@ -112,12 +112,11 @@ def step_by_step(job: tuple[Plan, Path], tell: isolation.Report) -> tuple[list[f
         parts.clear()
         begun = clock()
 
-    train_phase(
-        ours, data, memory, plan.recipe, plan.config, accelerator, folder / "amid.pt", report
-    )
+    saved = Checkpoint(folder / "amid", "", ours)
+    train_phase(ours, data, memory, plan.recipe, plan.config, accelerator, saved, report)
     state = theirs.state()
     assert all(torch.equal(value, state[name]) for name, value in ours.state().items())
-    saved = Checkpoint(folder / "amid.pt", ours)
+    saved = Checkpoint(folder / "amid", "", ours)
     saved.begin_stage(plain.optimizer, accelerator, 2)
     saved.step_done(0.0)
     written = []

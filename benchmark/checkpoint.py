@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
+from benchmark import run_files
 from benchmark.errors import ContractError
 from benchmark.method import Method
 from benchmark.results.schema import StageResult
@@ -66,33 +69,27 @@ class Checkpoint:
         finished: What the method was at the end of each finished stage.
         step: Steps done of the stage under way.
         training: What results say of all steps so far.
+        dropped: Whether a file was there that is not as it was written: training starts afresh.
     """
 
-    def __init__(self, path: Path, method: Method) -> None:
-        """Read what was saved of a phase, or start afresh.
-
-        Raises:
-            UserError: The file is damaged.
-        """
+    def __init__(self, path: Path, place: str, method: Method) -> None:
+        """Read what was saved of a phase at its `place` (see `run_files`), or start afresh."""
         self.path = path
+        self._place = place
         self._method = method
         self._parts: dict[str, Any] = {}
-        saved: dict[str, Any] = {"finished": [], "step": 0, "amid": {}, "training": {}}
-        if path.exists():
-            saved = _read(path)
-        try:
-            self.finished: list[dict[str, Any]] = list(saved["finished"])
-            self.step = int(saved["step"])
-            self.training = Training(**saved["training"])
-            self._amid: dict[str, Any] = saved["amid"]
-            if len(self.training.losses) != self.step or bool(self._amid) != bool(self.step):
-                raise ValueError(f"{self.step} steps")
-        except (KeyError, TypeError, ValueError) as error:
-            raise UserError(_damaged(path)) from error
+        found = _read(path, place) if path.exists() else {}
+        self.dropped = found is None
+        saved = found or {"finished": [], "step": 0, "amid": {}, "training": Training()}
+        self.finished: list[dict[str, Any]] = saved["finished"]
+        self.step: int = saved["step"]
+        self.training: Training = saved["training"]
+        self._amid: dict[str, Any] = saved["amid"]
 
     def restore(self, stage: int) -> None:
-        """Make the method what it was at the end of a finished stage."""
-        _load(self._method, self.finished[stage])
+        """Make the method what it was at the end of a finished stage; UserError as below."""
+        with self._fitting():
+            _load(self._method, self.finished[stage])
 
     def begin_stage(self, optimizer: Any, accelerator: Accelerator, steps: int) -> None:
         """Go back to where the stage under way was interrupted, if it was.
@@ -109,14 +106,12 @@ class Checkpoint:
             self._parts["scaler"] = accelerator.scaler
         if not self._amid:
             return
-        try:
+        with self._fitting():
             if not 0 < self.step < steps:
                 raise ValueError(f"step {self.step} of {steps}")
             _load(self._method, self._amid)
             for name, part in self._parts.items():
                 part.load_state_dict(self._amid[name])
-        except (KeyError, ValueError, RuntimeError) as error:
-            raise UserError(_damaged(self.path)) from error
         self._amid = {}
 
     def step_done(self, loss: float) -> None:
@@ -129,6 +124,16 @@ class Checkpoint:
         self.training.finish_stage(result)
         self.finished.append(_tensors(self._method))
         self.step, self._parts = 0, {}
+
+    @contextlib.contextmanager
+    def _fitting(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # tensors that do not fit raise whatever they lead to
+            raise UserError(
+                f"{self.path} is of another training: delete it to train this phase from its "
+                "beginning"
+            ) from error
 
     def write(self) -> None:
         """Save atomically."""
@@ -144,7 +149,7 @@ class Checkpoint:
         }
         buffer = io.BytesIO()
         torch.save(saved, buffer)
-        write_atomic(self.path, buffer.getvalue())
+        write_atomic(self.path, run_files.seal_bytes(buffer.getvalue(), self._place))
 
 
 def _tensors(method: Method) -> dict[str, Any]:
@@ -166,21 +171,14 @@ def _load(method: Method, tensors: dict[str, Any]) -> None:
     method.load_transient(tensors["transient"])
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """What `torch.save` wrote, on the CPU.
-
-    Raises:
-        UserError: The file is damaged.
-    """
+def _read(path: Path, place: str) -> dict[str, Any] | None:
+    """What was written, on the CPU; None if that is not what is there."""
     try:
-        found: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # damaged bytes raise whatever they lead the reader into
-        raise UserError(_damaged(path)) from error
-    return found
-
-
-def _damaged(path: Path) -> str:
-    return (
-        f"{path} was changed after it was written, or is of another training: put it back as it "
-        "was, or delete it to train this phase from its beginning"
-    )
+        data = run_files.unseal_bytes(run_files.read(path), place)
+        found: dict[str, Any] = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        training = Training(**found["training"])
+        if len(training.losses) != found["step"] or bool(found["amid"]) != bool(found["step"]):
+            return None
+        return {**found, "finished": list(found["finished"]), "training": training}
+    except Exception:  # whatever it is, nothing of it is used
+        return None

@@ -107,8 +107,10 @@ class Display:
         self._show(index, note, f"step {step} of {steps}, ")
 
     def report(self, event: str, *what: Any) -> None:
-        """What the process of a phase reports: `stage` or `step`."""
-        events: dict[str, Callable[..., None]] = {"stage": self.stage, "step": self.step}
+        """What the process of a phase reports: `stage`, `step` or `note`."""
+        events: dict[str, Callable[..., None]] = {
+            "stage": self.stage, "step": self.step, "note": lambda words: self.notes([words]),
+        }  # fmt: skip
         events[event](*what)
 
     def phase_done(self, index: int, record: PhaseRecord, accuracy: float) -> None:

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mm_imagenet_r.errors import UserError
+
 
 class ContractError(ValueError):
     """A method did what its contract does not allow; the harness names method and phase."""
+
+
+class Damaged(UserError):  # noqa: N818 (what became of a file, for a user to decide about)
+    """A file of a run is not as it was written."""
 
 
 def damaged(path: Path, what: str = "was changed after it was written") -> str:

@@ -21,6 +21,8 @@ import time
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
+
 from benchmark import metrics
 from benchmark.devices import Log, Place, tracking
 from benchmark.display import Display
@@ -31,7 +33,7 @@ from benchmark.plan import Plan
 from benchmark.randomness import stream
 from benchmark.results.schema import MemoryLedger, PhaseRecord
 from benchmark.run_folder import Learnt, RunFolder
-from benchmark.write_results import write_results
+from benchmark.write_results import restore, write_results
 from mm_imagenet_r.errors import UserError
 
 _LOGGED = 10  # steps between two losses that a tracker gets
@@ -56,9 +58,11 @@ def run_cell(plan: Plan, place: Place, display: Display) -> Path:
             isolated(meet, (config, place), display.report)
         folder.check_identity(**plan.facts(place))
         if folder.is_complete():
+            display.notes(restore(plan, folder) if place.main else ())
             display.already_done(folder.path, age(folder.path, plan))
         else:
             folder.reload()
+            display.notes(folder.notes)
             experiment = Experiment(plan, folder, place, display, log)
             display.start(plan, len(folder.done))
             for index in range(len(folder.done), plan.num_learnt):
@@ -124,7 +128,7 @@ class Experiment:
 
         return isolated(learn, job, told, plan.method.imports)
 
-    def _test(self, index: int, learnt: Learnt) -> tuple[dict[str, list[int]], Any]:
+    def _test(self, index: int, learnt: Learnt) -> tuple[dict[str, Any], Any]:
         """Predictions by classifier in the order of the test data, and the invariance check."""
         self.display.stage(index, "testing")
         seen = self.plan.data.test.of_classes(range(self.plan.classes(index).stop))
@@ -149,8 +153,8 @@ class Experiment:
                 f"of {', '.join(found.predictions)}, but of {', '.join(former)} before: a method "
                 "has the same classifiers in every phase"
             )
-        back = order.argsort().tolist()
-        predictions = {n: [shuffled[i] for i in back] for n, shuffled in found.predictions.items()}
+        back = order.argsort()
+        predictions = {n: np.array(p, dtype=np.int32)[back] for n, p in found.predictions.items()}
         return predictions, found.invariance
 
     def _steps(self) -> int:
@@ -160,7 +164,7 @@ class Experiment:
         )
 
     def _record(
-        self, index: int, learnt: Learnt, predictions: dict[str, list[int]], invariance: Any
+        self, index: int, learnt: Learnt, predictions: dict[str, Any], invariance: Any
     ) -> PhaseRecord:
         plan, new = self.plan, self.plan.classes(index)
         owner = [t for t, size in enumerate(plan.sizes) for _ in range(size)]

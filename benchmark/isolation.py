@@ -114,7 +114,7 @@ def isolated(
     there.close()
     try:
         while True:
-            kind, value = here.recv()
+            kind, value = _answer(here, process)
             if kind == _REPORT:
                 report(*value)
             elif kind == _DONE:
@@ -123,12 +123,6 @@ def isolated(
             else:
                 error, trace = value
                 raise error from RemoteTracebackError(trace)
-    except EOFError:
-        process.join()
-        raise RuntimeError(
-            f"a process of the run ended without an answer (exit code {process.exitcode}): it was "
-            "killed, or memory ran out. The same command resumes"
-        ) from None
     except BaseException:
         process.kill()  # Ctrl-C, or an exception that it has reported
         raise
@@ -138,6 +132,22 @@ def isolated(
         if process.is_alive():  # a thread of the method's own that does not end
             process.kill()
             process.join()
+
+
+def _answer(connection: Connection, process: Any) -> Any:
+    """What the process sends next.
+
+    Raises:
+        RuntimeError: It ended without an answer.
+    """
+    try:
+        return connection.recv()
+    except EOFError:
+        process.join()
+        raise RuntimeError(
+            f"a process of the run ended without an answer (exit code {process.exitcode}): it was "
+            "killed, or memory ran out. The same command resumes"
+        ) from None
 
 
 def _child(connection: Connection, work: Callable[[Any, Report], T], job: Any) -> None:

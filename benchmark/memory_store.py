@@ -6,17 +6,16 @@ new one.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmark import exemplar as records
+from benchmark import run_files
 from benchmark.budget import CURRENCIES, Budget, fill
-from benchmark.errors import ContractError, damaged
+from benchmark.errors import ContractError
 from benchmark.exemplar import CODECS, Exemplar, RawSize, StoredExemplar
-from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.files import write_atomic
 
 
@@ -250,20 +249,14 @@ class MemoryStore:
 
     def _write(self, label: int, kept: Sequence[StoredExemplar]) -> None:
         data = b"".join(one.exemplar.to_bytes() for one in kept)
-        digest = hashlib.sha256(data).hexdigest()[:16]
-        self._files[label] = f"class-{label:04d}-{digest}.bin"
+        self._files[label] = run_files.exemplars_name(label, data)
         self._classes[label] = list(kept)
         if self._writes:
             write_atomic(self.folder / self._files[label], data)
 
     def _read(self, label: int, entry: Mapping[str, Any]) -> None:
         path = self.folder / entry["file"]
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise UserError(damaged(path, "is missing")) from error
-        if f"-{hashlib.sha256(data).hexdigest()[:16]}." not in path.name:
-            raise UserError(damaged(path))
+        data = run_files.read(path, run_files.hash_in_name(path))
         self._files[label] = entry["file"]
         for (file_name, _), raw in zip(entry["sources"], entry["raw"], strict=True):
             if raw is not None:

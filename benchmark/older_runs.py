@@ -13,8 +13,9 @@ from benchmark.config import RunConfig
 from benchmark.options import from_mapping
 from benchmark.paths import safe_name
 from benchmark.results.derive import given_config
-from benchmark.results.io import RESULT, read
+from benchmark.results.io import read
 from benchmark.results.schema import SCHEMA_VERSION, Result
+from benchmark.run_files import RESULT
 from benchmark.same_code import same_code
 from benchmark.source_hash import harness_sha256, sources_sha256
 from mm_imagenet_r.errors import UserError

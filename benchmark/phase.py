@@ -17,6 +17,7 @@ import torch
 from accelerate import Accelerator
 
 from benchmark import state_file, tuned_recipe
+from benchmark.checkpoint import Checkpoint
 from benchmark.config import RunConfig
 from benchmark.data import Sample, Samples
 from benchmark.devices import Place, join, same_digits
@@ -116,10 +117,12 @@ def learn(job: LearnJob, tell: Report) -> Learnt:
         def report(stage: str, step: int, steps: int, loss: float) -> None:
             tell("step", index, stage, step, steps, loss)
 
+        saved = Checkpoint(folder.partial(index), folder.place(folder.partial(index)), method)
+        if saved.dropped:
+            tell("note", f"{saved.path} was changed: its phase is trained from the beginning")
         training = train_phase(
-            method, phase, memory, cell.recipe, cell.config, accelerator,
-            folder.partial(index), report,
-        )  # fmt: skip
+            method, phase, memory, cell.recipe, cell.config, accelerator, saved, report
+        )
         clock.lap("train")
 
         tell("stage", index, "choosing exemplars")

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from benchmark import results
+from benchmark import results, run_files
 from benchmark.budget import CURRENCIES, Budget, make_budget
 from benchmark.cells import cells, reference_run
 from benchmark.config import RunConfig
@@ -221,7 +221,7 @@ def _too_small(memory: str, budget: Budget, data: Data, costs: Sequence[int]) ->
 def read_reference(config: RunConfig) -> Result:
     """The result of the run to be matched; raise UserError if that is not finished."""
     reference = reference_run(config)
-    path = reference.folder() / results.RESULT
+    path = reference.folder() / run_files.RESULT
     folder = path.parent if path.exists() else finished_elsewhere(reference)
     if folder is None:
         raise UserError(

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark import isolation
+from benchmark import isolation, run_files
 from benchmark.config import RunConfig
 from benchmark.load_method import load_method
 from benchmark.options import from_mapping, parse
@@ -179,8 +179,8 @@ def _write_report(plan: Plan, folder: Path, display: Display) -> None:
     """Write the page of a run, unless it is there or an older version made the run."""
     from benchmark import report
 
-    if folder == plan.config.folder() and not (folder / report.REPORT).exists():
-        remove_temporaries(folder, report.REPORT)
+    if folder == plan.config.folder() and not (folder / run_files.REPORT).exists():
+        remove_temporaries(folder, run_files.REPORT)
         display.wrote("report", report.write_report(folder))
 
 

@@ -5,31 +5,37 @@
     state/phase-NN.learnt.json    what learning a phase left that is not tested yet
     state/phase-NN.json           a finished phase; what is not in it has not happened
     state/phase-NN.begun          how often the phase that is being learned was started
-    state/phase-NN.partial.pt     a checkpoint within it
+    state/phase-NN.partial        a checkpoint within it
     memory/class-*.bin            the exemplars of a class
 
-At the end result.json, *.parquet, gallery.json, source/ and report.html.
+At the end result.json, *.parquet, gallery.json, source/ and report.html. What is read back is
+sealed (`run_files`): a finished phase that was changed is refused; what an unfinished one left is
+dropped if it was changed, as learning the phase again gives the same.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import operator
-import os
-import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
 
-from benchmark import results
-from benchmark.errors import damaged
+import numpy as np
+import numpy.typing as npt
+
+from benchmark import results, run_files
+from benchmark.errors import Damaged, damaged
 from benchmark.results.schema import OutsideMemory, PhaseRecord, StageResult, StateInfo
+from benchmark.results.shape import mismatches
+from benchmark.run_files import LOCK, MEMORY, RESULT, RUN, STATE
 from benchmark.same_code import same_code
+from mm_imagenet_r import locking
 from mm_imagenet_r.errors import UserError
-from mm_imagenet_r.files import explained, remove_temporaries, write_atomic
+from mm_imagenet_r.files import explained, is_temporary, write_atomic
+from mm_imagenet_r.hashes import json_sha256
 
 _FACTS = {
     "config": "another configuration",
@@ -71,6 +77,7 @@ class RunFolder:
         self.path = path
         self.done: list[PhaseRecord] = []
         self.writes = writes
+        self.notes: list[str] = []  # what was dropped, for people
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -78,14 +85,13 @@ class RunFolder:
         if not self.writes:
             yield
             return
-        with explained(self.path / ".lock"):
+        run_files.refuse_links(self.path)
+        with explained(self.path / LOCK):
             self.path.mkdir(parents=True, exist_ok=True)
-            lock = (self.path / ".lock").open("w")
-        with lock, contextlib.ExitStack() as stack:
-            _locks.add(lock)
-            stack.callback(_locks.discard, lock)
+        lock = locking.open_lock(self.path / LOCK)
+        try:
             deadline = time.monotonic() + _PATIENCE
-            while not _try_lock(lock):
+            while not locking.take(lock):
                 if time.monotonic() > deadline:
                     raise UserError(
                         f"another process is running in {self.path}: wait for it, or choose "
@@ -93,35 +99,35 @@ class RunFolder:
                     )
                 time.sleep(0.05)
             yield
+        finally:
+            locking.release(lock)
 
     def is_busy(self) -> bool:
         """Whether another process works here now."""
-        with contextlib.suppress(OSError), (self.path / ".lock").open("r+") as lock:
-            return not _try_lock(lock)
-        return False
+        if not (self.path / LOCK).exists():
+            return False
+        lock = locking.open_lock(self.path / LOCK)
+        try:
+            return not locking.take(lock)
+        finally:
+            locking.release(lock)
 
     def clear(self) -> None:
         """Discard an earlier run but for the lock; raise UserError if a file cannot be removed.
 
         The result goes first and what the run was started with last: a kill in between leaves
-        neither a finished run nor one of another configuration.
+        neither a finished run nor one of another configuration. Files of others stay.
         """
-        order = {results.RESULT: 0, "run.json": 2}
-        there = sorted(self.path.iterdir(), key=lambda p: order.get(p.name, 1))
-        for path in there if self.writes else ():
-            with explained(path):
-                if path.is_dir():
-                    shutil.rmtree(path)
-                elif path.name != ".lock":
-                    path.unlink()
+        if self.writes:
+            run_files.remove(run_files.own_files(self.path))
 
     def check_identity(self, **facts: Any) -> None:
         """Remember what a run is started with; raise UserError if that is not what it was.
 
         A finished run is refused for other data alone: older code may have made it.
         """
-        path = self.path / "run.json"
-        known = _read(path) if path.exists() else {}
+        path = self.path / RUN
+        known = self._facts() if path.exists() else {}
         finished = self.is_complete()
         for name, value in facts.items():
             if (finished and name in _OF_THE_CODE) or name not in known:
@@ -135,7 +141,7 @@ class RunFolder:
         # Code that gives the same digits continues a run under its own hash, as its files show it.
         now = facts | known if finished else known | facts
         if self.writes and now != known:
-            write_atomic(path, json.dumps(now, indent=1).encode())
+            write_atomic(path, run_files.seal(now, RUN))
 
     def check_backbone(self, backbone: Any) -> None:
         """Raise UserError for another backbone than at the start, even if the run is finished."""
@@ -147,7 +153,10 @@ class RunFolder:
 
     def identity(self, name: str) -> Any:
         """A fact that `check_identity` remembered."""
-        return _read(self.path / "run.json")[name]
+        facts = self._facts()
+        if name not in facts:
+            raise UserError(damaged(self.path / RUN, f"does not say the {name}"))
+        return facts[name]
 
     def reload(self) -> None:
         """Read which phases are finished, and remove what is left of work that is not."""
@@ -159,44 +168,77 @@ class RunFolder:
         """Read which phases are finished; raise UserError if a file was changed."""
         self.done = []
         while (path := self._state(len(self.done), "json")).exists():
-            self.done.append(_read(path))
+            record: PhaseRecord = self._read(path, PhaseRecord)
+            try:
+                predictions = {n: _labels(found) for n, found in record["predictions"].items()}
+            except (TypeError, ValueError, OverflowError) as error:  # of a version without seals
+                raise UserError(damaged(path)) from error
+            self.done.append({**record, "predictions": predictions})
         return self.done
 
     def is_complete(self) -> bool:
-        """Whether all is done; raise UserError if the result is damaged or of a newer version."""
-        return (self.path / results.RESULT).exists() and results.read(self.path)["complete"]
+        """Whether there is a result, be it damaged; raise UserError if a newer version wrote it."""
+        try:
+            return (self.path / RESULT).exists() and results.read(self.path)["complete"]
+        except Damaged:
+            return True
 
     def begin(self, index: int) -> int:
         """Start a phase; return how often it was started before and interrupted."""
         path = self._state(index, "begun")
-        before = int(_read(path)) if path.exists() else 0
+        before = self._read_or_drop(path, int, "it counts as started once") if path.exists() else 0
+        before = 1 if before is None else before
         if self.writes:
-            write_atomic(path, str(before + 1).encode())
+            write_atomic(path, self._seal(before + 1, path))
         return before
 
     def partial(self, index: int) -> Path:
         """The checkpoint within a phase."""
-        return self._state(index, "partial.pt")
+        return self._state(index, "partial")
+
+    def place(self, path: Path) -> str:
+        """What a file is sealed with beside its content: the run's configuration, and its name."""
+        facts = self._facts() if (self.path / RUN).exists() else {}
+        return f"{json_sha256(facts.get('config'))}/{path.relative_to(self.path).as_posix()}"
 
     def tensors(self, index: int) -> Path:
         """The method's tensors after a phase."""
         return self._state(index, "safetensors")
 
+    def memory(self, manifest: Mapping[str, Any]) -> list[Path]:
+        """The files that hold a memory, of `MemoryStore.manifest`."""
+        return [self.path / MEMORY / str(entry["file"]) for entry in manifest.values()]
+
     def write_learnt(self, index: int, learnt: Learnt, tensors: bytes) -> None:
         """Write what learning a phase left: it is then not learned again."""
         if self.writes:
             write_atomic(self.tensors(index), tensors)
-            write_atomic(self._state(index, "learnt.json"), json.dumps(learnt).encode())
+            path = self._state(index, "learnt.json")
+            write_atomic(path, self._seal(learnt, path))
 
     def learnt(self, index: int) -> Learnt | None:
-        """What learning a phase left, if that is done."""
+        """What learning a phase left, if that is done and all of it is there as it was."""
         path = self._state(index, "learnt.json")
-        return _read(path) if path.exists() else None
+        if not path.exists():
+            return None
+        again = f"phase {index + 1} is learned again"
+        learnt: Learnt | None = self._read_or_drop(path, Learnt, again)
+        if learnt is None:
+            return None
+        files = {self.tensors(index): learnt["state"]["sha256"]}
+        files |= {path: run_files.hash_in_name(path) for path in self.memory(learnt["memory"])}
+        for path, sha256 in files.items():
+            if not run_files.is_whole(path, sha256):
+                self.notes.append(f"{path} was changed or is missing: {again}")
+                return None
+        return learnt
 
     def commit(self, record: PhaseRecord) -> None:
         """Finish the phase after the last one: with its JSON file it is done."""
         if self.writes:
-            write_atomic(self._state(len(self.done), "json"), json.dumps(record).encode())
+            path = self._state(len(self.done), "json")
+            plain = {name: found.tolist() for name, found in record["predictions"].items()}
+            write_atomic(path, self._seal({**record, "predictions": plain}, path))
         self.done.append(record)
         if self.writes:
             self._tidy()
@@ -210,45 +252,53 @@ class RunFolder:
             wanted |= {self._state(count, "learnt.json"), self.tensors(count)}
             memory.append(learnt["memory"])
         for manifest in memory:
-            wanted |= {self.path / "memory" / entry["file"] for entry in manifest.values()}
-        for name in ("state", "memory"):
-            for path in (self.path / name).glob("*"):
-                if path not in wanted and not path.is_dir():
-                    path.unlink()
-        source = self.path / "source"
-        below = (path for path in source.rglob("*") if path.is_dir())
-        for folder in (self.path, source, *below):
-            remove_temporaries(folder)
+            wanted |= set(self.memory(manifest))
+        for path in run_files.own_files(self.path):
+            unwanted = path.parent.name in (STATE, MEMORY) and path not in wanted
+            if unwanted or is_temporary(path.name):
+                run_files.remove([path])
 
     def _state(self, index: int, ending: str) -> Path:
-        return self.path / "state" / f"phase-{index:02d}.{ending}"
+        return self.path / STATE / f"phase-{index:02d}.{ending}"
+
+    def _seal(self, record: Any, path: Path) -> bytes:
+        return run_files.seal(record, self.place(path))
+
+    def _facts(self) -> dict[str, Any]:
+        return cast(dict[str, Any], _read(self.path / RUN, RUN, dict[str, Any]))
+
+    def _read(self, path: Path, kind: Any) -> Any:
+        return _read(path, self.place(path), kind)
+
+    def _read_or_drop(self, path: Path, kind: Any, remedy: str) -> Any:
+        """A record of a phase that is not finished; None, and a note, if it is not as it was."""
+        try:
+            return self._read(path, kind)
+        except UserError:
+            self.notes.append(f"{path} was changed after it was written: {remedy}")
+            return None
 
 
-#: Forked processes close them: one that is left over would hold the lock too.
-_locks: set[Any] = set()
+def _read(path: Path, place: str, kind: Any) -> Any:
+    """A record of a run, sealed; older versions sealed none, and then its shape is looked at.
 
-
-def _close_locks() -> None:
-    for lock in _locks:
-        lock.close()
-    _locks.clear()
-
-
-os.register_at_fork(after_in_child=_close_locks)
-
-
-def _try_lock(file: Any) -> bool:
+    Raises:
+        UserError: It is missing, or not as it was written.
+    """
+    data = run_files.read(path)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        pass  # a file system without locks
-    return True
-
-
-def _read(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        if run_files.is_sealed(data):
+            return run_files.unseal(data, place)
+        record = json.loads(data)
+        found = list(mismatches(record, kind))
+    except (ValueError, RecursionError) as error:
         raise UserError(damaged(path)) from error
+    if found:
+        raise UserError(damaged(path, f"was changed after it was written ({found[0]})"))
+    return record
+
+
+def _labels(found: Any) -> npt.NDArray[np.int32]:
+    if not isinstance(found, list) or not all(type(label) is int for label in found):
+        raise TypeError("not a list of labels")
+    return np.array(found, dtype=np.int32)

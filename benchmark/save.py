@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from benchmark import isolation
-from benchmark.results.file_check import STATE
 from benchmark.results.schema import Result
+from benchmark.run_files import STATE
 from mm_imagenet_r import command_line
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.files import check_writable, write_atomic

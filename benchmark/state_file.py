@@ -10,9 +10,9 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from benchmark.errors import ContractError, damaged
+from benchmark import run_files
+from benchmark.errors import ContractError
 from benchmark.results.schema import OutsideMemory, StateInfo
-from mm_imagenet_r.errors import UserError
 
 
 def encode(state: Mapping[str, torch.Tensor]) -> tuple[bytes, StateInfo, OutsideMemory]:
@@ -52,10 +52,4 @@ def read(path: Path, info: StateInfo) -> dict[str, torch.Tensor]:
     Raises:
         UserError: The file is missing or not the one that was written.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise UserError(damaged(path, "is missing")) from error
-    if hashlib.sha256(data).hexdigest() != info["sha256"]:
-        raise UserError(damaged(path))
-    return load(data)
+    return load(run_files.read(path, info["sha256"]))

@@ -11,7 +11,6 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -147,19 +146,17 @@ def train_phase(
     recipe: Recipe,
     config: RunConfig,
     accelerator: Accelerator,
-    checkpoint: Path,
+    saved: Checkpoint,
     report: Report,
 ) -> Training:
     """Train a method's stages one after the other.
 
-    Saves to `checkpoint` every `config.checkpoint_seconds` and between two stages, and resumes
-    from there if it exists.
+    Saves every `config.checkpoint_seconds` and between two stages, and resumes from what is saved.
 
     Raises:
         ContractError: A loss is not finite, or the stages want more than the phase's steps.
-        UserError: The checkpoint is damaged.
+        UserError: The checkpoint is of another training.
     """
-    saved = Checkpoint(checkpoint, method)
     stages = iter(method.stages(phase, memory) or ())
     seed, number, share = method.context.seed, 0, 0.0
     while True:

@@ -3,55 +3,113 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from benchmark import results
 from benchmark.budget import CURRENCIES
 from benchmark.cells import reference_run
+from benchmark.errors import Damaged, damaged
 from benchmark.load_method import about_of
 from benchmark.paths import last_part
 from benchmark.plan import Plan
 from benchmark.recipe import RECIPE
 from benchmark.results import records
-from benchmark.results.file_check import SOURCE, STATE, TUNING
+from benchmark.results.file_check import changed_files
 from benchmark.results.schema import BackboneInfo, BudgetInfo, PhaseRecord, ReferenceRun, ResultFile
+from benchmark.run_files import (
+    EXEMPLARS,
+    GALLERY,
+    PREDICTIONS,
+    RESULT,
+    SOURCE,
+    STATE,
+    TUNING,
+    is_whole,
+    seal_of,
+)
 from benchmark.run_folder import RunFolder
+from benchmark.source_hash import sources_sha256
+from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.files import write_atomic
 from mm_imagenet_r.hashes import json_sha256
 
 
 def write_results(plan: Plan, folder: RunFolder) -> None:
     """Write predictions, exemplars, gallery, the method's source and, last, result.json."""
-    done: list[PhaseRecord] = folder.done
-    stored = (
-        records.Stored(phase=phase["result"]["index"], **row)
-        for phase in done
-        for row in phase["stored"]
-    )
-    files = {
-        records.PREDICTIONS: records.write_predictions(
-            folder.path / records.PREDICTIONS, _predictions(plan, done)
-        ),
-        records.EXEMPLARS: records.write_exemplars(folder.path / records.EXEMPLARS, stored),
-        STATE: done[-1]["state"]["sha256"],
-    }
-    if plan.tuned is not None:
-        write_atomic(folder.path / TUNING, plan.tuned.data)
-        files[TUNING] = plan.tuned.record(plan)["sha256"]
-    gallery = [
+    contents = _contents(plan, folder.done)
+    for name, data in contents.items():
+        write_atomic(folder.path / name, data)
+    results.write(folder.path / RESULT, _result(plan, folder, contents))
+
+
+def restore(plan: Plan, folder: RunFolder) -> list[str]:
+    """Look at a finished run, and write again what was changed or removed; say what that was.
+
+    Predictions, exemplars, gallery, recipe and result follow from the finished phases in `state/`.
+
+    Raises:
+        UserError: Something was changed that does not follow from what is there.
+    """
+    path, notes = folder.path, []
+    try:
+        done = folder.read_done()
+    except UserError as error:
+        done, notes = [], [str(error)]
+    contents = _contents(plan, done) if len(done) == plan.num_learnt else {}
+    try:
+        result = results.read(path)
+    except Damaged:
+        if not contents:
+            raise
+        results.write(path / RESULT, _result(plan, folder, contents))
+        result = results.read(path)
+        notes.append(_restored(RESULT))
+    wrong = changed_files(path, result)
+    if contents and not is_whole(path / GALLERY, _sha256(contents[GALLERY])):
+        wrong.append(GALLERY)
+    for name in wrong:
+        own = {at: data for at, data in contents.items() if Path(at).parts[0] == name}
+        sha256 = sources_sha256(own.values()) if name == SOURCE else _sha256(own.get(name, b""))
+        said = {GALLERY: sha256, SOURCE: result["method_sha256"], **result["files"]}
+        if not own or said.get(name) != sha256:
+            raise UserError(damaged(path / name, "was changed or removed"))
+        for at, data in own.items():
+            write_atomic(path / at, data)
+        notes.append(_restored(name))
+    return notes
+
+
+def _restored(name: str) -> str:
+    return f"{name} was changed or removed: it is written again from {STATE}/"
+
+
+def _contents(plan: Plan, done: list[PhaseRecord]) -> dict[str, bytes]:
+    """The files beside result.json, by name."""
+    rows = [{"phase": one["result"]["index"], **row} for one in done for row in one["stored"]]
+    pictures = [
         picture | {"class_name": plan.data.class_names[picture["label"]]}
         for phase in done
         for picture in phase["gallery"]
     ]
-    write_atomic(folder.path / "gallery.json", json.dumps(gallery).encode())
-    for name, source in plan.sources.items():
-        path = folder.path / SOURCE / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, source)
-    results.write(folder.path / results.RESULT, _result(plan, folder, files))
+    gallery = [picture | {"seal": seal_of(picture)} for picture in pictures]
+    found = {
+        PREDICTIONS: records.encode(records.Prediction, _predictions(plan, done)),
+        EXEMPLARS: records.encode(records.Stored, records.columns(records.Stored, rows)),
+        GALLERY: json.dumps(gallery).encode(),
+    }
+    if plan.tuned is not None:
+        found[TUNING] = plan.tuned.data
+    return found | {f"{SOURCE}/{name}": source for name, source in plan.sources.items()}
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def own_classifier(record: PhaseRecord) -> str:
@@ -61,19 +119,28 @@ def own_classifier(record: PhaseRecord) -> str:
     return own
 
 
-def _predictions(plan: Plan, done: list[PhaseRecord]) -> Iterator[records.Prediction]:
-    """The method's own classifier first in every phase."""
+def _predictions(plan: Plan, done: list[PhaseRecord]) -> dict[str, list[Any]]:
+    """Columns in pieces; the method's own classifier first in every phase."""
+    found: dict[str, list[Any]] = {name: [] for name in records.Prediction._fields}
     for record in done:
         phase = record["result"]
         test = plan.data.test.of_classes(range(phase["classes"][-1] + 1))
         for name in (own_classifier(record), *phase["other_classifiers"]):
-            guesses = record["predictions"][name]
-            for file_name, label, guess in zip(test.file_names, test.labels, guesses, strict=True):
-                yield records.Prediction(phase["index"], file_name, int(label), guess, name)
+            rows = (
+                np.full(len(test), phase["index"]), test.file_names, test.labels,
+                record["predictions"][name], [name] * len(test),
+            )  # fmt: skip
+            for piece, column in zip(rows, found.values(), strict=True):
+                column.append(piece)
+    return found
 
 
-def _result(plan: Plan, folder: RunFolder, files: dict[str, str]) -> ResultFile:
+def _result(plan: Plan, folder: RunFolder, contents: Mapping[str, bytes]) -> ResultFile:
     config, data, method = plan.config, plan.data, plan.method
+    files = {STATE: folder.done[-1]["state"]["sha256"]}
+    for name, content in contents.items():
+        if name in (PREDICTIONS, EXEMPLARS, TUNING):  # the rest has a hash elsewhere
+            files[name] = _sha256(content)
     order = list(data.order)
     backbone: BackboneInfo = folder.identity("backbone")
     recipe = {

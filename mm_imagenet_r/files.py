@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from mm_imagenet_r.errors import UserError
 _REFUSED: Final = (
     errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENOENT,
 )  # fmt: skip
+_TEMPORARY: Final = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
 
 
 def write_atomic(path: Path, data: bytes) -> None:
@@ -94,7 +96,17 @@ def check_writable(folder: Path, option: str = "--output") -> None:
 def remove_temporaries(folder: Path, name: str = "*") -> None:
     """Remove temporary files of killed writes to `name` in a folder; nobody may be writing."""
     for path in folder.glob(f".{name}.*.tmp"):
-        path.unlink(missing_ok=True)
+        if is_temporary(path.name) and (path.is_file() or path.is_symlink()):
+            path.unlink(missing_ok=True)
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a file is called as temporary files are here; others end in .tmp as well.
+
+    >>> is_temporary(".result.json.0123abcd.tmp"), is_temporary(".my.notes.tmp")
+    (True, False)
+    """
+    return _TEMPORARY.fullmatch(name) is not None
 
 
 def replace_section(path: Path, name: str, text: str) -> None:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 #: Bytes of one image file: the largest of ImageNet-R has 30 MB.
 IMAGE: Final = 2**28
@@ -29,7 +30,7 @@ _KINDS: Final = (
 )
 
 
-def open_regular(path: Path, *, follow: bool = True) -> BinaryIO:
+def open_regular(path: Path, *, follow: bool = True) -> BufferedReader:
     """Open a regular file to read its bytes; a link to one counts if `follow`.
 
     Raises:

@@ -12,10 +12,10 @@ import torch
 
 from benchmark import results, training
 from benchmark.config import RunConfig
-from benchmark.results.records import EXEMPLARS, PREDICTIONS
 from benchmark.results.tables import table
 from benchmark.results.verify import verify
 from benchmark.run import run
+from benchmark.run_files import EXEMPLARS, PREDICTIONS
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -15,8 +15,8 @@ from typing import Final, NamedTuple, TypedDict
 
 from benchmark.results import strict_json
 from benchmark.results.io import result_file
-from benchmark.results.records import PREDICTIONS
 from benchmark.results.shape import mismatches
+from benchmark.run_files import PREDICTIONS
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.files import write_atomic
 from mm_imagenet_r.hashes import file_sha256

@@ -18,12 +18,12 @@ from typing import Any
 from benchmark.leaderboard.check import look_at
 from benchmark.leaderboard.installed import Means, cell_of, open_known
 from benchmark.leaderboard.tree import results_below
-from benchmark.results import RESULT, read, strict_json
+from benchmark.results import read, strict_json
 from benchmark.results.derive import classifiers
-from benchmark.results.file_check import MEMORY, STATE
 from benchmark.results.io import result_file
-from benchmark.results.records import EXEMPLARS, PREDICTIONS, read_exemplars, read_predictions
+from benchmark.results.records import read_exemplars, read_predictions
 from benchmark.results.schema import Result
+from benchmark.run_files import EXEMPLARS, MEMORY, PREDICTIONS, RESULT, STATE
 from mm_imagenet_r.errors import UserError, one_line
 from mm_imagenet_r.files import write_atomic
 from mm_imagenet_r.hashes import json_sha256

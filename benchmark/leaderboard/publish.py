@@ -16,9 +16,9 @@ from benchmark.leaderboard.build import CSV, INDEX, JSON, METHODS, build
 from benchmark.leaderboard.check import check
 from benchmark.leaderboard.levels import RECORD, Level, safe
 from benchmark.report.board.collect import Collection, Shown
-from benchmark.report.gallery import GALLERY
-from benchmark.results.io import RESULT, is_there, read, result_file
+from benchmark.results.io import is_there, read, result_file
 from benchmark.results.small_form import files_beside
+from benchmark.run_files import GALLERY, RESULT
 from mm_imagenet_r.command_line import Parser, path_of
 from mm_imagenet_r.errors import UserError, pluralize
 from mm_imagenet_r.uploads import DryRun, Upload, check_name, send

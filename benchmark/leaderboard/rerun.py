@@ -13,9 +13,9 @@ from benchmark.leaderboard.installed import cell_of, open_known
 from benchmark.leaderboard.predict import Repeat
 from benchmark.results import read
 from benchmark.results.derive import as_classifier, classifiers
-from benchmark.results.file_check import STATE
-from benchmark.results.records import EXEMPLARS, PREDICTIONS, read_exemplars, read_predictions
+from benchmark.results.records import read_exemplars, read_predictions
 from benchmark.results.schema import Result
+from benchmark.run_files import EXEMPLARS, PREDICTIONS, STATE
 from benchmark.same_code import in_oldest
 from mm_imagenet_r.errors import UserError
 

@@ -17,10 +17,11 @@ from benchmark.leaderboard.declared import declared, file_of
 from benchmark.option_names import NAMED
 from benchmark.paths import last_part
 from benchmark.registry import REGISTRY
-from benchmark.results.file_check import SOURCE, TUNING, recipe_file
+from benchmark.results.file_check import recipe_file
 from benchmark.results.known_check import config_captions
 from benchmark.results.old_schemas import TOO_OLD
 from benchmark.results.schema import Result
+from benchmark.run_files import SOURCE, TUNING
 from mm_imagenet_r.catalog import named
 from mm_imagenet_r.errors import summarize
 

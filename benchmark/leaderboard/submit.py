@@ -18,10 +18,10 @@ from benchmark.leaderboard.levels import Level, Verdict
 from benchmark.options import from_mapping
 from benchmark.results import strict_json
 from benchmark.results.derive import given_config
-from benchmark.results.file_check import MEMORY, STATE
 from benchmark.results.io import is_there, read, result_file
 from benchmark.results.schema import Result
 from benchmark.results.small_form import copy_small, files_beside
+from benchmark.run_files import MEMORY, STATE
 from mm_imagenet_r.command_line import Parser, path_of
 from mm_imagenet_r.errors import UserError, pluralize, summarize
 from mm_imagenet_r.files import check_writable, open_atomic

@@ -9,9 +9,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from benchmark.leaderboard.levels import RECORD, Level, Verdict
-from benchmark.results import PACKED, RESULT
-from benchmark.results.file_check import MEMORY, STATE
-from benchmark.results.records import EXEMPLARS, PREDICTIONS
+from benchmark.run_files import EXEMPLARS, MEMORY, PACKED, PREDICTIONS, RESULT, STATE
 from mm_imagenet_r.errors import UserError
 
 _MOST: Final = 500_000  # files and folders below a path

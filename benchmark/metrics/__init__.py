@@ -26,20 +26,23 @@ from benchmark.metrics.matrix import phase_accuracies as phase_accuracies
 from benchmark.metrics.matrix import phase_weighted_accuracy as phase_weighted_accuracy
 from benchmark.metrics.matrix import sample_weighted_accuracy as sample_weighted_accuracy
 
+#: From the position of a row and the test sizes, the weights of the row's entries.
+RowWeights: TypeAlias = Callable[[int, Sequence[int]], list[float]]
 #: All figures of one run by name, in percent or percentage points; None where undefined.
 Metrics: TypeAlias = dict[str, float | None]
 _Formula = TypeVar("_Formula", bound=Callable[..., float])
 
 
 class Metric(NamedTuple):
-    """One figure: how it follows from matrix and sizes (perhaps linearly), and its definition.
+    """One figure: how it follows from matrix and sizes, and its definition in words.
 
+    `row_weights` are those of a figure that is linear in the matrix, as intervals need them.
     `column` heads its column in wide tables; "" leaves it to frames, CSV, JSON and pages.
     """
 
     compute: Callable[[Matrix, Sequence[int]], float]
     definition: str
-    linear: bool = False
+    row_weights: RowWeights | None = None
     column: str = ""
 
 
@@ -56,7 +59,7 @@ METRICS: dict[str, Metric] = {}
 
 
 def metric(
-    definition: str, *, linear: bool = False, column: str = ""
+    definition: str, row_weights: RowWeights | None = None, *, column: str = ""
 ) -> Callable[[_Formula], _Formula]:
     """Register a function of the matrix, or of matrix and sizes, as the metric of its name."""
 
@@ -64,7 +67,7 @@ def metric(
         compute: Any = formula
         if len(inspect.signature(formula).parameters) == 1:
             compute = lambda matrix, _: formula(matrix)  # noqa: E731
-        METRICS[formula.__name__] = Metric(compute, definition, linear, column)
+        METRICS[formula.__name__] = Metric(compute, definition, row_weights, column)
         return formula
 
     return register
@@ -82,10 +85,27 @@ def accuracy_curve(matrix: Matrix, sizes: Sequence[int] | None = None) -> list[f
     return [sample_weighted_accuracy(row, sizes) for row in matrix]
 
 
+def _by_samples(t: int, sizes: Sequence[int]) -> list[float]:
+    total = sum(sizes[: t + 1])
+    return [size / total for size in sizes[: t + 1]]
+
+
+def _by_phases(t: int, sizes: Sequence[int]) -> list[float]:
+    return [1 / (t + 1)] * (t + 1)
+
+
+def _mean_row(weights: RowWeights) -> RowWeights:
+    return lambda t, sizes: [weight / len(sizes) for weight in weights(t, sizes)]
+
+
+def _last_row(weights: RowWeights) -> RowWeights:
+    return lambda t, sizes: weights(t, sizes) if t == len(sizes) - 1 else [0.0] * (t + 1)
+
+
 @metric(
     "mean over phases of the accuracy on all test samples of the classes seen by then (PILOT, "
     "PyCIL)",
-    linear=True,
+    _mean_row(_by_samples),
 )
 def average_incremental_accuracy(matrix: Matrix, sizes: Sequence[int] | None = None) -> float:
     """Mean of A_t over all phases; sample-weighted with `sizes`, else phase-weighted.
@@ -97,7 +117,7 @@ def average_incremental_accuracy(matrix: Matrix, sizes: Sequence[int] | None = N
     return float(np.mean(accuracy_curve(matrix, sizes)))
 
 
-@metric("accuracy on all test samples after the last phase (PILOT, PyCIL)", linear=True)
+@metric("accuracy on all test samples after the last phase (PILOT, PyCIL)", _last_row(_by_samples))
 def last_accuracy(matrix: Matrix, sizes: Sequence[int] | None = None) -> float:
     """Accuracy after the last phase; sample-weighted with `sizes`, else phase-weighted.
 
@@ -109,7 +129,7 @@ def last_accuracy(matrix: Matrix, sizes: Sequence[int] | None = None) -> float:
 
 @metric(
     "as the first, with equal weight for each phase's test data however many samples it has",
-    linear=True,
+    _mean_row(_by_phases),
 )
 def average_incremental_accuracy_phase_weighted(matrix: Matrix) -> float:
     """Mean of the phase-weighted A_t over all phases.
@@ -122,7 +142,7 @@ def average_incremental_accuracy_phase_weighted(matrix: Matrix) -> float:
 
 @metric(
     "mean over phases of the last row of the matrix (L2P, DualPrompt, CODA-Prompt, Mammoth)",
-    linear=True,
+    _last_row(_by_phases),
 )
 def last_accuracy_phase_weighted(matrix: Matrix) -> float:
     """The phase-weighted A_t of the last phase."""
@@ -132,7 +152,7 @@ def last_accuracy_phase_weighted(matrix: Matrix) -> float:
 @metric(
     "mean accuracy on a phase's classes right after they were learned: the diagonal. Low "
     "forgetting means little where this is low",
-    linear=True,
+    lambda t, sizes: [0.0] * t + [1 / len(sizes)],
 )
 def learning_accuracy(matrix: Matrix) -> float:
     """Mean accuracy on a phase right after training it: mean_i R[i, i].
@@ -248,14 +268,10 @@ def linear_weights(name: str, sizes: Sequence[int]) -> list[list[float]]:
     >>> linear_weights("last_accuracy", [100, 50, 50])
     [[0.0], [0.0, 0.0], [0.5, 0.25, 0.25]]
     """
-    if not METRICS[name].linear:
+    row_weights = METRICS[name].row_weights
+    if row_weights is None:
         raise ValueError(f"{name} is not linear in the accuracy matrix")
-
-    def weight(entry: tuple[int, int]) -> float:
-        unit = [[float((t, i) == entry) for i in range(t + 1)] for t in range(len(sizes))]
-        return METRICS[name].compute(unit, sizes)
-
-    return [[weight((t, i)) for i in range(t + 1)] for t in range(len(sizes))]
+    return [row_weights(t, sizes) for t in range(len(sizes))]
 
 
 def mean_std(values: Sequence[float]) -> Spread:

@@ -15,24 +15,24 @@ from benchmark.metrics import METRICS
 from benchmark.options import from_mapping
 from benchmark.report import sections
 from benchmark.report.gallery import drawn, read_gallery
-from benchmark.results import RESULT, find_runs, read
+from benchmark.results import find_runs, read
 from benchmark.results.derive import classes_seen, given_config
-from benchmark.results.records import PREDICTIONS, read_predictions
+from benchmark.results.records import read_predictions
 from benchmark.results.schema import Result
+from benchmark.run_files import PREDICTIONS, REPORT, RESULT
 from mm_imagenet_r import command_line
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.files import write_atomic
 from mm_imagenet_r.markup import el
 from mm_imagenet_r.pages import render
 
-REPORT = "report.html"
 KINDS = {
     "replay": "replay of exemplars",
     "memory-free": "keeps no exemplars",
     "bound": "a bound that methods are measured against",
 }
 
-__all__ = ["KINDS", "REPORT", "command", "main", "pairs", "write_report"]
+__all__ = ["KINDS", "command", "main", "pairs", "write_report"]
 
 
 def write_report(folder: Path, path: Path | None = None) -> Path:
@@ -42,7 +42,7 @@ def write_report(folder: Path, path: Path | None = None) -> Path:
         UserError: A file is missing or broken, or the page cannot be written.
     """
     result = read(folder)
-    predictions = read_predictions(folder / PREDICTIONS)
+    predictions = read_predictions(folder / PREDICTIONS, result["files"].get(PREDICTIONS))
     name, preset = method_title(result), result["preset"]
     page = render(
         "benchmark.report",

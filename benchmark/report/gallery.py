@@ -11,17 +11,17 @@ import binascii
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypedDict, cast
+from typing import Any, NotRequired, TypedDict, cast
 
 import numpy as np
 
 from benchmark.formatting import bytes_words
 from benchmark.results import strict_json
 from benchmark.results.shape import mismatches
+from benchmark.run_files import GALLERY, read, seal_of
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.markup import Html, el, join
 
-GALLERY = "gallery.json"
 KEPT = 6  # exemplars that are passed on with a result: what a page of a board shows
 _SHOWN = 12
 _STRONGEST = 1_000_000
@@ -41,7 +41,8 @@ class Item(TypedDict):
     """One exemplar; `attention` (of any non-negative scale) and `kept` are of patches, row by row.
 
     `image` is the untouched picture as base64 of a JPEG, PNG, WebP or GIF file, `grid` the rows and
-    columns of patches, `bytes` the size of the stored exemplar, all included.
+    columns of patches, `bytes` the size of the stored exemplar, all included. `seal` is a hash of
+    the rest (`run_files.seal_of`); galleries of earlier versions do not have it.
     """
 
     file_name: str
@@ -54,6 +55,7 @@ class Item(TypedDict):
     bytes: int
     native_bytes: int
     codec: str
+    seal: NotRequired[str]
 
 
 def read_gallery(folder: Path) -> list[Item]:
@@ -66,8 +68,8 @@ def read_gallery(folder: Path) -> list[Item]:
     if not path.exists():
         return []
     try:
-        items = strict_json.parse(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        items = strict_json.parse(read(path).decode())
+    except ValueError as error:
         raise UserError(f"{path} cannot be read ({error}): copy it again, or remove it") from error
     found = list(mismatches(items, list[Item], "gallery"))
     if not found:
@@ -79,6 +81,8 @@ def read_gallery(folder: Path) -> list[Item]:
                 found.append(f"gallery[{index}] needs {size} numbers in attention and kept")
             elif not all(0 <= value <= _STRONGEST for value in item["attention"]):
                 found.append(f"gallery[{index}].attention is not all from 0 to {_STRONGEST:,}")
+            if item.get("seal") not in (None, seal_of(item)):
+                found.append(f"gallery[{index}] was changed after it was written")
             if _data_url(item["image"]) is None:
                 found.append(f"gallery[{index}].image is not base64 of a JPEG, PNG, WebP or GIF")
     if found:

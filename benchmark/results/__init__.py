@@ -5,8 +5,6 @@ predictions and exemplars (see `records`); `verify` recomputes the one from the 
 """
 
 from benchmark.results.io import (
-    PACKED,
-    RESULT,
     build,
     find_runs,
     is_there,
@@ -18,6 +16,6 @@ from benchmark.results.io import (
 from benchmark.results.provenance import hardware, versions
 
 __all__ = [
-    "PACKED", "RESULT", "build", "find_runs", "hardware", "is_there", "pack", "read", "unpack",
+    "build", "find_runs", "hardware", "is_there", "pack", "read", "unpack",
     "versions", "write",
 ]  # fmt: skip

@@ -16,8 +16,8 @@ from benchmark.options import as_text, from_mapping
 from benchmark.paths import last_part
 from benchmark.recipe import RECIPE
 from benchmark.results.derive import given_config
-from benchmark.results.file_check import TUNING
 from benchmark.results.schema import Result
+from benchmark.run_files import TUNING
 from benchmark.search import RATE
 from mm_imagenet_r.errors import UserError, few
 from mm_imagenet_r.hashes import json_sha256

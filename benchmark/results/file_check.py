@@ -8,17 +8,41 @@ from pathlib import Path
 from typing import Any, cast
 
 from benchmark.recipe_file import RecipeFile
-from benchmark.results.records import EXEMPLARS, PREDICTIONS
 from benchmark.results.schema import Result, TuningInfo
+from benchmark.run_files import (
+    EXEMPLARS,
+    MEMORY,
+    PREDICTIONS,
+    SOURCE,
+    STATE,
+    TUNING,
+    hash_in_name,
+    is_whole,
+)  # fmt: skip
 from benchmark.source_hash import sources_sha256
 from benchmark.tuned_recipe import read
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.hashes import file_sha256
 
-STATE = "state"
-SOURCE = "source"
-MEMORY = "memory"
-TUNING = "tuning.json"
+
+def changed_files(folder: Path, result: Result) -> list[str]:
+    """Names of the files of a finished run that are not there as they were written.
+
+    State, memory and source may be missing as a whole: runs are passed on without them.
+    """
+    said = result["files"]
+    found = [n for n, sha256 in said.items() if n != STATE and not is_whole(folder / n, sha256)]
+    states = [path for path in _files(folder / STATE) if path.suffix == ".safetensors"]
+    if STATE in said and states and not any(is_whole(path, said[STATE]) for path in states):
+        found.append(f"{STATE}/{states[-1].name}")
+    kept = {path.name.rpartition("-")[0]: path for path in _files(folder / MEMORY)}
+    for label in result["phases"][-1]["memory"]["per_class"] if kept else ():
+        path = kept.get(f"class-{int(label):04d}")
+        if path is None or not is_whole(path, hash_in_name(path)):
+            found.append(f"{MEMORY}/{path.name if path else f'class-{int(label):04d}'}")
+    if any(source_faults(folder, result)):
+        found.append(SOURCE)
+    return found
 
 
 def hash_faults(folder: Path, result: Result) -> Iterator[str]:

@@ -10,17 +10,15 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
+from benchmark.errors import Damaged, damaged
 from benchmark.results import old_schemas, strict_json
 from benchmark.results.derive import derive, faults
 from benchmark.results.provenance import versions
 from benchmark.results.schema import SCHEMA_VERSION, Result, ResultFile
 from benchmark.results.shape import keys, mismatches
+from benchmark.run_files import PACKED, RESULT, seal_of
 from mm_imagenet_r.errors import UserError, summarize
 from mm_imagenet_r.files import write_atomic
-
-RESULT = "result.json"
-#: The same without spaces and compressed, a tenth of the size: for results that are passed on.
-PACKED = "result.json.gz"
 
 
 def build(**parts: Any) -> ResultFile:
@@ -33,7 +31,8 @@ def build(**parts: Any) -> ResultFile:
     found = list(mismatches(parts, ResultFile, closed=True)) or list(faults(parts))
     if found:
         raise ValueError("; ".join(found))
-    return cast(ResultFile, {key: parts[key] for key in keys(ResultFile) if key in parts})
+    result = {key: _finite(parts[key]) for key in keys(ResultFile) if key in parts}
+    return cast(ResultFile, result | {"seal": seal_of(result)})
 
 
 def write(path: Path, result: ResultFile) -> None:
@@ -49,6 +48,7 @@ def read(path: Path | str) -> Result:
 
     Raises:
         UserError: It is absent, broken, incomplete in its keys or of a newer schema.
+        Damaged: In particular, it is not as it was written.
     """
     path = result_file(Path(path))
     return load(strict_json.read(path), path)
@@ -102,12 +102,14 @@ def load(value: Any, path: Path) -> Result:
     try:
         if version in (1, 2):
             value = old_schemas.modernize(value)
+        elif isinstance(value, dict) and value.get("seal") not in (None, seal_of(value)):
+            raise Damaged(damaged(path))
         found = list(mismatches(value, shape)) or list(faults(value))
         if not found:
             return derive(value)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         found = [f"it is not what version {version} wrote ({type(error).__name__}: {error})"]
-    raise UserError(
+    raise Damaged(
         f"{path} is not a valid result file: {summarize(found, 3)}. "
         "Was it edited? Copy it again, or repeat the run"
     )

@@ -10,9 +10,9 @@ from typing import Any, cast
 
 from benchmark.budget import Budget
 from benchmark.exemplar import CODECS, read_records
-from benchmark.results.file_check import MEMORY
-from benchmark.results.records import EXEMPLARS, Stored
+from benchmark.results.records import Stored
 from benchmark.results.schema import ClassLedger, MemoryLedger, Result
+from benchmark.run_files import EXEMPLARS, MEMORY
 
 _SHORTEST = 7  # bytes of the record of an exemplar of which nothing is kept
 

@@ -120,15 +120,15 @@ class PhaseRecord(TypedDict):
     """What the run loop hands over of a finished phase; see `benchmark.write_results`.
 
     `result` is its part of result.json. `predictions` has, for each classifier (the method's own
-    under "" or its name, and the others that `result` names), the label of each test sample of the
-    classes seen, in the order of `data.test.of_classes(range(num_seen))`. `stored` is one row
+    under "" or its name, and the others that `result` names), the labels of all test samples of the
+    classes seen (N,), in the order of `data.test.of_classes(range(num_seen))`. `stored` is one row
     (label, rank, file_name, bytes, cost, codec) for each exemplar selected, `memory` names the
     files of the exemplars of all classes seen, `gallery` holds pictures for the report, `state`
     is the committed state file and `hardware` what the phase was computed on.
     """
 
     result: PhaseResult
-    predictions: dict[str, list[int]]
+    predictions: dict[str, Any]
     stored: list[dict[str, Any]]
     memory: dict[str, Any]
     gallery: list[dict[str, Any]]
@@ -246,7 +246,8 @@ class ResultBase(TypedDict):
     the method's own one ("" if it has only one). `method_sha256` and `harness_sha256` are hashes
     of source code, `files` those of the files beside the result, `state` the one of the last
     phase. `sees_all_data` marks an upper bound, which the memory does not bind. `tuning` is there
-    where settings are from a recipe.
+    where settings are from a recipe. `seal` is a hash of all the rest (`run_files.seal_of`) by
+    which damage is found; results of earlier versions do not have it.
     """
 
     schema_version: int
@@ -270,6 +271,7 @@ class ResultBase(TypedDict):
     versions: dict[str, str]
     complete: bool
     tuning: NotRequired[TuningInfo]
+    seal: NotRequired[str]
 
 
 class ResultFile(ResultBase):

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from benchmark.registry import REGISTRY
-from benchmark.results.file_check import SOURCE, TUNING
-from benchmark.results.io import PACKED, RESULT, pack, read, unpack
-from benchmark.results.records import EXEMPLARS, PREDICTIONS
+from benchmark.results.io import pack, read, unpack
+from benchmark.run_files import EXEMPLARS, PACKED, PREDICTIONS, RESULT, SOURCE, TUNING
 from mm_imagenet_r.files import write_atomic
 
 _BESIDE: Final = (PREDICTIONS, EXEMPLARS, TUNING)

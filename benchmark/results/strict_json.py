@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import math
 import zlib
 from pathlib import Path
 from typing import Any
 
+from benchmark.errors import Damaged
 from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.reading import read_bytes
 
 #: No count, length or loss comes near; larger ones would overflow in computations.
 _LARGEST = 2**53
-#: Bytes of a file, unpacked, and values in it; real ones have a tenth, those of mini a hundredth.
-_LONGEST = 2**23
-_MOST = 2**20
+#: Bytes of a file, unpacked, and values in it: a run of 1,000 phases and classes has half of these.
+_LONGEST = 2**26
+_MOST = 2**22
 
 
 def parse(text: str) -> Any:
@@ -54,25 +57,25 @@ def read(path: Path, remedy: str = "copy it again, or repeat the run") -> Any:
     Raises:
         UserError: It cannot be read, or is not such JSON.
     """
-    if path.exists() and not path.is_file():
-        raise UserError(f"{path} is not a regular file: name a run's folder or its result.json")
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            data = file.read(_LONGEST + 1)
+        data = read_bytes(path, _LONGEST)
+        if path.suffix == ".gz":
+            with gzip.open(io.BytesIO(data)) as file:
+                data = file.read(_LONGEST + 1)
         if len(data) > _LONGEST:
             raise ValueError("it is too long")
         if not data:
-            raise UserError(f"{path} is empty: {remedy}")
+            raise Damaged(f"{path} is empty: {remedy}")
         return parse(data.decode())
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise UserError(f"{path} is not a valid gzip file ({error}): {remedy}") from error
+        raise Damaged(f"{path} is not a valid gzip file ({error}): {remedy}") from error
     except OSError as error:
         raise UserError(
             f"{path} cannot be read ({error.strerror}): name the folder of a finished run "
             "or its result.json"
         ) from error
     except ValueError as error:
-        raise UserError(f"{path} is not valid JSON ({error}): {remedy}") from error
+        raise Damaged(f"{path} is not valid JSON ({error}): {remedy}") from error
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from benchmark.metrics import METRICS, Spread, mean_std
 from benchmark.results import labels
 from benchmark.results.derive import as_classifier, classifiers
 from benchmark.results.labels import Key
-from benchmark.results.records import PREDICTIONS
 from benchmark.results.schema import BudgetInfo, Result
+from benchmark.run_files import PREDICTIONS
 from mm_imagenet_r.errors import UserError
 
 

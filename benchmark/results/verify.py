@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmark import run_files
 from benchmark.formatting import result_phases_words
 from benchmark.results import old_schemas, records, strict_json
 from benchmark.results.consistency import contradictions
@@ -103,13 +104,13 @@ def examine(folder: Path) -> Verdict:
     predictions: list[records.Prediction] = []
     exemplars: list[records.Stored] = []
     try:
-        predictions = records.read_predictions(folder / records.PREDICTIONS)
+        predictions = records.read_predictions(folder / run_files.PREDICTIONS)
         wrong = list(prediction_faults(result, predictions))
         found += wrong or accuracy_faults(result, predictions)
         verdict.guesses = _guesses(result, predictions)
     except UserError as error:
         found.append(str(error))
-    table = folder / records.EXEMPLARS
+    table = folder / run_files.EXEMPLARS
     if table.exists() or any(phase["memory"]["exemplars"] for phase in result["phases"]):
         try:
             exemplars = records.read_exemplars(table)

@@ -16,7 +16,7 @@ import json
 import re
 from pathlib import Path
 
-from benchmark import results
+from benchmark import results, run_files
 from benchmark.config import RunConfig
 from benchmark.results.schema import Result
 from benchmark.results.small_form import copy_small, restore
@@ -73,7 +73,8 @@ class Ledger:
 
     def keep(self, cell: RunConfig) -> None:
         """Copy the small form of a finished run, if it was run here and there is a place for it."""
-        from benchmark.report.gallery import GALLERY, KEPT, read_gallery
+        from benchmark.report.gallery import KEPT, read_gallery
+        from benchmark.run_files import GALLERY
 
         run, small = cell.folder(), self._small(cell)
         if self._folder is None or small is None or not results.is_there(run):
@@ -88,7 +89,7 @@ class Ledger:
     def fetch(self, cell: RunConfig) -> None:
         """Put a result of the small form where runs look for that of another (or UserError)."""
         run, small = cell.folder(), self._small(cell)
-        if small is not None and not results.is_there(run) and (small / results.PACKED).exists():
+        if small is not None and not results.is_there(run) and (small / run_files.PACKED).exists():
             restore(small, run)
 
     def _small(self, cell: RunConfig) -> Path | None:

@@ -13,9 +13,10 @@ import numpy.typing as npt
 
 from benchmark.bootstrap import Floats, Interval, image_scores, paired_interval
 from benchmark.metrics import linear_weights
-from benchmark.results.records import PREDICTIONS, read_judged
+from benchmark.results.records import read_judged
 from benchmark.results.schema import Result
 from benchmark.results.tables import Row, run_key
+from benchmark.run_files import PREDICTIONS
 from mm_imagenet_r.errors import UserError
 
 
@@ -116,7 +117,7 @@ class Comparer:
 
 
 def _read_scores(folder: Path, run: Result, classifier: str, metrics: Sequence[str]) -> _Scores:
-    judged = read_judged(folder / PREDICTIONS, classifier)
+    judged = read_judged(folder / PREDICTIONS, classifier, run["files"].get(PREDICTIONS))
     phase_of = np.full(len(run["class_order"]["order"]), -1)
     for phase in run["phases"]:
         phase_of[phase["classes"]] = phase["index"]

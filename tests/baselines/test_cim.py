@@ -24,9 +24,9 @@ from benchmark import results
 from benchmark.config import RunConfig
 from benchmark.load_method import make_settings
 from benchmark.method import PhaseData, Progress
-from benchmark.results.records import EXEMPLARS, PREDICTIONS
 from benchmark.results.verify import verify
 from benchmark.run import run
+from benchmark.run_files import EXEMPLARS, PREDICTIONS
 from mm_imagenet_r.errors import UserError
 
 Build = Callable[..., Any]

@@ -24,9 +24,10 @@ from benchmark.config import RunConfig
 from benchmark.data import Samples
 from benchmark.exemplar import Exemplar, RawSize, StoredExemplar, refuse_too_long
 from benchmark.method import PhaseData
-from benchmark.results.records import EXEMPLARS, read_exemplars
+from benchmark.results.records import read_exemplars
 from benchmark.results.verify import verify
 from benchmark.run import run
+from benchmark.run_files import EXEMPLARS
 from mm_imagenet_r.errors import UserError
 
 Make = Callable[..., CodecReplay]

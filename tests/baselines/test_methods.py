@@ -29,9 +29,10 @@ from benchmark.method import Method
 from benchmark.phase import TestJob, restore
 from benchmark.plan import Plan, make_plans
 from benchmark.registry import REGISTRY
-from benchmark.results.records import EXEMPLARS, PREDICTIONS, read_exemplars, read_predictions
+from benchmark.results.records import read_exemplars, read_predictions
 from benchmark.results.verify import verify
 from benchmark.run import run
+from benchmark.run_files import EXEMPLARS, PREDICTIONS
 from benchmark.run_folder import RunFolder
 from mm_imagenet_r.errors import UserError
 

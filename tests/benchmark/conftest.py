@@ -14,11 +14,13 @@ import datasets
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
+from running import write_exemplars, write_predictions
 
 from benchmark import metrics, results, run
 from benchmark.config import RunConfig
 from benchmark.results import records
 from benchmark.results.schema import BudgetInfo, PhaseResult, Result
+from benchmark.run_files import EXEMPLARS, PREDICTIONS, RESULT
 from mm_imagenet_r import tar_index
 from mm_imagenet_r.catalog import CATALOG
 from mm_imagenet_r.hashes import json_sha256
@@ -170,8 +172,8 @@ def make_run(
     order = class_order(classes, asked.class_order_seed)
     folder.mkdir(parents=True, exist_ok=True)
     files = {
-        records.PREDICTIONS: records.write_predictions(folder / records.PREDICTIONS, predictions),
-        records.EXEMPLARS: records.write_exemplars(folder / records.EXEMPLARS, stored),
+        PREDICTIONS: write_predictions(folder / PREDICTIONS, predictions),
+        EXEMPLARS: write_exemplars(folder / EXEMPLARS, stored),
         "state": "d4" * 32,
     }
     bound = method in ("joint", "finetune")
@@ -221,7 +223,7 @@ def make_run(
         backbone={"name": "some/vilt", "sha256": "c0" * 32, "parameters": 512_345},
         complete=complete,
     )
-    results.write(folder / results.RESULT, result)
+    results.write(folder / RESULT, result)
     return results.read(folder)
 
 

@@ -9,7 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmark import results
+from running import write_exemplars, write_predictions, write_result
+
+from benchmark import results, run_files
 from benchmark.results import records
 from benchmark.results.prediction_check import matrix_of
 from benchmark.results.schema import PhaseResult
@@ -29,9 +31,9 @@ def finished_run(folder: Path) -> Path:
     old = OLD / "exemplar_masking" / "seed0-da17521b"
     shutil.copytree(old, folder)
     loaded, state = results.read(old), folder / "state" / "phase-01.pt"
-    predictions = records.read_predictions(folder / records.PREDICTIONS)
-    records.write_predictions(folder / records.PREDICTIONS, predictions)
-    files = {name: sha256(folder / name) for name in (records.PREDICTIONS, records.EXEMPLARS)}
+    predictions = records.read_predictions(folder / run_files.PREDICTIONS)
+    write_predictions(folder / run_files.PREDICTIONS, predictions)
+    files = {name: sha256(folder / name) for name in (run_files.PREDICTIONS, run_files.EXEMPLARS)}
     for name, source in method_sources(ExemplarMasking).items():
         (folder / "source" / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / "source" / name).write_bytes(source)
@@ -68,30 +70,30 @@ def finished_run(folder: Path) -> Path:
         backbone=loaded["backbone"],
         complete=True,
     )
-    results.write(folder / results.RESULT, made)
+    results.write(folder / run_files.RESULT, made)
     return folder
 
 
 def change_result(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    path = folder / results.RESULT
+    path = folder / run_files.RESULT
     value = json.loads(path.read_text())
     change(value)
-    path.write_text(json.dumps(value))
+    write_result(path, value)
 
 
 def change_predictions(
     folder: Path, change: Callable[[records.Prediction], records.Prediction]
 ) -> None:
-    path = folder / records.PREDICTIONS
+    path = folder / run_files.PREDICTIONS
     rows = [change(row) for row in records.read_predictions(path)]
-    written = records.write_predictions(path, rows)
+    written = write_predictions(path, rows)
     change_result(folder, lambda value: value["files"].update({path.name: written}))
 
 
 def recount(folder: Path) -> None:
     """Make every accuracy follow from the predictions again."""
     matrix, _ = matrix_of(
-        results.read(folder), records.read_predictions(folder / records.PREDICTIONS)
+        results.read(folder), records.read_predictions(folder / run_files.PREDICTIONS)
     )
 
     def change(value: dict[str, Any]) -> None:
@@ -108,9 +110,9 @@ def change_exemplars(
     ledger: bool = True,
 ) -> None:
     """Change every exemplar, and make hash and ledger follow; memory then only grows by classes."""
-    path = folder / records.EXEMPLARS
+    path = folder / run_files.EXEMPLARS
     rows = [change(row) for row in records.read_exemplars(path)]
-    written = records.write_exemplars(path, rows)
+    written = write_exemplars(path, rows)
 
     def follow(value: dict[str, Any]) -> None:
         value["files"][path.name] = written

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from forging import change_exemplars, change_predictions, change_result, recount, small_form
+from running import write_exemplars, write_predictions
 
-from benchmark import results
+from benchmark import results, run_files
 from benchmark.results import records
 
 Forge = Callable[[Path], object]
@@ -26,9 +29,13 @@ def text(old: str, new: str) -> Forge:
     """Change the text of result.json itself."""
 
     def forge(folder: Path) -> None:
-        path = folder / results.RESULT
+        path = folder / run_files.RESULT
+        changed = path.read_text().replace(old, new, 1)
         assert old in path.read_text()
-        path.write_text(path.read_text().replace(old, new, 1))
+        with contextlib.suppress(ValueError):
+            value = json.loads(changed)
+            changed = changed.replace(value["seal"], run_files.seal_of(value))
+        path.write_text(changed)
 
     return forge
 
@@ -50,8 +57,8 @@ def cheat(row: records.Prediction) -> records.Prediction:
 
 def rows_of(change: Callable[[list[records.Prediction]], list[records.Prediction]]) -> Forge:
     def forge(folder: Path) -> None:
-        path = folder / records.PREDICTIONS
-        digest = records.write_predictions(path, change(records.read_predictions(path)))
+        path = folder / run_files.PREDICTIONS
+        digest = write_predictions(path, change(records.read_predictions(path)))
         change_result(folder, lambda v: v["files"].update({path.name: digest}))
 
     return forge
@@ -133,14 +140,14 @@ def sparse(name: str) -> Forge:
 
 
 def packed_bomb(folder: Path) -> None:
-    (folder / results.RESULT).unlink()
-    with gzip.open(folder / results.PACKED, "wb", compresslevel=1) as file:
+    (folder / run_files.RESULT).unlink()
+    with gzip.open(folder / run_files.PACKED, "wb", compresslevel=1) as file:
         for _ in range(64):
             file.write(bytes(2**20))
 
 
 def both_forms(folder: Path) -> None:
-    (folder / results.PACKED).write_bytes(results.pack(folder / results.RESULT))
+    (folder / run_files.PACKED).write_bytes(results.pack(folder / run_files.RESULT))
 
 
 def wide_table(folder: Path) -> None:
@@ -155,7 +162,7 @@ def wide_table(folder: Path) -> None:
     zeros = pa.array([0] * count, pa.int32())
     columns = {"phase": zeros.cast(pa.int16()), "file_name": names, "label": zeros,
                "prediction": zeros}  # fmt: skip
-    pq.write_table(pa.table(columns), folder / records.PREDICTIONS, store_schema=False)
+    pq.write_table(pa.table(columns), folder / run_files.PREDICTIONS, store_schema=False)
 
 
 def deep_folders(folder: Path) -> None:
@@ -171,7 +178,7 @@ def fifo(name: str) -> Forge:
 
 
 def nested_text(folder: Path) -> None:
-    path = folder / results.RESULT
+    path = folder / run_files.RESULT
     deep = "[" * 900 + "]" * 900
     path.write_text(path.read_text().replace("{", f'{{"more": {deep},', 1))
 
@@ -186,10 +193,10 @@ def flipped(folder: Path) -> None:
 def stranger(folder: Path) -> None:
     """A sample of the first phase that enters the memory in the second one."""
     small_form(folder)
-    path = folder / records.EXEMPLARS
+    path = folder / run_files.EXEMPLARS
     rows = records.read_exemplars(path)
     first = [row for row in rows if row.label == 0]
     again = [row._replace(phase=1) for row in first]
     again[0] = again[0]._replace(file_name=again[0].file_name.replace("_", "_1", 1))
-    digest = records.write_exemplars(path, [*rows, *again])
+    digest = write_exemplars(path, [*rows, *again])
     change_result(folder, lambda v: v["files"].update({path.name: digest}))

@@ -36,8 +36,8 @@ from tampering import (
     wide_table,
 )
 
-from benchmark import results
 from benchmark.results import records
+from benchmark.run_files import PREDICTIONS, RESULT
 
 
 def entitled(title: str) -> Forge:
@@ -115,7 +115,7 @@ TAMPERED: dict[str, tuple[Forge, str]] = {
                           for i, p in enumerate(v["phases"])]),
         "classifier best: 0 predictions"),
     # predictions
-    "no predictions": (lambda f: (f / records.PREDICTIONS).unlink(), "does not exist"),
+    "no predictions": (lambda f: (f / PREDICTIONS).unlink(), "is missing"),
     "wrong ones dropped": (rows_of(lambda rows: [r for r in rows if r.label == r.prediction]),
                            "predictions of"),
     "doubled": (rows_of(lambda rows: [*rows, *rows]), "predictions of"),
@@ -126,9 +126,9 @@ TAMPERED: dict[str, tuple[Forge, str]] = {
     "paths": (predicted(lambda r: r._replace(file_name=f"../../{r.file_name}")), "labels not as"),
     "easier images": (predicted(lambda r: r._replace(file_name=r.file_name.replace("_", "_x"))),
                       "split_sha256"),
-    "cut off": (lambda f: (f / records.PREDICTIONS).write_bytes(
-        (f / records.PREDICTIONS).read_bytes()[:-100]), "cannot be read"),
-    "no Parquet": (lambda f: (f / records.PREDICTIONS).write_text("phase,label"), "cannot be read"),
+    "cut off": (lambda f: (f / PREDICTIONS).write_bytes(
+        (f / PREDICTIONS).read_bytes()[:-100]), "cannot be read"),
+    "no Parquet": (lambda f: (f / PREDICTIONS).write_text("phase,label"), "cannot be read"),
     "wide table": (wide_table, " of size "),
     # seeds
     "a lucky seed": (edited(lambda v: v["config"].update(seeds=[12345])), "takes seeds 0 to 9"),
@@ -154,7 +154,7 @@ TAMPERED: dict[str, tuple[Forge, str]] = {
         lambda f: change_exemplars(f, lambda r: r._replace(codec="aGVsbG8=")), "is unknown"),
     "a test image": (
         lambda f: change_exemplars(f, lambda r: r._replace(file_name=records.read_predictions(
-            f / records.PREDICTIONS)[0].file_name)), "an exemplar and a test sample"),
+            f / PREDICTIONS)[0].file_name)), "an exemplar and a test sample"),
     "a flipped bit": (flipped, "another hash than its name says"),
     "one more file": (lambda f: (f / "memory" / "class-0099-00.bin").write_bytes(b"x"),
                       "belongs to no class"),
@@ -162,7 +162,7 @@ TAMPERED: dict[str, tuple[Forge, str]] = {
         edited(lambda v: v["phases"][0]["memory"]["per_class"].update({"99": None})), "is not an"),
     # hashes
     "hash of predictions": (
-        edited(lambda v: v["files"].update({records.PREDICTIONS: "0b" * 32})), "another hash than"),
+        edited(lambda v: v["files"].update({PREDICTIONS: "0b" * 32})), "another hash than"),
     "hash of the state": (edited(lambda v: v["files"].update(state="0b" * 32)), "no file in state"),
     "no hash": (edited(lambda v: v.update(harness_sha256="yes")), "is not a valid hash"),
     "hash of the order": (
@@ -252,31 +252,31 @@ TAMPERED: dict[str, tuple[Forge, str]] = {
     "a folder called tiny": (
         edited(lambda v: v["config"].update(backbone="own/tiny-1")), "of another one"),
     # files
-    "a link to the predictions": (linked(records.PREDICTIONS, "../{folder.name}-{name}"),
+    "a link to the predictions": (linked(PREDICTIONS, "../{folder.name}-{name}"),
                                   "is a link"),
-    "a link to the result": (linked(results.RESULT, "../{folder.name}-{name}"), "is a link"),
+    "a link to the result": (linked(RESULT, "../{folder.name}-{name}"), "is a link"),
     "a link to passwords": (linked("report.html", "/etc/passwd"), "is a link"),
     "a link to itself": (linked("more", "."), "is a link"),
     "a pipe": (fifo("report.html"), "not a regular file"),
-    "a pipe as result": (fifo(results.RESULT), "not a regular file"),
+    "a pipe as result": (fifo(RESULT), "not a regular file"),
     "a folder as result": (
-        lambda f: ((f / results.RESULT).unlink(), (f / results.RESULT).mkdir()), "regular file"),
+        lambda f: ((f / RESULT).unlink(), (f / RESULT).mkdir()), "regular file"),
     "seconds beyond counting": (
         edited(lambda v: v["phases"][0]["seconds"].update(train=1.7e308)), "is too large"),
     "millions of values": (text("{", '{"x": [' + "[]," * 1_500_000 + "[]],"), "too many values"),
     "megabytes of text": (text("{", '{"x": "' + "x" * 9_000_000 + '",'), "which no run writes"),
     "a packed bomb": (packed_bomb, "it is too long"),
     "two results": (both_forms, "are both there"),
-    "100 MB of result": (sparse(results.RESULT), "which no run writes"),
-    "100 MB of predictions": (sparse(records.PREDICTIONS), "which no run writes"),
+    "100 MB of result": (sparse(RESULT), "which no run writes"),
+    "100 MB of predictions": (sparse(PREDICTIONS), "which no run writes"),
     "100 MB of something": (sparse("extra.bin"), "which no run writes"),
     "deep folders": (deep_folders, "folders deep"),
     # JSON
-    "deep text": (lambda f: (f / results.RESULT).write_text("[" * 100_000), "not valid JSON"),
+    "deep text": (lambda f: (f / RESULT).write_text("[" * 100_000), "not valid JSON"),
     "deep value": (nested_text, "is nested deeper than"),
-    "no JSON": (lambda f: (f / results.RESULT).write_bytes(b"\xff\xfe\x00"), "is not valid JSON"),
-    "nothing": (lambda f: (f / results.RESULT).write_bytes(b""), "is empty"),
-    "no object": (lambda f: (f / results.RESULT).write_text("[1, 2]"), "not an object"),
+    "no JSON": (lambda f: (f / RESULT).write_bytes(b"\xff\xfe\x00"), "is not valid JSON"),
+    "nothing": (lambda f: (f / RESULT).write_bytes(b""), "is empty"),
+    "no object": (lambda f: (f / RESULT).write_text("[1, 2]"), "not an object"),
     "a newer schema": (edited(lambda v: v.update(schema_version=99)), "schema version 99"),
     "no schema": (edited(lambda v: v.update(schema_version="3")), "schema_version is not"),
     "an accuracy beside the others": (

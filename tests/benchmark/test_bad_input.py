@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from running import Call, fail_in_phase, folders, outcome
 
-from benchmark import results
+from benchmark import run_files
 from benchmark.results.schema import SCHEMA_VERSION
 from benchmark.run_folder import RunFolder
 from mm_imagenet_r import files
@@ -289,7 +289,7 @@ def test_a_backbone_that_changed_since_the_run_began(
 
 def test_a_result_of_a_newer_version(tmp_path: Path, call: Call) -> None:
     assert call()[0] == 0
-    path = folders(tmp_path)[0] / results.RESULT
+    path = folders(tmp_path)[0] / run_files.RESULT
     value = json.loads(path.read_text())
     path.write_text(json.dumps(value | {"schema_version": SCHEMA_VERSION + 1}))
     refused(call(), f"has schema version {SCHEMA_VERSION + 1}", "install a newer version of it")

@@ -15,8 +15,9 @@ from running import folders, outcome
 from safetensors.torch import load_file
 
 from benchmark import processes, results, run
-from benchmark.results.records import PREDICTIONS, read_predictions
+from benchmark.results.records import read_predictions
 from benchmark.results.verify import verify
+from benchmark.run_files import PREDICTIONS
 
 ROUNDING = {"atol": 1e-3, "rtol": 1e-3}
 ROOT = str(Path(processes.__file__).parents[1])

@@ -17,7 +17,8 @@ from safetensors.torch import load_file
 
 from benchmark import save
 from benchmark.data import open_data
-from benchmark.results.records import PREDICTIONS, read_predictions
+from benchmark.results.records import read_predictions
+from benchmark.run_files import PREDICTIONS
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "schema1"
 

@@ -70,7 +70,7 @@ def test_all_phases_are_no_stop(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*ViltImageProcessor")
-def test_the_model_of_a_stopped_run_has_the_classes_it_learnt(
+def test_the_model_of_a_stopped_run_has_the_classes_it_learned(
     tmp_path: Path, call: Call, vilt_folder: Path
 ) -> None:
     from safetensors.torch import load_file
@@ -81,4 +81,4 @@ def test_the_model_of_a_stopped_run_has_the_classes_it_learnt(
     assert save.main([str(run), str(tmp_path / "model")]) == 0
     assert len(load_file(tmp_path / "model" / "classifier.safetensors")["weight"]) == 4
     card = (tmp_path / "model" / "README.md").read_text()
-    assert "learnt 4 classes of captioned images in the first 2 of 3 phases" in card
+    assert "learned 4 classes of captioned images in the first 2 of 3 phases" in card

@@ -258,7 +258,7 @@ def test_every_method_gets_as_many_trials_and_the_best_is_chosen(
         result = results.read(folder)
         assert result["config"]["evaluate_on"] == "validation"
         assert result["config"]["stop_after"] == len(result["phases"]) == 3
-        runs[json.loads((folder / "run.json").read_text())["config"].__repr__()] = result
+        runs[json.loads((folder / "run.json").read_text())["record"]["config"].__repr__()] = result
         assert verify(folder) == []
     assert len(runs) == 4
     for said in found.values():
@@ -427,7 +427,7 @@ def test_trials_of_other_code_are_run_anew(tmp_path: Path, choose: Choose) -> No
     said, before = json.loads(path.read_text()), finished(tmp_path)
     path.write_text(json.dumps({**said, "harness_sha256": "ab" * 32}))
     older = trials(tmp_path)[0] / "run.json"
-    older.write_text(json.dumps({**json.loads(older.read_text()), "harness": "ab" * 32}))
+    older.write_text(json.dumps({**json.loads(older.read_text())["record"], "harness": "ab" * 32}))
     code, out, _ = choose("--trials", 2)
     assert code == 0
     assert "2 cells, 1 done, 1 missing" in out

@@ -10,9 +10,10 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
+from running import write_predictions, write_result
 from safetensors.numpy import save
 
-from benchmark import metrics, results
+from benchmark import metrics, results, run_files
 from benchmark.budget import Budget
 from benchmark.cells import cells
 from benchmark.config import RunConfig
@@ -121,7 +122,7 @@ def test_what_is_handed_over_is_verified_and_tabled(
     assert result["dataset"]["name"] == coloured.name
     copies = sorted(path.name for path in (tmp_path / "run" / "source").rglob("*.py"))
     assert copies == ["mean_colour.py"]
-    rows = records.read_predictions(tmp_path / "run" / records.PREDICTIONS)
+    rows = records.read_predictions(tmp_path / "run" / run_files.PREDICTIONS)
     assert {row.classifier for row in rows} == set(names)
     shown = [(row.label, row.classifier) for row in table([result])]
     label = table([result])[0].label.partition(" · ")[0]
@@ -132,14 +133,14 @@ def test_what_is_handed_over_is_verified_and_tabled(
 def test_every_classifier_is_verified(tmp_path: Path, coloured: Path, mean_colour: Path) -> None:
     folder = tmp_path / "run"
     hand_over(folder, coloured, f"{mean_colour}:MeanColour", NAMES)
-    path = folder / results.RESULT
+    path = folder / run_files.RESULT
     value = json.loads(path.read_text())
     value["phases"][1]["other_classifiers"]["linear"]["per_phase"][0] = 99.0
-    path.write_text(json.dumps(value))
+    write_result(path, value)
     assert any("of classifier linear after phase 1 on phase 0" in one for one in verify(folder))
-    rows = records.read_predictions(folder / records.PREDICTIONS)
-    records.write_predictions(
-        folder / records.PREDICTIONS, [row for row in rows if row.classifier != "linear"]
+    rows = records.read_predictions(folder / run_files.PREDICTIONS)
+    write_predictions(
+        folder / run_files.PREDICTIONS, [row for row in rows if row.classifier != "linear"]
     )
     assert any("classifier linear: 0 predictions of 0" in line for line in verify(folder))
     (folder / "source" / "mean_colour.py").write_text("x = (")

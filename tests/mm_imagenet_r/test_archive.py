@@ -171,7 +171,7 @@ def test_members_that_have_no_business_there(
 ) -> None:
     with tarfile.open(tar, "a") as archive:
         archive.addfile(bad)
-    words = f"its member {bad.name!r} is a link or a device, or leads out"
+    words = f"its member {bad.name!r} is a link or a device, or points outside the archive"
     with pytest.raises(UserError, match=re.escape(words)):
         open_images(tar)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data"]  # not even an index

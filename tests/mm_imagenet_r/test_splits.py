@@ -206,7 +206,7 @@ def test_a_validation_part_is_a_view_of_the_training_part() -> None:
 @pytest.mark.parametrize(
     ("dataset", "fraction", "message"),
     [
-        (labelled(3), 0.2, "of a DatasetDict"),
+        (labelled(3), 0.2, "needs a DatasetDict"),
         (DatasetDict(test=labelled(3)), 0.2, "split 'train'"),
         (DatasetDict(train=labelled(3), validation=labelled(3)), 0.2, "without 'validation'"),
         (DatasetDict(train=labelled(3).remove_columns("label")), 0.2, "columns label"),

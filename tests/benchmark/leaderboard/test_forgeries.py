@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 from forging import change_predictions, change_result, finished_run, recount
+from running import write_predictions
 from tampering import another_dataset, four_times, untrained
 
-from benchmark import results
+from benchmark import run_files
 from benchmark.config import RunConfig
 from benchmark.data.known import known
 from benchmark.results import records
@@ -83,9 +84,9 @@ def test_labels_permuted_among_files_are_found(run: Path) -> None:
 
 
 def test_predictions_replaced_by_labels_are_found(run: Path) -> None:
-    path = run / records.PREDICTIONS
+    path = run / run_files.PREDICTIONS
     rows = [row._replace(prediction=row.label) for row in records.read_predictions(path)]
-    records.write_predictions(path, rows)
+    write_predictions(path, rows)
     found = verify(run)
     assert any("predictions.parquet has another hash" in line for line in found)
     assert any("accuracy after phase 0 on phase 0 is 100.0" in line for line in found)
@@ -97,7 +98,7 @@ def test_what_is_not_a_file_of_the_memory_is_named(run: Path) -> None:
 
 
 def test_a_doubled_key_is_refused(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = run / results.RESULT
+    path = run / run_files.RESULT
     path.write_text(path.read_text().replace("{", '{"complete": false,', 1))
     assert results_main([str(run), "--verify"]) == 1
     assert "the key 'complete' occurs twice" in capsys.readouterr().out
@@ -111,7 +112,7 @@ def test_numbers_that_are_none_are_refused(
     run: Path, capsys: pytest.CaptureFixture[str], unit: str
 ) -> None:
     shutil.copytree(run, run.with_name("whole"))
-    path = run / results.RESULT
+    path = run / run_files.RESULT
     path.write_text(path.read_text().replace('"unit": 4154.4295', f'"unit": {unit}'))
     assert results_main([str(run.parent), "--verify"]) == 1
     out = capsys.readouterr().out
@@ -128,7 +129,7 @@ def test_one_seed_copied_as_another_is_found(run: Path) -> None:
     assert first.found == []
     assert second.found == [f"the predictions are those of {run}, which has another seed"]
 
-    rows = records.read_predictions(copy / records.PREDICTIONS)
+    rows = records.read_predictions(copy / run_files.PREDICTIONS)
     wrong = next(row for row in rows if row.label != row.prediction != 0)
     change_predictions(copy, lambda row: row._replace(prediction=0) if row == wrong else row)
     recount(copy)

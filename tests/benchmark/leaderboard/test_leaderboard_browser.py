@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from running import write_result
 
 from benchmark.leaderboard import build
 from benchmark.leaderboard.levels import Level
@@ -78,7 +79,7 @@ def site(
                 value = json.loads((folder / "result.json").read_text())
                 value["about"] = {"name": f"{method} {EVIL}" if method == "mrdc" else ""}
                 value["dataset"]["captions"] = EVIL
-                (folder / "result.json").write_text(json.dumps(value))
+                write_result(folder / "result.json", value)
                 found.append(Shown(read(folder), folder, f"{EVIL}{folder.name}", level))
     items = [gallery_item(class_name=EVIL, file_name=EVIL)]
     (root / "results" / "exemplar_masking19935bytes3" / "gallery.json").write_text(

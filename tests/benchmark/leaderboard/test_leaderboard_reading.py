@@ -9,7 +9,7 @@ import pytest
 from benchmark.leaderboard.__main__ import main
 from benchmark.leaderboard.levels import RECORD, recorded
 from benchmark.leaderboard.tree import results_below
-from benchmark.results import RESULT
+from benchmark.run_files import RESULT
 from mm_imagenet_r.errors import UserError
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from running import write_result
 
 from benchmark.leaderboard import __main__ as command
 from benchmark.leaderboard import build
@@ -58,7 +59,7 @@ def change(folder: Path, **changes: Any) -> None:
         for key in outer:
             place = place[key]
         place[last] = new
-    (folder / "result.json").write_text(json.dumps(value))
+    write_result(folder / "result.json", value)
 
 
 class Tags(HTMLParser):
@@ -194,7 +195,7 @@ def results(tmp_path: Path, synthetic_run: Make, gallery_item: Item) -> Path:
     synthetic_run(root / "forged", **SMALL, class_order_seed=1996)
     value = json.loads((root / "forged" / "result.json").read_text())
     value["phases"][-1]["accuracy"]["per_phase"][0] = 99.0
-    (root / "forged" / "result.json").write_text(json.dumps(value))
+    write_result(root / "forged" / "result.json", value)
     (root / "em1993" / "gallery.json").write_text(json.dumps([gallery_item(), gallery_item()]))
     (root / "em1994" / "gallery.json").write_text("[{")
     return root

@@ -26,7 +26,8 @@ from benchmark.leaderboard import cards, tasks
 from benchmark.leaderboard.__main__ import main
 from benchmark.leaderboard.check import check
 from benchmark.leaderboard.levels import RECORD, Level, Record, files_of, write_record
-from benchmark.results.io import PACKED, RESULT, unpack
+from benchmark.results.io import unpack
+from benchmark.run_files import PACKED, RESULT
 from benchmark.source_hash import sources_sha256
 from mm_imagenet_r.errors import UserError
 

@@ -19,9 +19,9 @@ from benchmark.leaderboard.__main__ import main
 from benchmark.leaderboard.check import check
 from benchmark.leaderboard.levels import Level
 from benchmark.leaderboard.submit import WHOLE, place_of
-from benchmark.results import PACKED, strict_json
-from benchmark.results.file_check import TUNING
+from benchmark.results import strict_json
 from benchmark.results.small_form import copy_small, restore
+from benchmark.run_files import PACKED, TUNING
 
 RESULTS = Path(__file__).resolve().parents[3] / "results"
 

@@ -15,7 +15,7 @@ from forging import change_result, finished_run
 from tampering import cheat, predicted
 from tampering_kinds import FORGERIES, FOURTEEN, HELD, TAMPERED
 
-from benchmark import results
+from benchmark import results, run_files
 from benchmark.leaderboard import check as checking
 from benchmark.leaderboard.__main__ import COMMANDS, main
 from benchmark.leaderboard.bounded import Failed, each
@@ -48,7 +48,7 @@ def test_the_run_itself_is_consistent(looked_at: dict[str, Checked]) -> None:
 def test_a_verdict_comes_with_the_result_that_was_checked(honest: Path, tmp_path: Path) -> None:
     shutil.copytree(honest, tmp_path / "a")
     (tmp_path / "b").mkdir()
-    (tmp_path / "b" / results.RESULT).write_text("{}")
+    (tmp_path / "b" / run_files.RESULT).write_text("{}")
     (good, result), (bad, none) = check_and_read([tmp_path])
     assert (good.level, bad.level) == (Level.CONSISTENT, Level.REFUSED)
     assert result == results.read(honest)
@@ -112,9 +112,9 @@ def test_results_beside_each_other(honest: Path, tmp_path: Path) -> None:
     change_result(tmp_path / "b", lambda value: value["config"].update(seeds=[7]))
     predicted(cheat)(tmp_path / "d")
     (tmp_path / "e" / "f").mkdir(parents=True)
-    (tmp_path / "e" / "f" / results.RESULT).write_text("{}")
+    (tmp_path / "e" / "f" / run_files.RESULT).write_text("{}")
     (tmp_path / "g").symlink_to(tmp_path / "a")
-    shutil.copy(honest / results.RESULT, tmp_path / "c" / "source" / results.RESULT)
+    shutil.copy(honest / run_files.RESULT, tmp_path / "c" / "source" / run_files.RESULT)
 
     found = {v.folder.relative_to(tmp_path).as_posix(): v for v in check([tmp_path])}
     levels = {name: verdict.level.name for name, verdict in found.items()}
@@ -140,7 +140,7 @@ def test_the_command_says_it_of_each(
     good, bad = tmp_path / "good", tmp_path / "bad\n::error::\x1b[1m"
     shutil.copytree(honest, good)
     shutil.copytree(honest, bad)
-    (bad / results.RESULT).write_text("[" * 100_000)
+    (bad / run_files.RESULT).write_text("[" * 100_000)
     assert main(["verify", str(tmp_path)]) == 1
     out = capsys.readouterr().out
     assert f"{good}: consistent" in out

@@ -15,7 +15,7 @@ from forging import change_predictions, change_result, recount, sha256, small_fo
 from running import folders
 from tampering import untrained
 
-from benchmark import results, run
+from benchmark import results, run, run_files
 from benchmark.leaderboard.__main__ import main
 from benchmark.leaderboard.bounded import Failed, each
 from benchmark.leaderboard.check import check
@@ -81,8 +81,8 @@ def test_predicted_recorded_and_shown(
     small = root / "setting" / "seed0"
     shutil.copytree(trained, small)
     small_form(small)
-    (small / results.PACKED).write_bytes(results.pack(small / results.RESULT))
-    (small / results.RESULT).unlink()
+    (small / run_files.PACKED).write_bytes(results.pack(small / run_files.RESULT))
+    (small / run_files.RESULT).unlink()
     # What a submitter says of its own files is not read, nor is any file that it names.
     entry = json.loads((trained / "state" / "phase-02.json").read_text())
     assert entry["memory"]["0"]["file"]
@@ -119,8 +119,8 @@ def test_predicted_recorded_and_shown(
     assert lifted(verdict, recorded(root)).level is Level.CONSISTENT
     assert (planted.folder, planted.level) == (small / RECORD, Level.REFUSED)
     shutil.move(small / RECORD, root / RECORD)
-    results.unpack(small / results.PACKED, small / results.RESULT)
-    (small / results.PACKED).unlink()
+    results.unpack(small / run_files.PACKED, small / run_files.RESULT)
+    (small / run_files.PACKED).unlink()
     change_result(small, lambda value: value["config"].update(learning_rate=0.5))
     (verdict,) = check([root])
     assert verdict.level is Level.CONSISTENT

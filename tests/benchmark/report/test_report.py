@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from running import write_result
 
-from benchmark import report
+from benchmark import report, run_files
 from benchmark.report import charts
 from benchmark.report.gallery import caption, read_gallery
 from benchmark.report.plots import draw, write_curve
@@ -167,7 +168,7 @@ def test_a_memory_with_a_total_only_has_no_class_shares(
     for phase in value["phases"]:
         for entry in phase["memory"]["per_class"].values():
             entry["budget"] = None
-    (tmp_path / "result.json").write_text(json.dumps(value))
+    write_result(tmp_path / "result.json", value)
     page = Page(report.write_report(tmp_path))
     assert "20 MB in total, in bytes" in page.text
     assert "exemplars per class" in page.text
@@ -271,7 +272,7 @@ def test_a_curve_of_another_suffix_is_refused_before_anything_is_written(
     synthetic_run(tmp_path / "a", **SMALL)
     assert report.main([str(tmp_path), option, str(tmp_path / "x.jpg")]) == 2
     assert "x.jpg: the suffix must be one of .svg, .pdf, .png" in capsys.readouterr().err
-    assert not (tmp_path / "a" / report.REPORT).exists()
+    assert not (tmp_path / "a" / run_files.REPORT).exists()
     svg = tmp_path / "x.svg"
     assert report.main([str(tmp_path), option, str(svg)]) == 0
     assert svg.read_bytes().startswith(b"<?xml")

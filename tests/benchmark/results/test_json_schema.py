@@ -10,7 +10,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from benchmark import results
+from benchmark import run_files
 from benchmark.results.json_schema import FILE, json_schema
 from benchmark.results.schema import Result, ResultFile
 from benchmark.results.shape import mismatches
@@ -44,7 +44,7 @@ def test_both_accept_and_refuse_the_same(
     valid: bool,
 ) -> None:
     synthetic_run(tmp_path, sizes=(3, 2), test=4)
-    value = json.loads((tmp_path / results.RESULT).read_text())
+    value = json.loads((tmp_path / run_files.RESULT).read_text())
     change(value)
     said = jsonschema.Draft202012Validator(json.loads(FILE.read_text()))
     shape: Any = ResultFile

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from running import Call, folders
+from running import Call, folders, write_exemplars, write_predictions, write_result
 
 from benchmark import metrics, results
 from benchmark.results import records
@@ -48,7 +48,7 @@ def seal(folder: Path) -> None:
 def edit(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
     value = json.loads(path.read_text())
     change(value)
-    path.write_text(json.dumps(value))
+    write_result(path, value)
 
 
 def test_json_round_trip_and_same_bytes(tmp_path: Path, synthetic_run: Make) -> None:
@@ -76,12 +76,12 @@ def test_undefined_becomes_null(tmp_path: Path, synthetic_run: Make) -> None:
 
 def test_parquet_round_trip(tmp_path: Path) -> None:
     rows = [records.Prediction(0, "a/b.jpg", 3, 1), records.Prediction(1, "ü.jpg", 0, 0)]
-    records.write_predictions(tmp_path / "p.parquet", rows)
+    write_predictions(tmp_path / "p.parquet", rows)
     assert records.read_predictions(tmp_path / "p.parquet") == rows
     kept = [records.Stored(0, 3, 0, "a.jpg", 812, 0.25, "webp")]
-    records.write_exemplars(tmp_path / "e.parquet", kept)
+    write_exemplars(tmp_path / "e.parquet", kept)
     assert records.read_exemplars(tmp_path / "e.parquet") == kept
-    records.write_exemplars(tmp_path / "none.parquet", [])
+    write_exemplars(tmp_path / "none.parquet", [])
     assert records.read_exemplars(tmp_path / "none.parquet") == []
 
 
@@ -164,10 +164,10 @@ def test_broken_files_are_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "p.parquet").write_bytes(b"PAR1 nothing")
     with pytest.raises(UserError, match=r"p.parquet cannot be read"):
         records.read_predictions(tmp_path / "p.parquet")
-    records.write_predictions(tmp_path / "p.parquet", [])
+    write_predictions(tmp_path / "p.parquet", [])
     with pytest.raises(UserError, match=r"p.parquet cannot be read"):
         records.read_exemplars(tmp_path / "p.parquet")
-    with pytest.raises(UserError, match=r"q.parquet does not exist"):
+    with pytest.raises(UserError, match=r"q.parquet is missing"):
         records.read_predictions(tmp_path / "q.parquet")
 
 
@@ -269,7 +269,7 @@ def test_verify_finds_impossible_predictions(
     path = tmp_path / "predictions.parquet"
     rows = records.read_predictions(path)
     change(rows)
-    records.write_predictions(path, rows)
+    write_predictions(path, rows)
     assert any(message in line for line in verify(tmp_path))
 
 
@@ -298,7 +298,7 @@ def test_verify_finds_impossible_exemplars(
     path = tmp_path / "exemplars.parquet"
     rows = records.read_exemplars(path)
     change(rows)
-    records.write_exemplars(path, rows)
+    write_exemplars(path, rows)
     assert any(re.search(message, line) for line in verify(tmp_path)), verify(tmp_path)
 
 
@@ -332,7 +332,7 @@ def test_verify_misses_files(tmp_path: Path, synthetic_run: Make) -> None:
     synthetic_run(tmp_path / "a", **SMALL)
     (tmp_path / "a" / "predictions.parquet").unlink()
     (tmp_path / "a" / "exemplars.parquet").unlink()
-    assert len([line for line in verify(tmp_path / "a") if "does not exist" in line]) == 2
+    assert len([line for line in verify(tmp_path / "a") if "is missing" in line]) == 2
     synthetic_run(tmp_path / "none", **SMALL, memory=0)
     (tmp_path / "none" / "exemplars.parquet").unlink()
     assert verify(tmp_path / "none") == []
@@ -358,7 +358,7 @@ def test_verify_follows_a_memory_that_shrinks_or_is_chosen_again(
 
     edit(tmp_path / "result.json", change)
     assert any("phase 2, class 0" in line for line in verify(tmp_path))
-    records.write_exemplars(path, rows + again)
+    write_exemplars(path, rows + again)
     seal(tmp_path)
     assert verify(tmp_path) == []
 

@@ -532,7 +532,7 @@ def test_unfinished_cells_of_another_version_begin_anew_when_told(
     assert sweep("--seeds", 0)[0] == 0
     (folder,) = results.find_runs([tmp_path / "runs"])
     (folder / "result.json").unlink()
-    known = json.loads((folder / "run.json").read_text())
+    known = json.loads((folder / "run.json").read_text())["record"]
     (folder / "run.json").write_text(json.dumps({**known, "harness": "0" * 64}))
     code, _, err = sweep("--seeds", 0)
     assert code == 1

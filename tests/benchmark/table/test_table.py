@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from running import Call
+from running import Call, write_predictions, write_result
 
 from benchmark import table
-from benchmark.results.records import PREDICTIONS, read_predictions, write_predictions
+from benchmark.results.records import read_predictions
 from benchmark.results.schema import Result
+from benchmark.run_files import PREDICTIONS
 from benchmark.table.columns import columns, remarks
 from benchmark.table.compare import Table
 from mm_imagenet_r.errors import UserError
@@ -458,7 +459,7 @@ def test_a_resumed_run_tells_of_time_what_it_knows(tmp_path: Path, write: Runs) 
     (path,) = tmp_path.rglob("result.json")
     value = json.loads(path.read_text())
     value["phases"][1]["resumed"] = 1
-    path.write_text(json.dumps(value))
+    write_result(path, value)
     shown = only(tmp_path)
     assert column(shown, "Time")[0].startswith("≥ ")
     assert any("≥ where a run was resumed" in words for words in remarks(shown))

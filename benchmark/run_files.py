@@ -1,0 +1,207 @@
+"""The files of a run's folder: which there are, how long they may be, and reading one back.
+
+Everybody who reads a file of a run reads it here: as a regular file of a length that runs have,
+held against its hash or its seal where there is one. A seal says that the content is what was
+written, in this run and under this name; against intent only repeating a run helps.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import stat
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from benchmark.errors import damaged
+from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.files import explained, is_temporary
+from mm_imagenet_r.hashes import json_sha256
+from mm_imagenet_r.reading import open_regular, read_bytes
+
+RESULT: Final = "result.json"
+#: The same without spaces and compressed, a tenth of the size: for results that are passed on.
+PACKED: Final = "result.json.gz"
+PREDICTIONS: Final = "predictions.parquet"
+EXEMPLARS: Final = "exemplars.parquet"
+GALLERY: Final = "gallery.json"
+TUNING: Final = "tuning.json"
+REPORT: Final = "report.html"
+LEFT_OUT: Final = "left_out.txt"
+RUN: Final = "run.json"
+LOCK: Final = ".lock"
+STATE: Final = "state"
+MEMORY: Final = "memory"
+SOURCE: Final = "source"
+
+_FILES: Final = (RESULT, PREDICTIONS, EXEMPLARS, GALLERY, TUNING, REPORT, LEFT_OUT, RUN)
+#: What files in the folders of a run are called; others are somebody else's, and stay.
+_NAMES: Final = {
+    STATE: re.compile(r"phase-\d+\.(json|learnt\.json|begun|partial(\.pt)?|safetensors|pt)"),
+    MEMORY: re.compile(r"class-\d+-[0-9a-f]{16}\.bin"),
+    SOURCE: re.compile(r"[^.].*\.py"),
+    "tracker": re.compile(r"events\.out\.tfevents\..+|hparams\.yml"),
+}
+#: Largest length of a file in bytes, some hundred times that of real ones.
+_LIMITS: Final = {
+    RESULT: 2**26, PACKED: 2**24, PREDICTIONS: 2**28, EXEMPLARS: 2**28, GALLERY: 2**27,
+}  # fmt: skip
+_FOLDER_LIMITS: Final = {STATE: 2**33, MEMORY: 2**30}  # of each file in these
+_OTHERS: Final = 2**25
+_SEALED: Final = re.compile(rb'\{"seal": "([0-9a-f]{64})", "record": (.*)\}\n', re.DOTALL)
+
+
+def limit(path: Path) -> int:
+    """The most bytes that a file of a run has.
+
+    >>> limit(Path("run/result.json")) == 2**26, limit(Path("run/state/phase-00.json")) == 2**33
+    (True, True)
+    """
+    return _FOLDER_LIMITS.get(path.parent.name) or _LIMITS.get(path.name, _OTHERS)
+
+
+def read(path: Path, sha256: str | None = None) -> bytes:
+    """A file of a run, held against its hash, or the first digits of it, if that is known.
+
+    Raises:
+        UserError: It is missing, something else than a regular file, too long, or was changed.
+    """
+    try:
+        data = read_bytes(path, limit(path))
+    except FileNotFoundError as error:
+        raise UserError(damaged(path, "is missing")) from error
+    except OSError as error:
+        raise UserError(damaged(path, f"cannot be read ({error.strerror or error})")) from error
+    if sha256 is not None and not hashlib.sha256(data).hexdigest().startswith(sha256):
+        raise UserError(damaged(path))
+    return data
+
+
+def is_whole(path: Path, sha256: str) -> bool:
+    """Whether a file is there as it was written, by its hash or the first digits of it."""
+    try:
+        with open_regular(path) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest().startswith(sha256)
+    except OSError:
+        return False
+
+
+def exemplars_name(label: int, data: bytes) -> str:
+    """What the file of a class's exemplars is called: with the first digits of its hash."""
+    return f"class-{label:04d}-{hashlib.sha256(data).hexdigest()[:16]}.bin"
+
+
+def hash_in_name(path: Path) -> str:
+    """The first digits of its hash in the name of a file of exemplars.
+
+    >>> hash_in_name(Path("memory/class-0001-0123456789abcdef.bin"))
+    '0123456789abcdef'
+    """
+    return path.stem.rpartition("-")[2] if _NAMES[MEMORY].fullmatch(path.name) else "no such file"
+
+
+def seal(record: Any, place: str) -> bytes:
+    """A JSON record as it is written, with a hash of its text and its place.
+
+    >>> unseal(seal({"a": 1}, "run/phase-00.json"), "run/phase-00.json")
+    {'a': 1}
+    >>> unseal(seal({"a": 1}, "run/phase-00.json").replace(b"1", b"2"), "run/phase-00.json")
+    Traceback (most recent call last):
+    ValueError: it was changed after it was written, or belongs elsewhere
+    """
+    text = json.dumps(record).encode()
+    return b'{"seal": "%s", "record": %s}\n' % (_digest(text, place), text)
+
+
+def unseal(data: bytes, place: str) -> Any:
+    """The record of `seal`; ValueError if it is not as it was written."""
+    found = _SEALED.fullmatch(data)
+    if found is None or found[1] != _digest(found[2], place):
+        raise ValueError("it was changed after it was written, or belongs elsewhere")
+    return json.loads(found[2])
+
+
+def seal_of(value: Mapping[str, Any]) -> str:
+    """Hash of a JSON object but for its `seal`, whatever its layout.
+
+    >>> seal_of({"a": 1, "seal": "..."}) == seal_of({"a": 1})
+    True
+    """
+    return json_sha256({key: content for key, content in value.items() if key != "seal"})
+
+
+def seal_bytes(content: bytes, place: str) -> bytes:
+    """Content of any kind as it is written, behind a hash of it and its place."""
+    return _digest(content, place) + b"\n" + content
+
+
+def unseal_bytes(data: bytes, place: str) -> bytes:
+    """The content of `seal_bytes`; ValueError if it is not as it was written."""
+    said, content = data[:65], data[65:]
+    if said != _digest(content, place) + b"\n":
+        raise ValueError("it was changed after it was written, or belongs elsewhere")
+    return content
+
+
+def is_sealed(data: bytes) -> bool:
+    """Whether a record is of a version that seals them."""
+    return data.startswith(b'{"seal')
+
+
+def _digest(content: bytes, place: str) -> bytes:
+    return hashlib.sha256(place.encode() + b"\0" + content).hexdigest().encode()
+
+
+def refuse_links(folder: Path) -> None:
+    """Refuse a run's folder that leads elsewhere: what is written or removed there is not its own.
+
+    The two folders above it are made by runs as well.
+
+    Raises:
+        UserError: One of them, or a folder in it, is a link or no folder.
+    """
+    for path in (*folder.parents[:2], folder, *(folder / name for name in _NAMES)):
+        with explained(path):
+            try:
+                mode = path.lstat().st_mode
+            except FileNotFoundError:
+                continue
+        if not stat.S_ISDIR(mode):
+            what = "a link, perhaps to what is not of this run" if stat.S_ISLNK(mode) else "a file"
+            raise UserError(f"{path} is {what}: remove it, or choose another --output")
+
+
+def own_files(folder: Path) -> list[Path]:
+    """What runs have written into a folder: the result first, what it was started with last.
+
+    Other files are somebody else's. A link with such a name stands for itself, not its target.
+    """
+    below = [Path(folder, name, file) for name in _NAMES for file in _names(folder / name)]
+    own = [path for path in below if _NAMES[path.relative_to(folder).parts[0]].fullmatch(path.name)]
+    leftover = [path for path in (*below, *_entries(folder)) if is_temporary(path.name)]
+    first, *others = (folder / name for name in _FILES)
+    return [path for path in (first, *own, *leftover, *others) if _is_file(path)]
+
+
+def remove(paths: Iterable[Path]) -> None:
+    """Remove files; UserError if one cannot be removed."""
+    for path in paths:
+        with explained(path):
+            path.unlink(missing_ok=True)
+
+
+def _names(folder: Path) -> Iterator[str]:
+    """Files below a folder as paths from there; no link is followed."""
+    for place, _, files in () if folder.is_symlink() else os.walk(folder):
+        yield from (str(Path(place, name).relative_to(folder)) for name in sorted(files))
+
+
+def _entries(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir()) if folder.is_dir() else []
+
+
+def _is_file(path: Path) -> bool:
+    return path.is_symlink() or path.is_file()
