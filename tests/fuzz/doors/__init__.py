@@ -23,7 +23,8 @@ from . import (
 _TABLE: Final = {
     runs.STOPPED: 600,
     runs.LEARNT: 400,
-    runs.FINISHED: 800,
+    runs.FINISHED: 700,
+    runs.OLDER: 300,
     folders.DRY_RUN: 900,
     folders.CAPTIONED: 500,
     captions.CSV: 500,

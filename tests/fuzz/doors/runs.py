@@ -9,7 +9,7 @@ import os
 import pathlib
 import signal
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,7 @@ def finished(folder: Path) -> None:
 
 
 def _stopped_at(last: str) -> Callable[[Path], None]:
-    """Build a run that was killed when it had written a file of this name."""
+    """Build a run that was killed when it had written the first file of such a name."""
 
     def build(folder: Path) -> None:
         _data(folder)
@@ -60,7 +60,7 @@ def _die_after(last: str, whole: int) -> None:
 
     def wrapped(path: Path, target: Any) -> Path:
         result = replace(path, target)
-        if str(target).endswith(last):
+        if last in str(target):
             os.kill(whole, signal.SIGKILL)
             os.kill(os.getpid(), signal.SIGKILL)
         return result
@@ -94,37 +94,28 @@ def _hash(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()[:8]
 
 
-def _tensors(case: Case) -> None:
-    """A bit of a tensor, in a file that stays readable."""
-    files = [path for path in case.files() if path.suffix in (".pt", ".safetensors")]
-    if not files:
-        raise UnsuitedError
-    path = case.rng.choice(files)
-    data = bytearray(path.read_bytes())
-    data[case.rng.randrange(len(data))] ^= 1 << case.rng.randrange(8)
-    path.write_bytes(data)
+def _unsealed(folder: Path) -> None:
+    """Build a run that an older version stopped, which sealed nothing."""
+    _stopped_at("phase-01.learnt.json")(folder)
+    (path,) = folder.glob(RUN)
+    for file in (path / "run.json", *path.glob("state/*.json"), *path.glob("state/*.begun")):
+        file.write_text(json.dumps(json.loads(file.read_bytes())["record"]))
 
 
-def _partial(case: Case) -> None:
-    """A checkpoint that says other things, as `torch` itself writes it."""
+def _planted(case: Case) -> None:
+    """A checkpoint that says that all is done, or says something odd."""
     import torch
 
-    path = case.some_file(".partial.pt")
-    try:
-        saved: Any = torch.load(path, weights_only=True)
-        key = case.rng.choice(sorted(saved))
-    except Exception as error:
-        raise UnsuitedError from error
-    odd: Iterable[Any] = (0, 1, 8, -1, 10**9, None, "x", [], {}, [1.0], torch.zeros(3), 1.5, True)
-    if isinstance(saved[key], dict) and saved[key] and case.rng.random() < 0.7:
-        inner = case.rng.choice(sorted(saved[key]))
-        saved[key][inner] = case.rng.choice(tuple(odd))
-    else:
-        saved[key] = case.rng.choice(tuple(odd))
-    torch.save(saved, path)
+    state = next(iter(case.folder.glob(f"{RUN}/state")), None)
+    if state is None:
+        raise UnsuitedError
+    odd: tuple[Any, ...] = (0, 1, 8, -1, 10**9, None, "x", [], {}, [1.0], torch.zeros(3), True)
+    keys = ("finished", "step", "training", "amid")
+    name = case.rng.choice(("phase-01.partial", "phase-01.partial.pt", "phase-02.partial"))
+    torch.save({key: case.rng.choice(odd) for key in keys}, state / name)
 
 
-def _older(case: Case) -> None:
+def _another_phase(case: Case) -> None:
     """A file of one phase under the name of another."""
     path = case.some_file()
     number = case.rng.choice(("00", "01", "02", "0", "1e1", "-1", "99999999999999999999"))
@@ -137,9 +128,8 @@ def _older(case: Case) -> None:
 _OWN: dict[str, Damage] = {
     **in_json(),
     **in_parquet(),
-    "tensors": _tensors,
-    "partial": _partial,
-    "older": _older,
+    "planted": _planted,
+    "another phase": _another_phase,
 }
 
 
@@ -151,6 +141,8 @@ def _door(name: str, build: Callable[[Path], None]) -> Door:
     return Door(name, build, _OWN, _again, RUN, GENERIC, digits=digits)
 
 
-STOPPED = _door("runs-stopped", _stopped_at("phase-01.partial.pt"))
+STOPPED = _door("runs-stopped", _stopped_at("phase-01.partial"))
 LEARNT = _door("runs-learnt", _stopped_at("phase-01.learnt.json"))
 FINISHED = _door("runs-finished", finished)
+#: Here a plausible change cannot be seen, and changes the digits.
+OLDER = Door("runs-older", _unsealed, in_json(), _again, RUN, GENERIC)
