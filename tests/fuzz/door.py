@@ -99,10 +99,13 @@ def damage(door: Door, case: Case) -> list[str]:
     """Do one to three things to the input of a case, and name them."""
     kinds = [kind for kind in (door.own, door.common) if kind]
     done: list[str] = []
-    for _ in range(case.rng.choice((1, 1, 1, 1, 2, 3))):
+    wanted = case.rng.choice((1, 1, 1, 1, 2, 3))
+    for _ in range(20):
         kind = case.rng.choice(kinds)
         name = case.rng.choice(sorted(kind))
         with contextlib.suppress(UnsuitedError, FileNotFoundError):
             kind[name](case)
             done.append(name)
+        if len(done) == wanted:
+            break
     return done

@@ -24,7 +24,7 @@ from .common import run, write_method
 RUN = "runs/*/*/seed0-????????"
 _STEPS = ("--epochs", "2", "--checkpoint-seconds", "0")
 #: In a result, what another attempt may change.
-_OF_THE_ATTEMPT = ("seconds", "resumed", "hardware", "versions")
+_OF_THE_ATTEMPT = ("seconds", "resumed", "hardware", "versions", "seal")
 _FILES = ("predictions.parquet", "exemplars.parquet", "source/method.py")
 
 
