@@ -7,3 +7,11 @@ A door (`doors/`) builds its input once, names what may happen to it, and gives 
 command. Each case is a process of its own (`runner.py`), and what it did has one name (`judge.py`):
 it worked, it refused in one sentence, or it failed.
 """
+
+import os
+
+# Read when the libraries are imported, which the modules of this package do.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

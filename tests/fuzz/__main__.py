@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -24,6 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     begun, tally = time.monotonic(), Tally()
     todo = list(_cases(find(given.door), given.cases, given.case))
     import_everything()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # it ends its cases before
     with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
         work = Path(folder)
         for done in run(todo, given.seed, Healthy(work / "healthy"), work, given.jobs):

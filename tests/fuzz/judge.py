@@ -65,8 +65,8 @@ def judge(ended: Ended, refuses: frozenset[int], healthy: Digits | None) -> Verd
     if "Traceback (most recent call last)" in ended.said + ended.printed:
         return Verdict("traceback", _raised(ended.said))
     if ended.code == 0:
-        given = ended.digits or {}
-        if other := [part for part, value in (healthy or {}).items() if given.get(part) != value]:
+        wanted, given = healthy or {}, ended.digits or {}
+        if other := [part for part, value in given.items() if wanted.get(part) != value]:
             return Verdict("silent", f"other {', '.join(other)}")
         return Verdict("worked")
     errors = [line for line in ended.said.splitlines() if line.startswith("error: ")]

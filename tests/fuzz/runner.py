@@ -20,6 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
+import datasets
+from huggingface_hub import constants
+
 from . import outside
 from .door import Case, Door, damage
 from .judge import UNPREPARED, Digits, Ended, Verdict, judge
@@ -59,11 +62,11 @@ class Healthy:
         return path, self._digits[door.name]
 
     def _try(self, door: Door, path: Path) -> Digits | None:
-        with tempfile.TemporaryDirectory(dir=self._folder) as home:
-            running = _Running(door, -1, 0, path, Path(home))
-            while not running.is_over():
-                time.sleep(0.005)
-            ended = running.end()
+        running = _Running(door, -1, 0, path, self._folder)
+        while not running.is_over():
+            time.sleep(0.005)
+        ended = running.end()
+        shutil.rmtree(running.home)
         if ended.code != 0:
             raise RuntimeError(f"the healthy input of {door.name} is refused: {ended}")
         return ended.digits
@@ -74,30 +77,33 @@ def run(
 ) -> Iterator[Done]:
     """Try cases, so many at once, and tell of each as it ends."""
     todo, running = iter(cases), list[_Running]()
-    while True:
-        while len(running) < jobs and (case := next(todo, None)) is not None:
-            door, number = case
-            folder, _ = healthy.of(door)
-            home = work / f"{door.name}-{number}".replace(" ", "-")
-            running.append(_Running(door, number, seed, folder, home))
-        if not running:
-            return
-        over = [one for one in running if one.is_over()]
-        if not over:
-            time.sleep(0.002)
-        for one in over:
-            running.remove(one)
-            ended = one.end()
-            verdict = judge(ended, one.door.refuses, healthy.of(one.door)[1])
-            yield Done(one.door, one.number, one.damage, verdict, one.seconds, ended)
-            shutil.rmtree(one.home, ignore_errors=True)
+    try:
+        while True:
+            while len(running) < jobs and (case := next(todo, None)) is not None:
+                door, number = case
+                running.append(_Running(door, number, seed, healthy.of(door)[0], work))
+            if not running:
+                return
+            over = [one for one in running if one.is_over()]
+            if not over:
+                time.sleep(0.002)
+            for one in over:
+                running.remove(one)
+                ended = one.end()
+                verdict = judge(ended, one.door.refuses, healthy.of(one.door)[1])
+                yield Done(one.door, one.number, one.damage, verdict, one.seconds, ended)
+                shutil.rmtree(one.home, ignore_errors=True)
+    finally:
+        for one in running:
+            one.kill()
 
 
 class _Running:
     """A case under way; number -1 is the healthy one."""
 
-    def __init__(self, door: Door, number: int, seed: int, healthy: Path, home: Path) -> None:
-        self.door, self.number, self.home = door, number, home
+    def __init__(self, door: Door, number: int, seed: int, healthy: Path, work: Path) -> None:
+        self.door, self.number = door, number
+        self.home = home = work / f"{door.name}-{number}"
         self.damage, self.seconds = "", 0.0
         self._begun, self._status, self._late = time.monotonic(), 0, False
         for stream in (sys.stdout, sys.stderr):
@@ -117,20 +123,24 @@ class _Running:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._child, signal.SIGUSR1)
                 time.sleep(0.3)
-                os.killpg(self._child, signal.SIGKILL)
+            self.kill()
             pid, status = os.waitpid(self._child, 0)
         if pid:
             self._status = status
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._child, signal.SIGKILL)  # what it started and left
+            self.kill()  # what it started and left
         return bool(pid)
+
+    def kill(self) -> None:
+        """End it, with all that it started."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._child, signal.SIGKILL)
 
     def end(self) -> Ended:
         """What is left of it."""
         home, code = self.home, os.waitstatus_to_exitcode(self._status)
         printed, said = ((home / name).read_text(errors="replace") for name in ("out", "err"))
-        if code == UNPREPARED:
-            return Ended(code, False, printed, said)
+        if not (home / "facts.json").exists():
+            return Ended(UNPREPARED, False, printed, said)
         facts = json.loads((home / "facts.json").read_text())
         self.damage = facts["damage"]
         foreign = outside.changes(facts["outside"], outside.snapshot(home / "outside"))
@@ -183,6 +193,8 @@ def _leave(work: Callable[[], int], home: Path) -> NoReturn:
     code = 1
     try:
         os.setsid()
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         for number, name in ((1, "out"), (2, "err")):
             os.dup2(os.open(home / name, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), number)
@@ -202,14 +214,18 @@ def _leave(work: Callable[[], int], home: Path) -> NoReturn:
 
 def _settle(home: Path) -> None:
     """A home, caches and temporary files of its own; no network, no wait for a disk."""
-    import datasets
-    from huggingface_hub import constants
-
     for name in ("home", "tmp"):
         (home / name).mkdir(exist_ok=True)
     for variable in ("HOME", "HF_HOME", "XDG_CACHE_HOME"):
         os.environ[variable] = str(home / "home")
-    os.environ["TMPDIR"], tempfile.tempdir = str(home / "tmp"), None
+    os.environ |= {
+        "TMPDIR": str(home / "tmp"),
+        "CUDA_VISIBLE_DEVICES": "",
+        "OPENAI_API_KEY": "none",
+    }
+    for variable in ("COLUMNS", "MM_IMAGENET_R_DATA_DIR", "http_proxy", "https_proxy", "all_proxy"):
+        os.environ.pop(variable, None)
+    tempfile.tempdir = None
     constants.HF_HOME, constants.HF_HUB_CACHE = str(home / "home"), str(home / "home/hub")
     datasets.config.HF_DATASETS_CACHE = home / "home/datasets"
     os.fsync = lambda fd: None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib
-import os
 import pkgutil
 
 _OWN = ("mm_imagenet_r", "benchmark", "baselines")
@@ -20,13 +19,6 @@ _THIRD = (
 
 def import_everything() -> None:
     """Import all modules of this project, and the parts of others that they import when used."""
-    os.environ.update(
-        HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1", OMP_NUM_THREADS="1",
-        TOKENIZERS_PARALLELISM="false", CUDA_VISIBLE_DEVICES="", OPENAI_API_KEY="none",
-    )  # fmt: skip
-    for name in ("COLUMNS", "MM_IMAGENET_R_DATA_DIR", "http_proxy", "https_proxy", "all_proxy"):
-        os.environ.pop(name, None)
-        os.environ.pop(name.upper(), None)
     for top in _OWN:
         package = importlib.import_module(top)
         for module in pkgutil.walk_packages(package.__path__, f"{top}."):

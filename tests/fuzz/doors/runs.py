@@ -25,7 +25,7 @@ RUN = "runs/*/*/seed0-????????"
 _STEPS = ("--epochs", "2", "--checkpoint-seconds", "0")
 #: In a result, what another attempt may change.
 _OF_THE_ATTEMPT = ("seconds", "resumed", "hardware", "versions", "seal")
-_FILES = ("predictions.parquet", "exemplars.parquet", "source/method.py")
+_FILES = ("predictions.parquet", "exemplars.parquet")
 
 
 def _data(folder: Path) -> None:
@@ -69,11 +69,17 @@ def _die_after(last: str, whole: int) -> None:
 
 
 def digits(folder: Path) -> dict[str, str]:
-    """The accuracies, predictions and exemplars of the run, and what its memory holds."""
+    """The accuracies, predictions and exemplars of the run, its memory and its source.
+
+    Memory and source may be missing as a whole, as they are in what is passed on.
+    """
     (path,) = folder.glob(RUN)
     found = {name: _hash(path / name) for name in _FILES}
     memory = sorted(path.glob(f"memory/class-????-{'?' * 16}.bin"))
-    found["memory"] = " ".join(map(_hash, memory))
+    if (path / "memory").is_dir():
+        found["memory"] = " ".join(map(_hash, memory))
+    if (path / "source").is_dir():
+        found["source"] = _hash(path / "source/method.py")
     try:
         result = json.loads((path / "result.json").read_text())
         found["result"] = json.dumps(_lasting(result), sort_keys=True)
