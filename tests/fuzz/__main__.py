@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import signal
 import sys
 import tempfile
@@ -17,6 +18,8 @@ from .judge import BAD
 from .runner import Done, Healthy, run
 from .tally import Tally
 from .warm import import_everything
+
+_PROCESSES = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,9 +39,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 print(f"\r{_line(done)}", flush=True)
             _progress(tally, len(todo), begun)
     failed, seconds = len(tally.failures), time.monotonic() - begun
+    own, children = (resource.getrusage(whose) for whose in _PROCESSES)
+    cpu = own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
     if given.case is None:
         print(f"\n{tally.table()}\n\n{tally.causes(given.seed)}".rstrip())
-    print(f"\n{len(todo):,} cases in {seconds:.0f} s, {failed} failed")
+    print(f"\n{len(todo):,} cases in {seconds:.0f} s, {cpu:.0f} s of one core; {failed} failed")
     return int(failed > 0)
 
 

@@ -137,7 +137,11 @@ def in_json(ending: str = ".json") -> dict[str, Damage]:
 
     def of_value(case: Case) -> None:
         path = case.some_file(ending)
-        path.write_text(json.dumps(change(_read(path.read_bytes()), case.rng)))
+        try:
+            text = json.dumps(change(_read(path.read_bytes()), case.rng))
+        except RecursionError as error:  # it has been nested before
+            raise UnsuitedError from error
+        path.write_text(text)
 
     def of_text(case: Case) -> None:
         path = case.some_file(ending)
