@@ -144,7 +144,7 @@ def in_parquet(ending: str = ".parquet") -> dict[str, Damage]:
         path, table = _read(case, ending)
         at = case.rng.randrange(table.num_columns)
         new = case.rng.choice(_COLUMNS)(table.column(at), case.rng)
-        _write(path, table.set_column(at, table.column_names[at], new))
+        pq.write_table(table.set_column(at, table.column_names[at], new), path)
 
     def columns(case: Case) -> None:
         path, table = _read(case, ending)
@@ -158,7 +158,7 @@ def in_parquet(ending: str = ".parquet") -> dict[str, Damage]:
             lambda: table.rename_columns(names),
             lambda: table.select(names[:0]) if names[at] == name else table.select([name]),
         )
-        _write(path, rng.choice(changed)())
+        pq.write_table(rng.choice(changed)(), path)
 
     def rows(case: Case) -> None:
         path, table = _read(case, ending)
@@ -166,7 +166,7 @@ def in_parquet(ending: str = ".parquet") -> dict[str, Damage]:
         order = case.rng.choice(
             ([], [0] * count, [*range(count), 0], [*range(count - 1)], [*range(count)][::-1])
         )
-        _write(path, table.take(pa.array(order if count else [], pa.int64())))
+        pq.write_table(table.take(pa.array(order if count else [], pa.int64())), path)
 
     def metadata(case: Case) -> None:
         path, table = _read(case, ending)
@@ -176,25 +176,30 @@ def in_parquet(ending: str = ".parquet") -> dict[str, Damage]:
                   b'{"info": {"features": {"image": {"_type": "Image"}}}}', b"-1",
                   b"1" * 5_000)  # fmt: skip
         found[case.rng.choice(keys)] = case.rng.choice(values)
-        _write(path, table.replace_schema_metadata(found))
+        pq.write_table(table.replace_schema_metadata(found), path)
 
     made = {"column": column, "columns": columns, "rows": rows, "metadata": metadata}
-    return {f"{name} of {ending}": damage for name, damage in made.items()}
+    return {f"{name} of {ending}": _suited(damage) for name, damage in made.items()}
+
+
+def _suited(damage: Damage) -> Damage:
+    """What Arrow cannot do with a table does not suit it."""
+
+    def wrapped(case: Case) -> None:
+        try:
+            damage(case)
+        except pa.ArrowException as error:
+            raise UnsuitedError from error
+
+    return wrapped
 
 
 def _read(case: Case, ending: str) -> tuple[Path, Any]:
     path = case.some_file(ending)
     try:
         table = pq.ParquetFile(path).read(use_threads=False)
-    except (OSError, ValueError, pa.ArrowException) as error:
+    except (OSError, ValueError) as error:  # it has been damaged before
         raise UnsuitedError from error
     if not table.num_columns:
         raise UnsuitedError
     return path, table
-
-
-def _write(path: Path, table: Any) -> None:
-    try:
-        pq.write_table(table, path)
-    except pa.ArrowException as error:
-        raise UnsuitedError from error
