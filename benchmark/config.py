@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmark.config_check import check
+from benchmark.config_check import check, check_texts
 from benchmark.config_fields import Fields
 from benchmark.option_names import NAMED, amount, dashed, method_name, names_of
 from benchmark.paths import last_part, safe_name, same_path
@@ -38,6 +38,7 @@ class RunConfig(Fields):
             value = getattr(self, name)
             values = (value,) if isinstance(value, (str, int)) else tuple(value)
             object.__setattr__(self, name, values)
+        check_texts(self)
         for name, value in self._written().items():
             object.__setattr__(self, name, value)
         check(self)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.option_names import DEFAULT_SEED, dashed, names_of
 from benchmark.paths import safe_name
-from mm_imagenet_r.errors import UserError, did_you_mean
+from mm_imagenet_r.errors import UserError, did_you_mean, few
+from mm_imagenet_r.folders import expanded
 from mm_imagenet_r.orders import named_order
 
 if TYPE_CHECKING:
@@ -20,6 +22,32 @@ _LEAST = {
     "checkpoint_seconds": 0,
     "max_text_length": 2,
 }
+
+
+#: Options that may name a file or folder.
+_PATHS = {
+    "method", "dataset", "data_dir", "captions", "backbone", "output", "recipe", "recipes",
+    "tuned_by",
+}  # fmt: skip
+
+
+def check_texts(config: RunConfig) -> None:
+    """Raise UserError for texts that no system takes as the name of a file, or as text at all."""
+    for spec in dataclasses.fields(config):
+        value = getattr(config, spec.name)
+        for text in value if isinstance(value, tuple) else (value,):
+            if not isinstance(text, (str, Path)):
+                continue
+            data = str(text).encode(errors="replace")
+            if "\0" in str(text) or data.decode() != str(text):
+                wrong = "is not plain text: write it in UTF-8"
+            elif spec.name in _PATHS and max(len(data) / 16, *map(len, data.split(b"/"))) > 255:
+                wrong = "is longer than the name of a file can be: shorten it"
+            elif spec.name in _PATHS and str(text)[:1] == "~" == str(expanded(text))[:1]:
+                wrong = "begins with the name of a user that there is not: write the whole path"
+            else:
+                continue
+            raise UserError(f"--{dashed(spec.name)} {few(repr(str(text)))} {wrong}")
 
 
 def check(config: RunConfig) -> None:

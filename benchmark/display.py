@@ -45,8 +45,12 @@ class Display:
 
     def notes(self, notes: Iterable[str]) -> None:
         """What a user should know about how the data were read."""
-        for note in notes:
-            self.console.print(f"note: {note}", markup=False)
+        for words in notes:
+            self.note(words)
+
+    def note(self, words: str) -> None:
+        """One thing that a user should know."""
+        self.console.print(f"note: {words}", markup=False, soft_wrap=True)
 
     def start(self, plan: Plan, finished: int) -> None:
         """A run begins, or is resumed."""
@@ -109,7 +113,7 @@ class Display:
     def report(self, event: str, *what: Any) -> None:
         """What the process of a phase reports: `stage`, `step` or `note`."""
         events: dict[str, Callable[..., None]] = {
-            "stage": self.stage, "step": self.step, "note": lambda words: self.notes([words]),
+            "stage": self.stage, "step": self.step, "note": self.note,
         }  # fmt: skip
         events[event](*what)
 

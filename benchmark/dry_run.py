@@ -83,9 +83,9 @@ class Trial:
         for index in range(finished, plan.num_learnt):
             new = plan.classes(index)
             trained = range(new.stop) if plan.method.sees_all_data else new
-            test = len(data.test.of_classes(range(new.stop)))
+            test = data.test.count(range(new.stop))
             seconds += 2 * self.process + self.step * plan.steps(index)
-            seconds += self.sample * len(data.train.of_classes(trained)) + self.predicted * test
+            seconds += self.sample * data.train.count(trained) + self.predicted * test
         return seconds
 
 
@@ -140,17 +140,17 @@ def phase_table(plan: Plan) -> Table:
     total = 0
     for index in range(plan.num_learnt):
         new = plan.classes(index)
-        added = len(data.train.of_classes(new))
-        train = len(data.train.of_classes(range(new.stop))) if plan.method.sees_all_data else added
+        added = data.train.count(new)
+        train = data.train.count(range(new.stop)) if plan.method.sees_all_data else added
         exemplars = 0
         if index and plan.method.kind == "replay":
             exemplars = sum(_whole(plan, label, index - 1, new.start) for label in range(new.start))
         steps = plan.steps(index)
         total += steps
-        test = len(data.test.of_classes(range(new.stop)))
+        test = data.test.count(range(new.stop))
         table.add_row(*map(str, (index + 1, len(new), train, exemplars, test, steps)))
     seen = plan.classes(plan.num_learnt - 1).stop
-    train = len(data.train.of_classes(range(seen)))
+    train = data.train.count(range(seen))
     table.add_row("all", str(seen), str(train), "", "", str(total))
     return table
 
@@ -158,7 +158,7 @@ def phase_table(plan: Plan) -> Table:
 def _whole(plan: Plan, label: int, phase: int, seen: int) -> int:
     """How many samples of mean size a class can keep whole: no more than it has."""
     fitting = int(plan.budget.allowance(label, phase, seen) / plan.budget.unit)
-    return min(fitting, len(plan.data.train.of_classes([label])))
+    return min(fitting, plan.data.train.count([label]))
 
 
 def _state(plan: Plan, place: Place) -> tuple[str, int]:

@@ -58,8 +58,16 @@ class Exemplar:
     @property
     def nbytes(self) -> int:
         """Length of the record on disk: image, text, extra, label and framing; all is charged."""
-        parts = (self.image, self.text, self.extra)
-        return _HEAD.size + sum(len(part) + len(_varint(len(part))) for part in parts)
+        return record_bytes(len(self.image), len(self.text), len(self.extra))
+
+
+def record_bytes(image: int, text: int, extra: int = 0) -> int:
+    """Length of a record on disk from the lengths of its parts.
+
+    >>> record_bytes(6, 200) == Exemplar(3, b"pixels", bytes(200)).nbytes
+    True
+    """
+    return _HEAD.size + sum(length + len(_varint(length)) for length in (image, text, extra))
 
 
 def read_records(data: bytes) -> list[Exemplar]:

@@ -32,7 +32,8 @@ from benchmark.phase import LearnJob, TestJob, learn, meet, test
 from benchmark.plan import Plan
 from benchmark.randomness import stream
 from benchmark.results.schema import MemoryLedger, PhaseRecord
-from benchmark.run_folder import Learnt, RunFolder
+from benchmark.run_folder import RunFolder
+from benchmark.run_records import Learnt
 from benchmark.write_results import restore, write_results
 from mm_imagenet_r.errors import UserError
 
@@ -50,7 +51,7 @@ def run_cell(plan: Plan, place: Place, display: Display) -> Path:
     if older is not None:
         display.already_done(older, age(older, plan))
         return older
-    folder = RunFolder(config.folder(), writes=place.main)
+    folder = RunFolder(config.folder(), writes=place.main, note=display.note)
     with folder.locked(), tracking(config, place) as log:
         if config.overwrite:
             folder.clear()
@@ -62,7 +63,6 @@ def run_cell(plan: Plan, place: Place, display: Display) -> Path:
             display.already_done(folder.path, age(folder.path, plan))
         else:
             folder.reload()
-            display.notes(folder.notes)
             experiment = Experiment(plan, folder, place, display, log)
             display.start(plan, len(folder.done))
             for index in range(len(folder.done), plan.num_learnt):

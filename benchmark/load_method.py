@@ -19,6 +19,7 @@ from benchmark.options import convert
 from benchmark.registry import REGISTRY
 from mm_imagenet_r.errors import UserError, did_you_mean
 from mm_imagenet_r.plugins import find_module, needed
+from mm_imagenet_r.reading import SETTINGS, read_bytes
 
 _DERIVE = "write a class in it that derives from benchmark.method.Method"
 
@@ -133,8 +134,17 @@ def _own_methods(module: Any) -> list[str]:
 
 def _load_file(path: Path) -> Any:
     """Run a file as a module of a name of its own, once."""
-    if not path.is_file():
-        raise UserError(f"there is no file {path}: give the path of the method's .py file")
+    try:
+        compile(read_bytes(path, SETTINGS), path, "exec")
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be read ({error.strerror or error}): give the path of the method's .py "
+            "file"
+        ) from error
+    except SyntaxError as error:
+        raise _not_python(path, error) from None
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise UserError(f"{path} is not Python ({error}): fix it") from error
     name = f"method_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}_{path.stem}"
     if name in sys.modules:
         return sys.modules[name]
@@ -149,9 +159,13 @@ def _load_file(path: Path) -> Any:
         spec.loader.exec_module(module)
     except BaseException as error:
         del sys.modules[name]
-        if isinstance(error, SyntaxError):
-            raise UserError(f"{path} line {error.lineno}: {error.msg}. Fix it") from None
+        if isinstance(error, SyntaxError):  # of a module that it imports
+            raise _not_python(path, error) from None
         if isinstance(error, ModuleNotFoundError):
             raise UserError(needed(path, error)) from error
         raise
     return module
+
+
+def _not_python(path: Path, error: SyntaxError) -> UserError:
+    return UserError(f"{error.filename or path} line {error.lineno}: {error.msg}. Fix it")

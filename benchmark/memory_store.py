@@ -14,8 +14,9 @@ from typing import Any
 from benchmark import exemplar as records
 from benchmark import run_files
 from benchmark.budget import CURRENCIES, Budget, fill
-from benchmark.errors import ContractError
+from benchmark.errors import ContractError, damaged
 from benchmark.exemplar import CODECS, Exemplar, RawSize, StoredExemplar
+from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.files import write_atomic
 
 
@@ -63,8 +64,11 @@ class MemoryStore:
         self._open = False
         self._raw: Mapping[str, RawSize] | None = None
         self._sizes: dict[str, RawSize] = {}  # of what is kept, where bytes are not charged
-        for key, entry in (manifest or {}).items():
-            self._read(int(key), entry)
+        try:
+            for key, entry in (manifest or {}).items():
+                self._read(int(key), entry)
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            raise UserError(damaged(folder)) from error  # of a version without seals
 
     def open_phase(
         self,
@@ -256,12 +260,13 @@ class MemoryStore:
 
     def _read(self, label: int, entry: Mapping[str, Any]) -> None:
         path = self.folder / entry["file"]
-        data = run_files.read(path, run_files.hash_in_name(path))
+        data = run_files.read(path, run_files.hash_in_name(path), entry["bytes"])
         self._files[label] = entry["file"]
-        for (file_name, _), raw in zip(entry["sources"], entry["raw"], strict=True):
+        sources = entry["sources"]
+        for (file_name, _), raw in zip(sources, entry["raw"], strict=True):
             if raw is not None:
                 self._sizes[file_name] = RawSize(*raw)
         self._classes[label] = [
             StoredExemplar(exemplar, *source)
-            for exemplar, source in zip(records.read_records(data), entry["sources"], strict=True)
+            for exemplar, source in zip(records.read_records(data), sources, strict=True)
         ]

@@ -19,6 +19,7 @@ from benchmark.run_files import RESULT
 from benchmark.same_code import same_code
 from benchmark.source_hash import harness_sha256, sources_sha256
 from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.reading import open_regular
 
 if TYPE_CHECKING:
     from benchmark.plan import Plan
@@ -47,8 +48,11 @@ def _of_older_versions(cell: RunConfig) -> Iterator[Path]:
     budget = safe_name(f"{cell.memory}-{cell.currency}")
     pattern = f"*-{cell.phases}phases-{budget}*/*/seed{cell.seeds[0]}-*/{RESULT}"
     for path in sorted(cell.output.glob(pattern)):
-        with path.open(encoding="utf-8", errors="replace") as file:
-            begin = re.match(r'\s*{\s*"schema_version": (\d+)', file.read(100))
+        try:
+            with open_regular(path) as file:
+                begin = re.match(rb'\s*{\s*"schema_version": (\d+)', file.read(100))
+        except OSError:  # whoever uses the folder says so
+            continue
         if begin is None or int(begin[1]) != SCHEMA_VERSION:
             yield path.parent
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import difflib
-import json
 import math
+import reprlib
 import tomllib
 import types
 import typing
@@ -20,9 +20,14 @@ from benchmark.legacy import RENAMED_FIELDS
 from benchmark.option_names import dashed
 from mm_imagenet_r import __version__
 from mm_imagenet_r.command_line import Parser
-from mm_imagenet_r.errors import UserError, did_you_mean
+from mm_imagenet_r.errors import UserError, did_you_mean, few
+from mm_imagenet_r.reading import parse_json, read_text
 
 _WORDS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+
+#: Values in messages: however long or nested, in a few letters.
+_SHOWN = reprlib.Repr()
+_SHOWN.maxstring = 60
 
 #: Headings of `--help`, by the field that comes first under each.
 _GROUPS = {
@@ -41,7 +46,8 @@ def from_mapping(values: Mapping[str, Any], *, source: str) -> dict[str, Any]:
     for former, value in values.items():
         name = RENAMED_FIELDS.get(former, former)
         if name not in hints or (name != former and name in values):
-            raise UserError(f"{source}: unknown option {former!r}: {did_you_mean(former, hints)}")
+            known = did_you_mean(few(former), hints)
+            raise UserError(f"{source}: unknown option {few(repr(former))}: {known}")
         converted[name] = convert(value, hints[name], f"{source}: {former}")
     return converted
 
@@ -53,14 +59,12 @@ def read_file(path: Path) -> dict[str, Any]:
 
 def read_values(path: Path) -> dict[str, Any]:
     """What a TOML or JSON file says, not yet converted; raise UserError if it is not an object."""
-    if path.exists() and not path.is_file():
-        raise UserError(f"--config {path} is not a regular file: name a TOML or JSON file")
     try:
-        text = path.read_text(encoding="utf-8")
-        values = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+        text = read_text(path)
+        values = parse_json(text) if path.suffix == ".json" else tomllib.loads(text)
     except OSError as error:
         raise UserError(
-            f"--config {path} cannot be read ({error.strerror}): check the path"
+            f"--config {path} cannot be read ({error.strerror or error}): check the path"
         ) from error
     except (ValueError, RecursionError) as error:
         kind = "JSON" if path.suffix == ".json" else "TOML"
@@ -228,13 +232,13 @@ def convert(value: Any, hint: Any, where: str) -> Any:
         if hint is float and not math.isfinite(converted):
             raise ValueError
         return converted
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
         wanted = {
             int: "a whole number", float: "a number", bool: "a truth value", Path: "a path",
             str: "text",
         }  # fmt: skip
         what = wanted.get(hint, f"a {hint.__name__}")
-        raise UserError(f"{where}: {value!r} is not {what}") from None
+        raise UserError(f"{where}: {_SHOWN.repr(value)} is not {what}") from None
 
 
 def _metavar(spec: dataclasses.Field[Any], hint: Any) -> str:

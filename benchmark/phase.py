@@ -32,7 +32,8 @@ from benchmark.plan import Cell
 from benchmark.randomness import seeded, stream
 from benchmark.results.provenance import hardware
 from benchmark.results.schema import PhaseRecord, StateInfo
-from benchmark.run_folder import Learnt, RunFolder
+from benchmark.run_folder import RunFolder
+from benchmark.run_records import Learnt
 from benchmark.training import train_phase
 from mm_imagenet_r.errors import UserError
 

@@ -13,7 +13,7 @@ from benchmark.budget import CURRENCIES, Budget, make_budget
 from benchmark.cells import cells, reference_run
 from benchmark.config import RunConfig
 from benchmark.data import ColumnNames, Data, DatasetOptions, open_data
-from benchmark.exemplar import StoredExemplar
+from benchmark.exemplar import record_bytes
 from benchmark.formatting import amount_words
 from benchmark.load_method import load_method, make_settings
 from benchmark.method import Method, MethodContext
@@ -112,7 +112,7 @@ class Plan(Cell):
     def steps(self, phase: int) -> int:
         """Training steps of a phase; a bound that starts again in each has those of all so far."""
         first = 0 if self.method.sees_all_data else phase
-        new = (len(self.data.train.of_classes(self.classes(t))) for t in range(first, phase + 1))
+        new = (self.data.train.count(self.classes(t)) for t in range(first, phase + 1))
         return sum(map(self.config.phase_steps, new))
 
     @property
@@ -197,7 +197,8 @@ def make_plans(config: RunConfig) -> list[Plan]:
 
 def whole_bytes(data: Data) -> list[int]:
     """Length of each training sample if it is kept untouched: file, caption, label, framing."""
-    return [StoredExemplar.whole(sample).exemplar.nbytes for sample in data.train]
+    lengths = zip(data.train.image_bytes, data.train.captions, strict=True)
+    return [record_bytes(image, len(caption.encode())) for image, caption in lengths]
 
 
 def _too_small(memory: str, budget: Budget, data: Data, costs: Sequence[int]) -> tuple[str, ...]:

@@ -36,6 +36,7 @@ LOCK: Final = ".lock"
 STATE: Final = "state"
 MEMORY: Final = "memory"
 SOURCE: Final = "source"
+_TRACKER: Final = "tracker"
 
 _FILES: Final = (RESULT, PREDICTIONS, EXEMPLARS, GALLERY, TUNING, REPORT, LEFT_OUT, RUN)
 #: What files in the folders of a run are called; others are somebody else's, and stay.
@@ -43,13 +44,14 @@ _NAMES: Final = {
     STATE: re.compile(r"phase-\d+\.(json|learnt\.json|begun|partial(\.pt)?|safetensors|pt)"),
     MEMORY: re.compile(r"class-\d+-[0-9a-f]{16}\.bin"),
     SOURCE: re.compile(r"[^.].*\.py"),
-    "tracker": re.compile(r"events\.out\.tfevents\..+|hparams\.yml"),
+    _TRACKER: re.compile(r"events\.out\.tfevents\..+|hparams\.yml"),
 }
 #: Largest length of a file in bytes, some hundred times that of real ones.
 _LIMITS: Final = {
     RESULT: 2**26, PACKED: 2**24, PREDICTIONS: 2**28, EXEMPLARS: 2**28, GALLERY: 2**27,
 }  # fmt: skip
 _FOLDER_LIMITS: Final = {STATE: 2**33, MEMORY: 2**30}  # of each file in these
+_RECORD: Final = 2**28  # of a phase
 _OTHERS: Final = 2**25
 _SEALED: Final = re.compile(rb'\{"seal": "([0-9a-f]{64})", "record": (.*)\}\n', re.DOTALL)
 
@@ -57,20 +59,22 @@ _SEALED: Final = re.compile(rb'\{"seal": "([0-9a-f]{64})", "record": (.*)\}\n', 
 def limit(path: Path) -> int:
     """The most bytes that a file of a run has.
 
-    >>> limit(Path("run/result.json")) == 2**26, limit(Path("run/state/phase-00.json")) == 2**33
+    >>> limit(Path("run/result.json")) == 2**26, limit(Path("run/memory/class-0001-0.bin")) == 2**30
     (True, True)
     """
+    if path.parent.name == STATE and path.suffix in (".json", ".begun"):
+        return _RECORD
     return _FOLDER_LIMITS.get(path.parent.name) or _LIMITS.get(path.name, _OTHERS)
 
 
-def read(path: Path, sha256: str | None = None) -> bytes:
-    """A file of a run, held against its hash, or the first digits of it, if that is known.
+def read(path: Path, sha256: str | None = None, length: int | None = None) -> bytes:
+    """A file of a run, held against its length and hash, or the first digits of it, if known.
 
     Raises:
         UserError: It is missing, something else than a regular file, too long, or was changed.
     """
     try:
-        data = read_bytes(path, limit(path))
+        data = read_bytes(path, limit(path) if length is None else length)
     except FileNotFoundError as error:
         raise UserError(damaged(path, "is missing")) from error
     except OSError as error:
@@ -80,10 +84,13 @@ def read(path: Path, sha256: str | None = None) -> bytes:
     return data
 
 
-def is_whole(path: Path, sha256: str) -> bool:
-    """Whether a file is there as it was written, by its hash or the first digits of it."""
+def is_whole(path: Path, sha256: str, length: int | None = None) -> bool:
+    """Whether a file is there as it was written, as `read` holds it against what is known."""
     try:
         with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > limit(path) or length not in (None, size):
+                return False  # it could be endless
             return hashlib.file_digest(file, "sha256").hexdigest().startswith(sha256)
     except OSError:
         return False
@@ -179,10 +186,11 @@ def own_files(folder: Path) -> list[Path]:
 
     Other files are somebody else's. A link with such a name stands for itself, not its target.
     """
-    below = [Path(folder, name, file) for name in _NAMES for file in _names(folder / name)]
-    own = [path for path in below if _NAMES[path.relative_to(folder).parts[0]].fullmatch(path.name)]
-    leftover = [path for path in (*below, *_entries(folder)) if is_temporary(path.name)]
     first, *others = (folder / name for name in _FILES)
+    below = [path for name in (STATE, MEMORY) for path in _entries(folder / name)]
+    deeper = [path for name in (SOURCE, _TRACKER) for path in _walk(folder / name)]
+    own = [path for path in (*below, *deeper) if _NAMES[_top(path, folder)].fullmatch(path.name)]
+    leftover = [p for p in (*below, *deeper, *_entries(folder)) if is_temporary(p.name)]
     return [path for path in (first, *own, *leftover, *others) if _is_file(path)]
 
 
@@ -193,14 +201,18 @@ def remove(paths: Iterable[Path]) -> None:
             path.unlink(missing_ok=True)
 
 
-def _names(folder: Path) -> Iterator[str]:
-    """Files below a folder as paths from there; no link is followed."""
-    for place, _, files in () if folder.is_symlink() else os.walk(folder):
-        yield from (str(Path(place, name).relative_to(folder)) for name in sorted(files))
-
-
 def _entries(folder: Path) -> list[Path]:
-    return sorted(folder.iterdir()) if folder.is_dir() else []
+    return sorted(folder.iterdir()) if folder.is_dir() and not folder.is_symlink() else []
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """Files below a folder; no link is followed."""
+    for place, _, files in () if folder.is_symlink() else os.walk(folder):
+        yield from (Path(place, name) for name in sorted(files))
+
+
+def _top(path: Path, folder: Path) -> str:
+    return path.relative_to(folder).parts[0]
 
 
 def _is_file(path: Path) -> bool:

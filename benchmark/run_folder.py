@@ -16,21 +16,22 @@ dropped if it was changed, as learning the phase again gives the same.
 from __future__ import annotations
 
 import contextlib
-import json
 import operator
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypedDict, cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from benchmark import results, run_files
 from benchmark.errors import Damaged, damaged
-from benchmark.results.schema import OutsideMemory, PhaseRecord, StageResult, StateInfo
-from benchmark.results.shape import mismatches
+from benchmark.results.schema import (
+    PhaseRecord,
+)
 from benchmark.run_files import LOCK, MEMORY, RESULT, RUN, STATE
+from benchmark.run_records import Facts, Learnt, read_record
 from benchmark.same_code import same_code
 from mm_imagenet_r import locking
 from mm_imagenet_r.errors import UserError
@@ -52,32 +53,21 @@ _OF_THE_CODE = {"config", "method", "harness", "device", "backbone"}
 _PATIENCE = 3.0  # seconds in which a process that was killed leaves its lock
 
 
-class Learnt(TypedDict):
-    """What learning a phase left, besides tensors and exemplars; it is not tested yet."""
-
-    stages: list[StageResult]  # the trainings
-    loss: list[list[float]]  # points of their loss curves
-    seconds: dict[str, float]  # by activity
-    resumed: int  # how often the phase was interrupted
-    ledger: dict[str, Any]  # what the memory holds, of `MemoryStore.ledger`
-    memory: dict[str, Any]  # which files hold it
-    stored: list[dict[str, Any]]  # one row for each exemplar that was selected
-    outside_memory: OutsideMemory  # what is carried on beside it
-    trainable_parameters: int  # their number
-    gallery: list[dict[str, Any]]  # pictures for the report
-    state: StateInfo  # hash and length of the file of the method's tensors
-    hardware: dict[str, Any]  # what it was learned on
-
-
 class RunFolder:
     """The files of one run in the folder `path`; `done` holds the finished phases on disk."""
 
-    def __init__(self, path: Path, *, writes: bool = True) -> None:
-        """Several processes may look at a folder; one of them writes."""
+    def __init__(
+        self, path: Path, *, writes: bool = True, note: Callable[[str], None] = lambda words: None
+    ) -> None:
+        """Several processes may look at a folder; one of them writes.
+
+        `note` is called with what people should know of it, such as what was dropped.
+        """
         self.path = path
         self.done: list[PhaseRecord] = []
         self.writes = writes
-        self.notes: list[str] = []  # what was dropped, for people
+        self.sealed = True  # whether all that was read of it is
+        self._note = note
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -225,11 +215,14 @@ class RunFolder:
         learnt: Learnt | None = self._read_or_drop(path, Learnt, again)
         if learnt is None:
             return None
-        files = {self.tensors(index): learnt["state"]["sha256"]}
-        files |= {path: run_files.hash_in_name(path) for path in self.memory(learnt["memory"])}
-        for path, sha256 in files.items():
-            if not run_files.is_whole(path, sha256):
-                self.notes.append(f"{path} was changed or is missing: {again}")
+        state = learnt["state"]
+        files = [(self.tensors(index), state["sha256"], state["bytes"])]
+        for entry in learnt["memory"].values():
+            path = self.path / MEMORY / entry["file"]
+            files.append((path, run_files.hash_in_name(path), entry["bytes"]))
+        for path, sha256, length in files:
+            if not run_files.is_whole(path, sha256, length):
+                self._note(f"{path} was changed or is missing: {again}")
                 return None
         return learnt
 
@@ -265,37 +258,23 @@ class RunFolder:
         return run_files.seal(record, self.place(path))
 
     def _facts(self) -> dict[str, Any]:
-        return cast(dict[str, Any], _read(self.path / RUN, RUN, dict[str, Any]))
+        return cast(dict[str, Any], self._checked(self.path / RUN, RUN, Facts))
 
     def _read(self, path: Path, kind: Any) -> Any:
-        return _read(path, self.place(path), kind)
+        return self._checked(path, self.place(path), kind)
+
+    def _checked(self, path: Path, place: str, kind: Any) -> Any:
+        record, sealed = read_record(path, place, kind)
+        self.sealed = self.sealed and sealed
+        return record
 
     def _read_or_drop(self, path: Path, kind: Any, remedy: str) -> Any:
         """A record of a phase that is not finished; None, and a note, if it is not as it was."""
         try:
             return self._read(path, kind)
         except UserError:
-            self.notes.append(f"{path} was changed after it was written: {remedy}")
+            self._note(f"{path} was changed after it was written: {remedy}")
             return None
-
-
-def _read(path: Path, place: str, kind: Any) -> Any:
-    """A record of a run, sealed; older versions sealed none, and then its shape is looked at.
-
-    Raises:
-        UserError: It is missing, or not as it was written.
-    """
-    data = run_files.read(path)
-    try:
-        if run_files.is_sealed(data):
-            return run_files.unseal(data, place)
-        record = json.loads(data)
-        found = list(mismatches(record, kind))
-    except (ValueError, RecursionError) as error:
-        raise UserError(damaged(path)) from error
-    if found:
-        raise UserError(damaged(path, f"was changed after it was written ({found[0]})"))
-    return record
 
 
 def _labels(found: Any) -> npt.NDArray[np.int32]:

@@ -70,8 +70,9 @@ def save(run: Path, folder: Path) -> None:
             f"{run} has no {STATE}/, from which the model is built: name the folder of the run "
             "itself"
         )
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError(f"{folder} already exists and is not empty: name another folder")
+    is_used = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
+    if is_used or folder.is_symlink():  # which nothing could take the place of
+        raise UserError(f"{folder} already exists and is not an empty folder: name another one")
     check_writable(folder, "FOLDER")
     cell = find_cell_of(result)
     if not same_code(method_sha256(cell.method), result["method_sha256"]):

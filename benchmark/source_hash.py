@@ -21,6 +21,7 @@ HARNESS: Final = (
     "budget.py", "checkpoint.py", "context.py", "devices.py", "evaluation.py", "exemplar.py",
     "experiment.py", "isolation.py", "memory.py", "memory_store.py", "method.py", "phase.py",
     "processes.py", "randomness.py", "state_file.py", "training.py", "data/samples.py",
+    "data/stored_images.py",
 )  # fmt: skip
 _BENCHMARK: Final = Path(__file__).parent
 _NOT_METHODS: Final = {"benchmark", "mm_imagenet_r"}

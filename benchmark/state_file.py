@@ -52,4 +52,4 @@ def read(path: Path, info: StateInfo) -> dict[str, torch.Tensor]:
     Raises:
         UserError: The file is missing or not the one that was written.
     """
-    return load(run_files.read(path, info["sha256"]))
+    return load(run_files.read(path, info["sha256"], info["bytes"] or None))

@@ -28,6 +28,7 @@ from benchmark.same_code import same_code
 from benchmark.search import RATE
 from benchmark.source_hash import method_sha256
 from mm_imagenet_r.errors import UserError, did_you_mean, pluralize, summarize
+from mm_imagenet_r.reading import SETTINGS, read_bytes
 
 if TYPE_CHECKING:
     from benchmark.plan import Plan
@@ -173,11 +174,11 @@ def filled_in(cell: RunConfig) -> RunConfig:
 def read(path: Path) -> TunedRecipe:
     """Read a recipe file; raise UserError if it cannot be read or is not as it was written."""
     try:
-        data = path.read_bytes()
+        data = read_bytes(path, SETTINGS)
     except OSError as error:
         raise UserError(
-            f"recipe file {path} cannot be read ({error.strerror}): restore it, or give the "
-            "settings themselves"
+            f"recipe file {path} cannot be read ({error.strerror or error}): restore it, or give "
+            "the settings themselves"
         ) from error
     return TunedRecipe(path, data, parse(data, path))
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from benchmark.paths import last_part
 from benchmark.plan import Plan
 from benchmark.recipe import RECIPE
 from benchmark.results import records
-from benchmark.results.file_check import changed_files
+from benchmark.results.file_check import changed_files, missing_files
 from benchmark.results.schema import BackboneInfo, BudgetInfo, PhaseRecord, ReferenceRun, ResultFile
 from benchmark.run_files import (
     EXEMPLARS,
@@ -42,10 +43,23 @@ from mm_imagenet_r.hashes import json_sha256
 
 def write_results(plan: Plan, folder: RunFolder) -> None:
     """Write predictions, exemplars, gallery, the method's source and, last, result.json."""
-    contents = _contents(plan, folder.done)
+    with _of_whole_phases(folder):
+        contents = _contents(plan, folder.done)
+        result = _result(plan, folder, contents)
     for name, data in contents.items():
         write_atomic(folder.path / name, data)
-    results.write(folder.path / RESULT, _result(plan, folder, contents))
+    results.write(folder.path / RESULT, result)
+
+
+@contextlib.contextmanager
+def _of_whole_phases(folder: RunFolder) -> Iterator[None]:
+    """Records of a version without seals may have been changed into what makes no result."""
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        if folder.sealed:
+            raise
+        raise UserError(damaged(folder.path / STATE)) from error
 
 
 def restore(plan: Plan, folder: RunFolder) -> list[str]:
@@ -61,16 +75,23 @@ def restore(plan: Plan, folder: RunFolder) -> list[str]:
         done = folder.read_done()
     except UserError as error:
         done, notes = [], [str(error)]
-    contents = _contents(plan, done) if len(done) == plan.num_learnt else {}
+    with _of_whole_phases(folder):
+        contents = _contents(plan, done) if len(done) == plan.num_learnt else {}
     try:
         result = results.read(path)
     except Damaged:
         if not contents:
             raise
-        results.write(path / RESULT, _result(plan, folder, contents))
+        with _of_whole_phases(folder):
+            results.write(path / RESULT, _result(plan, folder, contents))
         result = results.read(path)
         notes.append(_restored(RESULT))
     wrong = changed_files(path, result)
+    for missing in missing_files(path, result) if done else ():
+        if missing == SOURCE:
+            wrong.append(SOURCE)
+        else:
+            notes.append(f"{path / missing} is missing: the model cannot be used without it")
     if contents and not is_whole(path / GALLERY, _sha256(contents[GALLERY])):
         wrong.append(GALLERY)
     for name in wrong:

@@ -7,15 +7,17 @@ All give the bytes of the files as they are, under the key `<class folder>/<file
 from __future__ import annotations
 
 import abc
+import errno
 import hashlib
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from mm_imagenet_r import images, tar_index
-from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.errors import UserError, pluralize, summarize
+from mm_imagenet_r.folders import walk
 from mm_imagenet_r.hashes import file_state
+from mm_imagenet_r.reading import IMAGE, open_regular, read_bytes
 
 #: Known levels above the classes: the one of ImageNet-R's tar, and those of PILOT.
 _ROOT: Final = "imagenet-r"
@@ -124,7 +126,9 @@ class TarImages(Images):
     def read(self, name: str) -> bytes:  # noqa: D102 - that of Images
         offset, size = self._where[name]
         try:
-            with self.path.open("rb") as file:
+            if size > IMAGE:
+                raise OSError(errno.EFBIG, f"it has {size:,} bytes, which no image has")
+            with open_regular(self.path) as file:
                 file.seek(offset)
                 data = file.read(size)
         except OSError as error:
@@ -142,20 +146,31 @@ class FolderImages(Images):
         self._where: dict[str, Path] = {}
         found: list[tuple[str, str | None]] = []
         digest = hashlib.sha256()
-        for folder, inner, files in os.walk(path, followlinks=True):
-            above = Path(folder).relative_to(path).parts
-            inner[:] = sorted(inner) if len(above) < 3 else []  # ends circles of links too
-            for file in sorted(files):
-                placed = place((*above, file))
-                if placed is not None:
-                    found.append(placed)
-                    self._where[placed[0]] = Path(folder, file)
-                    line = f"{'/'.join((*above, file))}\0{file_state(self._where[placed[0]])}\n"
-                    digest.update(line.encode("utf-8", "surrogateescape"))
+        dangling: list[str] = []
+        for folder in walk(path, levels=3):
+            for file in folder.files:
+                placed = place((*folder.parts, file))
+                if placed is None:
+                    continue
+                key = "/".join((*folder.parts, file))
+                try:
+                    state = file_state(folder.path / file)
+                except FileNotFoundError:
+                    dangling.append(key)
+                    continue
+                found.append(placed)
+                self._where[placed[0]] = folder.path / file
+                digest.update(f"{key}\0{state}\n".encode("utf-8", "surrogateescape"))
+        if dangling:
+            raise UserError(
+                f"{path}: {pluralize(len(dangling), 'file')} of images are links to files that "
+                f"are not there: {summarize(dangling)}. Fetch these (git annex get, where "
+                "git-annex made the links), or remove the links"
+            )
         super().__init__(path, found, digest.hexdigest())
 
     def read(self, name: str) -> bytes:  # noqa: D102 - that of Images
         try:
-            return self._where[name].read_bytes()
+            return read_bytes(self._where[name], IMAGE)
         except OSError as error:
             raise self._changed(name, error.strerror or str(error)) from error

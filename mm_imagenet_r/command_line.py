@@ -77,7 +77,10 @@ def run(
         code = command(arguments)
         sys.stdout.flush()
     except OSError as error:
-        return _end_unprinted(error)
+        code = _end_unprinted(error)
+        if code != 2 and has_processes:
+            print(f"stopped, as its output is not read any more; {again}", file=sys.stderr)
+        return code
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

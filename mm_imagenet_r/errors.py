@@ -15,6 +15,15 @@ class UserError(Exception):
     """
 
 
+def is_failure(error: BaseException) -> bool:
+    """Tell what a library has raised from what ends the program; a panic in Rust is no Exception.
+
+    >>> is_failure(ValueError()), is_failure(KeyboardInterrupt())
+    (True, False)
+    """
+    return isinstance(error, Exception) or type(error).__name__ == "PanicException"
+
+
 def did_you_mean(name: str, choices: Iterable[str]) -> str:
     """Return the end of a sentence that points from an unknown name to the known ones.
 
@@ -38,8 +47,11 @@ def one_line(text: str, most: int = 160) -> str:
     'CUDA error: out of memory'
     >>> one_line("a long story", most=9)
     'a long...'
+    >>> one_line("\x1b[2Jnone")
+    '?[2Jnone'
     """
-    line = " ".join(text.split())
+    # What others wrote must neither steer a terminal nor be impossible to write.
+    line = "".join(sign if sign.isprintable() else "?" for sign in " ".join(text.split()))
     return line if len(line) <= most else line[: most - 3].rstrip() + "..."
 
 

@@ -15,6 +15,8 @@ from typing import IO, Final
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.files import explained
 
+#: Bytes of a file whose size is not known.
+MOST: Final = 2**26
 #: Attempts in a row that bring not a single byte.
 ATTEMPTS: Final = 5
 TIMEOUT: Final = 60.0
@@ -30,6 +32,7 @@ def fetch(
     path: Path,
     *,
     size: int | None = None,
+    most: int = MOST,
     sha256: str | None = None,
     md5: str | None = None,
     pause: float = 1.0,
@@ -38,8 +41,9 @@ def fetch(
     """Download a file; where a connection breaks, the next one resumes.
 
     What has arrived is in `<path>.part` until it is complete and has the given size (in bytes) and
-    hashes; if this call is stopped, the next one resumes from there. `pause` is the seconds before
-    the second attempt, doubled before each further one.
+    hashes; if this call is stopped, the next one resumes from there. More bytes than `size`, or
+    than `most` where the size is not known, are not received. `pause` is the seconds before the
+    second attempt, doubled before each further one.
 
     Raises:
         UserError: The server cannot be reached or has no such file, the disk is full, another
@@ -48,10 +52,13 @@ def fetch(
     part = part_of(path)
     with explained(part):
         path.parent.mkdir(parents=True, exist_ok=True)
+        if part.is_symlink() or (part.exists() and not part.is_file()):
+            raise UserError(f"{part} is not a download but a link or no file: remove it")
         with part.open("ab") as file:
             _lock(file, part)
-            _fill(url, file, size, pause, progress)
-            wrong = _wrong(part, size, {"sha256": sha256, "md5": md5})
+            most = most if size is None else size
+            _fill(url, file, size, most, pause, progress)
+            wrong = _wrong(part, size, most, {"sha256": sha256, "md5": md5})
             if wrong is None:
                 part.replace(path)
             else:
@@ -80,7 +87,7 @@ def _lock(file: IO[bytes], part: Path) -> None:
 
 
 def _fill(
-    url: str, file: IO[bytes], size: int | None, pause: float, progress: Progress | None
+    url: str, file: IO[bytes], size: int | None, most: int, pause: float, progress: Progress | None
 ) -> None:
     failures, trouble = 0, ""
     while failures < ATTEMPTS:
@@ -88,7 +95,7 @@ def _fill(
             time.sleep(pause * 2 ** (failures - 1))
         before = file.tell()
         try:
-            if _request(url, file, size, progress):
+            if _request(url, file, size, most, progress):
                 return
             trouble = "the connection was closed early"
         except urllib.error.HTTPError as error:
@@ -110,10 +117,12 @@ def _fill(
     )
 
 
-def _request(url: str, file: IO[bytes], size: int | None, progress: Progress | None) -> bool:
-    """Ask once for what is missing; return whether all is there now."""
+def _request(
+    url: str, file: IO[bytes], size: int | None, most: int, progress: Progress | None
+) -> bool:
+    """Ask once for what is missing; return whether all is there now, or one byte too many."""
     here = file.tell()
-    if size is not None and here >= size:
+    if here > most or here == size:
         return True
     headers = {"User-Agent": "mm-imagenet-r", "Accept-Encoding": "identity"}
     if here:
@@ -134,8 +143,13 @@ def _request(url: str, file: IO[bytes], size: int | None, progress: Progress | N
                 file.seek(0)
             here = 0
         length = answer.headers.get("Content-Length")
-        total = None if length is None else here + int(length)
-        while data := answer.read(_CHUNK):
+        total = here + int(length) if length and length.isdecimal() else None
+        if total is not None and total > most:
+            raise UserError(
+                f"{url} offers {total:,} bytes, but the file has {'' if size else 'at most '}"
+                f"{most:,}: give another address"
+            )
+        while data := answer.read(min(_CHUNK, most + 1 - here)):  # a server may never end
             with explained(Path(file.name)):
                 file.write(data)
             here += len(data)
@@ -143,11 +157,13 @@ def _request(url: str, file: IO[bytes], size: int | None, progress: Progress | N
                 progress(here, total)
         with explained(Path(file.name)):
             file.flush()
-    return total is None or here >= total
+    return total is None or here >= total or here > most
 
 
-def _wrong(path: Path, size: int | None, hashes: dict[str, str | None]) -> str | None:
-    if size is not None and (found := path.stat().st_size) != size:
+def _wrong(path: Path, size: int | None, most: int, hashes: dict[str, str | None]) -> str | None:
+    if (found := path.stat().st_size) > most:
+        return f"it has more than {most:,} bytes"
+    if size is not None and found != size:
         return f"it has {found:,} bytes, not {size:,}"
     for name, expected in hashes.items():
         if expected is not None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from mm_imagenet_r.archive import Images
 from mm_imagenet_r.classes import classes, image_names, require_imagenet_r, style
 from mm_imagenet_r.errors import UserError, did_you_mean, summarize
+from mm_imagenet_r.folders import expanded
 from mm_imagenet_r.open_images import open_images
 from mm_imagenet_r.source import FileSource, row
 from mm_imagenet_r.splits import Split, split
@@ -105,7 +106,7 @@ def find_imagenet_r(
     Raises:
         UserError: There is no such folder or caption set, images or captions are missing, ...
     """
-    folder = Path(data_dir).expanduser().absolute()
+    folder = expanded(data_dir).absolute()
     path, wanted, masked = _caption_set(captions, folder)  # before the images, which take longer
     images = open_images(folder)
     require_imagenet_r(images, partial=partial)

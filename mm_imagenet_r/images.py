@@ -44,26 +44,19 @@ def rgb(data: bytes) -> Image.Image:
     (255, 255, 255)
     """
     with Image.open(io.BytesIO(data), formats=_formats()) as opened:
-        opened.load()
-        image = _eight_bit(_upright(opened))
-        if image.has_transparency_data:
-            with_alpha = image.convert("RGBA")
-            image = Image.new("RGBA", image.size, "white")
-            image.alpha_composite(with_alpha)
-        plain = image.convert("RGB")  # always a copy: the opened file may go
-    plain.info = {}
-    return plain
+        return _plain(opened)
 
 
 def rgb_or_fault(data: bytes) -> Image.Image | str:
     """Return the image as `rgb` does, or say what is wrong with its file."""
-    wrong = check_header(data)
-    if wrong is not None:
-        return wrong
-    try:
-        return rgb(data)
-    except Exception as error:
-        return f"does not decode ({error})"
+    opened = _opened(data)
+    if isinstance(opened, str):
+        return opened
+    with opened:
+        try:
+            return _plain(opened)
+        except Exception as error:
+            return f"does not decode ({error})"
 
 
 def check(data: bytes) -> str | None:
@@ -80,24 +73,10 @@ def check(data: bytes) -> str | None:
 
 def check_header(data: bytes) -> str | None:
     """Say what is wrong with the header of an image file, or None; no pixel is decoded."""
-    if not data:
-        return "is empty (0 bytes)"
-    try:
-        with Image.open(io.BytesIO(data), formats=_formats()) as header:
-            width, height = header.size
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        return _bomb(str(error))
-    except UnidentifiedImageError:
-        return "is not an image that Pillow can read"
-    except Exception as error:  # plugins raise SyntaxError, struct.error, ... on broken headers
-        return f"has a broken header ({error})"
-    # Between one and two times its limit Pillow only warns, and whether a warning is raised,
-    # printed or swallowed is not ours to decide: the limit is looked at directly.
-    limit = Image.MAX_IMAGE_PIXELS
-    if limit is not None and width * height > limit:
-        return _bomb(f"{width} x {height} pixels, limit {limit}")
-    if min(width, height) < MIN_SIDE:
-        return f"is {width} x {height} pixels, too small to show anything"
+    opened = _opened(data)
+    if isinstance(opened, str):
+        return opened
+    opened.close()
     return None
 
 
@@ -106,6 +85,40 @@ def jpeg_url(image: Image.Image, quality: int) -> str:
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=quality)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def _opened(data: bytes) -> Image.Image | str:
+    """An image of which the header is read, or what is wrong with that."""
+    if not data:
+        return "is empty (0 bytes)"
+    try:
+        opened = Image.open(io.BytesIO(data), formats=_formats())
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        return _bomb(str(error))
+    except UnidentifiedImageError:
+        return "is not an image that Pillow can read"
+    except Exception as error:  # plugins raise SyntaxError, struct.error, ... on broken headers
+        return f"has a broken header ({error})"
+    # Between one and two times its limit Pillow only warns, and whether a warning is raised,
+    # printed or swallowed is not ours to decide: the limit is looked at directly.
+    limit, (width, height) = Image.MAX_IMAGE_PIXELS, opened.size
+    if limit is not None and width * height > limit:
+        return _bomb(f"{width} x {height} pixels, limit {limit}")
+    if min(width, height) < MIN_SIDE:
+        return f"is {width} x {height} pixels, too small to show anything"
+    return opened
+
+
+def _plain(opened: Image.Image) -> Image.Image:
+    opened.load()
+    image = _eight_bit(_upright(opened))
+    if image.has_transparency_data:
+        with_alpha = image.convert("RGBA")
+        image = Image.new("RGBA", image.size, "white")
+        image.alpha_composite(with_alpha)
+    plain = image.convert("RGB")  # always a copy: the opened file may go
+    plain.info = {}
+    return plain
 
 
 @functools.cache

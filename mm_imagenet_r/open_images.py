@@ -7,7 +7,9 @@ from pathlib import Path
 from mm_imagenet_r import tar_index
 from mm_imagenet_r.archive import LAYOUTS, NO_CLASSES, FolderImages, Images, TarImages
 from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.folders import expanded, files_below
 from mm_imagenet_r.parquet_images import ParquetImages, of_one_configuration
+from mm_imagenet_r.reading import open_regular
 
 
 def open_images(path: Path) -> Images:
@@ -18,10 +20,10 @@ def open_images(path: Path) -> Images:
     of these with the columns `image` and `file_name`. UserError if there is nothing like it, or it
     is damaged.
     """
-    path = path.expanduser().absolute()
+    path = expanded(path).absolute()
     try:
         if path.is_file():
-            with path.open("rb") as file:
+            with open_regular(path) as file:
                 is_parquet = file.read(4) == b"PAR1"
             return ParquetImages(path, [path]) if is_parquet else TarImages(path)
         if not path.is_dir():
@@ -30,7 +32,7 @@ def open_images(path: Path) -> Images:
             return TarImages(path / tar_index.ARCHIVE)
         tables = [
             table
-            for table in sorted(path.rglob("*.parquet"))
+            for table in files_below(path, ".parquet")
             if not (top := table.relative_to(path).parts[0]).startswith(".")
             and top not in NO_CLASSES
         ]

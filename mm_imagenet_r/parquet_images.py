@@ -16,6 +16,7 @@ from mm_imagenet_r.archive import SPLITS, Images, place
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.hashes import file_state
 from mm_imagenet_r.mini.settings import EDITIONS
+from mm_imagenet_r.parquet_files import read_schema
 
 #: Bytes of row groups that are kept in memory: keys in order come from several at a time.
 _KEPT: Final = 256_000_000
@@ -46,9 +47,10 @@ class ParquetImages(Images):
         digest = hashlib.sha256()
         for table in tables:
             try:
+                read_schema(table)
                 with pq.ParquetFile(table) as file:
                     self._index(table, file, found)
-            except pa.ArrowException as error:
+            except (ValueError, pa.ArrowException) as error:
                 raise UserError(
                     f"{table} is not Parquet or is damaged: write or download it again"
                 ) from error

@@ -7,11 +7,14 @@ is an OSError as any other that a file gives, with one sentence in `strerror`.
 from __future__ import annotations
 
 import errno
+import json
 import os
 import stat
 from io import BufferedReader
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+from mm_imagenet_r.errors import few
 
 #: Bytes of one image file: the largest of ImageNet-R has 30 MB.
 IMAGE: Final = 2**28
@@ -37,7 +40,13 @@ def open_regular(path: Path, *, follow: bool = True) -> BufferedReader:
         OSError: It is something else, absent or not permitted.
     """
     # First by name: opening alone may have an effect on a device.
-    _refuse(path, path.stat(follow_symlinks=follow).st_mode)
+    try:
+        _refuse(path, path.stat(follow_symlinks=follow).st_mode)
+    except FileNotFoundError:
+        if path.is_symlink():
+            words = "it is a link to a file that is not there (git annex get fetches git-annex's)"
+            raise FileNotFoundError(errno.ENOENT, words, str(path)) from None
+        raise
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW)
     descriptor = os.open(path, flags)
     try:
@@ -55,8 +64,11 @@ def read_bytes(path: Path, most: int, *, follow: bool = True) -> bytes:
         OSError: It is something else, longer, absent or not permitted.
     """
     with open_regular(path, follow=follow) as file:
-        data = file.read(most + 1)
-    if len(data) > most:
+        size = os.fstat(file.fileno()).st_size
+        data = file.read(size + 1) if size <= most else b""
+        if len(data) > size:  # it grows, or its file system knows no sizes
+            data += file.read(most)
+    if max(size, len(data)) > most:
         words = f"it has more than {most:,} bytes, which none of its kind has"
         raise OSError(errno.EFBIG, words, str(path))
     return data
@@ -70,6 +82,27 @@ def read_text(path: Path, most: int = SETTINGS) -> str:
         UnicodeDecodeError: It is not UTF-8; a ValueError.
     """
     return read_bytes(path, most).decode("utf-8-sig")
+
+
+def parse_json(text: str | bytes) -> Any:
+    """What a text in JSON says.
+
+    Raises:
+        ValueError: It is not JSON, is nested too deeply, or says two things under one name.
+    """
+    try:
+        return json.loads(text, object_pairs_hook=_once)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise ValueError(f"{few(repr(name))} stands twice in one object")
+        found[name] = value
+    return found
 
 
 def _refuse(path: Path, mode: int) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mm_imagenet_r.classes import image_names, require_imagenet_r
 from mm_imagenet_r.errors import UserError, did_you_mean
+from mm_imagenet_r.reading import SETTINGS, read_bytes
 
 if TYPE_CHECKING:
     from mm_imagenet_r.archive import Images
@@ -161,16 +162,22 @@ def _coda(folders: Sequence[Path]) -> set[str]:
 
     cached = cache_folder() / "coda" / _CODA_FILE
     places = [folder / _CODA_FILE for folder in (*folders, cached.parent)]
-    path = next((place for place in places if place.is_file()), cached)
-    if not path.exists():
+    path = next((place for place in places if os.path.lexists(place)), cached)
+    if not os.path.lexists(path):
         for variable in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"):
             if os.environ.get(variable, "0") not in ("", "0"):
                 raise UserError(
                     f"split 'coda' needs {_CODA_FILE}, and {variable} forbids the download: put "
                     f"it beside the images. It is at {_CODA_URL}{_CODA_FILE}"
                 )
-        fetch(_CODA_URL + _CODA_FILE, path, md5=_CODA_MD5)
-    data = path.read_bytes()
+        fetch(_CODA_URL + _CODA_FILE, path, most=SETTINGS, md5=_CODA_MD5)
+    try:
+        data = read_bytes(path, SETTINGS)
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be read ({error.strerror or error}): put the published list there, or "
+            "delete it to download it again"
+        ) from error
     found = hashlib.md5(data, usedforsecurity=False).hexdigest()
     if found != _CODA_MD5:
         raise UserError(

@@ -10,13 +10,15 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import tarfile
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, Final, cast
+from typing import IO, Final, Self, cast
 
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.files import write_atomic
+from mm_imagenet_r.reading import open_regular
 
 #: Of the archive its authors publish (github.com/hendrycks/imagenet-r); the hash is from the
 #: checksums in tensorflow/datasets.
@@ -27,6 +29,9 @@ PUBLISHED_SHA256: Final = "18c6bf493b39a0d975d48e587437f562caab9c52ae6327dcfa9dd
 ARCHIVE: Final = "imagenet-r.tar"
 
 _BLOCK: Final = 512
+#: Bytes of what may come before a member to say more of it, which tarfile holds in memory.
+_LONGEST: Final = 2**20
+_PLAIN: Final = (*tarfile.REGULAR_TYPES, tarfile.DIRTYPE)
 
 
 class TruncatedError(UserError):
@@ -75,8 +80,8 @@ def read(path: Path) -> TarIndex:
 
 def scan(path: Path) -> TarIndex:
     """Read a tar once from beginning to end; raises as `read` does."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
         if size and not _is_header(file.read(_BLOCK)):
             raise UserError(
                 f"{path} is neither a tar nor Parquet: give one of these (a compressed tar must be "
@@ -87,7 +92,8 @@ def scan(path: Path) -> TarIndex:
         hashing = _Hashing(file)
         members: list[tuple[str, int, int]] = []
         try:
-            with tarfile.open(fileobj=cast(IO[bytes], hashing), mode="r|", bufsize=1 << 16) as tar:
+            stream = cast(IO[bytes], hashing)
+            with tarfile.open(fileobj=stream, mode="r|", bufsize=1 << 16, tarinfo=_Member) as tar:
                 for member in tar:
                     if not _is_safe(member):
                         raise UserError(
@@ -95,6 +101,8 @@ def scan(path: Path) -> TarIndex:
                             "or points outside the archive. The published archive has no such "
                             "member: download it again"
                         )
+                    if member.offset_data + member.size > size:  # a number of 95 bits may be there
+                        raise EOFError(f"{member.name!r} ends behind it")
                     if member.isreg():
                         members.append((member.name, member.offset_data, member.size))
                 end = tar.offset
@@ -125,6 +133,17 @@ class _Hashing:
         data = self._file.read(size)
         self.digest.update(data)
         return data
+
+
+class _Member(tarfile.TarInfo):
+    """A member whose own header, such as a long name, is no longer than a name can be."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes, encoding: str, errors: str) -> Self:
+        found = super().frombuf(buf, encoding, errors)
+        if found.size < 0 or (found.type not in _PLAIN and found.size > _LONGEST):
+            raise tarfile.ReadError(f"a header of {found.size:,} bytes")
+        return found
 
 
 def _is_header(block: bytes) -> bool:

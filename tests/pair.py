@@ -13,6 +13,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState
 from teaching import memory_for, ready, scores
 
+from benchmark.checkpoint import Checkpoint
 from benchmark.config import RunConfig
 from benchmark.data import Samples, open_data
 from benchmark.load_method import load_method
@@ -57,7 +58,7 @@ def taught(name: str, accelerator: Accelerator, backbone: str, samples: Samples)
         if state and not kind.sees_all_data:
             method.load_state(state)
         method.begin_phase(phase, memory)
-        checkpoint = Path(f"/nonexistent/{name}")  # nothing is to be resumed
+        checkpoint = Checkpoint(Path(f"/nonexistent/{name}"), "", method)  # nothing to resume
         train_phase(method, phase, memory, recipe, CONFIG, accelerator, checkpoint, quiet)
         method.model.eval()
         method.end_phase(phase, memory)

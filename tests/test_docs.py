@@ -82,7 +82,7 @@ def test_a_run_that_is_stopped_in_its_second_stage_resumes_there(
         patch.setattr(training, "_backward", stopped)
         with pytest.raises(KeyboardInterrupt):
             run(again)
-    state = torch.load(again.folder() / "state" / "phase-00.partial.pt")
+    state = torch.load(again.folder() / "state" / "phase-00.partial")
     assert len(state["finished"]) == 1  # the first stage is not trained again
     (folder,) = run(again)
     for name in (PREDICTIONS, EXEMPLARS):

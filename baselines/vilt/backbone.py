@@ -8,6 +8,7 @@ edition, `mini-1`.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mm_imagenet_r.errors import UserError
+import torch
+
+from baselines.vilt import checks
+from mm_imagenet_r import pretrained
+from mm_imagenet_r.errors import UserError, one_line
 
 EMBEDDED = {
     "tiny": Path(__file__).parent.parent / "tiny_vilt",
@@ -43,19 +48,20 @@ class Checkpoint:
         Raises:
             UserError: The folder is absent or holds no checkpoint.
         """
-        folder = EMBEDDED.get(str(name)) or Path(name).expanduser()
-        if (folder / "config.json").is_file():
+        folder = EMBEDDED.get(str(name)) or Path(os.path.expanduser(name))  # noqa: PTH111 (no error)
+        is_folder = pretrained.is_folder(str(folder))
+        if is_folder and (folder / "config.json").is_file():
             return cls(str(folder))
         hub_id = _HUB_ID.fullmatch(str(name))
-        if folder.is_dir():
+        if is_folder:
             raise UserError(
                 f"{folder} has no config.json, so it is not a transformers checkpoint: name the "
                 "folder that save_pretrained wrote, or 'tiny'"
             )
         if isinstance(name, Path) or not hub_id:
             raise UserError(
-                f"there is no folder {folder}: name a folder with a ViLT checkpoint, "
-                "a Hub id such as dandelin/vilt-b32-mlm, or 'tiny'"
+                f"there is no folder {one_line(str(folder))}: name a folder with a ViLT "
+                "checkpoint, a Hub id such as dandelin/vilt-b32-mlm, or 'tiny'"
             )
         return cls(*hub_id.groups())
 
@@ -71,17 +77,25 @@ class Checkpoint:
             UserError: It cannot be read.
         """
         at = {} if self.revision is None else {"revision": self.revision}
-        with self._reading(part):
-            return kind.from_pretrained(self.path, **at, **options)
+        try:
+            with _silence():
+                return pretrained.read(kind, self.path, **at, **options)
+        except pretrained.UnreadableError as error:
+            raise self._refusal(part, error) from error
 
     def config(self) -> Any:
         """Read the `ViltConfig`.
 
         Raises:
-            UserError: It cannot be read, or is that of another kind of model.
+            UserError: It cannot be read, is that of another kind of model, or of none that works.
         """
         from transformers import AutoConfig
 
+        if pretrained.is_folder(self.path):
+            try:
+                pretrained.check(Path(self.path))
+            except pretrained.UnreadableError as error:
+                raise self._refusal("config", error) from error
         config = self.read(AutoConfig, "config")
         if config.model_type != "vilt":
             raise UserError(
@@ -93,6 +107,7 @@ class Checkpoint:
                 f"backbone {self.path!r} has a non-square image_size or patch_size, which "
                 "transformers' ViLT cannot run either: name another checkpoint"
             )
+        self._require("config", checks.faults_of_config(config))
         return config
 
     def image_processor(self) -> Any:
@@ -103,7 +118,9 @@ class Checkpoint:
         """
         from transformers.models.vilt.image_processing_pil_vilt import ViltImageProcessorPil
 
-        return self.read(ViltImageProcessorPil, "image processor")
+        processor = self.read(ViltImageProcessorPil, "image processor")
+        self._require("image processor", checks.faults_of_image_processor(processor))
+        return processor
 
     def tokenizer(self, vocab_size: int) -> Any:
         """Read the tokenizer.
@@ -124,38 +141,72 @@ class Checkpoint:
                 f"model {vocab_size}: its files (tokenizer.json or vocab.txt) are missing or belong"
                 " to another model; copy them from the source of the checkpoint"
             )
+        self._require("tokenizer", checks.faults_of_tokenizer(tokenizer, vocab_size))
         return tokenizer
 
-    @contextmanager
-    def _reading(self, part: str) -> Iterator[None]:
-        """Turn what transformers raises into a `UserError`, and silence its progress and tables.
+    def weights(self, config: Any) -> Any:
+        """Read the `ViltModel` of a config, without heads, in single precision.
 
-        What matters of its table of unused weights (of a head, say) is checked by the caller.
+        Raises:
+            UserError: They cannot be read, are incomplete, or hold values that are no numbers.
         """
-        from safetensors import SafetensorError
-        from transformers.utils import logging as untyped
+        from transformers import ViltModel
 
-        logging: Any = untyped
-        verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-        logging.set_verbosity_error()
-        logging.disable_progress_bar()
-        try:
-            yield
-        except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
-            reason = str(error).strip().split("\n")[0][:300]
-            if Path(self.path).is_dir():
-                remedy = "copy the whole folder, with all of its files, from its source again"
-            else:
-                at = f" --revision {self.revision}" if self.revision else ""
-                remedy = (
-                    "there is no such folder here, and it could not be fetched from the Hub; check "
-                    "name, revision and network, or fetch it elsewhere (hf download "
-                    f"{self.path}{at} --local-dir vilt) and name that folder; 'tiny' needs no "
-                    "network"
-                )
-            message = f"the {part} of backbone {self.path!r} cannot be read: {remedy} ({reason})"
-            raise UserError(message) from error
-        finally:
-            logging.set_verbosity(verbosity)
-            if bars:
-                logging.enable_progress_bar()
+        folder = Path(self.path)
+        self._require(
+            "weights",
+            checks.faults_of_size(config, folder if pretrained.is_folder(self.path) else None),
+        )
+        model, report = self.read(
+            ViltModel, "weights", dtype=torch.float32, output_loading_info=True,
+            use_safetensors=True,
+        )  # fmt: skip
+        if missing := sorted(report["missing_keys"]):
+            raise UserError(
+                f"the weights of backbone {self.path!r} lack {len(missing)} tensors "
+                f"({missing[0]}, ...): name a complete ViLT checkpoint, such as "
+                "dandelin/vilt-b32-mlm or 'tiny'"
+            )
+        self._require("weights", checks.faults_of_weights(model))
+        return model
+
+    def _require(self, part: str, faults: Iterator[str]) -> None:
+        """Raise UserError for the first of the faults of a part, if there is any."""
+        if fault := next(faults, None):
+            raise UserError(
+                f"the {part} of backbone {self.path!r} cannot be used ({fault}): copy the "
+                "checkpoint from its source again, or name another"
+            )
+
+    def _refusal(self, part: str, error: Exception) -> UserError:
+        """Say that a part cannot be read, why, and what to do."""
+        if pretrained.is_folder(self.path):
+            remedy = "copy the whole folder, with all of its files, from its source again"
+        else:
+            at = f" --revision {self.revision}" if self.revision else ""
+            remedy = (
+                "there is no such folder here, and it could not be fetched from the Hub; check "
+                "name, revision and network, or fetch it elsewhere (hf download "
+                f"{self.path}{at} --local-dir vilt) and name that folder; 'tiny' needs no network"
+            )
+        return UserError(f"the {part} of backbone {self.path!r} cannot be read: {remedy} ({error})")
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Silence the progress and the tables of transformers.
+
+    What matters of its table of unused weights (of a head, say) is checked by the caller.
+    """
+    from transformers.utils import logging as untyped
+
+    logging: Any = untyped
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()

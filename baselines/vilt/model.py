@@ -33,7 +33,6 @@ from baselines.vilt.batch import Batch
 from baselines.vilt.blocks import Layout, Prefix, block, for_each
 from baselines.vilt.patches import PatchProjection, bilinear_weights
 from baselines.vilt.tuning import merge
-from mm_imagenet_r.errors import UserError
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,22 +138,12 @@ class Vilt(nn.Module):
         Raises:
             UserError: The backbone is absent, incomplete or not a ViLT.
         """
-        from transformers import ViltModel
-
         checkpoint = Checkpoint.find(name)
-        checkpoint.config()
+        config = checkpoint.config()
         image_processor = checkpoint.image_processor()
         # transformers fills weights it does not find by drawing from the global generator.
         with torch.random.fork_rng(devices=[]):
-            model, report = checkpoint.read(
-                ViltModel, "weights", dtype=torch.float32, output_loading_info=True
-            )
-        if missing := sorted(report["missing_keys"]):
-            raise UserError(
-                f"the weights of backbone {checkpoint.path!r} lack {len(missing)} tensors "
-                f"({missing[0]}, ...): name a complete ViLT checkpoint, such as "
-                "dandelin/vilt-b32-mlm or 'tiny'"
-            )
+            model = checkpoint.weights(config)
         if max_text_length is not None and max_text_length > model.config.max_position_embeddings:
             _stretch_text_positions(model, max_text_length)
         return cls(model.eval(), image_processor)

@@ -5,7 +5,8 @@ How the sources are read is in `named.py`, `trees.py` and `tables.py`; importing
 
 from benchmark.data.dataset import ColumnNames, Data, DatasetOptions
 from benchmark.data.open_data import VALIDATION_FRACTION, open_data
-from benchmark.data.samples import IntArray, Rows, Sample, Samples
+from benchmark.data.samples import Rows, Sample, Samples
+from benchmark.data.stored_images import IntArray
 
 __all__ = [
     "VALIDATION_FRACTION",

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Any
 
-from benchmark.data import named, tables, trees
+from benchmark.data import named, open_table, tables, trees
 from benchmark.data.dataset import ColumnNames, DatasetOptions
 from benchmark.data.raw_dataset import RawDataset
 from mm_imagenet_r import catalog
 from mm_imagenet_r.errors import UserError, did_you_mean
+from mm_imagenet_r.folders import expanded
 
 #: org/name[@REVISION][:CONFIG]
 _HUB_ID = re.compile(
@@ -47,35 +47,35 @@ def _find(
 ) -> RawDataset:
     if not name:
         raise UserError("--dataset is empty: give a name, a folder, Parquet or a Hub id")
-    path, entry = Path(name).expanduser(), catalog.named(name)
-    is_tree = not entry and path.is_dir() and not tables.is_table(path)
+    path, entry = expanded(name), catalog.named(name)
+    is_tree = not entry and path.is_dir() and not open_table.is_table(path)
     if columns != ColumnNames() and (is_tree or entry):
         raise UserError(f"--dataset {name} is not a table: leave out the --...-column options")
     if entry:
         return named.read(name, entry, archive, captions_given=captions_given)
     if is_tree:
         return trees.read(path, name, captions_given=captions_given)
-    with tables.waiting(f"opening {name}"):
-        loaded = _load(name, path)
-    return tables.read(name, loaded, columns, captions_given=captions_given)
+    with open_table.waiting(f"opening {name}"):
+        opened = _load(name, path)
+    return tables.read(name, opened, columns, captions_given=captions_given)
 
 
-def _load(name: str, path: Path) -> Any:
+def _load(name: str, path: Path) -> open_table.Opened:
     """Load a table: what is at a path, with or without a configuration, or on the Hub."""
     config = None
     if not path.exists() and ":" in name:
         target, _, config = name.rpartition(":")
-        path = Path(target).expanduser()
+        path = expanded(target)
     if path.exists():
-        return tables.load(name, path, config)
+        return open_table.load(name, path, config)
     target, at, _ = name.partition("@")
-    if at and (catalog.named(target) or Path(target).expanduser().exists()):
+    if at and (catalog.named(target) or expanded(target).exists()):
         raise UserError(
             f"--dataset {name}: {target} has no revisions, only data sets on the Hub do "
             f"(org/name@REVISION): give --dataset {target}"
         )
     if found := _HUB_ID.fullmatch(name):
-        return tables.load_hub(name, **found.groupdict())
+        return open_table.load_hub(name, **found.groupdict())
     if os.sep in name or path.suffix:
         raise UserError(f"--dataset {name}: there is no such folder or file. Check the path")
     raise UserError(

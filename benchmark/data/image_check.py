@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Final
 
 import datasets
 import PIL
@@ -19,54 +21,52 @@ from benchmark.data.samples import Rows
 from mm_imagenet_r import images
 from mm_imagenet_r.errors import UserError, pluralize
 from mm_imagenet_r.files import write_atomic
+from mm_imagenet_r.hashes import json_sha256
 from mm_imagenet_r.progress import track
+from mm_imagenet_r.reading import TABLE, parse_json, read_text
 
 #: From this many images on, waiting is shown.
 PROGRESS_FROM = 2000
 
+#: As many images are one piece of work: handing over each alone costs more than a small image.
+_AT_ONCE: Final = 64
+
 #: To be raised when `mm_imagenet_r.images.check` judges differently: old findings are then void.
 _RULES = 2
 
-T = TypeVar("T")
+
+@dataclass
+class Looked:
+    """What was found in n images."""
+
+    digests: list[str]  # (n,) SHA-256 of each file in hexadecimal, empty where it cannot be read
+    lengths: list[int]  # (n,) bytes of each, 0 where it cannot be read
+    bad: dict[int, str]  # what is wrong with those that cannot be used, by row
 
 
-def digests(rows: Rows) -> list[str]:
-    """SHA-256 of each image file in hexadecimal; empty where a file cannot be read."""
+def look(rows: Rows, *, drawn: bool = False) -> Looked:
+    """Read every image once: hash it, decode it, and say what is wrong with what cannot be used.
 
-    def digest(index: int) -> str:
-        try:
-            return hashlib.sha256(rows.image(index)).hexdigest()
-        except OSError:
-            return ""
-
-    return _in_threads(digest, len(rows), "reading images")
-
-
-def find_bad(rows: Rows, hashes: Sequence[str]) -> dict[int, str]:
-    """Decode n images and say what is wrong with those that cannot be used, by their rows.
-
-    The findings are cached under the hash of all files, (n,) `digests`, so that the same images
-    are decoded once and not before every run.
+    Files of the same names and hashes are decoded once and not before every run. Images that are
+    `drawn` by our own code are only hashed.
     """
-    keys = rows.file_names
-    marker = _marker(keys, hashes)
-    with contextlib.suppress(OSError, ValueError):  # not there, or not whole: look again
-        known: dict[str, str] = json.loads(marker.read_text(encoding="utf-8"))
-        return {index: known[key] for index, key in enumerate(keys) if key in known}
-
-    def look(index: int) -> str | None:
-        try:
-            return images.check(rows.image(index))
-        except OSError as error:
-            return f"cannot be read ({error.strerror or error})"
-
-    found = _in_threads(look, len(rows), "checking images")
-    bad = {index: why for index, why in enumerate(found) if why is not None}
-    if "" not in hashes:  # an unreadable file may be readable next time, with the same hash
-        text = json.dumps({keys[index]: why for index, why in bad.items()})
-        with contextlib.suppress(UserError):  # a cache that cannot be written is no loss
-            write_atomic(marker, text.encode())
-    return bad
+    if drawn:
+        return _read_all(rows, decode=False)
+    memory = _memory(rows.file_names)
+    known: dict[str, Any] = {}
+    with contextlib.suppress(OSError, ValueError):  # not there, or not whole
+        known = parse_json(read_text(memory, TABLE))
+    found = _read_all(rows, decode=not known)
+    files = json_sha256(found.digests)
+    if known and known.get("files") == files:
+        found.bad = {**{int(row): why for row, why in known["bad"].items()}, **found.bad}
+        return found
+    if known:
+        found = _read_all(rows, decode=True)
+        files = json_sha256(found.digests)
+    with contextlib.suppress(UserError):  # a memory that cannot be written is no loss
+        write_atomic(memory, json.dumps({"files": files, "bad": found.bad}).encode())
+    return found
 
 
 def complaint(name: str, bad: Sequence[tuple[str, str]], option: str, most: int = 5) -> str:
@@ -99,19 +99,36 @@ def _reasons(bad: Sequence[tuple[str, str]], most: int) -> str:
     return "".join(lines) + (f"\n  ... and {len(bad) - most} more" if len(bad) > most else "")
 
 
-def _marker(keys: Sequence[str], hashes: Sequence[str]) -> Path:
-    """Where findings about exactly these files by exactly this decoder are kept."""
-    rules = [_RULES, PIL.__version__, Image.MAX_IMAGE_PIXELS]
-    content = json.dumps([rules, sorted(zip(keys, hashes, strict=True))]).encode()
-    folder = Path(datasets.config.HF_DATASETS_CACHE) / "mm_imagenet_r_image_checks"
-    return folder / f"{hashlib.sha256(content).hexdigest()}.json"
+def _memory(keys: Sequence[str]) -> Path:
+    """Where is kept what this very decoder found of images of these names."""
+    name = json_sha256([_RULES, PIL.__version__, Image.MAX_IMAGE_PIXELS, list(keys)])
+    return Path(datasets.config.HF_DATASETS_CACHE) / "mm_imagenet_r_image_checks" / f"{name}.json"
 
 
-def _in_threads(function: Callable[[int], T], count: int, what: str) -> list[T]:
-    """function(0..count-1); reading, hashing and decoding all let other threads run."""
+def _read_all(rows: Rows, *, decode: bool) -> Looked:
+    def read(row: int) -> tuple[str, int, str | None]:
+        try:
+            data = rows.images.read(row)
+        except OSError as error:
+            return "", 0, f"cannot be read ({error.strerror or error})"
+        fault = images.check(data) if decode else None
+        return hashlib.sha256(data).hexdigest(), len(data), fault
+
+    def some(first: int) -> list[tuple[str, int, str | None]]:
+        return [read(row) for row in range(first, min(first + _AT_ONCE, len(rows)))]
+
+    found = Looked([], [], {})
+    starts = range(0, len(rows), _AT_ONCE)
     pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1))
     try:
-        results = pool.map(function, range(count))
-        return list(track(results, what, count) if count >= PROGRESS_FROM else results)
+        results: Iterable[list[tuple[str, int, str | None]]] = pool.map(some, starts)
+        if len(rows) >= PROGRESS_FROM:
+            results = track(results, "checking images", len(starts))
+        for row, (digest, length, fault) in enumerate(itertools.chain.from_iterable(results)):
+            found.digests.append(digest)
+            found.lengths.append(length)
+            if fault is not None:
+                found.bad[row] = fault
     finally:
         pool.shutdown(cancel_futures=True)  # Ctrl-C does not wait for thousands of images
+    return found

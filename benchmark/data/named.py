@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
+from pathlib import Path
 
-from benchmark.data import tables
+from benchmark.data import open_table, tables
 from benchmark.data.dataset import ColumnNames, DatasetOptions
 from benchmark.data.raw_dataset import RawDataset
 from benchmark.option_names import dashed
@@ -45,15 +46,15 @@ def read(name: str, entry: Entry, archive: DatasetOptions, *, captions_given: bo
             f"--captions is not for --dataset {entry.name}: put the file into captions/ of its "
             f"folder and name it, --dataset {entry.name}:NAME for captions/NAME.csv"
         )
-    with tables.waiting(f"preparing {name}"), warnings.catch_warnings():
+    with open_table.waiting(f"preparing {name}"), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "left out: ")  # a note says it each time
         builder = MMImageNetR(
             config_name=captions or entry.captions or entry.name, **dataclasses.asdict(archive)
         )
         builder.download_and_prepare()
-        loaded = builder.as_dataset()
+        opened = open_table.Opened(builder.as_dataset(), [Path(builder.cache_dir)])
     source = builder.source
-    found = tables.read(name, loaded, ColumnNames(), captions_given=captions_given)
+    found = tables.read(name, opened, ColumnNames(), captions_given=captions_given)
     facts, class_names = {"captions": name, "split": ""} | source.provenance(), source.classes()
     found.class_names = [class_names[wnid] for wnid in found.class_names]
     found.captions, found.captions_id = facts["captions"], facts.get("caption_set", "")

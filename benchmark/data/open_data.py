@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Iterable
@@ -59,28 +60,25 @@ def open_data(
     archive = archive or DatasetOptions()
     source = find_dataset(name, columns or ColumnNames(), captions, archive, bad_images)
     splitting.refuse_unused(source, test_fraction, split_seed, validation=validation)
-    rows, keys, notes = source.rows, source.rows.file_names, list(source.notes)
     source.refuse_repeated_names()
-    digests = image_check.digests(rows)
+    looked = image_check.look(source.rows, drawn=source.drawn)
+    rows = dataclasses.replace(source.rows, image_bytes=np.array(looked.lengths, dtype=np.int64))
+    keys, notes, digests, bad = rows.file_names, list(source.notes), looked.digests, looked.bad
     good = np.ones(len(rows), dtype=bool)
-    left_out: list[tuple[str, str]] = []
-    if not source.drawn:
-        bad = image_check.find_bad(rows, digests)
-        good[list(bad)] = False
-        left_out = [*source.left_out.items(), *((keys[row], why) for row, why in bad.items())]
-        if bad and bad_images == "error" and not archive.partial:
-            raise UserError(image_check.complaint(name, left_out, source.leaves_out))
-        if left_out:
-            notes.append(image_check.left_out(len(rows) + len(source.left_out), left_out))
+    good[sorted(bad)] = False
+    left_out = [*source.left_out.items(), *((keys[row], bad[row]) for row in sorted(bad))]
+    if bad and bad_images == "error" and not archive.partial:
+        raise UserError(image_check.complaint(name, left_out, source.leaves_out))
+    if left_out:
+        notes.append(image_check.left_out(len(rows) + len(source.left_out), left_out))
 
     is_test = splitting.held_out_for_test(source, good, test_fraction, split_seed)
-    lines = [
-        [key, digest, caption, int(label), "test" if test else "train"]
-        for key, digest, caption, label, test, usable in zip(
-            keys, digests, rows.captions, source.labels, is_test, good, strict=True
-        )
-        if usable
-    ]
+    used: list[int] = sorted(np.flatnonzero(good).tolist(), key=keys.__getitem__)
+
+    def line(row: int) -> list[Any]:
+        part = "test" if is_test[row] else "train"
+        return [keys[row], digests[row], rows.captions[row], int(source.labels[row]), part]
+
     evaluated, train, test = "test", np.flatnonzero(good & ~is_test), np.flatnonzero(good & is_test)
     if validation:
         evaluated = "validation"
@@ -103,8 +101,8 @@ def open_data(
         train=parts["train"],
         test=parts[evaluated],
         captions=source.captions,
-        captions_id=source.captions_id or _hash([line[0], line[2]] for line in lines),
-        data_sha256=_hash(lines),
+        captions_id=source.captions_id or _hash([keys[row], rows.captions[row]] for row in used),
+        data_sha256=_hash(map(line, used)),
         split=splitting.split_name(source, test_fraction, split_seed),
         split_sha256=list_sha256(parts[evaluated].file_names),
         notes=tuple(notes),
@@ -114,8 +112,8 @@ def open_data(
 
 
 def _hash(rows: Iterable[Any]) -> str:
-    """Hash of rows in whatever order."""
-    digest = hashlib.sha256()
-    for row in sorted(rows):
-        digest.update(json.dumps(row, ensure_ascii=False).encode() + b"\n")
+    """Hash of rows that are sorted by their keys."""
+    digest, encode = hashlib.sha256(), json.JSONEncoder(ensure_ascii=False).encode
+    for row in rows:
+        digest.update(encode(row).encode() + b"\n")
     return digest.hexdigest()

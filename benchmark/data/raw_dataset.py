@@ -10,7 +10,8 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.data.samples import IntArray, Rows
+from benchmark.data.samples import Rows
+from benchmark.data.stored_images import IntArray
 from mm_imagenet_r.captions.files import read_captions
 from mm_imagenet_r.errors import UserError, summarize
 

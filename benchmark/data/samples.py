@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, overload
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import overload
 
 import numpy as np
-from numpy.typing import NDArray
 
+from benchmark.data.stored_images import Images, IntArray
 from mm_imagenet_r.errors import UserError
-
-IntArray = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,42 +35,19 @@ class Rows:
     """All rows of a data set: the images stay on disk, the texts are held.
 
     Attributes:
-        images: `datasets.Dataset` whose column image is `Image(decode=False)`.
+        images: (n,) images.
         captions: (n,) captions, empty where there is none.
         file_names: (n,) keys.
+        image_bytes: (n,) lengths of the images; empty until they were looked at.
     """
 
-    images: Any
+    images: Images
     captions: Sequence[str]
     file_names: Sequence[str]
+    image_bytes: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
 
     def __len__(self) -> int:
         return len(self.file_names)
-
-    def image(self, row: int) -> bytes:
-        """Bytes of one image file; none where a table has no image.
-
-        Raises:
-            OSError: The file is gone or unreadable.
-        """
-        found: dict[str, Any] | None = self.images[row]["image"]
-        if found is None:
-            return b""
-        data: bytes | None = found["bytes"]
-        if data is not None:
-            return data
-        return Path(found["path"]).read_bytes() if found["path"] else b""
-
-
-class _Images:
-    """Some rows of a table of images, and no way to the others but on purpose."""
-
-    def __init__(self, images: Any, rows: IntArray) -> None:
-        self.__images = images
-        self.__rows = rows
-
-    def __getitem__(self, row: int) -> Any:
-        return self.__images[int(self.__rows[row])]
 
 
 class Samples(Sequence[Sample]):
@@ -107,7 +82,7 @@ class Samples(Sequence[Sample]):
         row = int(self._indices[index])
         name = self._rows.file_names[row]
         try:
-            image = self._rows.image(row)
+            image = self._rows.images.read(row)
         except OSError as error:
             raise UserError(
                 f"{name} could not be read ({error.strerror or error}): was it moved since the run "
@@ -121,12 +96,18 @@ class Samples(Sequence[Sample]):
     @property
     def file_names(self) -> list[str]:
         """Keys of all samples, without reading an image."""
-        return [self._rows.file_names[row] for row in self._indices]
+        return [self._rows.file_names[row] for row in self._indices.tolist()]
 
     @property
     def captions(self) -> list[str]:
         """Captions of all samples, without reading an image."""
-        return [self._rows.captions[row] for row in self._indices]
+        return [self._rows.captions[row] for row in self._indices.tolist()]
+
+    @property
+    def image_bytes(self) -> list[int]:
+        """Lengths of all images, without reading one."""
+        found: list[int] = self._rows.image_bytes[self._indices].tolist()
+        return found
 
     def select(self, positions: Iterable[int] | IntArray) -> Samples:
         """The samples at these positions, in this order."""
@@ -135,9 +116,21 @@ class Samples(Sequence[Sample]):
         )
         return Samples(self._rows, self._indices[chosen], self.labels[chosen])
 
+    @cached_property
+    def _places(self) -> dict[int, IntArray]:
+        """The positions of each class, in order: looked for once, for phases ask for each."""
+        order = np.argsort(self.labels, kind="stable")
+        found, starts = np.unique(self.labels[order], return_index=True)
+        return dict(zip(found.tolist(), np.split(order, starts)[1:], strict=True))
+
     def of_classes(self, labels: Collection[int]) -> Samples:
         """All samples of some classes, in the order they have here."""
-        return self.select(np.flatnonzero(np.isin(self.labels, list(labels))))
+        found = [self._places[label] for label in set(labels) if label in self._places]
+        return self.select(np.sort(np.concatenate(found)) if found else [])
+
+    def count(self, labels: Collection[int]) -> int:
+        """How many samples some classes have."""
+        return sum(len(self._places.get(label, ())) for label in set(labels))
 
     def apart(self, *, anonymous: bool = False) -> Samples:
         """The same samples as rows of their own: what a method is handed leads to no others.
@@ -146,7 +139,8 @@ class Samples(Sequence[Sample]):
             anonymous: Without labels (-1) and with names that say their place alone (`test/3`).
         """
         names = [f"test/{i}" for i in range(len(self))] if anonymous else self.file_names
-        rows = Rows(_Images(self._rows.images, self._indices), self.captions, names)
+        images = self._rows.images.select(self._indices)
+        rows = Rows(images, self.captions, names, self._rows.image_bytes[self._indices])
         labels = np.full(len(self), -1, dtype=np.int64) if anonymous else self.labels.copy()
         return Samples(rows, np.arange(len(self)), labels)
 

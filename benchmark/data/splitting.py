@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.data.raw_dataset import RawDataset
-from benchmark.data.samples import IntArray
+from benchmark.data.stored_images import IntArray
 from mm_imagenet_r.errors import UserError, summarize
 from mm_imagenet_r.splits import CUTS, TEST_FRACTION, stratified_cut
 

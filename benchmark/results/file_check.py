@@ -33,12 +33,14 @@ def changed_files(folder: Path, result: Result) -> list[str]:
     said = result["files"]
     found = [n for n, sha256 in said.items() if n != STATE and not is_whole(folder / n, sha256)]
     states = [path for path in _files(folder / STATE) if path.suffix == ".safetensors"]
-    if STATE in said and states and not any(is_whole(path, said[STATE]) for path in states):
+    last = result["phases"][-1]
+    size = last["outside_memory"]["bytes"] if last["outside_memory"] else None
+    if STATE in said and states and not any(is_whole(path, said[STATE], size) for path in states):
         found.append(f"{STATE}/{states[-1].name}")
     kept = {path.name.rpartition("-")[0]: path for path in _files(folder / MEMORY)}
-    for label in result["phases"][-1]["memory"]["per_class"] if kept else ():
+    for label, held in last["memory"]["per_class"].items() if kept else ():
         path = kept.get(f"class-{int(label):04d}")
-        if path is None or not is_whole(path, hash_in_name(path)):
+        if path is None or not is_whole(path, hash_in_name(path), held["bytes"]):
             found.append(f"{MEMORY}/{path.name if path else f'class-{int(label):04d}'}")
     if any(source_faults(folder, result)):
         found.append(SOURCE)

@@ -6,6 +6,7 @@ A mistake in a user's class is reported as such, with its line, before it can sp
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import importlib
 import inspect
@@ -16,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
-from mm_imagenet_r.captions.captioner import Caption, Captioner, Request
+from mm_imagenet_r.captions.captioner import Caption, Captioner, Request, is_count
 from mm_imagenet_r.errors import UserError, did_you_mean, summarize
 from mm_imagenet_r.hashes import file_sha256
 from mm_imagenet_r.plugins import find_module, needed
@@ -31,6 +32,8 @@ BACKENDS: Final[dict[str, str]] = {
     "served": "mm_imagenet_r.captions.served:Served",
 }
 _OURS: Final = f"{__name__.partition('.')[0]}."
+#: Letters of a caption: ten times as many as any has.
+_LONGEST: Final = 100_000
 #: What determines the captions of any back end.
 _IDENTITY: Final = ("model", "revision", "prompt", "decoding")
 
@@ -109,7 +112,7 @@ def caption(captioner: Captioner, images: Sequence[Image]) -> list[Caption]:
     elif invalid := [each for each in made if not _is_valid(each)]:
         wrong = f"{invalid[0]!r:.80} as a caption"
     else:
-        return list(made)
+        return [_storable(each) for each in made]
     raise UserError(
         f"{_name(type(captioner))} returns {wrong}: return a list with a Caption (text: str, "
         "finish: str, n_tokens: int or None) for each image, in order"
@@ -128,8 +131,25 @@ def _is_valid(made: object) -> bool:
     return (
         isinstance(made, Caption)
         and all(isinstance(text, str) for text in (made.text, made.finish, made.error))
-        and isinstance(made.n_tokens, int | None)
+        and all(count is None or is_count(count) for count in (made.n_tokens, made.n_prompt_tokens))
+        and isinstance(made.served_model, str | None)
     )
+
+
+def _storable(made: Caption) -> Caption:
+    """A caption that a table can hold: one that it cannot is a failure, and never another one."""
+    why = made.error
+    if len(made.text) > _LONGEST:
+        why = f"the caption has {len(made.text):,} letters"
+    elif _writable(made.text) != made.text:
+        why = "the caption is not text: it has half of a surrogate pair"
+    if why:
+        return dataclasses.replace(made, text="", finish="error", error=_writable(why))
+    return dataclasses.replace(made, finish=_writable(made.finish))
+
+
+def _writable(text: str) -> str:
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _user_files(backend: type[Captioner]) -> list[str]:

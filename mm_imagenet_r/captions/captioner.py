@@ -40,6 +40,11 @@ class Caption:
         return cls("", "error", None, why or "unknown error")
 
 
+def is_count(value: object) -> bool:
+    """Tell whether a value is a number of tokens, as a table of captions holds it."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """What a user asked for; each field is the option of that name, which `--help` describes."""

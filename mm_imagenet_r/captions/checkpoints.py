@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from mm_imagenet_r import tar_index
+from mm_imagenet_r import pretrained, tar_index
 from mm_imagenet_r.errors import UserError, one_line
 from mm_imagenet_r.files import write_atomic
 from mm_imagenet_r.hashes import file_sha256, json_sha256
+from mm_imagenet_r.reading import read_bytes
 
 #: Files that `from_pretrained` reads from a folder: weights, which lie in it, and small ones, which
 #: may lie in folders of tokenizers and templates; neither includes the records of a download.
@@ -25,6 +26,8 @@ _REMEDIES: Final = {
     "model that needs several GPUs on a server",
     "torchvision": "this family also takes videos, for which transformers needs torchvision: "
     "install the release that belongs to your torch",
+    "code of its own": "run it on a server, or give a captioner of your own by --backend",
+    "pickled": "then give the same command again",
     "": "its folder must hold weights and processor; if a file may be truncated, download or copy "
     "it again",
 }
@@ -40,13 +43,17 @@ def config_of(model: str, revision: str | None) -> Any:
 
     if "://" in model:
         raise UserError(f"{model} is the address of a server: leave --backend out, or give a model")
-    if revision is not None and Path(model).is_dir():
+    if revision is not None and pretrained.is_folder(model):
         raise UserError(f"--revision is for models on the Hub; {model} is a folder: leave it out")
     try:
-        return AutoConfig.from_pretrained(model, revision=revision)
-    except (OSError, ValueError) as error:
+        if pretrained.is_folder(model):
+            pretrained.check(Path(model))
+        return pretrained.read(AutoConfig, model, revision=revision)
+    except pretrained.UnreadableError as error:
+        if pretrained.is_folder(model) and (Path(model) / "config.json").exists():
+            raise _refusal(model, error) from error
         raise UserError(
-            f"--model {model} cannot be loaded ({one_line(str(error))}): give an identifier on the "
+            f"--model {one_line(model)} cannot be loaded ({error}): give an identifier on the "
             "Hub (for a private or gated model log in with `hf auth login`), or a folder that "
             "`save_pretrained` has written. The address of a server begins with http://, and a "
             "captioner of your own is named by --backend"
@@ -74,8 +81,8 @@ def hash_folder(folder: Path) -> str:
 
 
 def _hash_file(path: Path, memory: Path) -> str:
-    with contextlib.suppress(OSError):
-        return memory.read_text("ascii")
+    with contextlib.suppress(OSError, ValueError):
+        return read_bytes(memory, 64).decode("ascii")
     made = file_sha256(path)
     with contextlib.suppress(UserError):  # a cache that cannot be written is no loss
         write_atomic(memory, made.encode())
@@ -113,19 +120,23 @@ def load(loader: Any, model: str, identity: Mapping[str, Any], **options: Any) -
         UserError: A file is missing or damaged, or a library that the model needs, or memory.
     """
     logging: Any = importlib.import_module("transformers.utils.logging")
-    if not Path(model).is_dir():
+    if not pretrained.is_folder(model):
         options["revision"] = identity["revision"]
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()  # there is one of ours; that of downloads is another
     try:
-        return loader.from_pretrained(model, **options)
-    except Exception as error:  # each library reports damaged files in its own way
-        remedy = next(remedy for sign, remedy in _REMEDIES.items() if sign in str(error))
-        fault = f"{type(error).__name__}: {one_line(str(error))}"
-        raise UserError(f"--model {model} cannot be loaded ({fault}): {remedy}") from error
+        return pretrained.read(loader, model, **options)
+    except pretrained.UnreadableError as error:
+        raise _refusal(model, error) from error
     finally:
         if shown:
             logging.enable_progress_bar()
+
+
+def _refusal(model: str, error: pretrained.UnreadableError) -> UserError:
+    said = f"{error} {error.__cause__}"
+    remedy = next(remedy for sign, remedy in _REMEDIES.items() if sign in said)
+    return UserError(f"--model {model} cannot be loaded ({error}): {remedy}")
 
 
 def load_model(loader: Any, model: str, identity: Mapping[str, Any], device: str) -> Any:
@@ -133,5 +144,6 @@ def load_model(loader: Any, model: str, identity: Mapping[str, Any], device: str
     import torch
 
     dtype = getattr(torch, identity["dtype"])
-    loaded = load(loader, model, identity, dtype=dtype, device_map={"": device})
+    placed = {"dtype": dtype, "device_map": {"": device}}
+    loaded = load(loader, model, identity, use_safetensors=True, **placed)
     return loaded.eval().requires_grad_(False)

@@ -19,7 +19,7 @@ from mm_imagenet_r.archive import Images
 from mm_imagenet_r.captions import backends
 from mm_imagenet_r.captions.captioner import Caption, Captioner
 from mm_imagenet_r.captions.manifest import Item
-from mm_imagenet_r.errors import UserError, one_line
+from mm_imagenet_r.errors import UserError, is_failure, one_line
 
 #: After this many failures in a row the captioner is checked at once.
 _ENOUGH: Final = 4
@@ -119,9 +119,9 @@ class FaultTolerant:
                 captions += backends.caption(self._captioner, batch)
                 fits = max(fits, len(batch))
                 continue
-            except UserError:
-                raise
-            except Exception as error:
+            except BaseException as error:
+                if isinstance(error, UserError) or not is_failure(error):
+                    raise
                 why = f"{type(error).__name__}: {error}"[:500]
                 no_memory = isinstance(error, MemoryError) or "out of memory" in why.lower()
                 # All further calls fail after a failed kernel. torch's class is known by its name,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import csv
 import hashlib
+import io
 import json
-import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,12 +14,20 @@ from pathlib import Path
 from typing import Any, Final, TextIO
 
 from mm_imagenet_r.errors import UserError, few, pluralize, summarize
+from mm_imagenet_r.parquet_files import ROWS, read_schema
+from mm_imagenet_r.reading import TABLE, parse_json, read_text
 
 #: Formats that are read.
 SUFFIXES: Final = (".csv", ".tsv", ".jsonl", ".parquet")
 
 #: Key of the Parquet metadata that holds the provenance of a caption set, as JSON.
 METADATA_KEY: Final = b"mm_imagenet_r"
+
+#: Letters of the longest caption. No backbone reads a thousandth of it.
+LETTERS: Final = 2**20
+
+#: Bytes of the longest line of jsonl.
+_LINE: Final = 2**24
 
 #: The file of a finished caption set, in the folder named by its fingerprint.
 CAPTIONS: Final = "captions.parquet"
@@ -66,9 +74,11 @@ def read_captions(path: Path) -> Captions:
         UserError: The file is absent or malformed, lacks a column, has a row without a name, a
             repeated name, or a value that is not text.
     """
-    path = _file(path)
     try:
+        path = _file(path)
         columns, rows, info = _READERS[path.suffix.lower()](path)
+        if len(rows) > ROWS:
+            raise ValueError(f"{len(rows):,} rows")
     except OSError as error:
         raise UserError(
             f"captions file {path} cannot be read ({error.strerror or error}): check the path"
@@ -86,6 +96,11 @@ def read_captions(path: Path) -> Captions:
                 raise UserError(
                     f"captions file {path}: the {column} in row {number} is not a text: "
                     f"{few(repr(value))}. Write one text per image, or null if it has no caption"
+                )
+            if value and len(value) > LETTERS:
+                raise UserError(
+                    f"captions file {path}: the {column} in row {number} has {len(value):,} "
+                    f"letters, more than {LETTERS:,}: shorten it"
                 )
     names = [row[key].replace("\\", "/").removeprefix("./") for row in rows]
     if repeated := [name for name, count in Counter(names).items() if count > 1]:
@@ -145,24 +160,36 @@ def _file(path: Path) -> Path:
 def _column(names: Sequence[str], columns: Sequence[str], path: Path) -> str:
     if found := next((name for name in names if name in columns), None):
         return found
+    has = summarize([few(repr(column)) for column in columns], 10) or "none"
     raise UserError(
         f"captions file {path} has no column {names[0]!r} (nor {', '.join(names[1:])}); it has "
-        f"{', '.join(map(repr, columns)) or 'none'}. Rename a column in its header"
+        f"{has}. Rename a column in its header"
     )
 
 
-#: Names of the columns, the rows, the provenance.
-_Table = tuple[list[str], list[dict[str, Any]], dict[str, Any]]
+#: Names of the columns, the rows with the columns of `_USED`, the provenance.
+_Table = tuple[Sequence[str], list[dict[str, Any]], dict[str, Any]]
+_USED: Final = {*_KEYS, *_TEXTS, "error", "finish"}
+
+
+def _used(columns: Sequence[str]) -> list[int]:
+    """Places of the columns that are read; ValueError if two have one name."""
+    places = [place for place, name in enumerate(columns) if name in _USED]
+    names = [columns[place] for place in places]
+    if repeated := [name for name, count in Counter(names).items() if count > 1]:
+        raise ValueError(f"two columns {repeated[0]!r}")
+    return places
 
 
 def _read_csv(path: Path) -> _Table:
-    limit = csv.field_size_limit(sys.maxsize)  # the default refuses captions over 128 KiB
+    limit = csv.field_size_limit(LETTERS)  # the default refuses captions over 128 KiB
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with io.StringIO(read_text(path, TABLE), newline="") as file:
             separator = _separator(file, path.suffix.lower())
             file.seek(0)
             reader = csv.reader(file, delimiter=separator, strict=True)
             columns = next(reader, [])
+            used = _used(columns)
             rows = []
             for fields in filter(None, reader):
                 if len(fields) != len(columns):
@@ -171,7 +198,7 @@ def _read_csv(path: Path) -> _Table:
                         f"captions file {path}: line {reader.line_num} has {fault}. Put a caption "
                         f'that contains {separator!r} in quotation marks ("), and omit no field'
                     )
-                rows.append(dict(zip(columns, fields, strict=True)))
+                rows.append({columns[place]: fields[place] for place in used})
             return columns, rows, {}
     finally:
         csv.field_size_limit(limit)
@@ -190,29 +217,35 @@ def _separator(file: TextIO, suffix: str) -> str:
 
 def _read_jsonl(path: Path) -> _Table:
     rows = []
-    with path.open(encoding="utf-8-sig") as file:
+    columns: dict[str, None] = {}
+    with io.StringIO(read_text(path, TABLE), newline=None) as file:
         for number, line in enumerate(file, 1):
             if not line.strip():
                 continue
             try:
-                row = json.loads(line)
+                if len(line) > _LINE:
+                    raise ValueError(f"more than {_LINE:,} letters")
+                row = parse_json(line)
                 json.dumps(row, ensure_ascii=False).encode()  # refuses half a surrogate pair
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise ValueError(f"line {number}: {error}") from error
             if not isinstance(row, dict):
                 raise ValueError(f"line {number} is not an object {{...}}")
-            rows.append(row)
-    return list(dict.fromkeys(name for row in rows for name in row)), rows, {}
+            columns |= dict.fromkeys(row)
+            rows.append({name: value for name, value in row.items() if name in _USED})
+    return list(columns), rows, {}
 
 
 def _read_parquet(path: Path) -> _Table:
-    import pyarrow.parquet as pq
+    from mm_imagenet_r.captions import sealed
 
-    file = pq.ParquetFile(path)
-    names = file.schema_arrow.names
-    table = file.read([name for name in names if name in (*_KEYS, *_TEXTS, "error", "finish")])
-    info = json.loads((file.schema_arrow.metadata or {}).get(METADATA_KEY, b"{}"))
-    return names, table.to_pylist(), info
+    schema = read_schema(path)
+    names = [schema.names[place] for place in _used(schema.names)]
+    table = sealed.read(path, "", names)
+    info = parse_json((schema.metadata or {}).get(METADATA_KEY, b"{}"))
+    if not isinstance(info, dict):
+        raise ValueError(f"its metadata {METADATA_KEY.decode()} are not an object")
+    return schema.names, table.select(names).to_pylist(), info
 
 
 _READERS = {".csv": _read_csv, ".tsv": _read_csv, ".jsonl": _read_jsonl, ".parquet": _read_parquet}

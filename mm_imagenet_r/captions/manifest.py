@@ -5,15 +5,14 @@ A manifest is frozen once written; later images go into another one and into uni
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from mm_imagenet_r.captions import sealed
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.files import create_atomic
 
@@ -52,13 +51,14 @@ class Manifest:
         paths = sorted(self._folder.glob("manifest-*.parquet"))[self._count :]
         for path in paths:
             try:
-                table = pq.ParquetFile(path).read()
+                table = sealed.read(path, self._folder.name)
                 for row in table.to_pylist():
                     self._append(Item(row["file_name"], row["sha256"]), row["unit"])
                 self.unit_sizes.add(int(table.schema.metadata[_UNIT_SIZE]))
             except (OSError, ValueError, LookupError, TypeError) as error:
+                why = getattr(error, "strerror", None) or error
                 raise UserError(
-                    f"{path} is damaged ({error}): restore it, or give another --output"
+                    f"{path} is damaged ({why}): restore it, or give another --output"
                 ) from error
             self._count += 1
         return bool(paths)
@@ -90,10 +90,15 @@ class Manifest:
             ]
             schema = _SCHEMA.with_metadata({_UNIT_SIZE: str(unit_size).encode()})
             path = self._folder / f"manifest-{self._count:04}.parquet"
-            create_atomic(path, parquet(pa.Table.from_pylist(rows, schema)))
+            table = pa.Table.from_pylist(rows, schema)
+            create_atomic(path, sealed.write(table, self._folder.name))
             self.refresh()
 
     def _append(self, item: Item, unit: int) -> None:
+        if not isinstance(item.file_name, str) or not isinstance(item.sha256, str):
+            raise ValueError("a row has no name or no hash")
+        if not 0 <= unit <= len(self.units):
+            raise ValueError(f"there is no unit {unit} yet")
         self.hashes[item.file_name] = item.sha256
         if item.sha256 in self._unit_of:
             return
@@ -101,10 +106,3 @@ class Manifest:
             self.units.append([])
         self.units[unit].append(item)
         self._unit_of[item.sha256] = unit
-
-
-def parquet(table: pa.Table) -> bytes:
-    """Return a table as the bytes of a Parquet file."""
-    buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd")
-    return buffer.getvalue()

@@ -158,5 +158,5 @@ def block(caption: str, width: int) -> str:
         A dog. It sleeps
         on a sofa.
     """
-    text = " ".join(caption.split()) or "(empty)"
+    text = one_line(caption, len(caption)) or "(empty)"
     return textwrap.indent(textwrap.fill(text, max(width - 4, 16)), " " * 4)

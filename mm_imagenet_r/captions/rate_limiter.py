@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import email.utils
+import math
 import random
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -79,13 +80,14 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     (2.0, 0.05)
     >>> retry_after({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"})
     0.0
-    >>> retry_after({}), retry_after({"retry-after": "soon"})
-    (None, None)
+    >>> retry_after({}), retry_after({"retry-after": "soon"}), retry_after({"retry-after": "nan"})
+    (None, None, None)
     """
     for name, unit in (("retry-after-ms", 1e-3), ("retry-after", 1.0)):
         with contextlib.suppress(KeyError, ValueError):
-            return max(float(headers[name]) * unit, 0.0)
-    with contextlib.suppress(KeyError, ValueError):
+            wait = float(headers[name]) * unit
+            return None if math.isnan(wait) else max(wait, 0.0)
+    with contextlib.suppress(KeyError, ValueError, OverflowError):
         then = email.utils.parsedate_to_datetime(headers["retry-after"])
         return max(then.timestamp() - time.time(), 0.0)
     return None

@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from PIL.Image import Image
 
@@ -28,10 +27,12 @@ JPEG_QUALITY: Final = 90
 
 #: Fields of a request that are set here; options in their place would change the question.
 _OURS: Final = ("messages", "model", "n", "stream")
-#: Refusals of the whole run and not of one image: no key, no credit, no model.
-_FATAL: Final = {401, 402, 403, 404}
+#: Refusals of the whole run and not of one image: another address, no key, no credit, no model.
+_FATAL: Final = {*openai_api.REDIRECTS, 401, 402, 403, 404}
 #: The server is overloaded, whatever the image.
 _BUSY: Final = {408, 429, 503}
+#: So many answers that are no completions, and no other one, come from something else's address.
+_ODD: Final = 4
 #: Attempts for an image while the server answers others.
 _ATTEMPTS: Final = 8
 
@@ -59,6 +60,7 @@ class Served(Captioner):
             raise UserError("--revision is for models on the Hub: a server has one revision only")
         if name := next((name for name in _OURS if name in request.decoding), None):
             raise UserError(f"--decoding {name} cannot be set: leave it out")
+        openai_api.host_of(request.model)
         decoding = join_options(DECODING, request.decoding)
         if "max_completion_tokens" in decoding and "max_tokens" not in request.decoding:
             del decoding["max_tokens"]  # newer models of OpenAI refuse it
@@ -74,8 +76,7 @@ class Served(Captioner):
 
     @classmethod
     def describe(cls, request: Request) -> dict[str, Any]:  # noqa: D102
-        address = urlsplit(request.model)  # which may hold a name and a password
-        return {"server": (address.hostname or "") + (f":{address.port}" if address.port else "")}
+        return {"server": openai_api.host_of(request.model)}
 
     def __init__(self, request: Request, identity: Mapping[str, Any], device: str) -> None:
         openai = openai_api.import_openai()
@@ -83,18 +84,15 @@ class Served(Captioner):
         self._url, self._outage = request.model, request.outage
         self._identity = identity
         self._errors = openai
-        self._client = openai.AsyncOpenAI(
-            **openai_api.connection(request.model),
-            max_retries=0,  # `_ask` alone decides what is sent again
-            timeout=request.timeout,
-        )
+        # Without retries: `_ask` alone decides what is sent again.
+        self._client = openai_api.make_client(request.model, request.timeout)
         self._loop = asyncio.new_event_loop()
         self._failure: UserError | None = None
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         self._slots = asyncio.Semaphore(request.concurrency)
         self._limiter = RateLimiter(request.concurrency)
-        self._last_answer, self._answered = 0.0, ""
+        self._last_answer, self._answered, self._odd = 0.0, "", 0
 
     def __call__(self, images: Sequence[Image]) -> list[Caption]:  # noqa: D102
         answers = asyncio.run_coroutine_threadsafe(self._ask_all(images), self._loop)
@@ -166,16 +164,15 @@ class Served(Captioner):
             {"type": "image_url", "image_url": {"url": url}},
             {"type": "text", "text": self._identity["prompt"]},
         ]
-        problem, answer = "", None
+        problem, answer = "", ""
         async with self._limiter.slot() as sent:
             try:
-                answer = await self._client.chat.completions.create(
+                raw = await self._client.chat.completions.with_raw_response.create(
                     model=self._identity["model"],
                     messages=[{"role": "user", "content": content}],
                     extra_body=self._identity["decoding"],
                 )
-            except ValueError as error:  # it announces JSON and sends something else
-                answer = error
+                answer = openai_api.answer_in(raw)
             except self._errors.APIStatusError as error:
                 problem = f"{error.status_code}: {error.message}"[:500]
                 if error.status_code in _FATAL:
@@ -192,13 +189,14 @@ class Served(Captioner):
                     self._limiter.slow(sent)  # it may be too busy to answer anything in time
             except self._errors.OpenAIError as error:
                 return Caption.failed(f"{type(error).__name__}: {error}"[:500])
-            if hasattr(answer, "choices"):
+            if isinstance(answer, dict) and "choices" in answer:
                 self._last_answer, self._answered = time.monotonic(), url
                 self._limiter.answered()
                 return openai_api.caption_of(answer)
             if not problem:  # such as the page of a proxy
                 problem = f"no completion but {one_line(str(answer), 80)!r}"
-                if not self._last_answer:
+                self._odd += 1
+                if not self._last_answer and self._odd >= _ODD:
                     raise UserError(
                         f"the server {self._url} answers with {problem}: {openai_api.CHECK_ADDRESS}"
                     )

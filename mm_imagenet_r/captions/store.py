@@ -7,10 +7,9 @@ docs/captions.md lists the files.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import itertools
 import json
-import os
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -18,12 +17,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from mm_imagenet_r.captions import sealed
 from mm_imagenet_r.captions.captioner import Caption, fingerprint
+from mm_imagenet_r.captions.claims import Claims
 from mm_imagenet_r.captions.files import CAPTIONS, METADATA_KEY
 from mm_imagenet_r.captions.flags import flags
-from mm_imagenet_r.captions.manifest import Item, Manifest, parquet
+from mm_imagenet_r.captions.manifest import Item, Manifest
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.files import create_atomic, explained, write_atomic
 
@@ -36,7 +36,10 @@ SCHEMA: Final = pa.schema(
         "n_prompt_tokens": pa.int32(),
     }
 )
+#: The column that older files lack.
+_ADDED: Final = "n_prompt_tokens"
 _DAY: Final = 86400.0
+_PART: Final = re.compile(r"[0-9]{8,}\.parquet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,42 +48,6 @@ class Failed:
 
     written: int
     count: int
-
-
-class Claims:
-    """Units in progress: byte n of an empty file is locked by whoever makes unit n.
-
-    A process opens the file once: its locks are those of the process, and go with the first handle
-    that is closed.
-    """
-
-    def __init__(self, path: Path) -> None:
-        """Open the file, or make it; raises UserError if it cannot be written."""
-        with explained(path):
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-
-    def take(self, unit: int) -> bool:
-        """Keep other processes from making the same unit: True if none is working on it.
-
-        The lock goes when its process does, however it ends. Where a file system has no locks,
-        two workers may make the same unit, which costs time and gives the same result.
-        """
-        try:
-            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, unit)
-        except (BlockingIOError, PermissionError):
-            return False
-        except OSError:
-            pass
-        return True
-
-    def release(self, unit: int) -> None:
-        """Give a claim back."""
-        with contextlib.suppress(OSError):  # there may be no locks
-            fcntl.lockf(self._file, fcntl.LOCK_UN, 1, unit)
-
-    def close(self) -> None:
-        """Give all claims back."""
-        os.close(self._file)
 
 
 class Store:
@@ -104,6 +71,11 @@ class Store:
             )
         with explained(self._parts):
             self._parts.mkdir(parents=True, exist_ok=True)
+        if link := next((path for path in (self.folder, self._parts) if path.is_symlink()), None):
+            raise UserError(
+                f"{link} is a link, and a caption set may not lie elsewhere than in --output: move "
+                "the folder there, or give --output the place where it is"
+            )
         self.about = self._start(about)  # what was recorded when it was started
         self._remove_leftovers()
         self.manifest = Manifest(self.folder)  # as last read: others may add to it at any time
@@ -127,7 +99,7 @@ class Store:
                 f"{self._parts} can no longer be read ({error.strerror}): restore the folder, and "
                 "give the same command again"
             ) from error
-        found = {int(name[:-8]) for name in names if name[0] != "." and name.endswith(".parquet")}
+        found = {int(name[:-8]) for name in names if _PART.fullmatch(name)}
         return found.intersection(range(len(self.units)))
 
     def first(self, limit: int | None) -> range:
@@ -173,7 +145,8 @@ class Store:
             }
             for item, made in zip(self.units[unit], captions, strict=True)
         ]
-        write_atomic(self._part(unit), parquet(pa.Table.from_pylist(rows, SCHEMA)))
+        table = pa.Table.from_pylist(rows, SCHEMA)
+        write_atomic(self._part(unit), sealed.write(table, self.folder.name))
 
     def read(self, unit: int) -> list[Caption]:
         """Read the captions of a finished unit, see `rows`."""
@@ -183,7 +156,7 @@ class Store:
                 row["finish"],
                 row["n_tokens"],
                 row["error"] or "",
-                row.get("n_prompt_tokens"),  # which older files lack
+                row.get(_ADDED),
             )
             for row in self.rows(unit)
         ]
@@ -192,12 +165,19 @@ class Store:
         """Read the rows of a finished unit, as in `SCHEMA`, or raise UserError if damaged."""
         path = self._part(unit)
         try:
-            rows: list[dict[str, Any]] = pq.ParquetFile(path).read().to_pylist()
+            table = sealed.read(path, self.folder.name)
+            rows: list[dict[str, Any]] = table.to_pylist()
             if [row["sha256"] for row in rows] != [item.sha256 for item in self.units[unit]]:
                 raise ValueError("its images are not those of its manifest")
-        except (OSError, ValueError, KeyError) as error:
+            if any(row["finish"] is None or row["flags"] is None for row in rows):
+                raise ValueError("a row says nothing of how its caption ended")
+            if absent := set(SCHEMA.names) - {*table.column_names, _ADDED}:
+                raise ValueError(f"it lacks {', '.join(sorted(absent))}")
+            pa.Table.from_pylist(rows, SCHEMA)  # or its types are others
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            why = getattr(error, "strerror", None) or error
             raise UserError(
-                f"{path} is damaged ({error}): remove it and give the same command again"
+                f"{path} is damaged ({why}): remove it and give the same command again"
             ) from error
         return rows
 
@@ -229,15 +209,27 @@ class Store:
         if (served := self._served_model()) is not None:
             info["served_model"] = served
         schema = SCHEMA.with_metadata({METADATA_KEY: json.dumps(info, sort_keys=True).encode()})
-        return parquet(pa.Table.from_pylist(rows, schema))
+        return sealed.write(pa.Table.from_pylist(rows, schema), "")  # whose metadata name the set
 
     def _served_model(self) -> str | None:
         path = self.folder / "served_model.json"
-        return str(json.loads(path.read_text("utf-8"))) if path.exists() else None
+        if not path.exists():
+            return None
+        try:
+            record = sealed.read_record(path)
+            # Once it was the name alone.
+            return str(record if isinstance(record, str) else record["served_model"])
+        except (ValueError, LookupError, TypeError) as error:
+            raise UserError(
+                f"{path} is damaged ({error}): restore it, or remove it and give the same "
+                "command again"
+            ) from error
 
     def _require_same_model(self, served_model: str) -> None:
         """A server may call its model anything, an alias or a dated name, but not change it."""
-        create_atomic(self.folder / "served_model.json", json.dumps(served_model).encode())
+        create_atomic(
+            self.folder / "served_model.json", sealed.write_record({"served_model": served_model})
+        )
         first = self._served_model()
         if served_model != first:
             raise UserError(
@@ -251,23 +243,28 @@ class Store:
 
     def _start(self, about: Mapping[str, Any]) -> dict[str, Any]:
         path = self.folder / "run.json"
-        record = {"identity": self.identity, "about": about}
-        create_atomic(path, json.dumps(record, indent=1).encode())
+        create_atomic(path, sealed.write_record({"identity": self.identity, "about": dict(about)}))
         try:
-            written = json.loads(path.read_text("utf-8"))
-            if written["identity"] == self.identity:
-                return dict(written["about"])
-            problem = "belongs to a caption set with other settings"
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            problem = f"cannot be read ({error})"
-        raise UserError(
-            f"{path} {problem}: move the folder {self.folder} away, or give another --output"
-        )
+            record = sealed.read_record(path)
+            identity, written = record["identity"], record["about"]
+            if not isinstance(written.get("versions", {}), dict):
+                raise ValueError("its versions are not an object")
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise UserError(
+                f"{path} cannot be read ({error}): restore it, or remove it and give the same "
+                "command again"
+            ) from error
+        if identity != self.identity:
+            raise UserError(
+                f"{path} belongs to a caption set with other settings: move the folder "
+                f"{self.folder} away, or give another --output"
+            )
+        return dict(written)
 
     def _remove_leftovers(self) -> None:
         """Remove temporary files of killed writers, but not those that others may be writing."""
         for folder in (self.folder, self._parts):
             for path in folder.glob(".*.tmp"):
                 with contextlib.suppress(OSError):
-                    if time.time() - path.stat().st_mtime > _DAY:
+                    if time.time() - path.lstat().st_mtime > _DAY:
                         path.unlink()

@@ -6,15 +6,16 @@ stated); the known faults of its tables are fixed, see `titles.py`.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from mm_imagenet_r.errors import UserError, pluralize, summarize
+from mm_imagenet_r.folders import expanded, walk
 from mm_imagenet_r.food101.titles import Title, read_titles
 from mm_imagenet_r.hashes import file_state, json_sha256
+from mm_imagenet_r.reading import IMAGE, TABLE, parse_json, read_bytes, read_text
 from mm_imagenet_r.source import FileSource, row
 from mm_imagenet_r.splits import list_sha256
 
@@ -71,7 +72,14 @@ class Food101(FileSource):
                 yield row(title.name, label, title.text, title.cls.replace("_", " "))
 
     def read(self, split: str, file_name: str) -> bytes:  # noqa: D102
-        return (self.place / "images" / split / file_name).read_bytes()
+        path = self.place / "images" / split / file_name
+        try:
+            return read_bytes(path, IMAGE)
+        except OSError as error:
+            raise UserError(
+                f"{path} could not be read ({error.strerror or error}): was it moved or changed? "
+                "Put it back and give the same command again"
+            ) from error
 
     def num_absent(self) -> int:  # noqa: D102
         return len(self.absent)
@@ -96,7 +104,7 @@ def source(data_dir: str | Path, *, partial: bool = False) -> Food101:
         UserError: The folder does not have this layout, a table is damaged, or images are missing
             (unless `partial`, which leaves them out).
     """
-    folder = Path(data_dir).expanduser().absolute()
+    folder = expanded(data_dir).absolute()
     for place in (folder / "images", folder / "texts"):
         if not place.is_dir():
             raise UserError(
@@ -147,9 +155,10 @@ def class_numbers(folder: Path) -> dict[str, int]:
 def _image_states(folder: Path) -> dict[str, tuple[int, int]]:
     """`file_state` of each file `<class>/<file>` of a part that is not empty."""
     return {
-        f"{path.parent.name}/{path.name}": state
-        for path in sorted(folder.glob("*/*"))
-        if path.is_file() and (state := file_state(path))[0]
+        f"{found.parts[0]}/{name}": state
+        for found in (walk(folder, levels=1) if folder.is_dir() else ())
+        for name in (found.files if found.parts else ())
+        if (path := found.path / name).is_file() and (state := file_state(path))[0]
     }
 
 
@@ -179,6 +188,7 @@ def _differences(path: Path, titles: Mapping[str, Sequence[Title]]) -> list[str]
 
 def _read_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parse_json(read_text(path, TABLE))
     except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read as JSON ({error}): fetch it again") from error
+        why = (isinstance(error, OSError) and error.strerror) or error
+        raise UserError(f"{path} cannot be read as JSON ({why}): fetch it again") from error

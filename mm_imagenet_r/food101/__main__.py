@@ -32,9 +32,8 @@ def _check(arguments: Sequence[str] | None) -> None:
     for split, titles in data.titles.items():
         print(f"{split}: {len(titles):,} rows, {len({title.cls for title in titles})} classes")
         for title in track(titles, f"decoding {split}", len(titles)):
-            name = f"images/{split}/{title.name}"
-            if (wrong := check((data.place / name).read_bytes())) is not None:
-                print(f"{name} {wrong}")
+            if (wrong := check(data.read(split, title.name))) is not None:
+                print(f"images/{split}/{title.name} {wrong}")
                 bad += 1
     if bad or data.absent:
         images = pluralize(bad + len(data.absent), "image")

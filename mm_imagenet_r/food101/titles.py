@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from mm_imagenet_r.errors import UserError, summarize
+from mm_imagenet_r.reading import TABLE, read_bytes
 
 _NAME: Final = re.compile(
     r"(?P<stem>(?P<cls>[^/]+)_\d+)(?P<suffix>\.(?:jpe?g|png|txt))", re.IGNORECASE
@@ -46,10 +47,10 @@ def read_titles(path: Path, numbers: Mapping[str, int]) -> tuple[list[Title], li
     """
     try:
         # By "\n" alone: titles may hold other characters that Python takes for ends of lines.
-        lines = path.read_bytes().decode("utf-8-sig", errors="replace").split("\n")
+        lines = read_bytes(path, TABLE).decode("utf-8-sig", errors="replace").split("\n")
     except OSError as error:
         raise UserError(
-            f"{path} cannot be read ({error.strerror}): unpack UPMC Food-101 again"
+            f"{path} cannot be read ({error.strerror or error}): unpack UPMC Food-101 again"
         ) from error
     rows: list[_Row] = []
     wrong = []

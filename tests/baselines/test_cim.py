@@ -182,7 +182,7 @@ def test_the_mask_network_is_learnt_and_resumed(
         fail_in_phase(patch, 2, KeyboardInterrupt())
         with pytest.raises(KeyboardInterrupt):
             run(again)
-    assert (again.folder() / "state" / "phase-02.partial.pt").exists()
+    assert (again.folder() / "state" / "phase-02.partial").exists()
     (folder,) = run(again)
     for name in (PREDICTIONS, EXEMPLARS):
         assert (folder / name).read_bytes() == (undisturbed / name).read_bytes()

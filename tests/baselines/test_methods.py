@@ -124,7 +124,7 @@ def test_a_run_that_was_stopped_gives_the_same(
             run(config)
     assert (config.folder() / "state").exists()
     begun = any(stage["steps"] for stage in results.read(undisturbed)["phases"][2]["stages"])
-    assert (config.folder() / "state" / "phase-02.partial.pt").exists() == begun
+    assert (config.folder() / "state" / "phase-02.partial").exists() == begun
     (folder,) = run(config)
     for file in (PREDICTIONS, EXEMPLARS):
         assert (folder / file).read_bytes() == (undisturbed / file).read_bytes()

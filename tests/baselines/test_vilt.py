@@ -297,6 +297,9 @@ def test_names_of_backbones(tmp_path: Path) -> None:
         Checkpoint.find("./absent")
     with pytest.raises(UserError, match="there is no folder"):
         Checkpoint.find(tmp_path / "absent")
+    for name in ("./" + "a" * 5000, "~nobody-of-that-name/vilt", "a\0b"):
+        with pytest.raises(UserError, match="there is no folder"):
+            Checkpoint.find(name)
     with pytest.raises(UserError, match=r"has no config\.json"):
         Checkpoint.find(str(tmp_path))
     for name, folder in EMBEDDED.items():
@@ -305,6 +308,7 @@ def test_names_of_backbones(tmp_path: Path) -> None:
 
 def test_a_revision_reaches_transformers(vilt_folder: Path, tmp_path: Path) -> None:
     asked: list[dict[str, object]] = []
+    never = {"trust_remote_code": False}
 
     class Recorder:
         @staticmethod
@@ -314,9 +318,9 @@ def test_a_revision_reaches_transformers(vilt_folder: Path, tmp_path: Path) -> N
     for name in ("me/vilt", "me/vilt@refs/pr/1", "vilt@v2"):
         Checkpoint.find(name).read(Recorder, "config", size=1)
     assert asked == [
-        {"path": "me/vilt", "size": 1},
-        {"path": "me/vilt", "revision": "refs/pr/1", "size": 1},
-        {"path": "vilt", "revision": "v2", "size": 1},
+        {"path": "me/vilt", "size": 1, **never},
+        {"path": "me/vilt", "revision": "refs/pr/1", "size": 1, **never},
+        {"path": "vilt", "revision": "v2", "size": 1, **never},
     ]
     folder = shutil.copytree(
         vilt_folder, tmp_path / "one@two"

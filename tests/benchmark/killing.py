@@ -119,7 +119,7 @@ def _interrupt() -> None:
 
     def wrapped(path: Path, target: Any) -> Any:
         result = replace(path, target)
-        if str(target).endswith(".partial.pt"):
+        if str(target).endswith(".partial"):
             os.kill(whole, signal.SIGINT)
             time.sleep(60)  # until the interrupted one ends this process
         return result

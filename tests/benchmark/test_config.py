@@ -101,7 +101,7 @@ def test_faults_of_a_file_are_named(tmp_path: Path, name: str, text: str, messag
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"nowhere.toml cannot be read .*check the path"):
         read_file(tmp_path / "nowhere.toml")
-    with pytest.raises(UserError, match="not a regular file"):
+    with pytest.raises(UserError, match="it is a folder"):
         read_file(tmp_path)
     (tmp_path / "a.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(UserError, match="is not valid TOML"):

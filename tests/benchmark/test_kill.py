@@ -66,6 +66,6 @@ def test_control_c_ends_a_run_which_goes_on(
     assert killing.finish(killing.start(undisturbed)) == 0
     arguments = [*command(tmp_path / "stopped", coloured, vilt_folder), "--workers", "1"]
     assert killing.finish(killing.start(arguments, interrupted=True)) == 130
-    assert list(tmp_path.glob("stopped/*/*/*/state/*.partial.pt"))
+    assert list(tmp_path.glob("stopped/*/*/*/state/*.partial"))
     assert killing.finish(killing.start(arguments)) == 0
     assert outcome(tmp_path / "stopped") == outcome(tmp_path / "undisturbed")

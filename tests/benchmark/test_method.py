@@ -107,7 +107,7 @@ BROKEN = {
         ("zzz", r"unknown method 'zzz': known: .*exemplar_masking"),
         ("replay@paper", r"replay has no preset 'paper': it has none"),
         ("exemplar_masking@figurs", r"no preset 'figurs': did you mean 'figures'"),
-        ("nowhere.py:M", r"there is no file nowhere.py: give the path"),
+        ("nowhere.py:M", r"nowhere.py cannot be read .No such file.*: give the path"),
         ("mine.py", r"name its class too, mine.py:MyMethod"),
         ("syntax.py:M", r"syntax.py line 1: .*Fix it"),
         ("needs.py:M", r"needs.py needs no_such_package: install it"),

@@ -128,7 +128,10 @@ def test_what_cannot_be_saved_is_told(
     full = tmp_path / "full"
     full.mkdir()
     (full / "mine.txt").write_text("keep me")
-    refused(run, full, "already exists and is not empty")
+    refused(run, full, "already exists and is not an empty folder")
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "absent")
+    refused(run, link, "already exists and is not an empty folder")
     assert os.listdir(full) == ["mine.txt"]  # noqa: PTH208
     next(run.glob("state/*.safetensors")).write_bytes(b"torn")
     refused(run, tmp_path / "model", "was changed after it was written")

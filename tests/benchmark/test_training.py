@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import itertools
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,7 +16,9 @@ import pytest
 import torch
 from accelerate import Accelerator
 
+from benchmark import run_files
 from benchmark.budget import Budget
+from benchmark.checkpoint import Checkpoint
 from benchmark.config import RunConfig
 from benchmark.data import Sample, Samples, open_data
 from benchmark.devices import find_place, join
@@ -119,10 +122,23 @@ def train(
     config = RunConfig(**{**vars(CONFIG), **options})
     memory = no_memory(checkpoint.parent, exemplars)
     training = train_phase(
-        method, phase, memory, RECIPE, config, accelerator, checkpoint, report
+        method, phase, memory, RECIPE, config, accelerator, Checkpoint(checkpoint, "", method),
+        report,
     )  # fmt: skip
     assert training.steps == phase.steps
     return losses
+
+
+def unsealed(path: Path) -> dict[str, Any]:
+    data = run_files.unseal_bytes(path.read_bytes(), "")
+    found: dict[str, Any] = torch.load(io.BytesIO(data))
+    return found
+
+
+def seal(path: Path, saved: dict[str, Any]) -> None:
+    buffer = io.BytesIO()
+    torch.save(saved, buffer)
+    path.write_bytes(run_files.seal_bytes(buffer.getvalue(), ""))
 
 
 def batches(
@@ -330,8 +346,9 @@ def test_the_stages_of_a_phase_divide_its_steps_without_a_rest(
 ) -> None:
     method, memory = of_shares(make_method, shares), no_memory(tmp_path)
     training = train_phase(
-        method, phase, memory, RECIPE, CONFIG, accelerator, tmp_path / "a.pt", lambda *_: None
-    )
+        method, phase, memory, RECIPE, CONFIG, accelerator,
+        Checkpoint(tmp_path / "a.pt", "", method), lambda *_: None,
+    )  # fmt: skip
     steps = [stage["steps"] for stage in training.stages]
     assert training.steps == sum(steps) == round(15 * sum(shares))
     for done, asked in zip(itertools.accumulate(steps), itertools.accumulate(shares), strict=True):
@@ -385,8 +402,9 @@ def test_nothing_to_train_is_no_step(
     ):
         memory = no_memory(tmp_path)
         training = train_phase(
-            method, of, memory, RECIPE, CONFIG, accelerator, tmp_path / "c", lambda *_: None
-        )
+            method, of, memory, RECIPE, CONFIG, accelerator,
+            Checkpoint(tmp_path / "c", "", method), lambda *_: None,
+        )  # fmt: skip
         assert training.steps == 0
         assert training.loss == []
 
@@ -512,7 +530,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint(
     method.loss = lambda batch: loss(batch) * (value if method.progress.step == 7 else 1)  # type: ignore[method-assign]
     with pytest.raises(ContractError, match=r"the loss is (nan|inf) at step 8 of 15 of stage"):
         train(method, phase, accelerator, tmp_path / "a.pt")
-    assert torch.load(tmp_path / "a.pt")["step"] == 7
+    assert unsealed(tmp_path / "a.pt")["step"] == 7
 
 
 def test_a_checkpoint_of_another_training_is_refused(
@@ -521,14 +539,33 @@ def test_a_checkpoint_of_another_training_is_refused(
     path = tmp_path / "a.pt"
     with pytest.raises(StoppedError):
         train(make_method(), phase, accelerator, path, stop_after=5)
-    saved = torch.load(path)
-    for change in ({"step": 10**9}, {"step": -1}, {"amid": {}}, {"training": {"steps": 3}}):
-        torch.save({**saved, **change}, path)
-        with pytest.raises(UserError, match="delete it to train this phase from its beginning"):
-            train(make_method(), phase, accelerator, path)
-    path.write_bytes(b"torn")
-    with pytest.raises(UserError, match="delete it"):
+    saved = unsealed(path)
+    seal(path, {**saved, "amid": {**saved["amid"], "state": {}}})
+    with pytest.raises(UserError, match="delete it to train this phase from its beginning"):
         train(make_method(), phase, accelerator, path)
+
+
+def test_a_damaged_checkpoint_is_dropped_and_the_phase_trained_from_its_beginning(
+    tmp_path: Path, phase: PhaseData, accelerator: Accelerator, make_method: Callable[[], Method]
+) -> None:
+    losses = train(make_method(), phase, accelerator, tmp_path / "whole")
+    path = tmp_path / "a.pt"
+    with pytest.raises(StoppedError):
+        train(make_method(), phase, accelerator, path, stop_after=5)
+    saved, written = unsealed(path), path.read_bytes()
+    assert not Checkpoint(path, "", make_method()).dropped
+    assert Checkpoint(path, "another run", make_method()).dropped
+    flipped = bytearray(written)
+    flipped[len(flipped) // 2] ^= 1
+    broken: list[Any] = [bytes(flipped), written[:-1], b"torn", b""]
+    broken += [{**saved, **change} for change in ({"step": 10**9}, {"amid": {}}, {"training": {}})]
+    for one in broken:
+        if isinstance(one, bytes):
+            path.write_bytes(one)
+        else:  # by one who knows of the seal
+            seal(path, one)
+        assert Checkpoint(path, "", make_method()).dropped
+    assert train(make_method(), phase, accelerator, path) == losses
 
 
 def test_what_runs_between_stages_sees_the_tensors_of_then(

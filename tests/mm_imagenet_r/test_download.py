@@ -166,8 +166,11 @@ def test_whatever_breaks_in_the_network_is_tried_again(
     assert len(server.asked) == 3
 
 
-def test_a_full_disk_is_not_the_networks_fault(server: Server, tmp_path: Path) -> None:
-    (tmp_path / "file.part").symlink_to("/dev/full")
+def test_a_full_disk_is_not_the_networks_fault(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = open("/dev/full", "ab")  # noqa: PTH123, SIM115 (Path.open is replaced)
+    monkeypatch.setattr(Path, "open", lambda path, mode: full)
     with pytest.raises(UserError, match="the disk is full"):
         get(server, tmp_path / "file")
     assert len(server.asked) == 1

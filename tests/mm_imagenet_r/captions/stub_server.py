@@ -25,11 +25,13 @@ class Stub:
 
     Attributes:
         plan: What to do with the next requests: a status, or `drop`, `stall`, `empty`, `length`,
-            `nothing`, `filter`, `think`, `parts`, `page`, `no JSON`; when it is used up, they are
-            answered.
+            `nothing`, `filter`, `think`, `parts`, `page`, `no JSON`, `endless`, or one of `odd`;
+            when it is used up, they are answered.
+        odd: Answers of its own by their names: status, headers, body.
         always: What to do with images of these numbers.
         asked: Bodies of the requests.
         models: Names it gives when asked for its models; None for a page in place of an answer.
+        listing: What it says in place of them, unless it is `...`.
         answers_as: The model that its answers name.
         limit: How many requests it answers in a window of `window` seconds; others are told 429,
             and by `retry_after` when to come back.
@@ -39,8 +41,10 @@ class Stub:
     def __init__(self) -> None:
         self.plan: list[str] = []
         self.always: dict[int, str] = {}
+        self.odd: dict[str, tuple[int, dict[str, str], bytes]] = {}
         self.asked: list[dict[str, Any]] = []
         self.models: list[str] | None = ["stub"]
+        self.listing: Any = ...
         self.answers_as = "stub"
         self.limit: int | None = None
         self.window = 0.25
@@ -97,6 +101,8 @@ def serve() -> Iterator[Stub]:
         def do_GET(self) -> None:
             if time.monotonic() < stub.gone_until:
                 return self._drop()
+            if stub.listing is not ...:
+                return self._send(200, stub.listing)
             if stub.models is None:
                 return self._send(200, PAGE, "text/html")
             self._send(200, {"object": "list", "data": [{"id": name} for name in stub.models]})
@@ -108,6 +114,21 @@ def serve() -> Iterator[Stub]:
                 return self._drop()
             if what.isdigit():
                 self._send(int(what), {"error": {"message": f"told to say {what}"}})
+                return
+            if what in stub.odd:
+                status, headers, data = stub.odd[what]
+                self.send_response(status)
+                for name, value in {"Content-Type": "application/json", **headers}.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+                return
+            if what == "endless":
+                self.send_response(200)
+                self.end_headers()
+                while not stub.stalled.wait(0.05):
+                    self.wfile.write(b" ")
                 return
             if what == "stall":
                 stub.stalled.wait(30)
@@ -134,7 +155,11 @@ def serve() -> Iterator[Stub]:
             }  # fmt: skip
             self._send(200, answer)
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    class Server(ThreadingHTTPServer):
+        def handle_error(self, request: Any, client_address: Any) -> None:
+            """Clients end connections that are of no use to them."""
+
+    server = Server(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()

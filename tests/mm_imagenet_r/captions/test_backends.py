@@ -5,16 +5,17 @@ from __future__ import annotations
 import itertools
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_captioner import draw
+from fake_captioner import Fake, draw
+from PIL import Image
 
 from mm_imagenet_r.captions import backends
 from mm_imagenet_r.captions.__main__ import main
-from mm_imagenet_r.captions.captioner import Request
+from mm_imagenet_r.captions.captioner import Caption, Request
 from mm_imagenet_r.captions.files import read_captions
 from mm_imagenet_r.errors import UserError
 
@@ -103,6 +104,9 @@ MODEL = '"model": request.model'
         ("for i in images]", "for i in images[1:]]", "returns 0 captions for a batch of 1: return"),
         ("return [Caption(", "return [str(", "returns 'It has 4 x 4 pixels.' as a caption"),
         ("return [Caption(", "return [Caption(0 and ", "returns Caption(text=0, "),
+        ('pixels.")', 'pixels.", n_tokens=True)', "n_tokens=True"),
+        ('pixels.")', 'pixels.", n_tokens=2**40)', "n_tokens=1099511627776"),
+        ('pixels.")', 'pixels.", n_prompt_tokens=-1)', "as a caption: return a list with"),
         ("return [", "return {1: 2} or [", "returns a dict: return a list"),
         ("class SizeOf", "class Other", "is not a Captioner: known: Other"),
         ("from mm", "import absent_package\nfrom mm", "needs absent_package: install it"),
@@ -118,6 +122,27 @@ def test_a_class_that_breaks_the_contract_is_reported(
     assert message in error
     assert "mine_0" in error
     assert not list(Path().glob("out/*/parts/*"))
+
+
+@pytest.mark.parametrize(
+    ("made", "why"),
+    [
+        (Caption("\ud800"), "half of a surrogate pair"),
+        (Caption("a" * 100_001), "the caption has 100,001 letters"),
+        (Caption("", error="\ud800 is wrong"), r"\ud800 is wrong"),
+    ],
+)
+def test_what_no_table_can_hold_is_a_failure_of_its_image(made: Caption, why: str) -> None:
+    class One(Fake):
+        def __call__(self, images: Sequence[Image.Image]) -> list[Caption]:
+            return [made, Caption("a dog", "\ud800")]
+
+    captioner = One(Request("", "p"), {}, "cpu")
+    first, second = backends.caption(captioner, [Image.new("RGB", (1, 1))] * 2)
+    assert (first.text, first.finish) == ("", "error")
+    assert why in first.error
+    assert first.error.isascii()
+    assert second == Caption("a dog", r"\ud800")
 
 
 def test_the_line_of_an_error_is_reported(caption: Any, example: str, capsys: Any) -> None:

@@ -20,7 +20,7 @@ from mm_imagenet_r.errors import UserError
 class Failing(Fake):
     """Fails with `error` where `fails` says so, of the numbers in a batch."""
 
-    error: Exception = RuntimeError("spent")
+    error: BaseException = RuntimeError("spent")
 
     def __call__(self, images: Sequence[Image.Image]) -> list[Caption]:
         made = super().__call__(images)
@@ -30,6 +30,10 @@ class Failing(Fake):
 
     def fails(self, numbers: list[int]) -> bool:
         return False
+
+
+class PanicException(BaseException):
+    """What code in Rust raises where it gives up, as `tokenizers` does; no Exception."""
 
 
 class Run:
@@ -94,6 +98,22 @@ def test_a_model_that_stops_working_ends_the_run_and_leaves_no_errors(
     run.go(Fake, batch_size)
     assert run.store.done() == {0, 1, 2, 3}
     assert run.failed() == []
+
+
+def test_a_panic_of_a_library_is_a_failure_and_ctrl_c_is_none(run: Run) -> None:
+    class Panicking(Failing):
+        error = PanicException("no entry found for key")
+
+        def fails(self, numbers: list[int]) -> bool:
+            return 7 in numbers
+
+    class Stopped(Panicking):
+        error = KeyboardInterrupt()
+
+    with pytest.raises(KeyboardInterrupt):
+        run.go(Stopped)
+    run.go(Panicking)
+    assert run.failed() == [7]
 
 
 @pytest.mark.parametrize("unit", [0, 2, 3])

@@ -16,6 +16,7 @@ import pytest
 import torch
 import transformers
 from PIL import Image
+from safetensors.torch import load_file
 from tiny_models import MODELS
 
 from mm_imagenet_r.captions import backends, checkpoints
@@ -153,7 +154,10 @@ def test_weights_go_straight_to_the_device() -> None:
 
     identity = {"dtype": "float16", "revision": "abc"}
     loaded = checkpoints.load_model(Loader, "some/model", identity, "cuda:1")
-    assert asked == {"device_map": {"": "cuda:1"}, "dtype": torch.float16, "revision": "abc"}
+    assert asked == {
+        "device_map": {"": "cuda:1"}, "dtype": torch.float16, "revision": "abc",
+        "trust_remote_code": False, "use_safetensors": True,
+    }  # fmt: skip
     assert not loaded.training
     assert not any(weight.requires_grad for weight in loaded.parameters())
 
@@ -301,6 +305,8 @@ def test_the_fingerprint_follows_what_decides_the_captions(model: Any) -> None:
     [
         (["--model", "absent/absent-model"], "--model absent/absent-model cannot be loaded"),
         (["--model", "./absent"], "--model ./absent cannot be loaded"),
+        (["--model", "a" * 5000], "a... cannot be loaded"),
+        (["--model", "a\0b"], "cannot be loaded"),
         (["--model", "localhost:80/v1"], "The address of a server begins with http://"),
         (["--model", "my_captions.mine:Slow"], "captioner of your own is named by --backend"),
         (["--backend", "instructblipp"], "did you mean 'instructblip'"),
@@ -328,6 +334,53 @@ def test_mistakes_are_reported(
     base = ["--model", str(model("llava")), "--prompt", PROMPT, "--images", str(folder.parent)]
     assert main([*base, "--output", str(tmp_path / "out"), *arguments]) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["llava", "instructblip-opt"])
+@pytest.mark.parametrize(
+    "file", ["config.json", "tokenizer_config.json", "processor_config.json"]
+)  # fmt: skip
+def test_code_beside_a_model_is_neither_run_nor_asked_about(
+    name: str, file: str, model: Any, photos: Path, tmp_path: Path, monkeypatch: Any, capsys: Any
+) -> None:
+    folder, ran = shutil.copytree(model(name), tmp_path / name), tmp_path / "ran"
+    code = f"import pathlib\npathlib.Path({str(ran)!r}).touch()\nclass Evil:\n    pass\n"
+    (folder / "evil.py").write_text(code)
+    settings = json.loads((folder / file).read_text())
+    for key in ("model_type", "tokenizer_class", "processor_class"):
+        settings.update({key: "Evil"} if key in settings else {})
+    autos = ("AutoConfig", "AutoModel", "AutoProcessor", "AutoModelForImageTextToText")
+    tokenizer = {"AutoTokenizer": ["evil.Evil", "evil.Evil"]}
+    settings["auto_map"] = {**dict.fromkeys(autos, "evil.Evil"), **tokenizer}
+    (folder / file).write_text(json.dumps(settings))
+
+    def ask(*_: object) -> str:
+        raise AssertionError("a user is asked whether to run it")
+
+    monkeypatch.setattr("builtins.input", ask)
+    arguments = ["--model", str(folder), "--prompt", PROMPT, "--images", str(photos)]
+    more = ["--decoding", "max_new_tokens=1", "num_beams=1", "--output", str(tmp_path / "out")]
+    assert main([*arguments, *more]) in (0, 2)  # some do without
+    said = capsys.readouterr().err
+    assert "trust_remote_code" not in said
+    assert not ran.exists()
+    if file == "config.json":
+        assert "needs code of its own, which is not run): run it on a server" in said
+
+
+def test_pickled_weights_are_refused(model: Any, photos: Path, tmp_path: Path, capsys: Any) -> None:
+    folder = shutil.copytree(model("llava"), tmp_path / "llava")
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    arguments = ["--model", str(folder), "--prompt", PROMPT, "--images", str(photos)]
+    more = ["--decoding", "max_new_tokens=1", "--output", str(tmp_path / "out")]
+    assert main([*arguments, *more]) == 2
+    said = capsys.readouterr().err
+    assert "its weights are pickled, which is not read" in said
+    assert "use_safetensors" not in said
+    code = said.partition('python -c "')[2].partition('"')[0]
+    exec(code, {})
+    assert main([*arguments, *more]) == 0, capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

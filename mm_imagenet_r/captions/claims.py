@@ -1,0 +1,57 @@
+"""Which units of a caption set are being made, so that no two processes make the same one."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import stat
+from pathlib import Path
+from typing import Final
+
+from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.files import explained
+
+#: A link may lead to a file of anyone, and opening a pipe may wait for ever.
+_FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+class Claims:
+    """Units in progress: byte n of an empty file is locked by whoever makes unit n.
+
+    A process opens the file once: its locks are those of the process, and go with the first handle
+    that is closed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open the file, or make it; UserError if it cannot be written, or is not a file."""
+        with explained(path):
+            self._file = os.open(
+                path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666
+            )
+        if not stat.S_ISREG(os.fstat(self._file).st_mode):
+            os.close(self._file)
+            raise UserError(f"{path} is not a regular file: remove it")
+
+    def take(self, unit: int) -> bool:
+        """Keep other processes from making the same unit: True if none is working on it.
+
+        The lock goes when its process does, however it ends. Where a file system has no locks,
+        two workers may make the same unit, which costs time and gives the same result.
+        """
+        try:
+            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, unit)
+        except (BlockingIOError, PermissionError):
+            return False
+        except OSError:
+            pass
+        return True
+
+    def release(self, unit: int) -> None:
+        """Give a claim back."""
+        with contextlib.suppress(OSError):  # there may be no locks
+            fcntl.lockf(self._file, fcntl.LOCK_UN, 1, unit)
+
+    def close(self) -> None:
+        """Give all claims back."""
+        os.close(self._file)
