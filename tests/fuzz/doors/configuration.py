@@ -65,7 +65,8 @@ def _option(case: Case) -> Any:
 def _in_json(case: Case) -> None:
     path = case.some_file(".json")
     name, odd = _option(case)
-    path.write_text(path.read_text().replace("{", f'{{"{name}": {json.dumps(odd)},', 1))
+    text = path.read_bytes().decode(errors="replace")
+    path.write_text(text.replace("{", f'{{"{name}": {json.dumps(odd)},', 1))
 
 
 def _in_toml(case: Case) -> None:
