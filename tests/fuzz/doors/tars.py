@@ -52,7 +52,7 @@ def _members(path: Path) -> list[tuple[tarfile.TarInfo, bytes]]:
     try:
         with tarfile.open(path) as tar:
             return [(member, tar.extractfile(member).read()) for member in tar if member.isreg()]  # type: ignore[union-attr]
-    except (tarfile.TarError, EOFError, OSError, MemoryError, ValueError) as error:
+    except (tarfile.TarError, EOFError, OSError, MemoryError, ValueError, OverflowError) as error:
         raise UnsuitedError from error
 
 
