@@ -37,15 +37,13 @@ _TEXTS = (
 #: Values that a run may have, or nearly.
 _LIKELY: dict[str, tuple[Any, ...]] = {
     "method": (["replay"], ["finetune", "joint"], [f"{METHOD}:MeanColour", "er"], "simplecil"),
-    "seeds": (0, [0, 1, 2], [-1], [0, 0], 10**9), "phases": (1, 2, 3, 4, 5, 0), "stop_after": (1, 2,
-    3),
-    "base_classes": (1, 2, 3, 4), "memory": ("0", "0.5", "1kB", "20MB", "1e3", "1000"),
+    "seeds": (0, [0, 1, 2], [-1], [0, 0], 10**9), "phases": (1, 2, 3, 4, 5, 0),
+    "stop_after": (1, 2, 3), "base_classes": (1, 2, 3, 4), "memory": ("0", "0.5", "20MB"),
     "currency": ("samples", "bytes"), "growth": ("total", "per-class"), "epochs": (0, 1, 10**6),
     "steps": (0, 1, 10**6), "batch_size": (1, 2, 10**6, 0), "micro_batches": (1, 3, 8, 10**6),
     "test_fraction": (0.01, 0.5, 0.99, 0, 1), "split_seed": (1, -1, 2**40), "threads": (1, 10**6),
     "class_order_seed": (None, 0, -1, 2**70), "class_order": ("coda", "coda:1", "mammoth", "x"),
-    "evaluate_on": ("validation", "test"), "tuning": ("ssf", "full", "head"), "recipe": ("x",
-    "../x"),
+    "evaluate_on": ("validation", "test"), "tuning": ("ssf", "full", "head"), "recipe": ("x",),
     "max_text_length": (1, 2, 8, 40, 10**6), "learning_rate": (0, 1e-9, 1e9), "workers": (1, 10**4),
     "weight_decay": (0, 1e9), "precision": ("bf16", "fp16"), "jobs": (2, 10**6),
     "data_dir": ("data",),
@@ -99,10 +97,8 @@ def _in_toml(case: Case) -> None:
     name, odd = _option(case)
     values = (
         "", "1979-05-27T07:32:00Z", "07:32:00", "0x1F", "1_000", "inf", "nan", "'''a\nb'''", "[",
-        "{}",
         "[1, 'a']", "[" * 50_000, "[" * 900 + "]" * 900, "{a={b={c=1}}}", '"\\ud800"', "1" * 5_000,
-        "{" + "a={" * 900 + "}" * 901, *[json.dumps(odd)] * 20, json.dumps(str(odd)),
-        json.dumps(str(odd)),
+        "{" + "a={" * 900 + "}" * 901, *[json.dumps(odd)] * 20, json.dumps(str(odd)), "{}",
     )  # fmt: skip
     line = f"{name} = {case.rng.choice(values)}"
     lines = (

@@ -54,13 +54,6 @@ def _submit(case: Case) -> int:
     return main(["submit", "runs", "--out", "submission"])
 
 
-def _save(case: Case) -> int:
-    from benchmark.save import main
-
-    (path,) = case.folder.glob(RUN)
-    return main([str(path.relative_to(case.folder)), "model"])
-
-
 _COMMANDS: tuple[Callable[[Case], int], ...] = (
     _table, _report, _verify, _judge, _build_board, _submit,
 )  # fmt: skip

@@ -51,7 +51,8 @@ def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
 def _members(path: Path) -> list[tuple[tarfile.TarInfo, bytes]]:
     try:
         with tarfile.open(path) as tar:
-            return [(member, tar.extractfile(member).read()) for member in tar if member.isreg()]  # type: ignore[union-attr]
+            files = [(member, tar.extractfile(member)) for member in tar if member.isreg()]
+            return [(member, file.read()) for member, file in files if file is not None]
     except (tarfile.TarError, EOFError, OSError, MemoryError, ValueError, OverflowError) as error:
         raise UnsuitedError from error
 
