@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -11,6 +10,7 @@ from benchmark.errors import damaged
 from benchmark.results.schema import BackboneInfo, OutsideMemory, StageResult, StateInfo
 from benchmark.results.shape import mismatches
 from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.reading import parse_json
 
 
 class Facts(TypedDict, total=False):
@@ -53,9 +53,9 @@ def read_record(path: Path, place: str, kind: Any) -> tuple[Any, bool]:
     try:
         if run_files.is_sealed(data):
             return run_files.unseal(data, place), True
-        record = json.loads(data)
+        record = parse_json(data)
         found = list(mismatches(record, kind))
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise UserError(damaged(path)) from error
     if found:
         raise UserError(damaged(path, f"was changed after it was written ({found[0]})"))
