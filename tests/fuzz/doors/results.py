@@ -64,7 +64,10 @@ def _try(case: Case) -> int:
 
 
 def _older(folder: Path) -> None:
-    shutil.copytree(_FIXTURES, folder / "runs")
+    """One run of each of the older schemas."""
+    for schema in ("schema1", "schema2"):
+        first = min(_FIXTURES.glob(f"{schema}/*/*/seed*"))
+        shutil.copytree(first, folder / "runs" / first.relative_to(_FIXTURES))
 
 
 RESULTS = Door("results", finished, in_json(), _try, RUN, GENERIC, refuses=_REFUSES)
