@@ -18,7 +18,7 @@ METHOD ?= exemplar_masking
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-heavy lint format bench clean
+.PHONY: help setup run test test-heavy fuzz lint format bench clean
 
 help:  ## list the targets
 	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ test: lint  ## lint, types, tests and doctests; ARGS= goes to pytest
 
 test-heavy: $(HEAVY)  ## the tests that need Ray (250 MB more) or minutes; ARGS= goes to pytest
 	$(PYTEST) -m heavy $(ARGS)
+
+fuzz: setup  ## damaged input for every door, 10,000 cases; ARGS= as in "--door folders --case 17"
+	$(BIN)/python -m tests.fuzz --cases 10000 --seed 0 $(ARGS)
 
 lint: export MYPY_NUM_WORKERS ?= 2
 lint: setup  ## style, format and types
