@@ -31,7 +31,8 @@ _OURS: Final = ("messages", "model", "n", "stream")
 _FATAL: Final = {*openai_api.REDIRECTS, 401, 402, 403, 404}
 #: The server is overloaded, whatever the image.
 _BUSY: Final = {408, 429, 503}
-#: So many answers that are no completions, and no other one, come from something else's address.
+#: More answers than this, and than requests in flight, that are no completions, and none that is:
+#: the address is something else's.
 _ODD: Final = 4
 #: Attempts for an image while the server answers others.
 _ATTEMPTS: Final = 8
@@ -196,7 +197,7 @@ class Served(Captioner):
             if not problem:  # such as the page of a proxy
                 problem = f"no completion but {one_line(str(answer), 80)!r}"
                 self._odd += 1
-                if not self._last_answer and self._odd >= _ODD:
+                if not self._last_answer and self._odd > max(_ODD, self.batch_size):
                     raise UserError(
                         f"the server {self._url} answers with {problem}: {openai_api.CHECK_ADDRESS}"
                     )
