@@ -175,17 +175,22 @@ def _prepared(door: Door, number: int, seed: int, healthy: Path, home: Path) -> 
     return case
 
 
-def _in_child(work: Callable[[], object], folder: Path) -> None:
+def _in_child(work: Callable[[], None], folder: Path) -> None:
     """Do something in a process of its own: what it starts, such as threads, stays there."""
     with tempfile.TemporaryDirectory() as home:
         child = os.fork()
         if not child:
             os.chdir(folder)
-            _leave(lambda: (work() and 0) or 0, Path(home))
+            _leave(lambda: _none(work), Path(home))
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         if code:
             said = (Path(home) / "err").read_text()
             raise RuntimeError(f"{folder.name} could not be built ({code}):\n{said}")
+
+
+def _none(work: Callable[[], None]) -> int:
+    work()
+    return 0
 
 
 def _leave(work: Callable[[], int], home: Path) -> NoReturn:
@@ -209,7 +214,7 @@ def _leave(work: Callable[[], int], home: Path) -> NoReturn:
         with contextlib.suppress(OSError, ValueError):
             sys.stdout.flush()
             sys.stderr.flush()
-        os._exit(code & 127)
+        os._exit(code & 255)
 
 
 def _settle(home: Path) -> None:

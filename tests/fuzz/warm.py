@@ -9,11 +9,9 @@ import pkgutil
 
 _OWN = ("mm_imagenet_r", "benchmark", "baselines")
 _THIRD = (
-    "openai", "transformers.models.auto.tokenization_auto",
-    "transformers.models.vilt.modeling_vilt",
-    "transformers.models.vilt.image_processing_pil_vilt", "rich.console", "pandas",
-    "pyarrow.parquet",
-    "datasets.packaged_modules.parquet.parquet", "sklearn.linear_model", "matplotlib.figure",
+    "openai", "pandas", "pyarrow.parquet", "rich.console",
+    "datasets.packaged_modules.parquet.parquet", "transformers.models.auto.tokenization_auto",
+    "transformers.models.vilt.modeling_vilt", "transformers.models.vilt.image_processing_pil_vilt",
 )  # fmt: skip
 
 
