@@ -27,7 +27,7 @@ _LEAST = {
 #: More than any machine or run has: larger numbers would overflow, or never come to an end.
 _MOST = {
     **dict.fromkeys(("jobs", "threads", "workers"), 2**12),
-    **dict.fromkeys(("batch_size", "micro_batches", "max_text_length"), 2**16),
+    **dict.fromkeys(("batch_size", "micro_batches"), 2**16),
     **dict.fromkeys(("epochs", "steps", "checkpoint_seconds"), 10**9),
 }
 #: Options that may name a file or folder.
