@@ -186,12 +186,17 @@ def own_files(folder: Path) -> list[Path]:
 
     Other files are somebody else's. A link with such a name stands for itself, not its target.
     """
-    first, *others = (folder / name for name in _FILES)
+    here = _entries(folder)
     below = [path for name in (STATE, MEMORY) for path in _entries(folder / name)]
     deeper = [path for name in (SOURCE, _TRACKER) for path in _walk(folder / name)]
     own = [path for path in (*below, *deeper) if _NAMES[_top(path, folder)].fullmatch(path.name)]
-    leftover = [p for p in (*below, *deeper, *_entries(folder)) if is_temporary(p.name)]
-    return [path for path in (first, *own, *leftover, *others) if _is_file(path)]
+    leftover = [path for path in (*below, *deeper, *here) if is_temporary(path.name)]
+    first, *others = (folder / name for name in _FILES)
+    there = set(here)
+    return [
+        *(path for path in (first,) if path in there), *own, *leftover,
+        *(path for path in others if path in there),
+    ]  # fmt: skip
 
 
 def remove(paths: Iterable[Path]) -> None:
@@ -202,18 +207,19 @@ def remove(paths: Iterable[Path]) -> None:
 
 
 def _entries(folder: Path) -> list[Path]:
-    return sorted(folder.iterdir()) if folder.is_dir() and not folder.is_symlink() else []
+    """Files and links in a folder that is none itself, without asking for each."""
+    if folder.is_symlink() or not folder.is_dir():
+        return []
+    with os.scandir(folder) as found:
+        names = [one.name for one in found if one.is_symlink() or one.is_file()]
+    return [folder / name for name in sorted(names)]
 
 
 def _walk(folder: Path) -> Iterator[Path]:
     """Files below a folder; no link is followed."""
-    for place, _, files in () if folder.is_symlink() else os.walk(folder):
-        yield from (Path(place, name) for name in sorted(files))
+    for place, _, _ in () if folder.is_symlink() else os.walk(folder):
+        yield from _entries(Path(place))
 
 
 def _top(path: Path, folder: Path) -> str:
     return path.relative_to(folder).parts[0]
-
-
-def _is_file(path: Path) -> bool:
-    return path.is_symlink() or path.is_file()

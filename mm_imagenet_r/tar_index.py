@@ -31,6 +31,8 @@ ARCHIVE: Final = "imagenet-r.tar"
 _BLOCK: Final = 512
 #: Bytes of what may come before a member to say more of it, which tarfile holds in memory.
 _LONGEST: Final = 2**20
+#: Bytes that may follow the last member: programs fill up their last block, of a MiB at most.
+_BEHIND: Final = 2**24
 _PLAIN: Final = (*tarfile.REGULAR_TYPES, tarfile.DIRTYPE)
 
 
@@ -108,6 +110,8 @@ def scan(path: Path) -> TarIndex:
                 end = tar.offset
         except (tarfile.TarError, EOFError) as error:
             raise _damaged(path, size, str(error)) from error
+        if size - end > _BEHIND:
+            raise _damaged(path, size, f"{size - end:,} bytes follow its end")
         while hashing.read(1 << 20):
             pass
         # To tarfile an end inside a header, or at a damaged one, is not an error.
