@@ -186,6 +186,17 @@ def test_headers_that_are_damaged(tar: Path) -> None:
         open_images(tar)
 
 
+def test_an_archive_that_goes_on_behind_its_end(tar: Path) -> None:
+    size = tar.stat().st_size
+    with tar.open("r+b") as file:
+        file.truncate(size + 2**20)  # filled up, as some programs do
+    assert len(open_images(tar).names)
+    with tar.open("r+b") as file:
+        file.truncate(2**40)  # it would be hashed for hours
+    with pytest.raises(UserError, match="bytes follow its end"):
+        open_images(tar)
+
+
 def test_other_things_that_are_no_source(tar: Path, tmp_path: Path) -> None:
     packed = tmp_path / "imagenet-r.tar.gz"
     packed.write_bytes(gzip.compress(tar.read_bytes()))
