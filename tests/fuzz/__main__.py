@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import resource
+import shlex
 import signal
 import sys
 import tempfile
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from .door import Door
 from .doors import DOORS, find, shares
+from .generic import GENERIC
 from .judge import BAD
 from .runner import Done, Healthy, run
 from .tally import Tally
@@ -26,7 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; 1 if a case failed."""
     given = _parse(arguments)
     begun, tally = time.monotonic(), Tally()
-    todo = list(_cases(find(given.door), given.cases, given.case))
+    options = f" --seed {given.seed}" if given.seed else ""
+    options += f" --damage {shlex.join(given.damage)}" if given.damage else ""
+    todo = list(_cases(find(given.door, given.damage), given.cases, given.case))
     import_everything()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # it ends its cases before
     with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
@@ -42,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     own, children = (resource.getrusage(whose) for whose in _PROCESSES)
     cpu = own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
     if given.case is None:
-        print(f"\n{tally.table()}\n\n{tally.causes(given.seed)}".rstrip())
+        print(f"\n{tally.table()}\n\n{tally.causes(options)}".rstrip())
     print(f"\n{len(todo):,} cases in {seconds:.0f} s, {cpu:.0f} s of one core; {failed} failed")
     return int(failed > 0)
 
@@ -54,6 +58,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     # fmt: off
     add("--door", nargs="+", choices=DOORS, default=list(DOORS), metavar="NAME",
         help=f"which doors: {', '.join(DOORS)} (default: all)")
+    add("--damage", nargs="+", choices=GENERIC, metavar="NAME",
+        help=f"nothing but these: {', '.join(GENERIC)} (default: these, and those of each door)")
     add("--cases", type=int, default=10_000, metavar="N", help="over these doors (default: 10000)")
     add("--case", type=int, metavar="N", help="one case of each again, with all that it printed")
     add("--seed", type=int, default=0, metavar="N", help="of the chance (default: 0)")

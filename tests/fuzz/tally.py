@@ -42,7 +42,7 @@ class Tally:
             lines.append(f"{door:<20}{numbers}{mean:>10.2f}")
         return "\n".join(lines)
 
-    def causes(self, seed: int) -> str:
+    def causes(self, options: str) -> str:
         """The failures, those of one cause together, with the command that repeats the first."""
         found: defaultdict[tuple[str, str, str], list[Done]] = defaultdict(list)
         for done in self.failures:
@@ -51,6 +51,6 @@ class Tally:
         for (door, outcome, cause), cases in sorted(found.items(), key=lambda item: item[0]):
             first = min(cases, key=lambda done: done.number)
             again = f"python -m tests.fuzz --door {door} --case {first.number}"
-            again += f" --seed {seed}" if seed else ""
+            again += options
             lines.append(f"{door}: {outcome}, {len(cases)} x, {cause}; {first.damage}; {again}")
         return "\n".join(lines)

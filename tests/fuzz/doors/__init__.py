@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Sequence
 from typing import Final
 
 from ..door import Door
+from ..generic import GENERIC
 from . import (
     backbones,
     caption_sets,
@@ -47,12 +49,17 @@ _TABLE: Final = {
 DOORS: Final = {door.name: door for door in _TABLE}
 
 
-def find(names: Iterable[str]) -> list[Door]:
-    """The doors of these names, each once."""
-    return [DOORS[name] for name in dict.fromkeys(names)]
+def find(names: Iterable[str], damage: Sequence[str] | None = None) -> list[Door]:
+    """The doors of these names, each once, with nothing but some damage if that is named."""
+    doors = [DOORS[name] for name in dict.fromkeys(names)]
+    if damage is None:
+        return doors
+    only = {name: GENERIC[name] for name in damage}
+    return [dataclasses.replace(door, own={}, common=only) for door in doors]
 
 
 def shares(doors: Sequence[Door], count: int) -> list[int]:
     """How many of `count` cases each of the doors gets, at least one."""
-    whole = sum(_TABLE[door] for door in doors)
-    return [max(1, round(count * _TABLE[door] / whole)) for door in doors]
+    table = {door.name: share for door, share in _TABLE.items()}
+    whole = sum(table[door.name] for door in doors)
+    return [max(1, round(count * table[door.name] / whole)) for door in doors]
