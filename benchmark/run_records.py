@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from benchmark import run_files
 from benchmark.errors import damaged
@@ -13,17 +13,17 @@ from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.reading import parse_json
 
 
-class Facts(TypedDict, total=False):
+class Facts(TypedDict):
     """What a run was started with; see `Plan.facts`."""
 
-    device: str
-    config: dict[str, Any]
-    data: str
-    split: str
-    method: str
-    harness: str
-    counts: str
-    backbone: BackboneInfo
+    device: NotRequired[str]
+    config: NotRequired[dict[str, Any]]
+    data: NotRequired[str]
+    split: NotRequired[str]
+    method: NotRequired[str]
+    harness: NotRequired[str]
+    counts: NotRequired[str]
+    backbone: NotRequired[BackboneInfo]
 
 
 class Learnt(TypedDict):

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from forging import change_exemplars, change_predictions, change_result, recount, small_form
-from running import write_exemplars, write_predictions
+from running import write_exemplars, write_predictions, write_result
 
 from benchmark import results, run_files
 from benchmark.results import records
 
 Forge = Callable[[Path], object]
 Value = dict[str, Any]
-HUGE = 100 * 2**20
+HUGE = 300 * 2**20
 
 
 def edited(change: Callable[[Value], object]) -> Forge:
@@ -142,7 +142,7 @@ def sparse(name: str) -> Forge:
 def packed_bomb(folder: Path) -> None:
     (folder / run_files.RESULT).unlink()
     with gzip.open(folder / run_files.PACKED, "wb", compresslevel=1) as file:
-        for _ in range(64):
+        for _ in range(80):
             file.write(bytes(2**20))
 
 
@@ -180,7 +180,8 @@ def fifo(name: str) -> Forge:
 def nested_text(folder: Path) -> None:
     path = folder / run_files.RESULT
     deep = "[" * 900 + "]" * 900
-    path.write_text(path.read_text().replace("{", f'{{"more": {deep},', 1))
+    value = {"more": json.loads(deep), **json.loads(path.read_text())}
+    write_result(path, value)
 
 
 def flipped(folder: Path) -> None:

@@ -260,16 +260,16 @@ TAMPERED: dict[str, tuple[Forge, str]] = {
     "a pipe": (fifo("report.html"), "not a regular file"),
     "a pipe as result": (fifo(RESULT), "not a regular file"),
     "a folder as result": (
-        lambda f: ((f / RESULT).unlink(), (f / RESULT).mkdir()), "regular file"),
+        lambda f: ((f / RESULT).unlink(), (f / RESULT).mkdir()), "it is a folder"),
     "seconds beyond counting": (
         edited(lambda v: v["phases"][0]["seconds"].update(train=1.7e308)), "is too large"),
-    "millions of values": (text("{", '{"x": [' + "[]," * 1_500_000 + "[]],"), "too many values"),
-    "megabytes of text": (text("{", '{"x": "' + "x" * 9_000_000 + '",'), "which no run writes"),
+    "millions of values": (text("{", '{"x": [' + "[]," * 5_000_000 + "[]],"), "too many values"),
+    "megabytes of text": (text("{", '{"x": "' + "x" * 70_000_000 + '",'), "which no run writes"),
     "a packed bomb": (packed_bomb, "it is too long"),
     "two results": (both_forms, "are both there"),
-    "100 MB of result": (sparse(RESULT), "which no run writes"),
-    "100 MB of predictions": (sparse(PREDICTIONS), "which no run writes"),
-    "100 MB of something": (sparse("extra.bin"), "which no run writes"),
+    "300 MB of result": (sparse(RESULT), "which no run writes"),
+    "300 MB of predictions": (sparse(PREDICTIONS), "which no run writes"),
+    "300 MB of something": (sparse("extra.bin"), "which no run writes"),
     "deep folders": (deep_folders, "folders deep"),
     # JSON
     "deep text": (lambda f: (f / RESULT).write_text("[" * 100_000), "not valid JSON"),
