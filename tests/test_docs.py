@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import re
 from pathlib import Path
 from typing import Any
@@ -82,7 +83,8 @@ def test_a_run_that_is_stopped_in_its_second_stage_resumes_there(
         patch.setattr(training, "_backward", stopped)
         with pytest.raises(KeyboardInterrupt):
             run(again)
-    state = torch.load(again.folder() / "state" / "phase-00.partial")
+    partial = (again.folder() / "state" / "phase-00.partial").read_bytes()
+    state = torch.load(io.BytesIO(partial[partial.index(b"\n") + 1 :]))  # behind its seal
     assert len(state["finished"]) == 1  # the first stage is not trained again
     (folder,) = run(again)
     for name in (PREDICTIONS, EXEMPLARS):

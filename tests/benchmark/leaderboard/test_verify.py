@@ -84,7 +84,7 @@ def test_predicted_recorded_and_shown(
     (small / run_files.PACKED).write_bytes(results.pack(small / run_files.RESULT))
     (small / run_files.RESULT).unlink()
     # What a submitter says of its own files is not read, nor is any file that it names.
-    entry = json.loads((trained / "state" / "phase-02.json").read_text())
+    entry = json.loads((trained / "state" / "phase-02.json").read_text())["record"]
     assert entry["memory"]["0"]["file"]
 
     given = ["verify", str(root), "--predict", "--record", str(root)]
