@@ -15,6 +15,10 @@ class Damaged(UserError):  # noqa: N818 (what became of a file, for a user to de
     """A file of a run is not as it was written."""
 
 
-def damaged(path: Path, what: str = "was changed after it was written") -> str:
+def damaged(path: Path, what: str = "was changed after it was written", remedy: str = "") -> str:
     """What to say of a file of a run that is not as it was."""
-    return f"{path} {what}: put it back as it was, or give --overwrite to run it again"
+    follows = path.parent.name not in ("state", "memory") and path.name not in ("state", "run.json")
+    again = "give the command of its run again, which restores it where it can"
+    if not follows:
+        again = "give --overwrite to run it again"
+    return f"{path} {what}: {remedy or f'put it back as it was, or {again}'}"

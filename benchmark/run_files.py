@@ -52,6 +52,7 @@ _LIMITS: Final = {
 }  # fmt: skip
 _FOLDER_LIMITS: Final = {STATE: 2**33, MEMORY: 2**30}  # of each file in these
 _RECORD: Final = 2**28  # of a phase
+_CHECKPOINT: Final = 2**40  # of a large network and its optimizer
 _OTHERS: Final = 2**25
 _SEALED: Final = re.compile(rb'\{"seal": "([0-9a-f]{64})", "record": (.*)\}\n', re.DOTALL)
 
@@ -64,6 +65,8 @@ def limit(path: Path) -> int:
     """
     if path.parent.name == STATE and path.suffix in (".json", ".begun"):
         return _RECORD
+    if path.suffix == ".partial":
+        return _CHECKPOINT
     return _FOLDER_LIMITS.get(path.parent.name) or _LIMITS.get(path.name, _OTHERS)
 
 
@@ -197,6 +200,21 @@ def own_files(folder: Path) -> list[Path]:
         *(path for path in (first,) if path in there), *own, *leftover,
         *(path for path in others if path in there),
     ]  # fmt: skip
+
+
+def refuse_others(folder: Path) -> None:
+    """Refuse what stands in the place of a file of a run: a folder or a pipe is nobody's to remove.
+
+    Raises:
+        UserError: There is such a thing.
+    """
+    places = [folder / name for name in _FILES]
+    for name in (STATE, MEMORY):
+        inside = folder / name
+        places += [p for p in inside.glob("*") if _NAMES[name].fullmatch(p.name)]
+    for path in places:
+        if path.exists() and not path.is_symlink() and not path.is_file():
+            raise UserError(f"{path} is not a regular file, as runs write: remove it")
 
 
 def remove(paths: Iterable[Path]) -> None:

@@ -94,9 +94,10 @@ class RunFolder:
 
     def is_busy(self) -> bool:
         """Whether another process works here now."""
-        if not (self.path / LOCK).exists():
+        try:
+            lock = locking.open_lock(self.path / LOCK, make=False)
+        except (FileNotFoundError, UserError):  # whoever runs it says so
             return False
-        lock = locking.open_lock(self.path / LOCK)
         try:
             return not locking.take(lock)
         finally:
@@ -109,6 +110,7 @@ class RunFolder:
         neither a finished run nor one of another configuration. Files of others stay.
         """
         if self.writes:
+            run_files.refuse_others(self.path)
             run_files.remove(run_files.own_files(self.path))
 
     def check_identity(self, **facts: Any) -> None:
@@ -119,6 +121,8 @@ class RunFolder:
         path = self.path / RUN
         known = self._facts() if path.exists() else {}
         finished = self.is_complete()
+        if not known and not finished and self._state(0, "json").exists():
+            raise UserError(damaged(path, "is missing"))
         for name, value in facts.items():
             if (finished and name in _OF_THE_CODE) or name not in known:
                 continue
@@ -130,7 +134,7 @@ class RunFolder:
                 )
         # Code that gives the same digits continues a run under its own hash, as its files show it.
         now = facts | known if finished else known | facts
-        if self.writes and now != known:
+        if self.writes and now != known and (known or not finished):
             write_atomic(path, run_files.seal(now, RUN))
 
     def check_backbone(self, backbone: Any) -> None:
@@ -151,6 +155,10 @@ class RunFolder:
     def reload(self) -> None:
         """Read which phases are finished, and remove what is left of work that is not."""
         self.read_done()
+        index = len(self.done)
+        if self._state(index, "partial.pt").exists():
+            again = f"phase {index + 1} is trained from its beginning"
+            self._note(f"the checkpoint in {self.path} is of an older version: {again}")
         if self.writes:
             self._tidy()
 

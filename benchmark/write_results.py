@@ -1,51 +1,32 @@
-"""From a run's finished phases to the files that others read."""
+"""From finished phases to the files that others read: at the end, and where they were lost."""
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from benchmark import results
-from benchmark.budget import CURRENCIES
-from benchmark.cells import reference_run
+from benchmark.assemble import build_result, file_contents
 from benchmark.errors import Damaged, damaged
-from benchmark.load_method import about_of
-from benchmark.paths import last_part
 from benchmark.plan import Plan
-from benchmark.recipe import RECIPE
-from benchmark.results import records
-from benchmark.results.file_check import changed_files, missing_files
-from benchmark.results.schema import BackboneInfo, BudgetInfo, PhaseRecord, ReferenceRun, ResultFile
-from benchmark.run_files import (
-    EXEMPLARS,
-    GALLERY,
-    PREDICTIONS,
-    RESULT,
-    SOURCE,
-    STATE,
-    TUNING,
-    is_whole,
-    seal_of,
-)
+from benchmark.results.file_check import changed_files, missing_files, source_faults
+from benchmark.results.schema import PhaseRecord, Result
+from benchmark.run_files import GALLERY, RESULT, RUN, SOURCE, STATE, read
 from benchmark.run_folder import RunFolder
 from benchmark.source_hash import sources_sha256
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.files import write_atomic
-from mm_imagenet_r.hashes import json_sha256
 
 
 def write_results(plan: Plan, folder: RunFolder) -> None:
     """Write predictions, exemplars, gallery, the method's source and, last, result.json."""
     with _of_whole_phases(folder):
-        contents = _contents(plan, folder.done)
-        result = _result(plan, folder, contents)
+        contents = file_contents(plan, folder.done)
+        result = build_result(plan, folder, contents)
     for name, data in contents.items():
         write_atomic(folder.path / name, data)
     results.write(folder.path / RESULT, result)
@@ -65,7 +46,7 @@ def _of_whole_phases(folder: RunFolder) -> Iterator[None]:
 def restore(plan: Plan, folder: RunFolder) -> list[str]:
     """Look at a finished run, and write again what was changed or removed; say what that was.
 
-    Predictions, exemplars, gallery, recipe and result follow from the finished phases in `state/`.
+    Predictions, exemplars, gallery and result follow from the finished phases in `state/`.
 
     Raises:
         UserError: Something was changed that does not follow from what is there.
@@ -73,163 +54,82 @@ def restore(plan: Plan, folder: RunFolder) -> list[str]:
     path, notes = folder.path, []
     try:
         done = folder.read_done()
-    except UserError as error:
-        done, notes = [], [str(error)]
+    except UserError:
+        done = []
+    whole = len(done) == plan.num_learnt
+    if not whole and (path / RUN).exists():
+        words = "a finished phase was changed or removed, so nothing can be written again from it"
+        notes.append(f"{path / STATE}: {words}")
     with _of_whole_phases(folder):
-        contents = _contents(plan, done) if len(done) == plan.num_learnt else {}
-    try:
-        result = results.read(path)
-    except Damaged:
-        if not contents:
-            raise
+        contents = file_contents(plan, done) if whole else {}
+    if (result := _read_result(path, done, whole)) is None:
         with _of_whole_phases(folder):
-            results.write(path / RESULT, _result(plan, folder, contents))
+            results.write(path / RESULT, build_result(plan, folder, contents))
         result = results.read(path)
         notes.append(_restored(RESULT))
     wrong = changed_files(path, result)
-    for missing in missing_files(path, result) if done else ():
-        if missing == SOURCE:
-            wrong.append(SOURCE)
-        else:
-            notes.append(f"{path / missing} is missing: the model cannot be used without it")
-    if contents and not is_whole(path / GALLERY, _sha256(contents[GALLERY])):
+    if (path / RUN).exists():
+        gone = missing_files(path, result)
+        wrong += [SOURCE] * (SOURCE in gone)
+        notes += [
+            f"{path / name} is missing: the model cannot be used without it"
+            for name in gone
+            if name != SOURCE
+        ]
+    if contents and not _is_gallery(path / GALLERY, contents[GALLERY]):
         wrong.append(GALLERY)
     for name in wrong:
-        own = {at: data for at, data in contents.items() if Path(at).parts[0] == name}
-        sha256 = sources_sha256(own.values()) if name == SOURCE else _sha256(own.get(name, b""))
-        said = {GALLERY: sha256, SOURCE: result["method_sha256"], **result["files"]}
-        if not own or said.get(name) != sha256:
-            raise UserError(damaged(path / name, "was changed or removed"))
-        for at, data in own.items():
-            write_atomic(path / at, data)
-        notes.append(_restored(name))
+        _write_again(path, name, contents, result)
+        others = name == SOURCE and any(source_faults(path, result))
+        notes.append(
+            f"{path / SOURCE} holds other Python files than the method's: remove them"
+            if others
+            else _restored(name)
+        )
     return notes
 
 
-def _restored(name: str) -> str:
-    return f"{name} was changed or removed: it is written again from {STATE}/"
-
-
-def _contents(plan: Plan, done: list[PhaseRecord]) -> dict[str, bytes]:
-    """The files beside result.json, by name."""
-    rows = [{"phase": one["result"]["index"], **row} for one in done for row in one["stored"]]
-    pictures = [
-        picture | {"class_name": plan.data.class_names[picture["label"]]}
-        for phase in done
-        for picture in phase["gallery"]
-    ]
-    gallery = [picture | {"seal": seal_of(picture)} for picture in pictures]
-    found = {
-        PREDICTIONS: records.encode(records.Prediction, _predictions(plan, done)),
-        EXEMPLARS: records.encode(records.Stored, records.columns(records.Stored, rows)),
-        GALLERY: json.dumps(gallery).encode(),
-    }
-    if plan.tuned is not None:
-        found[TUNING] = plan.tuned.data
-    return found | {f"{SOURCE}/{name}": source for name, source in plan.sources.items()}
-
-
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
-
-
-def own_classifier(record: PhaseRecord) -> str:
-    """Name of the method's own classifier, "" if it has only one."""
-    others = record["result"]["other_classifiers"]
-    (own,) = (name for name in record["predictions"] if name not in others)
-    return own
-
-
-def _predictions(plan: Plan, done: list[PhaseRecord]) -> dict[str, list[Any]]:
-    """Columns in pieces; the method's own classifier first in every phase."""
-    found: dict[str, list[Any]] = {name: [] for name in records.Prediction._fields}
-    for record in done:
-        phase = record["result"]
-        test = plan.data.test.of_classes(range(phase["classes"][-1] + 1))
-        for name in (own_classifier(record), *phase["other_classifiers"]):
-            rows = (
-                np.full(len(test), phase["index"]), test.file_names, test.labels,
-                record["predictions"][name], [name] * len(test),
-            )  # fmt: skip
-            for piece, column in zip(rows, found.values(), strict=True):
-                column.append(piece)
-    return found
-
-
-def _result(plan: Plan, folder: RunFolder, contents: Mapping[str, bytes]) -> ResultFile:
-    config, data, method = plan.config, plan.data, plan.method
-    files = {STATE: folder.done[-1]["state"]["sha256"]}
-    for name, content in contents.items():
-        if name in (PREDICTIONS, EXEMPLARS, TUNING):  # the rest has a hash elsewhere
-            files[name] = _sha256(content)
-    order = list(data.order)
-    backbone: BackboneInfo = folder.identity("backbone")
-    recipe = {
-        name: None if name in method.unused else value
-        for name, value in dataclasses.asdict(plan.recipe).items()
-    }
-    return results.build(
-        kind=method.kind,
-        sees_all_data=method.sees_all_data,
-        shares_allowance=method.shares_allowance,
-        about=about_of(method),
-        config={**config.identity(), **recipe},
-        from_recipe=[name for name in RECIPE if getattr(config, name) is None],
-        method_settings=dataclasses.asdict(plan.settings),
-        method_sha256=folder.identity("method"),
-        harness_sha256=folder.identity("harness"),
-        files=files,
-        dataset={**data.info(), "name": _shown(config.dataset)},
-        class_order={
-            "seed": config.class_order_seed if config.class_order is None else None,
-            "name": config.class_order,
-            "order": order,
-            "sha256": json_sha256(order),
-            "names": list(data.class_names),
-        },
-        classifier=own_classifier(folder.done[-1]),
-        phases=[record["result"] for record in folder.done],
-        budget=_budget(plan),
-        match_exemplars_of=_reference(plan),
-        backbone={**backbone, "name": _shown(backbone["name"])},
-        hardware=folder.done[-1]["hardware"],
-        complete=len(folder.done) == plan.num_learnt,
-        **({} if plan.tuned is None else {"tuning": plan.tuned.record(plan)}),
-    )
-
-
-def _budget(plan: Plan) -> BudgetInfo:
-    config, budget = plan.config, plan.budget
-    asked: Any = config.memory
-    if config.match_exemplars_of is not None:
-        name = last_part(config.match_exemplars_of)
-        asked = f"as {name} with memory {config.memory} in {config.currency}"
-    return {
-        "currency": budget.currency,
-        "growth": config.growth,
-        "memory": asked,
-        "unit": budget.unit,
-        "unit_meaning": CURRENCIES[budget.currency].unit,
-        "amount": budget.amount if config.match_exemplars_of is None else None,
-        "sample_bytes": budget.sample_bytes or None,
-    }
-
-
-def _reference(plan: Plan) -> ReferenceRun | None:
-    config, reference = plan.config, plan.reference
-    if config.match_exemplars_of is None or reference is None:
+def _read_result(path: Path, done: list[PhaseRecord], whole: bool) -> Result | None:
+    """The result; None if it is damaged or of another run, and all phases are there."""
+    try:
+        result = results.read(path)
+    except Damaged:
+        if not whole:
+            raise
         return None
-    return {
-        "method": last_part(config.match_exemplars_of),
-        "method_settings": reference["method_settings"],
-        "method_sha256": reference["method_sha256"],
-        "seed": reference["seed"],
-        "fingerprint": reference_run(config).fingerprint(),
-        "counts_sha256": json_sha256(plan.budget.counts),
-    }
+    of_phases = [phase["result"]["accuracy"]["per_phase"] for phase in done]
+    said = [phase["accuracy"]["per_phase"] for phase in result["phases"]]
+    return None if whole and of_phases != said else result
 
 
-def _shown(name: str) -> str:
-    """Of a place on this machine the last part; a name or a Hub id as it is."""
-    place = Path(name.partition(":")[0]).expanduser()
-    return last_part(name) if place.exists() else name
+def _write_again(path: Path, name: str, contents: Mapping[str, bytes], result: Result) -> None:
+    own = {at: data for at, data in contents.items() if Path(at).parts[0] == name}
+    if name == SOURCE:
+        sha256 = sources_sha256(own.values())
+    else:
+        sha256 = hashlib.sha256(own.get(name, b"")).hexdigest()
+    said = {GALLERY: sha256, SOURCE: result["method_sha256"], **result["files"]}
+    if not own or said.get(name) != sha256:
+        remedy = "put it back as it was, or give --overwrite to run it again"
+        raise UserError(damaged(path / name, "was changed or removed", remedy))
+    for at, data in own.items():
+        write_atomic(path / at, data)
+
+
+def _is_gallery(path: Path, wanted: bytes) -> bool:
+    """Whether the pictures are there; those of earlier versions have no seals."""
+    try:
+        found = read(path)
+        return found == wanted or json.loads(found) == [
+            _unsealed(one) for one in json.loads(wanted)
+        ]
+    except (UserError, ValueError, RecursionError):
+        return False
+
+
+def _unsealed(picture: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in picture.items() if key != "seal"}
+
+
+def _restored(name: str) -> str:
+    return f"{name} was changed or removed: it is written again"

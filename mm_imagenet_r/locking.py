@@ -15,13 +15,18 @@ from mm_imagenet_r.files import explained
 _locks: set[BinaryIO] = set()
 
 
-def open_lock(path: Path) -> BinaryIO:
-    """Open the file that processes lock, made if need be; what is in it stays.
+def open_lock(path: Path, *, make: bool = True) -> BinaryIO:
+    """Open the file that processes lock; what is in it stays.
 
     Raises:
         UserError: It is a link or not a regular file, or cannot be made.
+        FileNotFoundError: It is not there, and not to be made.
     """
-    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    if make:
+        flags |= os.O_CREAT
+    elif not path.exists():
+        raise FileNotFoundError(path)
     refused = f"{path} is not a regular file: remove it, or choose another folder"
     if path.is_symlink():
         raise UserError(refused)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 from mm_imagenet_r.errors import is_failure, one_line
-from mm_imagenet_r.reading import open_regular, read_text
+from mm_imagenet_r.reading import open_regular, parse_json, read_text
 
 #: Files beside the weights that are read whole: objects in JSON, and texts.
 _OBJECTS: Final = (
@@ -53,7 +52,7 @@ def check(folder: Path) -> None:
                 if size > _MOST:
                     raise ValueError(f"it has {size:,} bytes, more than any of its kind")
                 if path.name in _OBJECTS:
-                    _check_object(json.loads(read_text(path, _MOST)))
+                    _check_object(parse_json(read_text(path, _MOST)))
             except (OSError, ValueError, RecursionError) as error:
                 why = getattr(error, "strerror", None) or str(error)
                 raise UnreadableError(f"{path.relative_to(folder)}: {one_line(why)}") from error
@@ -63,12 +62,13 @@ def _check_object(content: Any) -> None:
     if not isinstance(content, dict):
         raise ValueError("it is not an object {...} in JSON")
     for name, value in content.items():
-        if isinstance(value, dict):
-            _check_object(value)
-        # It would be opened as it is; one that is not there is left from its author's machine.
-        is_path = isinstance(value, str) and os.sep in value and name.endswith(_PATHS)
-        if is_path and os.path.lexists(value):
-            raise ValueError(f"{name} is {value!r}, which is no part of the model")
+        for inner in value if isinstance(value, list) else [value]:
+            if isinstance(inner, dict):
+                _check_object(inner)
+            # It would be opened as it is; one that is not there is left from its author's machine.
+            is_path = isinstance(inner, str) and os.sep in inner and name.endswith(_PATHS)
+            if is_path and os.path.lexists(inner):
+                raise ValueError(f"{name} is {inner!r}, which is no part of the model")
 
 
 def read(kind: Any, model: str, **options: Any) -> Any:

@@ -53,20 +53,29 @@ def look(rows: Rows, *, drawn: bool = False) -> Looked:
     if drawn:
         return _read_all(rows, decode=False)
     memory = _memory(rows.file_names)
-    known: dict[str, Any] = {}
-    with contextlib.suppress(OSError, ValueError):  # not there, or not whole
-        known = parse_json(read_text(memory, TABLE))
-    found = _read_all(rows, decode=not known)
+    known = _recall(memory, len(rows))
+    found = _read_all(rows, decode=known is None)
     files = json_sha256(found.digests)
-    if known and known.get("files") == files:
+    if known is not None and known["files"] == files:
         found.bad = {**{int(row): why for row, why in known["bad"].items()}, **found.bad}
         return found
-    if known:
+    if known is not None:
         found = _read_all(rows, decode=True)
         files = json_sha256(found.digests)
     with contextlib.suppress(UserError):  # a memory that cannot be written is no loss
         write_atomic(memory, json.dumps({"files": files, "bad": found.bad}).encode())
     return found
+
+
+def _recall(memory: Path, count: int) -> dict[str, Any] | None:
+    """What was found earlier in `count` images; None if it is not there, or not whole."""
+    try:
+        known: dict[str, Any] = parse_json(read_text(memory, TABLE))
+        rows = [int(row) for row in known["bad"]]
+        texts = all(isinstance(why, str) for why in known["bad"].values())
+        return known if texts and all(0 <= row < count for row in rows) and known["files"] else None
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return None
 
 
 def complaint(name: str, bad: Sequence[tuple[str, str]], option: str, most: int = 5) -> str:

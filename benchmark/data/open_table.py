@@ -19,7 +19,7 @@ from benchmark.data.raw_dataset import TEST_NAMES, TRAIN_NAMES
 from mm_imagenet_r.errors import UserError, few
 from mm_imagenet_r.folders import files_below
 from mm_imagenet_r.parquet_files import read_schema
-from mm_imagenet_r.reading import read_text
+from mm_imagenet_r.reading import open_regular, parse_json, read_text
 
 _HUB_SECONDS = 5.0
 #: Bytes of a folder's card, and values in it.
@@ -109,6 +109,7 @@ def _parquet_files(folder: Path) -> list[Path]:
 
 def _load_folder(folder: Path, config: str | None) -> Any:
     if _is_saved(folder):
+        _require_own_arrow(folder)
         return load_from_disk(str(folder))
     card = folder / "README.md"
     if card.is_file() and re.search(r"^configs:", text := read_text(card, _CARD), re.MULTILINE):
@@ -126,12 +127,29 @@ def _load_folder(folder: Path, config: str | None) -> Any:
     return _load_parquet(files)
 
 
+def _require_own_arrow(folder: Path) -> None:
+    """Refuse a saved data set whose tables lie elsewhere: it came with the folder, from anyone."""
+    for state in (folder / "state.json", *sorted(folder.glob("*/state.json"))):
+        if not state.exists():
+            continue
+        said = parse_json(read_text(state))
+        files = said.get("_data_files") if isinstance(said, Mapping) else None
+        for file in files if isinstance(files, list) else [None]:
+            name = file.get("filename") if isinstance(file, Mapping) else None
+            if not isinstance(name, str) or Path(name).name != name:
+                raise ValueError(
+                    f"{state.name} names the file {few(repr(name))}, not one beside it"
+                )
+            open_regular(state.parent / name).close()
+
+
 def _require_own_files(card: str) -> None:
     """Refuse a card that names files elsewhere: it came with the folder, from anyone."""
     import yaml
+    from huggingface_hub.repocard import REGEX_YAML_BLOCK  # as `datasets` finds it
 
-    block = re.match(r"---\s*\n(.*?)\n---", card, re.DOTALL)
-    said = yaml.safe_load(block[1]) if block else None
+    block = REGEX_YAML_BLOCK.search(card)
+    said = yaml.safe_load(block[2]) if block else None
     if _weight(said, {}) > _VALUES:
         raise ValueError("README.md stands for more values than any card has")
     waiting: list[Any] = [said.get("configs") if isinstance(said, Mapping) else None]

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmark.results.io import find_runs
+from benchmark.run_files import RESULT, RUN
 from mm_imagenet_r import command_line
+from mm_imagenet_r.errors import pluralize
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -24,14 +26,15 @@ def _main(arguments: Sequence[str] | None) -> int:
     parser = command_line.Parser(
         prog="python -m benchmark.results",
         description="Recompute everything that follows from configuration, predictions and "
-        "exemplars of runs, finished or not; exit 1 on a difference. Whether a result is accepted "
+        "exemplars of finished runs; exit 1 on a difference. Whether a result is accepted "
         "on a leaderboard: python -m benchmark.leaderboard verify. Without --verify the same as "
         "python -m benchmark.table.",
         epilog="example: python -m benchmark.results runs/ --verify",
     )
     parser.add_argument("runs", nargs="+", type=Path, help="folders of runs, or result.json files")
     parser.add_argument("--verify", action="store_true", help="check instead of making tables")
-    folders = find_runs(parser.parse_args(given).runs)
+    paths = parser.parse_args(given).runs
+    folders = find_runs(paths)
     from benchmark.results.verify import UNCHECKED, verify_all
 
     failed = 0
@@ -42,6 +45,10 @@ def _main(arguments: Sequence[str] | None) -> int:
         print(f"{verdict.folder}: {', '.join([words, *verdict.notes])}")
         for line in verdict.found:
             print(f"  {line}")
+    begun = {run.parent for path in paths if path.is_dir() for run in path.rglob(RUN)}
+    if waiting := len(begun - set(folders)):
+        are = "are" if waiting > 1 else "is"
+        print(f"{pluralize(waiting, 'run')} without a {RESULT} {are} not checked: finish it first")
     print(UNCHECKED)
     return int(failed > 0)
 

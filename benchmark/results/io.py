@@ -32,6 +32,7 @@ def build(**parts: Any) -> ResultFile:
     if found:
         raise ValueError("; ".join(found))
     result = {key: _finite(parts[key]) for key in keys(ResultFile) if key in parts}
+    result = json.loads(json.dumps(result))  # as it will be read: keys are texts, tuples lists
     return cast(ResultFile, result | {"seal": seal_of(result)})
 
 

@@ -26,9 +26,7 @@ class Claims:
     def __init__(self, path: Path) -> None:
         """Open the file, or make it; UserError if it cannot be written, or is not a file."""
         with explained(path):
-            self._file = os.open(
-                path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666
-            )
+            self._file = os.open(path, _FLAGS, 0o666)
         if not stat.S_ISREG(os.fstat(self._file).st_mode):
             os.close(self._file)
             raise UserError(f"{path} is not a regular file: remove it")

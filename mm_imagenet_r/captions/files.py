@@ -85,8 +85,8 @@ def read_captions(path: Path) -> Captions:
         ) from error
     except (ValueError, csv.Error) as error:
         raise UserError(
-            f"captions file {path} is not valid {path.suffix[1:]} in UTF-8 ({error}): fix it, or "
-            "write it again with the columns file_name and caption"
+            f"captions file {path} is not valid {path.suffix[1:]} in UTF-8 ({error}): fix it "
+            "(Excel: save as CSV UTF-8), or write it again with the columns file_name and caption"
         ) from error
     key, text = _column(_KEYS, columns, path), _column(_TEXTS, columns, path)
     for number, row in enumerate(rows, 1):

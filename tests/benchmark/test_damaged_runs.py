@@ -16,6 +16,7 @@ from running import Call, folders, outcome, write_result
 from benchmark import phase, results, run_files
 from benchmark.report.gallery import read_gallery
 from benchmark.results.verify import verify
+from benchmark.run_folder import RunFolder
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.files import write_atomic
 
@@ -306,3 +307,68 @@ def test_a_digit_of_a_result_or_a_picture_is_not_changed_unseen(finished: Path) 
         (finished / "gallery.json").write_text(json.dumps(gallery))
         with pytest.raises(UserError, match="was changed after it was written"):
             read_gallery(finished)
+
+
+def test_a_run_that_has_lost_what_it_was_started_with_is_refused(stopped: Path, call: Call) -> None:
+    (stopped / "run.json").unlink()
+    code, _, err = call()
+    assert code == 2
+    assert "run.json is missing" in err
+    assert call("--overwrite")[0] == 0
+
+
+def test_a_finished_run_without_it_is_done_and_gets_no_other(finished: Path, call: Call) -> None:
+    (finished / "run.json").unlink()
+    assert call()[0] == 0
+    assert not (finished / "run.json").exists()
+
+
+def test_a_result_of_another_run_is_replaced(finished: Path, call: Call, tmp_path: Path) -> None:
+    call("--seeds", 1)
+    other = next(path for path in folders(tmp_path) if path != finished)
+    before = (finished / "result.json").read_bytes()
+    shutil.copy(other / "result.json", finished)
+    code, out, _ = call()
+    assert code == 0
+    assert "result.json was changed or removed: it is written again" in out
+    assert (finished / "result.json").read_bytes() == before
+
+
+def test_pictures_without_seals_are_those_of_an_earlier_version(finished: Path, call: Call) -> None:
+    path = finished / "gallery.json"
+    items = [{k: v for k, v in one.items() if k != "seal"} for one in json.loads(path.read_text())]
+    path.write_text(json.dumps(items))
+    code, out, _ = call()
+    assert code == 0
+    assert "gallery" not in out
+    assert json.loads(path.read_text()) == items
+
+
+@pytest.mark.parametrize("name", ["memory", "state", "state/*.safetensors"])
+def test_that_the_model_is_gone_is_said(finished: Path, call: Call, name: str) -> None:
+    (path,) = finished.glob(name)
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    code, out, _ = call()
+    assert code == 0
+    assert "the model cannot be used without it" in out.replace("\n", " ")
+
+
+@pytest.mark.parametrize("name", ["run.json", "result.json", "state/phase-00.json"])
+def test_a_folder_in_place_of_a_file_is_nobodys_to_remove(
+    finished: Path, call: Call, name: str
+) -> None:
+    path = finished / name
+    path.unlink()
+    path.mkdir()
+    (path / "mine.txt").write_text("mine")
+    before = [one for one in files_of(finished) if one.name != "report.html"]
+    code, _, err = call("--overwrite")
+    assert code == 2
+    assert f"{path} is not a regular file, as runs write: remove it" in err
+    assert [one for one in files_of(finished) if one.name != "report.html"] == before
+
+
+def test_an_odd_lock_stops_no_other_run(finished: Path, call: Call) -> None:
+    (finished / ".lock").unlink()
+    (finished / ".lock").mkdir()
+    assert not RunFolder(finished).is_busy()

@@ -84,12 +84,35 @@ def test_a_card_names_files_of_its_folder(tmp_path: Path) -> None:
         card.write_text(f"---\nconfigs:\n- config_name: a\n  data_files: {value}\n---\n")
         with pytest.raises(UserError, match=r"README\.md of the folder names files outside it"):
             open_data(str(tmp_path / "set"))
+    elsewhere = "configs:\n- config_name: a\n  data_files: ../other/*.parquet\n"
+    for text in (f"\n---\n{elsewhere}---\n", f"---\na: 1\n---b: 2\n{elsewhere}---\n"):
+        card.write_text(text)  # as `datasets` finds it, and a hasty reader does not
+        with pytest.raises(UserError):
+            open_data(str(tmp_path / "set"))
     multiplied = "\n".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 20))
     card.write_text(f"---\na0: &a0 [x]\n{multiplied}\nconfigs: *a19\n---\n")
     with pytest.raises(UserError, match="more values than any card has"):
         open_data(str(tmp_path / "set"))
     card.write_text("---\nconfigs:\n- config_name: a\n  data_files: t.parquet\n---\n")
     assert open_data(str(tmp_path / "set")).num_classes == 2
+
+
+def test_a_saved_set_has_its_tables_beside_it(tmp_path: Path) -> None:
+    write(tmp_path / "t.parquet")
+    saved, other = tmp_path / "saved", tmp_path / "other"
+    for folder in (saved, other):
+        datasets.load_dataset("parquet", data_files=str(tmp_path / "t.parquet"))[
+            "train"
+        ].save_to_disk(folder)
+    assert open_data(str(saved)).num_classes == 2
+    state = json.loads((saved / "state.json").read_text())
+    (name,) = (file["filename"] for file in state["_data_files"])
+    for wrong in (f"../other/{name}", str(other / name), None, 3):
+        (saved / "state.json").write_text(
+            json.dumps({**state, "_data_files": [{"filename": wrong}]})
+        )
+        with pytest.raises(UserError, match="not one beside it"):
+            open_data(str(saved))
 
 
 def test_names_of_a_table_are_no_patterns(tmp_path: Path) -> None:
