@@ -33,7 +33,7 @@ def changed_files(folder: Path, result: Result) -> list[str]:
     """
     said = result["files"]
     found = [n for n, sha256 in said.items() if n != STATE and not is_whole(folder / n, sha256)]
-    states = [path for path in _files(folder / STATE) if path.suffix == ".safetensors"]
+    states = _tensors(folder)
     last = result["phases"][-1]
     size = last["outside_memory"]["bytes"] if last["outside_memory"] else None
     if STATE in said and states and not any(is_whole(path, said[STATE], size) for path in states):
@@ -58,10 +58,10 @@ def hash_faults(folder: Path, result: Result) -> Iterator[str]:
         if name in said and (folder / name).is_file() and not is_whole(folder / name, said[name]):
             yield f"{name} has another hash than files.{name}"
     yield from _tuning_faults(folder, result)
-    states = _files(folder / STATE)
+    states = _tensors(folder)
     if not states or STATE not in said:
         return
-    own = [path for path in states if file_sha256(path) == said[STATE]]
+    own = [path for path in states if is_whole(path, said[STATE])]
     outside = result["phases"][-1]["outside_memory"]
     if not own:
         yield f"no file in {STATE}/ has the hash files.{STATE}"
@@ -133,13 +133,18 @@ def missing_files(folder: Path, result: Result) -> list[str]:
     found = []
     if result["phases"][-1]["memory"]["exemplars"] and not (folder / MEMORY).is_dir():
         found.append(MEMORY)
-    if not _files(folder / STATE):
+    if not _tensors(folder):
         found.append(STATE)
     if "tuning" in result and recipe_file(folder, result["tuning"]) is None:
         found.append("recipe")
     if result["schema_version"] > 1 and not (folder / SOURCE).is_dir():
         found.append(SOURCE)
     return found
+
+
+def _tensors(folder: Path) -> list[Path]:
+    """The states that are there, of this version or of the first."""
+    return [path for path in _files(folder / STATE) if path.suffix in (".safetensors", ".pt")]
 
 
 def _files(folder: Path) -> list[Path]:
