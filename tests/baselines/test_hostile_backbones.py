@@ -104,7 +104,7 @@ HOSTILE: dict[str, tuple[Change, str]] = {
         for what, content, words in (
             ("null", "null", "not an object"), ("list", "[1]", "not an object"),
             ("empty", "", "Expecting value"), ("no JSON", "{", "Expecting property"),
-            ("nested", DEEP, "recursion"), ("binary", b"\xff\xfe\x00", "decode"),
+            ("nested", DEEP, "nested too deeply"), ("binary", b"\xff\xfe\x00", "decode"),
             ("a number of 5000 digits", "9" * 5000, "4300"),
         )
     },

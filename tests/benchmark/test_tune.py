@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from running import Call, folders
+from running import Call, folders, write_result
 
 from benchmark import recipe_file, results, search, tune
 from benchmark.config import RunConfig
@@ -653,9 +653,9 @@ def test_forged_records_of_tuning_are_found(tmp_path: Path, made: Path, used: Ca
         ({"overridden": ["gain"]}, "tuning.overridden"),
         ({"sha256": "ab" * 32}, "tuning.json has another hash"),
     ):
-        path.write_text(json.dumps({**said, "tuning": {**tuning, **changes}}))
+        write_result(path, {**said, "tuning": {**tuning, **changes}})
         assert any(message in line for line in verify(folder)), message
-    path.write_text(json.dumps({key: value for key, value in said.items() if key != "tuning"}))
+    write_result(path, {key: value for key, value in said.items() if key != "tuning"})
     assert any("of no recipe" in line for line in verify(folder))
     path.write_text(json.dumps(said))
     assert verify(folder) == []

@@ -205,6 +205,7 @@ def _leave(work: Callable[[], int], home: Path) -> NoReturn:
             os.dup2(os.open(home / name, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), number)
         sys.stdin, sys.stdout, sys.stderr = (open(n, "rww"[n], closefd=False) for n in range(3))  # noqa: SIM115
         _settle(home)
+        sys.dont_write_bytecode = True  # it would hold the time
         code = work()
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else 1
