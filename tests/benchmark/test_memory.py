@@ -327,16 +327,17 @@ def test_a_class_that_costs_too_much_or_a_changed_file_is_noticed(tmp_path: Path
 
 
 def test_files_are_checked_when_they_are_read(tmp_path: Path) -> None:
-    memory = MemoryStore(tmp_path, bytes_budget(100))
+    folder = tmp_path / "memory"
+    memory = MemoryStore(folder, bytes_budget(100))
     memory.open_phase(0, 1)
     memory.keep(0, kept(0, [50]))
-    (path,) = tmp_path.iterdir()
+    (path,) = folder.iterdir()
     path.write_bytes(path.read_bytes()[:-1] + b"x")
-    with pytest.raises(UserError, match=r"was changed after it was written"):
-        MemoryStore(tmp_path, memory.budget, memory.manifest())
+    with pytest.raises(UserError, match=r"was changed after it was written.*--overwrite"):
+        MemoryStore(folder, memory.budget, memory.manifest())
     path.unlink()
     with pytest.raises(UserError, match=r"is missing.*--overwrite"):
-        MemoryStore(tmp_path, memory.budget, memory.manifest())
+        MemoryStore(folder, memory.budget, memory.manifest())
 
 
 def test_one_that_does_not_write_knows_the_same(tmp_path: Path) -> None:
