@@ -82,7 +82,8 @@ def run(
             print(f"stopped, as its output is not read any more; {again}", file=sys.stderr)
         return code
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        # What a user wrote may be no text; it is shown all the same.
+        print("error:", str(error).encode(errors="backslashreplace").decode(), file=sys.stderr)
         return 2
     except KeyboardInterrupt as stop:
         if arguments is None:  # this is the whole process: impatience must not disturb its end

@@ -103,7 +103,7 @@ def damage(door: Door, case: Case) -> list[str]:
     for _ in range(20):
         kind = case.rng.choice(kinds)
         name = case.rng.choice(sorted(kind))
-        with contextlib.suppress(UnsuitedError, FileNotFoundError):
+        with contextlib.suppress(UnsuitedError, FileNotFoundError, UnicodeDecodeError):
             kind[name](case)
             done.append(name)
         if len(done) == wanted:

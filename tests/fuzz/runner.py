@@ -240,7 +240,7 @@ def _settle(home: Path) -> None:
 
 def _local(connect: Callable[..., Any]) -> Callable[..., Any]:
     def wrapped(end: socket.socket, address: Any) -> Any:
-        if end.family == socket.AF_INET and address[0] == "127.0.0.1":
+        if end.family == socket.AF_UNIX or address[0] == "127.0.0.1":
             return connect(end, address)
         raise OSError(101, "the network is off")
 
