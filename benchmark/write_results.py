@@ -70,12 +70,15 @@ def restore(plan: Plan, folder: RunFolder) -> list[str]:
     wrong = changed_files(path, result)
     if (path / RUN).exists():
         gone = missing_files(path, result)
-        wrong += [SOURCE] * (SOURCE in gone)
-        notes += [
-            f"{path / name} is missing: the model cannot be used without it"
-            for name in gone
-            if name != SOURCE
-        ]
+        sources = [path / at for at in contents if at.startswith(f"{SOURCE}/")]
+        own = sources_sha256(plan.sources.values()) == result["method_sha256"]
+        if own and SOURCE not in wrong and not all(source.is_file() for source in sources):
+            wrong.append(SOURCE)
+        for name in gone:
+            if name != SOURCE:
+                notes.append(f"{path / name} is missing: the model cannot be used without it")
+            elif not own:
+                notes.append(f"{path / name}, a copy of the method's code of then, is missing")
     if contents and not _is_gallery(path / GALLERY, contents[GALLERY]):
         wrong.append(GALLERY)
     for name in wrong:

@@ -131,7 +131,7 @@ def source_faults(folder: Path, result: Result) -> Iterator[str]:
 def missing_files(folder: Path, result: Result) -> list[str]:
     """What a run's folder was passed on without: memory, state, recipe, source."""
     found = []
-    if result["phases"][-1]["memory"]["exemplars"] and not (folder / MEMORY).is_dir():
+    if result["phases"][-1]["memory"]["exemplars"] and not _files(folder / MEMORY):
         found.append(MEMORY)
     if not _tensors(folder):
         found.append(STATE)

@@ -76,7 +76,7 @@ def digits(folder: Path) -> dict[str, str]:
     (path,) = folder.glob(RUN)
     found = {name: _hash(path / name) for name in _FILES}
     memory = sorted(path.glob(f"memory/class-????-{'?' * 16}.bin"))
-    if (path / "memory").is_dir():
+    if memory:
         found["memory"] = " ".join(map(_hash, memory))
     if (path / "source").is_dir():
         found["source"] = _hash(path / "source/method.py")
