@@ -91,16 +91,17 @@ def parse_json(text: str | bytes) -> Any:
         ValueError: It is not JSON, is nested too deeply, or says two things under one name.
     """
     try:
-        return json.loads(text, object_pairs_hook=_once)
+        return json.loads(text, object_pairs_hook=each_once)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON from its pairs, for the parser; ValueError if a key occurs twice."""
     found: dict[str, Any] = {}
     for name, value in pairs:
         if name in found:
-            raise ValueError(f"{few(repr(name))} stands twice in one object")
+            raise ValueError(f"the key {few(repr(name))} occurs twice in one object")
         found[name] = value
     return found
 

@@ -92,7 +92,7 @@ def test_a_result_is_a_configuration(tmp_path: Path, synthetic_run: Callable[...
         ("a.json", '{"phases": ' + "[" * 900 + "]" * 900 + "}", "is not a whole number$"),
         ("a.json", '{"learning_rate": ' + "9" * 400 + "}", "learning_rate: 99.*99 is not a numb"),
         ("a.json", '{"phases": 1e999}', "phases: inf is not a whole number"),
-        ("a.json", '{"phases": 3, "phases": 4}', "'phases' stands twice in one object"),
+        ("a.json", '{"phases": 3, "phases": 4}', "'phases' occurs twice in one object"),
         ("a.json", '{"' + "x" * 10**6 + '": 1}', r"unknown option 'x{1,80}\.\.\.: known"),
         ("a.json", '{"dataset": "\\ud800"}', "is not plain text"),
         ("a.json", '{"like": "a", "match_exemplars_of": "b"}', "unknown option 'like'"),

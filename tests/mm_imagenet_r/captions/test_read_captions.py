@@ -78,7 +78,7 @@ def test_identity_follows_the_captions_and_not_the_file(tmp_path: Path) -> None:
         ("c.parquet", "nothing", "is not valid parquet"),
         ("c.txt", "a", "the name must end in"),
         ("c.csv", "file_name,caption,caption\na,x,y\n", "two columns 'caption'"),
-        ("c.jsonl", '{"image": "a", "text": "x", "text": "y"}\n', "'text' stands twice"),
+        ("c.jsonl", '{"image": "a", "text": "x", "text": "y"}\n', "'text' occurs twice"),
         ("c.jsonl", '{"image": "a", "text": ' + "[" * 100_000, "line 1: it is nested too deeply"),
         ("c.jsonl", '{"image": "a", "text": "' + "x" * 2**24 + '"}', "line 1: more than 16,777,"),
         ("c.jsonl", '{"image": "a", "text": "' + "x" * 2**20 + 'x"}', "1 has 1,048,577 letters"),
