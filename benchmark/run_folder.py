@@ -254,10 +254,12 @@ class RunFolder:
             memory.append(learnt["memory"])
         for manifest in memory:
             wanted |= set(self.memory(manifest))
-        for path in run_files.own_files(self.path):
-            unwanted = path.parent.name in (STATE, MEMORY) and path not in wanted
-            if unwanted or is_temporary(path.name):
-                run_files.remove([path])
+        run_files.remove(
+            path
+            for path in run_files.own_files(self.path)
+            if is_temporary(path.name)
+            or (path.parent.name in (STATE, MEMORY) and path not in wanted)
+        )
 
     def _state(self, index: int, ending: str) -> Path:
         return self.path / STATE / f"phase-{index:02d}.{ending}"

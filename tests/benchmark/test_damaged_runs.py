@@ -47,19 +47,22 @@ def stopped(tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch, built: 
 
 
 @pytest.fixture
-def finished(tmp_path: Path, call: Call, built: Path) -> Path:
+def whole(call: Call, built: Path) -> Path:
+    """A finished run, not to be touched."""
     if not (built / "finished").exists():
-        call("--output", tmp_path / "elsewhere")
-        shutil.copytree(tmp_path / "elsewhere", built / "finished")
-    shutil.copytree(built / "finished", tmp_path / "runs", dirs_exist_ok=True)
+        call("--output", built / "finished")
+    return built / "finished"
+
+
+@pytest.fixture
+def finished(tmp_path: Path, whole: Path) -> Path:
+    shutil.copytree(whole, tmp_path / "runs", dirs_exist_ok=True)
     return folders(tmp_path)[0]
 
 
 @pytest.fixture
-def undisturbed(tmp_path: Path, call: Call, built: Path) -> Any:
-    if not (built / "finished").exists():
-        call("--output", built / "finished")
-    (folder,) = (path.parent for path in (built / "finished").rglob("result.json"))
+def undisturbed(whole: Path) -> Any:
+    (folder,) = (path.parent for path in whole.rglob("result.json"))
     return outcome(folder)
 
 
