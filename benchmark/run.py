@@ -154,7 +154,7 @@ def _run_side_by_side(plans: list[Plan], imports: list[str], display: Display) -
         if (older := finished_elsewhere(plan.config)) is not None:
             raise UserError(f"{older} is of an older version: replace it with --jobs 1")
     for plan in replaced:
-        folder = RunFolder(plan.config.folder())
+        folder = RunFolder(plan.config.folder(), note=display.note)
         with folder.locked():
             folder.clear()
     cells = [dataclasses.replace(plan.config, overwrite=False) for plan in plans]

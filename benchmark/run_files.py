@@ -8,6 +8,7 @@ written, in this run and under this name; against intent only repeating a run he
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -222,6 +223,17 @@ def remove(paths: Iterable[Path]) -> None:
     for path in paths:
         with explained(path):
             path.unlink(missing_ok=True)
+
+
+def put_aside(folder: Path) -> Path:
+    """Rename a folder, so that its files stay, and return its new place; UserError if that fails.
+
+    A link stays one, and what it leads to where it is.
+    """
+    names = (folder.with_name(f"{folder.name}.old{number}") for number in itertools.count(1))
+    aside = next(path for path in names if not path.exists() and not path.is_symlink())
+    with explained(folder):
+        return folder.rename(aside)
 
 
 def _entries(folder: Path) -> list[Path]:

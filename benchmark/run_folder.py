@@ -22,16 +22,12 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
-import numpy.typing as npt
-
 from benchmark import results, run_files
 from benchmark.errors import Damaged, damaged
-from benchmark.results.schema import (
-    PhaseRecord,
-)
-from benchmark.run_files import LOCK, MEMORY, RESULT, RUN, STATE
-from benchmark.run_records import Facts, Learnt, read_record
+from benchmark.results.file_check import source_sha256
+from benchmark.results.schema import PhaseRecord
+from benchmark.run_files import LOCK, MEMORY, RESULT, RUN, SOURCE, STATE
+from benchmark.run_records import Facts, Learnt, labels, read_record
 from benchmark.same_code import same_code
 from mm_imagenet_r import locking
 from mm_imagenet_r.errors import UserError
@@ -67,6 +63,7 @@ class RunFolder:
         self.done: list[PhaseRecord] = []
         self.writes = writes
         self.sealed = True  # whether all that was read of it is
+        self._config: str | None = None  # hash of the run's configuration, once it was read
         self._note = note
 
     @contextlib.contextmanager
@@ -111,7 +108,9 @@ class RunFolder:
         """
         if self.writes:
             run_files.refuse_others(self.path)
+            self._spare_others_source()
             run_files.remove(run_files.own_files(self.path))
+            self._config = None
 
     def check_identity(self, **facts: Any) -> None:
         """Remember what a run is started with; raise UserError if that is not what it was.
@@ -136,6 +135,7 @@ class RunFolder:
         now = facts | known if finished else known | facts
         if self.writes and now != known and (known or not finished):
             write_atomic(path, run_files.seal(now, RUN))
+            self._config = None
 
     def check_backbone(self, backbone: Any) -> None:
         """Raise UserError for another backbone than at the start, even if the run is finished."""
@@ -168,7 +168,7 @@ class RunFolder:
         while (path := self._state(len(self.done), "json")).exists():
             record: PhaseRecord = self._read(path, PhaseRecord)
             try:
-                predictions = {n: _labels(found) for n, found in record["predictions"].items()}
+                predictions = {n: labels(found) for n, found in record["predictions"].items()}
             except (TypeError, ValueError, OverflowError) as error:  # of a version without seals
                 raise UserError(damaged(path)) from error
             self.done.append({**record, "predictions": predictions})
@@ -196,8 +196,10 @@ class RunFolder:
 
     def place(self, path: Path) -> str:
         """What a file is sealed with beside its content: the run's configuration, and its name."""
-        facts = self._facts() if (self.path / RUN).exists() else {}
-        return f"{json_sha256(facts.get('config'))}/{path.relative_to(self.path).as_posix()}"
+        if self._config is None:
+            facts = self._facts() if (self.path / RUN).exists() else {}
+            self._config = json_sha256(facts.get("config"))
+        return f"{self._config}/{path.relative_to(self.path).as_posix()}"
 
     def tensors(self, index: int) -> Path:
         """The method's tensors after a phase."""
@@ -244,6 +246,17 @@ class RunFolder:
         if self.writes:
             self._tidy()
 
+    def _spare_others_source(self) -> None:
+        """Keep Python files that were put beside the copy of the method's."""
+        place = self.path / SOURCE
+        if not (self.path / RESULT).exists() or not any(place.rglob("*.py")):
+            return
+        with contextlib.suppress(UserError):
+            if source_sha256(place) == self.identity("method"):
+                return
+        aside = run_files.put_aside(place)
+        self._note(f"{place} is not what the run wrote: it is kept as {aside.name}")
+
     def _tidy(self) -> None:
         count = len(self.done)
         wanted = {self._state(index, "json") for index in range(count)}
@@ -285,9 +298,3 @@ class RunFolder:
         except UserError:
             self._note(f"{path} was changed after it was written: {remedy}")
             return None
-
-
-def _labels(found: Any) -> npt.NDArray[np.int32]:
-    if not isinstance(found, list) or not all(type(label) is int for label in found):
-        raise TypeError("not a list of labels")
-    return np.array(found, dtype=np.int32)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
+import numpy as np
+import numpy.typing as npt
+
 from benchmark import run_files
 from benchmark.errors import damaged
 from benchmark.results.schema import BackboneInfo, OutsideMemory, StageResult, StateInfo
@@ -60,3 +63,10 @@ def read_record(path: Path, place: str, kind: Any) -> tuple[Any, bool]:
     if found:
         raise UserError(damaged(path, f"was changed after it was written ({found[0]})"))
     return record, False
+
+
+def labels(found: Any) -> npt.NDArray[np.int32]:
+    """Predictions as a record holds them; TypeError or OverflowError if it does not."""
+    if not isinstance(found, list) or not all(type(label) is int for label in found):
+        raise TypeError("not a list of labels")
+    return np.array(found, dtype=np.int32)

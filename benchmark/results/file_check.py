@@ -118,14 +118,22 @@ def source_faults(folder: Path, result: Result) -> Iterator[str]:
     if result["schema_version"] == 1 or not place.is_dir():
         return
     try:
-        found = sources_sha256(
-            run_files.read(path) for path in place.rglob("*.py") if path.is_file()
-        )
-    except (SyntaxError, ValueError, RecursionError, MemoryError, UserError):
-        yield f"{SOURCE}/ cannot be read as Python"
+        found = source_sha256(place)
+    except UserError as error:
+        yield str(error)
         return
     if found != result["method_sha256"]:
         yield f"method_sha256 is not that of the files in {SOURCE}/"
+
+
+def source_sha256(place: Path) -> str:
+    """Hash of the Python files in a copy of a method's source; UserError if one is not Python."""
+    try:
+        return sources_sha256(
+            run_files.read(path) for path in place.rglob("*.py") if path.is_file()
+        )
+    except (SyntaxError, ValueError, RecursionError, MemoryError, UserError) as error:
+        raise UserError(f"{SOURCE}/ cannot be read as Python") from error
 
 
 def missing_files(folder: Path, result: Result) -> list[str]:

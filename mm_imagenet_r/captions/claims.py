@@ -4,16 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import os
-import stat
 from pathlib import Path
-from typing import Final
 
-from mm_imagenet_r.errors import UserError
-from mm_imagenet_r.files import explained
-
-#: A link may lead to a file of anyone, and opening a pipe may wait for ever.
-_FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+from mm_imagenet_r import locking
 
 
 class Claims:
@@ -24,12 +17,8 @@ class Claims:
     """
 
     def __init__(self, path: Path) -> None:
-        """Open the file, or make it; UserError if it cannot be written, or is not a file."""
-        with explained(path):
-            self._file = os.open(path, _FLAGS, 0o666)
-        if not stat.S_ISREG(os.fstat(self._file).st_mode):
-            os.close(self._file)
-            raise UserError(f"{path} is not a regular file: remove it")
+        """Open the file, or make it; UserError if it cannot be written, or is no regular file."""
+        self._file = locking.open_lock(path)
 
     def take(self, unit: int) -> bool:
         """Keep other processes from making the same unit: True if none is working on it.
@@ -52,4 +41,4 @@ class Claims:
 
     def close(self) -> None:
         """Give all claims back."""
-        os.close(self._file)
+        self._file.close()

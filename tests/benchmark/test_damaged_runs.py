@@ -234,6 +234,28 @@ def test_what_is_not_of_a_run_stays(stopped: Path, undisturbed: Any, call: Call)
         assert all(path.read_text() == "mine" for path in mine)
 
 
+@pytest.mark.parametrize("name", ["notes.py", "deeper/method.py"])
+def test_python_beside_the_copy_of_the_source_is_kept(
+    finished: Path, undisturbed: Any, call: Call, name: str
+) -> None:
+    mine = finished / "source" / name
+    mine.parent.mkdir(exist_ok=True)
+    mine.write_text("mine = 1")
+    for number in (1, 2):
+        code, out, _ = call("--overwrite")
+        assert code == 0
+        assert f"it is kept as source.old{number}" in " ".join(out.split())
+        assert (finished / f"source.old{number}" / name).read_text() == "mine = 1"
+        assert not mine.exists()
+        assert outcome(finished) == undisturbed
+        mine.parent.mkdir(exist_ok=True)
+        mine.write_text("mine = 1")
+    shutil.rmtree(finished / "source")
+    shutil.copytree(finished / "source.old2", finished / "source")
+    mine.unlink()
+    assert "kept" not in call("--overwrite")[1]
+
+
 @pytest.mark.parametrize(
     "name",
     ["predictions.parquet", "exemplars.parquet", "gallery.json", "result.json", "source/*.py"],
