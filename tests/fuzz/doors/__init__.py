@@ -14,6 +14,7 @@ from . import (
     captions,
     configuration,
     folders,
+    outputs,
     parquet,
     results,
     runs,
@@ -45,6 +46,10 @@ _TABLE: Final = {
     caption_sets.FINISHED: 300,
     servers.ANSWERS: 300,
     backbones.BACKBONE: 200,
+    outputs.SITE: 200,
+    outputs.SWEEP: 200,
+    outputs.RECIPE: 200,
+    outputs.MODEL: 100,
 }
 DOORS: Final = {door.name: door for door in _TABLE}
 
