@@ -9,36 +9,36 @@ from pathlib import Path
 
 from mm_imagenet_r.command_line import Parser, run
 from mm_imagenet_r.errors import UserError
-from mm_imagenet_r.uploads import check_name, explained
+from mm_imagenet_r.uploads import Upload, check_name, send
 
 
 def push(folder: Path, repository: str, *, private: bool = False) -> str:
-    """Upload an exported folder as a data set repository (owner/name) and return its address.
+    """Upload an exported folder as a data set repository (owner/name).
 
     The repository is made if it is not there. Files that are on the Hub already are not sent
     again. Shards of an older export are removed from the configurations that the folder holds;
-    everything else there stays. UserError if the folder is incomplete, the name is not valid, or
-    the Hub refuses or cannot be reached.
+    everything else there stays. Returns the repository's address and what was done, in words.
+
+    Raises:
+        UserError: The folder is incomplete or holds more than an export, the name is not valid,
+            the repository holds something else, or the Hub refuses or cannot be reached.
     """
-    from huggingface_hub import HfApi
+    from mm_imagenet_r.export import card, layout
 
-    from mm_imagenet_r.export import card
-
+    check_name(repository)
     if found := card.faults(folder):
         raise UserError(f"{folder} cannot be published: {'; '.join(found)}. Repeat the export")
-    hub = HfApi(library_name="mm_imagenet_r")
-    with explained(check_name(repository)):
-        address = hub.create_repo(repository, repo_type="dataset", private=private, exist_ok=True)
-        hub.upload_folder(
-            repo_id=repository,
-            repo_type="dataset",
-            folder_path=folder,
-            commit_message="Export of mm_imagenet_r",
-            allow_patterns=["README.md", "croissant.json", "data/**", "captions/*"],
-            ignore_patterns=[".*", "*/.*", "*.tmp"],
-            delete_patterns=[f"data/{config.name}/*.parquet" for config in card.exported(folder)],
-        )
-    return str(address)
+    names = [config.name for config in card.exported(folder)]
+    numbers = "[0-9]" * 5
+    upload = Upload(
+        "dataset",
+        repository,
+        layout.published(folder, names),
+        "Export of mm_imagenet_r",
+        ours=tuple(f"data/{name}/*-{numbers}-of-{numbers}.parquet" for name in names),
+        mark=layout.MARKS[0].strip(),
+    )
+    return send(upload, private=private)
 
 
 def _push(arguments: Sequence[str] | None) -> None:
@@ -49,7 +49,9 @@ def _push(arguments: Sequence[str] | None) -> None:
     )
     parser.add_argument("folder", type=Path, help="written by python -m mm_imagenet_r.export")
     parser.add_argument("repository", metavar="OWNER/NAME", help="created if it does not exist")
-    parser.add_argument("--private", action="store_true", help="make a new repository private")
+    parser.add_argument(
+        "--private", action="store_true", help="for the owner only; refuses a public one"
+    )
     given = parser.parse_args(arguments)
     print(push(given.folder, given.repository, private=given.private))
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from mm_imagenet_r.errors import UserError, one_line, pluralize, summarize
+from mm_imagenet_r.reading import SETTINGS, read_bytes
 
 Kind = Literal["dataset", "model", "space"]
 _NAME: Final = "mm_imagenet_r"
@@ -31,6 +32,8 @@ class Upload:
     # Paths, of these files, by which a repository is known to be for them alone: one that holds
     # anything but a card, and not all of these, is refused. () if others may share it.
     marks: tuple[str, ...] = ()
+    # A text of its card by which such a repository is known as well, whatever else it holds.
+    mark: str = ""
     create: bool = True  # whether the repository is made if it is not there
 
 
@@ -69,7 +72,8 @@ def send(upload: Upload, hub: Any = None, *, private: bool = False) -> str:
             if path not in upload.files and any(fnmatch.fnmatchcase(path, p) for p in upload.ours)
         ]
         others = sorted(set(there) - {".gitattributes", "README.md"})  # the Hub makes the first
-        if others and not set(upload.marks) <= set(there):
+        is_ours = set(upload.marks) <= set(there) and _has_mark(hub, upload, state.sha, there)
+        if others and not is_ours:
             held = summarize([_plain(path) for path in others], 2)
             raise UserError(
                 f"{name} holds something else ({held}): name a repository used only for this; "
@@ -183,6 +187,17 @@ def without_token(text: str) -> str:
     if token:
         text = text.replace(token, "<token>")
     return re.sub(r"(?<=[Bb]earer )[^\s'\"]+|\bhf_\w{8,}", "<token>", text)
+
+
+def _has_mark(hub: Any, upload: Upload, revision: str, there: Mapping[str, Any]) -> bool:
+    """Whether the card of a repository has the mark of an upload, if that names one."""
+    if not upload.mark:
+        return True
+    if "README.md" not in there or there["README.md"].size > SETTINGS:
+        return False
+    name, kind = upload.repository, upload.kind
+    path = hub.hf_hub_download(name, "README.md", repo_type=kind, revision=revision)
+    return upload.mark in read_bytes(Path(path), SETTINGS).decode("utf-8", "replace")
 
 
 def _refusal(repository: str, status: int, text: str) -> str:

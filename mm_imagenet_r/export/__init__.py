@@ -6,6 +6,7 @@ reader meets half of a configuration; as long as `.export` is there, nothing is 
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Callable, Collection, Mapping
@@ -14,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from mm_imagenet_r.export import captions_file, shards
-from mm_imagenet_r.files import explained, remove_temporaries
+from mm_imagenet_r.files import explained, remove_temporaries, write_atomic
+from mm_imagenet_r.hashes import file_sha256
 from mm_imagenet_r.progress import track
 
 if TYPE_CHECKING:
@@ -41,12 +43,13 @@ def export(
     their `source.Source`; `report` is called with a line for each file.
 
     Raises:
-        UserError: The folder belongs to something else or cannot be written, or a row has no
-            image.
+        UserError: The folder belongs to something else or cannot be written, a configuration
+            cannot be called so, or a row has no image.
     """
-    from mm_imagenet_r.export import card
+    from mm_imagenet_r.export import card, layout
 
-    card.refuse_foreign(folder)
+    layout.refuse_foreign(folder, name)
+    known = layout.known_hashes(folder)
     place, work = folder / "data" / name, folder / shards.STAGING / name
     new = work / "new"
     for written in (folder, folder / "captions", new):
@@ -60,13 +63,17 @@ def export(
         for shard in shards.plan(split, identities, shard_bytes, record):
             planned[shard.name] = shard.sha256
             state, file = "there already", new / shard.name
-            if not shard.is_in(file) and shard.is_in(place / shard.name):
-                with explained(file):
-                    _link(place / shard.name, file)
-            elif not shard.is_in(file):
+            paths = (file, place / shard.name)
+            there = next((path for path in paths if shard.is_in(path, known)), None)
+            if there is None:
                 state, numbers = "written", track(shard.groups, f"writing {name}/{shard.name}")
                 tables = (groups[number] for number in numbers)
                 shards.write(file, tables, groups.features, {**record, "sha256": shard.sha256})
+                known.add(file_sha256(file))
+                write_atomic(work / shards.HASHES, json.dumps(sorted(known)).encode())
+            elif there != file:
+                with explained(file):
+                    _link(there, file)
             report(f"data/{name}/{shard.name}: {state}")
     with explained(place):
         _swap(new, place, work / "old", planned)
@@ -85,7 +92,7 @@ def _link(path: Path, to: Path) -> None:
     to.unlink(missing_ok=True)
     try:
         os.link(path, to)
-    except OSError:  # no links on this file system; half a copy has no footer, so it is not used
+    except OSError:  # no links on this file system; half a copy has another hash, so it is not used
         shutil.copy2(path, to)
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from mm_imagenet_r.catalog import CATALOG
 from mm_imagenet_r.command_line import Parser, run
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.export import SHARD_BYTES, export
+from mm_imagenet_r.folders import expanded
 
 
 def _export(arguments: Sequence[str] | None) -> None:
@@ -38,15 +41,13 @@ def _export(arguments: Sequence[str] | None) -> None:
     given = parser.parse_args(arguments)
     if given.shard_mb < 1:
         raise UserError(f"--shard-mb {given.shard_mb}: give a number from 1 on")
-    if given.data_dir is not None and given.data_dir.resolve() == given.folder.resolve():
-        raise UserError(
-            f"{given.folder} holds the data themselves, and the export has files of the same "
-            "names: choose another folder to write to"
-        )
+    for entry in CATALOG.values():  # wherever the command finds data
+        _refuse_source(given.folder, entry.folder(given.data_dir))
     from mm_imagenet_r.builder import MMImageNetR
-    from mm_imagenet_r.export import card
+    from mm_imagenet_r.export import layout
 
-    card.refuse_foreign(given.folder)  # before minutes are spent on loading
+    for name in given.config:  # before minutes are spent on loading
+        layout.refuse_foreign(given.folder, name)
     for name in given.config:
         builder = MMImageNetR(
             config_name=name,
@@ -65,6 +66,19 @@ def _export(arguments: Sequence[str] | None) -> None:
             shard_bytes=given.shard_mb * 10**6,
         )
     print(f"load_dataset({str(given.folder)!r}, {given.config[0]!r}) reads it")
+
+
+def _refuse_source(folder: Path, data: str | None) -> None:
+    """Raise UserError if an export to a folder would write into data that are exported."""
+    if data is None:
+        return
+    source = Path(os.path.realpath(expanded(data)))
+    for written in (folder, folder / "data", folder / "captions"):
+        if Path(os.path.realpath(written)).is_relative_to(source):
+            raise UserError(
+                f"{written} lies in the data themselves, {data}, whose files are read by such "
+                "names: choose another folder to write to"
+            )
 
 
 main = functools.partial(run, _export)

@@ -11,8 +11,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mm_imagenet_r.captions.leakage import GRADES
 from mm_imagenet_r.export import shards
 from mm_imagenet_r.files import write_atomic
+from mm_imagenet_r.parquet_files import read_schema
+from mm_imagenet_r.reading import SETTINGS, parse_json, read_bytes
 
 if TYPE_CHECKING:
     from mm_imagenet_r.captions.files import Captions
@@ -49,24 +52,54 @@ def write(
     fingerprint, known, _ = provenance.get("caption_set", "").rpartition("-")
     if known:
         record["fingerprint"] = fingerprint
-    table, audit = folder / f"{name}.parquet", _audit_file(folder, name)
+    table, audit = paths(folder, name)
     shards.write(table, [rows.with_format("arrow")[:]], rows.features, record)
     figures = {"content": content, **_figures(table, rows)}
     write_atomic(audit, (json.dumps(figures, indent=1) + "\n").encode())
     return [table, audit]
 
 
+def paths(folder: Path, name: str) -> tuple[Path, Path]:
+    """Return where the captions of a configuration are, and the figures of their audit."""
+    return folder / f"{name}.parquet", folder / f"{name}-audit.json"
+
+
+def is_table(path: Path) -> bool:
+    """Whether a Parquet file was written here; caption sets have the same key, but no parts.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It is not Parquet or is damaged.
+    """
+    schema = read_schema(path)
+    return shards.RECORD in (schema.metadata or {}) and {"label", "split"} <= set(schema.names)
+
+
+def read_figures(path: Path) -> dict[str, Any]:
+    """Return what a file of figures says.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It is not JSON, or was not written here.
+    """
+    found = parse_json(read_bytes(path, SETTINGS, follow=False))
+    if not isinstance(found, dict) or not isinstance(found.get("content"), str):
+        raise ValueError("it does not name what it is about")
+    return found
+
+
 def figures_of(folder: Path, name: str, content: str) -> dict[str, Any]:
-    """Return the figures of a configuration; none if they are not of this content."""
+    """Return the figures of a configuration; none if they are not of this content, or damaged."""
     try:
-        found = json.loads(_audit_file(folder, name).read_text("utf-8"))
-        return dict(found) if found["content"] == content else {}
+        found = read_figures(paths(folder, name)[1])
+        named, text = found["named_by"], found["text_only_accuracy"]
+        shares = [*(named[grade] for grade in GRADES), found["another_class_named"]]
+        if text is not None:
+            shares += [text[key] for key in ("raw", "masked", "most_frequent_class")]
+        whole = found["content"] == content and all(0 <= share <= 1 for share in shares)
     except (OSError, ValueError, TypeError, KeyError):
         return {}
-
-
-def _audit_file(folder: Path, name: str) -> Path:
-    return folder / f"{name}-audit.json"
+    return found if whole else {}
 
 
 def _figures(table: Path, rows: Any) -> dict[str, Any]:

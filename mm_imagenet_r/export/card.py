@@ -6,20 +6,29 @@ are computed from the files, so that the card agrees with them.
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import yaml
+
 from mm_imagenet_r.catalog import Origin, entry_of
-from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.errors import UserError, few, one_line
+from mm_imagenet_r.export import croissant
 from mm_imagenet_r.export.captions_file import figures_of
+from mm_imagenet_r.export.layout import MARKS, is_card, known_hashes, shards_of
 from mm_imagenet_r.export.sections import choose, computed, parts_of
 from mm_imagenet_r.export.shards import STAGING, content_of, record_of
 from mm_imagenet_r.files import write_atomic
+from mm_imagenet_r.hashes import file_sha256
+from mm_imagenet_r.progress import track
+from mm_imagenet_r.reading import SETTINGS, read_bytes
 
-#: Between these marks of a card is what is computed; our cards are recognized by them.
-MARKS: Final = ("<!-- configurations -->\n", "<!-- end -->")
+#: What a header of other types, or of too many levels, raises where it is read.
+_ODD: Final = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,67 +69,68 @@ def size_category(rows: int) -> str:
     return f"{words[power]}<n<{words[power + 1]}"
 
 
-def refuse_foreign(folder: Path) -> None:
-    """Raise UserError for a file, or a folder whose card the export did not write."""
-    readme = folder / "README.md"
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"{folder} is a file: choose a folder to write to")
-    if readme.exists() and MARKS[0] not in readme.read_text(encoding="utf-8", errors="replace"):
-        raise UserError(
-            f"{readme} was not written by this command and would be lost: choose another folder"
-        )
-
-
 def exported(folder: Path) -> list[Exported]:
-    """Read the configurations of a folder, by name; UserError if a file is damaged."""
+    """Read the configurations of a folder, by name; UserError if a file is damaged or foreign."""
     import pyarrow as pa
     import pyarrow.parquet as pq
     from datasets import Features
 
     found = []
-    for place in sorted({path.parent for path in folder.glob("data/*/*.parquet")}):
-        paths = sorted(place.glob("*.parquet"))
+    for name, paths in shards_of(folder).items():
         splits = {path.name.split("-")[0] for path in paths}
         files = {
             split: [path for path in paths if path.name.split("-")[0] == split]
             for split in sorted(splits, key=lambda split: (split != "train", split))
         }
+        first = next(iter(files.values()))[0]
         try:
             footers = {split: [pq.read_metadata(path) for path in files[split]] for split in files}
-        except (OSError, pa.ArrowException) as error:
+            features = Features.from_arrow_schema(pq.read_schema(first))
+        except (OSError, pa.ArrowException, *_ODD) as error:
             raise UserError(
-                f"a file of {place} is damaged ({error}): remove that folder and export it again"
+                f"a file of {first.parent} is damaged ({error}): remove that folder and export it "
+                "again"
             ) from error
         groups = {
             split: [m.row_group(i).total_byte_size for m in metas for i in range(m.num_row_groups)]
             for split, metas in footers.items()
         }
-        first = next(iter(files.values()))[0]
         content = content_of(str(record_of(path).get("sha256")) for path in paths)
         found.append(
             Exported(
-                place.name,
+                name,
                 files,
                 {split: sum(m.num_rows for m in metas) for split, metas in footers.items()},
                 {split: sum(sizes) for split, sizes in groups.items()},
-                Features.from_arrow_schema(pq.read_schema(first)),
+                features,
                 record_of(first),
-                figures_of(folder / "captions", place.name, content),
+                figures_of(folder / "captions", name, content),
             )
         )
     return found
 
 
 def write(folder: Path) -> list[Path]:
-    """Write README.md and croissant.json of an export, return their paths; UserError if empty."""
-    from mm_imagenet_r.export import croissant
+    """Write README.md and croissant.json of an export, and return their paths.
 
+    Raises:
+        UserError: There is no configuration, or a file is damaged.
+    """
     configs = exported(folder)
     if not configs:
         raise UserError(f"{folder} holds no exported configuration: run mm_imagenet_r.export first")
     readme, description = folder / "README.md", folder / "croissant.json"
+    described: Mapping[str, str] = {}
+    with contextlib.suppress(OSError, ValueError):
+        described = croissant.hashes(description)
+    sha256, known = _hashes(configs), known_hashes(folder)
+    for path, value in sha256.items():
+        if path.relative_to(folder).as_posix() in described and value not in known:
+            raise UserError(
+                f"{path} is not as it was exported: remove {path.parent} and export it again"
+            )
     text = render(configs)
-    write_atomic(description, croissant.render(folder, configs, header(configs)).encode())
+    write_atomic(description, croissant.render(folder, configs, header(configs), sha256).encode())
     write_atomic(readme, text.encode())  # last: it makes the rest known
     return [description, readme]
 
@@ -191,35 +201,66 @@ def header(configs: Sequence[Exported]) -> dict[str, Any]:
 def faults(folder: Path) -> list[str]:
     """Return what keeps a folder from being published; empty if nothing does.
 
-    Every path of the header must lead to files, every file to a path, and the rows in the files
-    must be as many as the header says.
+    Every path of the header must lead to files, every file to a path, the rows in the files must
+    be as many as the header says, and the files those that croissant.json describes. UserError if
+    one of them is foreign.
     """
-    from datasets.info import DatasetInfosDict
+    if os.path.lexists(folder / STAGING):
+        return ["the export was stopped and is not finished"]
+    try:
+        text = read_bytes(folder / "README.md", SETTINGS, follow=False).decode()
+        said = _rows_said(text)
+        whole = croissant.hashes(folder / "croissant.json")
+    except FileNotFoundError as error:
+        return [f"there is no {Path(error.filename).name}"]
+    except (OSError, yaml.YAMLError, *_ODD) as error:
+        why = str(getattr(error, "strerror", None) or error)
+        return [f"README.md or croissant.json is damaged ({one_line(why)})"]
+    if not is_card(text):
+        return ["README.md was not written by mm_imagenet_r.export"]
+    configs = exported(folder)
+    there = {
+        f"data/{config.name}/{split}-*.parquet": (config, split)
+        for config in configs
+        for split in config.files
+    }
+    found = [f"{few(path)} of README.md leads to no file" for path in said if path not in there]
+    for path, (config, split) in there.items():
+        if path not in said:
+            names = [file.relative_to(folder) for file in config.files[split]]
+            found += [f"{name} is not in README.md" for name in names]
+        elif said[path] != (config.name, split, config.rows[split]):
+            found.append(f"README.md and the files of {config.name} differ in the number of rows")
+    return found + [
+        f"{path.relative_to(folder)} is not as it was exported"
+        for path, value in _hashes(configs).items()
+        if whole.get(path.relative_to(folder).as_posix()) != value
+    ]
+
+
+def _rows_said(text: str) -> dict[str, tuple[str, str, int]]:
+    """Configuration, split and number of rows of each path that the header of a card has."""
     from huggingface_hub import DatasetCard
 
-    readme = folder / "README.md"
-    if (folder / STAGING).exists():
-        return ["the export was stopped and is not finished"]
-    if not readme.is_file():
-        return ["there is no README.md"]
-    card = DatasetCard(readme.read_text(encoding="utf-8"))
-    infos = DatasetInfosDict.from_dataset_card_data(card.data)
-    there = {config.name: config for config in exported(folder)}
-    found = []
-    named: set[Path] = set()
-    for config in card.data.get("configs") or []:
-        name = config["config_name"]
-        for entry in config["data_files"]:
-            paths = set(folder.glob(entry["path"]))
-            named |= paths
-            if not paths:
-                found.append(f"{entry['path']} of README.md leads to no file")
-            elif infos[name].splits[entry["split"]].num_examples != there[name].rows.get(
-                entry["split"]
-            ):
-                found.append(f"README.md and the files of {name} differ in the number of rows")
-    unnamed = set(folder.glob("data/*/*.parquet")) - named
-    return found + [f"{path.relative_to(folder)} is not in README.md" for path in sorted(unnamed)]
+    data = DatasetCard(text).data
+    infos = data.get("dataset_info") or []
+    rows = {
+        (info.get("config_name", "default"), split["name"]): split["num_examples"]
+        for info in (infos if isinstance(infos, list) else [infos])
+        for split in info["splits"]
+    }
+    return {
+        entry["path"]: (name, entry["split"], rows[name, entry["split"]])
+        for config in data.get("configs") or []
+        for name in [config["config_name"]]
+        for entry in config["data_files"]
+    }
+
+
+def _hashes(configs: Iterable[Exported]) -> dict[Path, str]:
+    """SHA-256 of all shards, which takes a second or two a gigabyte."""
+    paths = [path for config in configs for some in config.files.values() for path in some]
+    return {path: file_sha256(path) for path in track(paths, "hashing the files")}
 
 
 def _default(configs: Sequence[Exported]) -> str:

@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from mm_imagenet_r.hashes import file_sha256
+from mm_imagenet_r.catalog import CATALOG
+from mm_imagenet_r.reading import SETTINGS, parse_json, read_bytes
 
 if TYPE_CHECKING:
     from mm_imagenet_r.export.card import Exported
@@ -39,8 +40,31 @@ _CONTEXT: Final = {
 _PARQUET: Final = "application/x-parquet"
 
 
-def render(folder: Path, configs: Sequence[Exported], header: Mapping[str, Any]) -> str:
-    """Return the text of croissant.json; hashing the files takes a second or two a gigabyte."""
+def hashes(path: Path) -> dict[str, str]:
+    """Return the SHA-256 of each shard, by its path in the folder, as a croissant.json has them.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It is not of an export.
+    """
+    try:
+        description = parse_json(read_bytes(path, SETTINGS, follow=False))
+        files = [one for one in description["distribution"] if one["@type"] == "cr:FileObject"]
+        found = {str(file["@id"]): str(file["sha256"]) for file in files}
+    except (KeyError, TypeError) as error:
+        raise ValueError("it does not describe an export") from error
+    if description.get("name") not in [entry.origin.title for entry in CATALOG.values()]:
+        raise ValueError("it describes another data set")
+    return found
+
+
+def render(
+    folder: Path,
+    configs: Sequence[Exported],
+    header: Mapping[str, Any],
+    sha256: Mapping[Path, str],
+) -> str:
+    """Return the text of croissant.json, with the hash of each file."""
     from mm_imagenet_r import __version__
 
     origins = list(dict.fromkeys(config.origin for config in configs))
@@ -65,14 +89,16 @@ def render(folder: Path, configs: Sequence[Exported], header: Mapping[str, Any])
             entry
             for config in configs
             for split in config.files
-            for entry in _distribution(folder, config, split)
+            for entry in _distribution(folder, config, split, sha256)
         ],
         "recordSet": [_records(config, split) for config in configs for split in config.files],
     }
     return json.dumps(description, indent=1, ensure_ascii=False) + "\n"
 
 
-def _distribution(folder: Path, config: Exported, split: str) -> list[dict[str, Any]]:
+def _distribution(
+    folder: Path, config: Exported, split: str, sha256: Mapping[Path, str]
+) -> list[dict[str, Any]]:
     """Each file with its hash, and the set of them."""
     files = [
         {
@@ -82,7 +108,7 @@ def _distribution(folder: Path, config: Exported, split: str) -> list[dict[str, 
             "contentUrl": path.relative_to(folder).as_posix(),
             "contentSize": f"{path.stat().st_size} B",
             "encodingFormat": _PARQUET,
-            "sha256": file_sha256(path),
+            "sha256": sha256[path],
         }
         for path in config.files[split]
     ]

@@ -6,6 +6,8 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from mm_imagenet_r.captions.leakage import GRADES
+
 if TYPE_CHECKING:
     from mm_imagenet_r.export.card import Exported
 
@@ -118,7 +120,7 @@ def _leakage(configs: Sequence[Exported]) -> str:
 def _figures(figures: Any) -> list[str]:
     named, text = figures["named_by"], figures["text_only_accuracy"]
     keys = ("raw", "masked", "most_frequent_class")
-    shares = [*named.values(), figures["another_class_named"]]
+    shares = [*(named[grade] for grade in GRADES), figures["another_class_named"]]
     accuracy = ["not measured"] * 3 if text is None else [_percent(text[key]) for key in keys]
     return [*map(_percent, shares), *accuracy]
 

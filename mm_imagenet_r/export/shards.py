@@ -5,20 +5,23 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.files import open_atomic
-from mm_imagenet_r.hashes import json_sha256
+from mm_imagenet_r.hashes import file_sha256, json_sha256
+from mm_imagenet_r.reading import open_regular, parse_json
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 #: Finished shards wait here until all of a configuration are there; it goes when all is written.
 STAGING: Final = ".export"
+#: There, hashes of the shards that are known to be whole.
+HASHES: Final = "hashes.json"
 #: Rows of a row group: what is read at least for one row, and for the rows of one class.
 GROUP_ROWS: Final = 200
 #: Key of this package's record in the footer of each Parquet file.
@@ -38,9 +41,9 @@ class Shard:
     groups: range  # numbers of the row groups of the split it holds
     sha256: str  # identity of its rows and of the way they are written
 
-    def is_in(self, path: Path) -> bool:
-        """Whether a file is this shard."""
-        return path.is_file() and record_of(path).get("sha256") == self.sha256
+    def is_in(self, path: Path, known: Collection[str]) -> bool:
+        """Whether a file is this shard, and its SHA-256 is `known`: its rows may be damaged."""
+        return record_of(path).get("sha256") == self.sha256 and file_sha256(path) in known
 
 
 class Groups:
@@ -85,15 +88,16 @@ def cut(sizes: Sequence[int], most: int) -> list[range]:
 
 
 def record_of(path: Path) -> dict[str, Any]:
-    """Return what this package wrote into the footer of a Parquet file; empty for other files."""
+    """Return what this package wrote into the footer of a Parquet file; empty for all else."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        found: dict[str, Any] = json.loads((pq.read_metadata(path).metadata or {})[RECORD])
+        with open_regular(path, follow=False) as file:
+            found = parse_json((pq.read_metadata(file).metadata or {})[RECORD])
     except (OSError, KeyError, ValueError, pa.ArrowException):
         return {}
-    return found
+    return found if isinstance(found, dict) else {}
 
 
 def content_of(hashes: Iterable[str]) -> str:

@@ -79,7 +79,7 @@ def pushed(hub: Hub, folder: Path) -> subprocess.CompletedProcess[str]:
 def test_images_come_back_byte_for_byte(data: Any, folder: Path, hub: Hub) -> None:
     done = pushed(hub, folder)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == f"{hub.url}/datasets/me/data"
+    assert done.stdout.strip() == f"{hub.url}/datasets/me/data: 6 files sent"
     there = {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*.*")}
     assert hub.files["me/data"] == there | hub_stub.NEW
     loaded = client(hub, folder.parent / "home", "-c", LOAD)
@@ -106,6 +106,8 @@ def test_a_push_that_failed_is_resumed_and_old_shards_go(data: Any, folder: Path
         "data/made-up/train-00000-of-00002.parquet": b"old",
         "data/other/train-00000-of-00001.parquet": b"another configuration",
         "LICENSE": b"theirs",
+        "data/made-up/theirs.parquet": b"theirs",
+        "README.md": b"An old card.\n<!-- configurations -->\n",
     }
     hub.requests.clear()
     assert pushed(hub, folder).returncode == 0
@@ -117,9 +119,19 @@ def test_a_push_that_failed_is_resumed_and_old_shards_go(data: Any, folder: Path
         "captions/made-up.parquet",
         "croissant.json",
         "data/made-up/test-00000-of-00001.parquet",
+        "data/made-up/theirs.parquet",
         "data/made-up/train-00000-of-00001.parquet",
         "data/other/train-00000-of-00001.parquet",
     ]
+
+
+def test_a_repository_of_others_is_not_taken(folder: Path, hub: Hub) -> None:
+    theirs = {"README.md": b"Another data set.\n", "data/made-up/theirs.parquet": b"theirs"}
+    hub.files["me/data"] = dict(theirs)
+    refused = pushed(hub, folder)
+    assert refused.returncode == 2
+    assert "me/data holds something else (data/made-up/theirs.parquet)" in refused.stderr
+    assert hub.files["me/data"] == theirs
 
 
 def test_from_the_archive_to_the_hub_and_back(hub: Hub, tmp_path: Path) -> None:

@@ -79,3 +79,20 @@ def test_a_repository_that_all_may_see_is_not_taken_for_private() -> None:
     assert "1 file sent" in send(upload, There({}, private=True), private=True)
     shared = Upload("dataset", "me/x", {"a": b"one"}, "m", create=False)
     assert "1 file sent" in send(shared, There({}), private=True)  # nobody asked for it to be made
+
+
+def test_a_repository_is_known_by_the_mark_of_its_card(tmp_path: Path) -> None:
+    class Carded(There):
+        def hf_hub_download(self, _: str, name: str, *, revision: str, **__: Any) -> str:
+            assert revision == "ab" * 20
+            (tmp_path / name).write_bytes(self.files[name])
+            return str(tmp_path / name)
+
+    upload = Upload("dataset", "me/x", {"a": b"one"}, "m", mark="<!-- ours -->")
+    for card in (None, b"mine", b"\xff", b"<!-- ours -->" + b" " * 2**23):
+        theirs = Carded({"b": b"two"} | ({"README.md": card} if card else {}))
+        with pytest.raises(UserError, match=r"me/x holds something else \(b\)"):
+            send(upload, theirs)
+        assert theirs.sent == []
+    assert "1 file sent" in send(upload, Carded({"b": b"two", "README.md": b"<!-- ours -->"}))
+    assert "1 file sent" in send(upload, Carded({"README.md": b"mine"}))

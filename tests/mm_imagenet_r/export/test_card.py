@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +21,7 @@ from huggingface_hub import DatasetCard
 import mm_imagenet_r
 from mm_imagenet_r.captions.audit.text_only import is_available
 from mm_imagenet_r.errors import UserError
-from mm_imagenet_r.export import card, export
+from mm_imagenet_r.export import card, export, layout
 from mm_imagenet_r.mini import SECOND
 
 TEMPLATE = Path(__file__).resolve().parents[3] / "dataset_card.md"
@@ -111,7 +114,7 @@ def test_licence_is_the_strictest_of_all(folder: Path) -> None:
 
 def test_table_names_every_configuration(folder: Path) -> None:
     text = (folder / "README.md").read_text()
-    assert text.count(card.MARKS[0]) == 1
+    assert text.count(layout.MARKS[0]) == 1
     for name in ("mini", "instructblip", "other-captions"):
         assert f"| `{name}` | 450 train, 15 test |" in text
     assert "Made up \\| for a table." in text
@@ -204,8 +207,62 @@ def test_damaged_files_are_named(food: Path, tmp_path: Path) -> None:
     place.mkdir(parents=True)
     whole = (food / "data" / "upmc_food101" / "test-00000-of-00001.parquet").read_bytes()
     (place / "test-00000-of-00001.parquet").write_bytes(whole[:-100])
-    with pytest.raises(UserError, match=r"data/mini is damaged .* export it again"):
+    with pytest.raises(UserError, match=r"data/mini/test-.* is damaged: move it away"):
         card.write(tmp_path)
+
+
+def test_figures_of_odd_types_are_left_out(food: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    shutil.copytree(food, folder)
+    path = folder / "captions" / "upmc_food101-audit.json"
+    whole = json.loads(path.read_text())
+    assert "What captions reveal" in (folder / "README.md").read_text()
+    for key, value in (("named_by", []), ("text_only_accuracy", {}), ("another_class_named", "x")):
+        path.write_text(json.dumps({**whole, key: value}))
+        card.write(folder)
+        assert "What captions reveal" not in (folder / "README.md").read_text()
+    path.write_text("[]")
+    card.write(folder)
+    path.unlink()
+    os.mkfifo(path)
+    card.write(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        (lambda text: text.encode() + b"\xff", "README.md or croissant.json is damaged"),
+        (
+            lambda text: text.replace("data/upmc_food101/test-", "/etc/").encode(),
+            "leads to no file",
+        ),
+        (lambda text: text.replace("config_name: upmc", "config_name: other").encode(), "rows"),
+        (lambda text: text.replace("num_examples: 6", "num_examples: 7").encode(), "rows"),
+        (lambda text: text.replace("configs:", "configs: 5\nx:").encode(), "is damaged"),
+        (lambda text: text.replace("---\n", "---\na: [\n", 1).encode(), "is damaged"),
+        (lambda text: text.replace("<!-- configurations -->", "").encode(), "was not written by"),
+    ],
+)
+def test_faults_of_the_card_are_said(
+    change: Callable[[str], bytes], fault: str, food: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "out"
+    shutil.copytree(food, folder)
+    assert card.faults(folder) == []
+    (folder / "README.md").write_bytes(change((folder / "README.md").read_text()))
+    assert fault in "; ".join(card.faults(folder))
+
+
+def test_shards_that_are_not_those_exported_are_said(food: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    shutil.copytree(food, folder)
+    path = folder / "data" / "upmc_food101" / "test-00000-of-00001.parquet"
+    content = bytearray(path.read_bytes())
+    content[1000] ^= 1
+    path.write_bytes(content)
+    assert card.faults(folder) == [f"{path.relative_to(folder)} is not as it was exported"]
+    (folder / "croissant.json").unlink()
+    assert card.faults(folder) == ["there is no croissant.json"]
 
 
 def test_figures_of_mini_are_true() -> None:

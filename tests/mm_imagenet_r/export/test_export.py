@@ -181,6 +181,52 @@ def test_a_stopped_export_is_not_seen_and_goes_on(
     assert contents(folder) == contents(tmp_path / "whole")
 
 
+def flip(path: Path) -> None:
+    """Damage an image, where the footer says nothing of it."""
+    content = bytearray(path.read_bytes())
+    content[1000] ^= 1
+    path.write_bytes(content)
+
+
+def test_a_damaged_shard_is_written_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = made_up({"train": 4, "test": 2})
+    written(tmp_path / "whole", "made-up", data)
+    whole = contents(tmp_path / "whole")
+    place = tmp_path / "whole" / "data" / "made-up"
+    flip(place / "test-00000-of-00001.parquet")
+    lines = written(tmp_path / "whole", "made-up", data)
+    assert sum("there already" in line for line in lines) == 1
+    assert contents(tmp_path / "whole") == whole
+    # One that waits for the others, too.
+    folder = tmp_path / "out"
+
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "rename", stop)
+    with pytest.raises(KeyboardInterrupt):
+        written(folder, "made-up", data)
+    monkeypatch.undo()
+    flip(folder / STAGING / "made-up" / "new" / "test-00000-of-00001.parquet")
+    lines = written(folder, "made-up", data)
+    assert sum("there already" in line for line in lines) == 1
+    assert contents(folder) == whole
+
+
+def test_damage_of_another_configuration_gets_no_hash(tmp_path: Path) -> None:
+    data = made_up({"train": 4, "test": 2})
+    written(tmp_path, "made-up", data)
+    before = (tmp_path / "croissant.json").read_bytes()
+    flip(tmp_path / "data" / "made-up" / "test-00000-of-00001.parquet")
+    with pytest.raises(UserError, match=r"test-.* not as it was exported: remove .*made-up and"):
+        written(tmp_path, "other", data)
+    assert (tmp_path / "croissant.json").read_bytes() == before
+    shutil.rmtree(tmp_path / "data" / "made-up")
+    written(tmp_path, "made-up", data)
+    written(tmp_path, "other", data)
+    assert card.faults(tmp_path) == []
+
+
 def shown(folder: Path) -> set[str]:
     """How the captions end that a reader finds."""
     found = [
@@ -311,8 +357,9 @@ def test_row_without_image_is_named(tmp_path: Path) -> None:
         (["out", "--shard-mb", "0"], "--shard-mb 0"),
         (["out", "--shards", "3"], "--help shows"),
         (["out", "--data-dir", "out"], "choose another folder"),
+        (["out", "--config", "x[1]"], "cannot be the name"),
         (["a-file"], "is a file"),
-        (["mine"], "was not written by this command"),
+        (["mine"], "was not written by mm_imagenet_r.export"),
     ],
 )
 def test_mistakes_end_with_2_and_write_nothing(
@@ -330,6 +377,26 @@ def test_mistakes_end_with_2_and_write_nothing(
     assert message in capsys.readouterr().err
     assert Path("mine/README.md").read_text() == "mine"
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["README.md", "a-file", "mine"]
+
+
+@pytest.mark.parametrize("config", ["own", "mini"])
+@pytest.mark.parametrize("out", ["home", "home/in", "link/in", "home/captions"])
+def test_data_found_by_the_environment_are_not_written_into(
+    out: str,
+    config: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("home/captions").mkdir(parents=True)
+    Path("link").symlink_to("home")
+    monkeypatch.setenv("MM_IMAGENET_R_DATA_DIR", str(tmp_path / "home"))
+    assert main([out, "--config", config, "--partial"]) == 2
+    assert f"{out} lies in the data themselves" in capsys.readouterr().err
+    monkeypatch.setenv("MM_IMAGENET_R_DATA_DIR", str(tmp_path / "home" / "captions"))
+    assert main(["home", "--config", "own"]) == 2
+    assert "home/captions lies in the data" in capsys.readouterr().err
 
 
 def test_a_full_disk_ends_with_advice_and_nothing_half_written(tmp_path: Path) -> None:
