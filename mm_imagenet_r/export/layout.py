@@ -48,7 +48,6 @@ def refuse_foreign(folder: Path, name: str) -> None:
             raise UserError(f"{folder} is a file: choose a folder to write to")
         _require(folder / "README.md", _is_card)
         _require(folder / "croissant.json", lambda path: bool(croissant.hashes(path)))
-        listed(folder / "captions")
         _captions_of(folder, name)
         shards_of(folder)
         for path in listed(folder / "data" / name):
@@ -137,6 +136,7 @@ def listed(folder: Path) -> list[Path]:
 
 def _captions_of(folder: Path, name: str) -> tuple[Path, Path]:
     """The files of a configuration in `captions`; UserError if one is there but is not ours."""
+    listed(folder / "captions")  # or it is no folder
     table, audit = captions_file.paths(folder / "captions", name)
     _require(table, captions_file.is_table)
     _require(audit, lambda path: bool(captions_file.read_figures(path)))

@@ -40,7 +40,7 @@ def _count(folder: Path) -> int:
     return sum(path.read_bytes() == _CONTENT for path in files)
 
 
-def _kept(folder: Path) -> str:
+def kept(folder: Path) -> str:
     before = folder / _BEFORE
     return "kept" if not before.exists() or int(before.read_text()) <= _count(folder) else "lost"
 
@@ -73,7 +73,7 @@ def _digits_of_grid(folder: Path) -> dict[str, str]:
     """The accuracies that are kept of each cell."""
     from benchmark.results import read
 
-    found = {"mine": _kept(folder)}
+    found = {"mine": kept(folder)}
     for path in sorted(folder.glob("kept/*/*/seed*")):
         with contextlib.suppress(UserError):  # whoever reads it is told
             found[path.name] = json.dumps([phase["accuracy"] for phase in read(path)["phases"]])
@@ -102,7 +102,7 @@ def _digits_of_recipe(folder: Path) -> dict[str, str]:
     """What was chosen, if the recipe was read or written."""
     from benchmark.tuned_recipe import read
 
-    found = {"mine": _kept(folder)}
+    found = {"mine": kept(folder)}
     for path in folder.glob("recipes/mine/*.json"):
         with contextlib.suppress(UserError):
             found["chosen"] = json.dumps(read(path).said["chosen"])
@@ -124,16 +124,16 @@ def _save(case: Case) -> int:
 
 
 def _digits_of_model(folder: Path) -> dict[str, str]:
-    found = {"mine": _kept(folder)}
+    found = {"mine": kept(folder)}
     for path in folder.glob("model/*.safetensors"):
         found[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
     return found
 
 
-_OWN: dict[str, Damage] = {**in_json(), "mine": _mine}
+MINE: dict[str, Damage] = {"mine": _mine}
 
 
-def _any(*acts: Callable[[Case], int]) -> Callable[[Case], int]:
+def counted(*acts: Callable[[Case], int]) -> Callable[[Case], int]:
     def act(case: Case) -> int:
         (case.folder / _BEFORE).write_text(str(_count(case.folder)))
         return case.rng.choice(acts)(case)
@@ -142,12 +142,11 @@ def _any(*acts: Callable[[Case], int]) -> Callable[[Case], int]:
 
 
 def _door(name: str, build: Any, scope: str, digits: Any, *acts: Any) -> Door:
-    return Door(
-        name, build, _OWN | in_parquet(), _any(*acts), scope, GENERIC, digits=digits, seconds=60.0
-    )
+    own = in_json() | in_parquet() | MINE
+    return Door(name, build, own, counted(*acts), scope, GENERIC, digits=digits, seconds=60.0)
 
 
-SITE = _door("site", _site, "site", lambda folder: {"mine": _kept(folder)}, _build_site)
+SITE = _door("site", _site, "site", lambda folder: {"mine": kept(folder)}, _build_site)
 SWEEP = _door("sweep", _grid, "[kr]*", _digits_of_grid, _sweep)
 RECIPE = _door("recipe", _tuned, "recipes", _digits_of_recipe, _follow, _tune)
 MODEL = _door("model", _trained, RUN, _digits_of_model, _save)
