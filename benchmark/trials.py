@@ -11,7 +11,6 @@ from typing import Any, cast
 from rich.console import Console
 from rich.table import Table
 
-from benchmark import results
 from benchmark.cells import cells
 from benchmark.config import RunConfig
 from benchmark.formatting import MISSING, seconds_words
@@ -19,6 +18,7 @@ from benchmark.load_method import load_method
 from benchmark.options import as_text
 from benchmark.paths import last_part
 from benchmark.recipe_file import FORMAT, TrialFile, choose
+from benchmark.result_of import read_result_of
 from benchmark.results.derive import as_classifier, classifiers
 from benchmark.results.schema import Result
 from benchmark.results.tables import total_seconds
@@ -116,7 +116,7 @@ class Search:
         """Write the recipe file, given the runs that failed by their folders.
 
         Raises:
-            UserError: A trial was killed, or none could be finished.
+            UserError: A trial was killed, its result is not its own, or none could be finished.
         """
         (name,) = self.cell.method
         trials, finished = [], []
@@ -132,7 +132,7 @@ class Search:
                         "chosen yet: the same command resumes"
                     )
             else:
-                result = results.read(run.folder())
+                result = read_result_of(run, run.folder())
                 finished.append(result)
                 trial["accuracy"] = self._accuracies(result)
                 trial["seconds"] = round(total_seconds(result), 1)

@@ -422,6 +422,17 @@ def test_more_trials_keep_those_there_are(tmp_path: Path, choose: Choose) -> Non
     assert json.loads(path.read_text()) == three
 
 
+def test_a_result_that_lies_in_another_trial_is_refused(tmp_path: Path, choose: Choose) -> None:
+    assert choose("--trials", 2)[0] == 0
+    first, second = trials(tmp_path)
+    shutil.copy(first / "result.json", second / "result.json")
+    shutil.rmtree(tmp_path / "recipes")
+    code, _, err = choose("--trials", 2)
+    assert code == 2
+    assert f"{second / 'result.json'} is the result of another run: put back" in err
+    assert not recipes(tmp_path)
+
+
 def test_trials_of_other_code_are_run_anew(tmp_path: Path, choose: Choose) -> None:
     assert choose("--trials", 2)[0] == 0
     (path,) = (tmp_path / "recipes" / "mine").glob("*.json")
