@@ -121,21 +121,21 @@ def tune(
         return []
     check_writable(config.recipes, "--recipes")
     data_sha256 = open_config_data(found[0]).data_sha256
-    missing = [search for search in searches if not search.is_done(data_sha256)]
+    missing = [search for search in searches if config.overwrite or not search.is_done(data_sha256)]
     for search in missing:
         search.clear_stale(all_of_them=config.overwrite)
     failures = sweep([run for search in missing for run in search.runs], how) if missing else []
-    faults = []
+    faults: dict[Search, UserError] = {}
     for search in missing:
         try:
             search.choose({failure.cell.folder(): failure for failure in failures})
         except UserError as error:
-            faults.append(error)
+            faults[search] = error
     for search in searches:
-        if search.path.exists():
+        if search not in faults:
             search.show(console, done=search not in missing)
     if faults:
-        raise UserError("\n".join(map(str, faults)))
+        raise UserError("\n".join(map(str, faults.values())))
     return [search.path for search in searches]
 
 
