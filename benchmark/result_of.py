@@ -36,6 +36,11 @@ def read_result_of(cell: RunConfig, folder: Path) -> Result:
     except UserError:
         same = False
     if not same:
-        path = result_file(folder)
-        raise Damaged(damaged(path, "is the result of another run", "put back the one of this run"))
+        raise Damaged(
+            damaged(
+                result_file(folder),
+                "is the result of another run",
+                "put back the one of this run, or remove it",
+            )
+        )
     return result

@@ -225,6 +225,8 @@ def test_a_dry_run_says_what_would_be_tried(tmp_path: Path, choose: Choose, meth
     [
         (("--trials", 0), "--trials must be at least 1"),
         (("--jobs", 0), "--jobs must be at least 1"),
+        (("--trials", 10**20), "--trials 100000000000000000000 is too large: give a smaller"),
+        (("--search-seed", 10**20), "--search-seed 100000000000000000000 is too large"),
         (("--trials", "many"), "--trials: 'many' is not a whole number"),
         (("--evaluate-on", "test"), "on validation data"),
         (("--seeds", 0, 1), "one of the --seeds"),
