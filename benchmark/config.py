@@ -16,7 +16,7 @@ from typing import Any
 from benchmark.config_check import check, check_texts
 from benchmark.config_fields import Fields
 from benchmark.option_names import NAMED, amount, dashed, method_name, names_of
-from benchmark.paths import last_part, safe_name, same_path
+from benchmark.paths import last_part, safe_name, same_path, shortened
 from benchmark.recipe import DEFAULTS_VERSION
 from mm_imagenet_r.catalog import full_name
 from mm_imagenet_r.errors import UserError
@@ -170,7 +170,8 @@ class RunConfig(Fields):
         phases = f"{self.stop_after}of{self.phases}" if self.stop_after else f"{self.phases}"
         setting = f"{safe_name(last_part(self.dataset))}-{phases}phases-{safe_name(budget)}"
         method = safe_name(last_part(self.method[0]).replace(".py:", "-").replace(":", "-"))
-        return self.output / setting / method / f"seed{self.seeds[0]}-{self.fingerprint()[:8]}"
+        seed = f"seed{self.seeds[0]}-{self.fingerprint()[:8]}"
+        return self.output / shortened(setting) / method / seed
 
     def to_json(self) -> dict[str, Any]:
         """All fields as plain types; `from_mapping` reads them back."""

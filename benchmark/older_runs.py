@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.cells import cells
 from benchmark.config import RunConfig
-from benchmark.options import from_mapping
 from benchmark.paths import safe_name
-from benchmark.results.derive import given_config
+from benchmark.result_of import asked_for
 from benchmark.results.io import read
 from benchmark.results.schema import SCHEMA_VERSION, Result
 from benchmark.run_files import RESULT
@@ -53,15 +52,17 @@ def _of_older_versions(cell: RunConfig) -> Iterator[Path]:
                 begin = re.match(rb'\s*{\s*"schema_version": (\d+)', file.read(100))
         except OSError:  # whoever uses the folder says so
             continue
-        if begin is None or int(begin[1]) != SCHEMA_VERSION:
+        if begin is not None and int(begin[1]) != SCHEMA_VERSION:
             yield path.parent
 
 
 def _is_alike(result: Result, cell: RunConfig) -> bool:
     """Whether a finished run was asked for as a cell is, but for the steps, and took as many."""
-    if result["config"]["method"] != list(cell.method):
+    then = asked_for(result)
+    # First by name: the code of a method is never run because a file that lies there names it.
+    if (then.method, then.match_exemplars_of) != (cell.method, cell.match_exemplars_of):
         return False
-    (then,) = cells(RunConfig(**from_mapping(given_config(result), source="config")))
+    (then,) = cells(then)
     counted: dict[str, Any] = {"epochs": RunConfig.epochs, "steps": None}
     asked, said = (dataclasses.replace(one, **counted).changed() for one in (cell, then))
     return asked == said and all(

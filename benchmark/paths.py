@@ -42,4 +42,17 @@ def last_part(text: str) -> str:
 
 def safe_name(text: str) -> str:
     """A name that is fit for a folder on every system."""
-    return "".join(c if c.isalnum() or c in "-._@" else "_" for c in text)[:80]
+    return shortened("".join(c if c.isalnum() or c in "-._@" else "_" for c in text)[:80])
+
+
+def shortened(name: str, most: int = 255) -> str:
+    """A name of at most so many bytes, as file systems count: of a longer one, both ends.
+
+    >>> shortened("a" * 255) == "a" * 255, shortened("0123456789", 4), shortened("漢字-5", 6)
+    (True, '0189', '漢-5')
+    """
+    data = name.encode()
+    if len(data) <= most:
+        return name
+    ends = data[: most // 2], data[-(most // 2) :]
+    return "".join(end.decode(errors="ignore") for end in ends)

@@ -18,9 +18,8 @@ from benchmark.formatting import amount_words
 from benchmark.load_method import load_method, make_settings
 from benchmark.method import Method, MethodContext
 from benchmark.older_runs import finished_elsewhere
-from benchmark.options import from_mapping
 from benchmark.recipe import Recipe, resolve_recipe
-from benchmark.results.derive import given_config
+from benchmark.result_of import asked_for, read_result_of
 from benchmark.results.schema import Result
 from benchmark.source_hash import harness_sha256, method_sources, sources_sha256
 from benchmark.tuned_recipe import TunedRecipe
@@ -92,7 +91,7 @@ def find_cell_of(result: Result) -> Cell:
         said["amount"] or 0.0, said["currency"], said["growth"], said["unit"] or 1.0,
         said["sample_bytes"] or 0.0,
     )  # fmt: skip
-    (config,) = cells(RunConfig(**from_mapping(given_config(result), source="config")))
+    (config,) = cells(asked_for(result))
     sizes, _ = divide(config, result["dataset"]["num_classes"])
     return find_cell(config, sizes, budget)
 
@@ -177,7 +176,7 @@ def make_plans(config: RunConfig) -> list[Plan]:
     for one in cells(config):
         reference = None
         if one.match_exemplars_of is not None:
-            reference = read_reference(one)
+            reference = read_reference(one, data.data_sha256)
             counts = tuple(
                 {int(k): kept["exemplars"] for k, kept in phase["memory"]["per_class"].items()}
                 for phase in reference["phases"]
@@ -219,14 +218,25 @@ def _too_small(memory: str, budget: Budget, data: Data, costs: Sequence[int]) ->
     )
 
 
-def read_reference(config: RunConfig) -> Result:
-    """The result of the run to be matched; raise UserError if that is not finished."""
+def read_reference(config: RunConfig, data_sha256: str | None = None) -> Result:
+    """The result of the run to be matched, of data with this hash if it is given.
+
+    Raises:
+        UserError: It is not finished, damaged, or that of another run or of other data.
+    """
     reference = reference_run(config)
     path = reference.folder() / run_files.RESULT
-    folder = path.parent if path.exists() else finished_elsewhere(reference)
-    if folder is None:
+    if path.exists():
+        result = read_result_of(reference, path.parent)
+    elif (older := finished_elsewhere(reference, data_sha256)) is not None:
+        result = results.read(older)
+    else:
         raise UserError(
             f"--match-exemplars-of {config.match_exemplars_of}: there is no {path} yet. Run it "
             "first: " + dataclasses.replace(reference, overwrite=False).command(place=True)
         )
-    return results.read(folder)
+    if data_sha256 not in (None, result["dataset"]["data_sha256"]):
+        raise UserError(
+            f"{path} was computed on other data: restore these data, or choose another --output"
+        )
+    return result

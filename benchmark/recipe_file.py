@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypedDict, cast
 
+from benchmark.errors import Damaged
+from benchmark.paths import safe_name
+from benchmark.results import strict_json
 from benchmark.results.schema import BackboneInfo, DatasetInfo
 from benchmark.results.shape import mismatches
 from benchmark.search import CLASSIFIER
-from mm_imagenet_r.errors import UserError, summarize
+from mm_imagenet_r.errors import UserError, few, summarize
 
 #: Of the file; goes up when its shape changes.
 FORMAT = 1
@@ -78,25 +80,40 @@ def parse(data: bytes, path: Path) -> RecipeFile:
     """Check the content of a file: that it is whole and its choice follows from its trials.
 
     Raises:
-        UserError: It is not as it was written.
+        UserError: It is of a newer version.
+        Damaged: It is not as it was written.
     """
     try:
-        said = json.loads(data)
+        said = strict_json.parse(data.decode())
         if isinstance(said, dict) and isinstance(n := said.get("format"), int) and n > FORMAT:
             raise UserError(
                 f"{path} has format {n}; this program knows up to {FORMAT}: install a newer one"
             )
-        found = list(mismatches(said, RecipeFile))
-        if not found and said["chosen"] != choose(said["searched"], said["trials"]):
-            found = ["its choice does not follow from its trials"]
-    except (ValueError, RecursionError):
-        found = ["it is not JSON"]
+        found = list(mismatches(said, RecipeFile)) or list(_faults(said))
+    except ValueError as error:
+        found = [f"it is not JSON ({error})"]
     if found:
-        raise UserError(
+        raise Damaged(
             f"{path} is not a recipe file as python -m benchmark.tune writes it: "
             f"{summarize(found, 2)}. Was it edited? Restore it, or choose again"
         )
     return cast(RecipeFile, said)
+
+
+def _faults(said: RecipeFile) -> Iterator[str]:
+    """Say what of a file of the right shape makes no sense in itself."""
+    names, recipe = said["searched"].keys(), said["recipe"]
+    if safe_name(recipe) != recipe:
+        yield f"its name {few(repr(recipe))} is none of a recipe"
+    for number, trial in enumerate(said["trials"], 1):
+        if trial["settings"].keys() not in (names, names - {CLASSIFIER}):
+            yield f"trial {number} does not have the settings that were searched"
+        if trial["seconds"] < 0:
+            yield f"trial {number} took a negative time"
+    if not any(trial["accuracy"] for trial in said["trials"]):
+        yield "no trial has an accuracy"
+    elif said["chosen"] != choose(said["searched"], said["trials"]):
+        yield "its choice does not follow from its trials"
 
 
 def choose(searched: Mapping[str, Any], trials: list[TrialFile]) -> ChosenFile:

@@ -9,26 +9,29 @@ from pathlib import Path
 from typing import Any, cast
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from benchmark import results
 from benchmark.cells import cells
 from benchmark.config import RunConfig
+from benchmark.errors import Damaged
 from benchmark.formatting import MISSING, seconds_words
 from benchmark.load_method import load_method
 from benchmark.options import as_text
 from benchmark.paths import last_part
 from benchmark.recipe_file import FORMAT, TrialFile, choose
+from benchmark.result_of import read_result_of
 from benchmark.results.derive import as_classifier, classifiers
 from benchmark.results.schema import Result
 from benchmark.results.tables import total_seconds
+from benchmark.run_files import remove
 from benchmark.run_folder import RunFolder
 from benchmark.same_code import in_oldest, same_code
 from benchmark.search import ALL, CLASSIFIER, Point, is_legal, space_of, trial_points, with_point
 from benchmark.source_hash import harness_sha256, method_sha256
 from benchmark.sweep.ledger import Failure
 from benchmark.tuned_recipe import file_name, memory_of, read
-from mm_imagenet_r.errors import UserError, pluralize
+from mm_imagenet_r.errors import UserError, one_line, pluralize
 from mm_imagenet_r.files import write_atomic
 
 #: What a file says of the outcome; the rest is what was asked.
@@ -81,13 +84,17 @@ class Search:
         return "\n".join(lines)
 
     def is_done(self, data_sha256: str) -> bool:
-        """Whether the file is there, of the same search on these data, and no trial failed."""
+        """Whether the file is there, of the same search on these data, and no trial failed.
+
+        Raises:
+            UserError: It is of a newer version, or something that cannot be read.
+        """
         if not self.path.exists():
             return False
         try:
             said = read(self.path).said
-        except UserError:
-            return False  # damaged: it is written again from the trials
+        except Damaged:
+            return False  # it is written again from the trials
         former: dict[str, Any] = {key: value for key, value in said.items() if key not in _OUTCOME}
         if self.space.reads_all and CLASSIFIER in said["searched"]:
             former["searched"] = {**said["searched"], CLASSIFIER: []}  # known only afterwards
@@ -100,9 +107,13 @@ class Search:
     def clear_stale(self, *, all_of_them: bool = False) -> None:
         """Delete what other code left of a trial, since trials are compared with each other.
 
+        `all_of_them`: delete every trial and what was chosen of them.
+
         Raises:
             UserError: A file cannot be removed, or another process is using it.
         """
+        if all_of_them:
+            remove([self.path])
         now = {"method": self.asked["method_sha256"], "harness": self.asked["harness_sha256"]}
         for run in self.runs:
             folder = RunFolder(run.folder())
@@ -116,7 +127,7 @@ class Search:
         """Write the recipe file, given the runs that failed by their folders.
 
         Raises:
-            UserError: A trial was killed, or none could be finished.
+            UserError: A trial was killed, its result is not its own, or none could be finished.
         """
         (name,) = self.cell.method
         trials, finished = [], []
@@ -132,7 +143,7 @@ class Search:
                         "chosen yet: the same command resumes"
                     )
             else:
-                result = results.read(run.folder())
+                result = read_result_of(run, run.folder())
                 finished.append(result)
                 trial["accuracy"] = self._accuracies(result)
                 trial["seconds"] = round(total_seconds(result), 1)
@@ -163,19 +174,19 @@ class Search:
         said = read(self.path).said
         varied = [name for name in said["searched"] if name != CLASSIFIER]
         readings = next(list(trial["accuracy"]) for trial in said["trials"] if trial["accuracy"])
-        titles = [name or "accuracy" for name in readings]
-        table = Table("trial", *varied, *titles, "time", box=None, pad_edge=False)
-        chosen = said["chosen"]
-        best = chosen["settings"].get(CLASSIFIER, readings[0])
+        titles = [_shown(name or "accuracy") for name in [*varied, *readings]]
+        table = Table("trial", *titles, "time", box=None, pad_edge=False)
         for number, trial in enumerate(said["trials"]):
-            texts = {name: f"{value:.1f}" for name, value in trial["accuracy"].items()}
-            if number == chosen["trial"]:
+            accuracy = trial["accuracy"]
+            texts = {name: f"{value:.1f}" for name, value in accuracy.items()}
+            if number == said["chosen"]["trial"]:
+                best = max(accuracy, key=accuracy.__getitem__)
                 texts[best] = f"[bold]{texts[best]}[/] *"
-            settings = (as_text(trial["settings"][name]) for name in varied)
+            settings = (_shown(as_text(trial["settings"][name])) for name in varied)
             found = (texts.get(name, "failed") for name in readings)
             time = seconds_words(trial["seconds"]) if trial["accuracy"] else MISSING
             table.add_row(str(number + 1), *settings, *found, time)
-        console.print(f"\n[bold]{self.cell.method[0]}[/], * is chosen")
+        console.print(f"\n[bold]{escape(self.cell.method[0])}[/], * is chosen")
         console.print(table)
         words = "done: {} (--overwrite chooses again)" if done else "recipe: {}"
         console.print(words.format(self.path), markup=False, soft_wrap=True)
@@ -192,3 +203,8 @@ class Search:
             average = as_classifier(result, name)["metrics"]["average_incremental_accuracy"]
             found[name] = round(cast(float, average), 6)
         return found
+
+
+def _shown(text: str) -> str:
+    """What a file holds, for a table: neither markup nor anything that steers a terminal."""
+    return escape(one_line(text))

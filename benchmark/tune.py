@@ -19,11 +19,12 @@ from benchmark.option_names import dashed
 from benchmark.options import Command, add_options, convert, read_file
 from benchmark.sweep.command import How, check_counts, sweep
 from mm_imagenet_r import command_line
-from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.errors import UserError, few
 from mm_imagenet_r.files import check_writable
 
 #: How many phases a trial learns, where the user says nothing.
 PHASES = 3
+_LARGEST = 2**52  # number that a file of a recipe can hold
 _DEFAULTS: Mapping[str, Any] = {"output": Path("trials"), "evaluate_on": "validation"}
 #: Help texts of options whose meaning differs from that for a run.
 _TEXTS = {
@@ -109,6 +110,9 @@ def tune(
     from benchmark.trials import Search
     from mm_imagenet_r.progress import make_console
 
+    for name, number in (("trials", trials), ("search-seed", search_seed)):
+        if abs(number) > _LARGEST:
+            raise UserError(f"--{name} {few(number)} is too large: give a smaller number")
     found = _cells(config)
     with isolation.foreign_code():
         for name in config.method:
@@ -121,21 +125,21 @@ def tune(
         return []
     check_writable(config.recipes, "--recipes")
     data_sha256 = open_config_data(found[0]).data_sha256
-    missing = [search for search in searches if not search.is_done(data_sha256)]
+    missing = [search for search in searches if config.overwrite or not search.is_done(data_sha256)]
     for search in missing:
         search.clear_stale(all_of_them=config.overwrite)
     failures = sweep([run for search in missing for run in search.runs], how) if missing else []
-    faults = []
+    faults: dict[Search, UserError] = {}
     for search in missing:
         try:
             search.choose({failure.cell.folder(): failure for failure in failures})
         except UserError as error:
-            faults.append(error)
+            faults[search] = error
     for search in searches:
-        if search.path.exists():
+        if search not in faults:
             search.show(console, done=search not in missing)
     if faults:
-        raise UserError("\n".join(map(str, faults)))
+        raise UserError("\n".join(map(str, faults.values())))
     return [search.path for search in searches]
 
 

@@ -20,19 +20,21 @@ from benchmark.config import RunConfig
 from benchmark.load_method import load_method, make_settings, setting_name
 from benchmark.option_names import dashed
 from benchmark.options import as_text, convert
-from benchmark.paths import last_part, safe_name
+from benchmark.paths import last_part, safe_name, shortened
 from benchmark.recipe import resolve_recipe
 from benchmark.recipe_file import MemoryFile, RecipeFile, parse
 from benchmark.results.schema import TuningInfo
 from benchmark.same_code import same_code
 from benchmark.search import RATE
 from benchmark.source_hash import method_sha256
-from mm_imagenet_r.errors import UserError, did_you_mean, pluralize, summarize
+from mm_imagenet_r.errors import UserError, did_you_mean, few, one_line, pluralize, summarize
 from mm_imagenet_r.reading import SETTINGS, read_bytes
 
 if TYPE_CHECKING:
     from benchmark.plan import Plan
 
+_ROOM = 255 - len("..01234567.tmp") - 4  # bytes of a file's name without the number of phases
+_LONGEST = 400  # characters of a note, in which a file may say anything
 _RATE_TYPE = typing.get_type_hints(RunConfig)["learning_rate"]
 #: Options that should be as they were when the settings were chosen; a difference is noted.
 _ALIKE = (
@@ -53,7 +55,7 @@ class TunedRecipe:
         """Raise UserError if it is for another method, another memory or other data."""
         said, (name,), recipe = self.said, config.method, self.said["recipe"]
         if said["method"] != last_part(name):
-            raise UserError(f"{self.path} holds settings of {said['method']}, not of {name}")
+            raise UserError(f"{self.path} holds settings of {few(said['method'])}, not of {name}")
         if said["memory"] != memory_of(config):
             raise UserError(
                 f"{self.path} was chosen with {_memory_words(said['memory'])}, not with "
@@ -62,7 +64,7 @@ class TunedRecipe:
         if (data := said["dataset"])["data_sha256"] != data_sha256:
             raise UserError(
                 f"recipe {recipe} was chosen on other data than {last_part(config.dataset)} is now "
-                f"({self.path}: {data['name']}, hash {data['data_sha256'][:8]}, not "
+                f"({self.path}: {few(data['name'])}, hash {few(data['data_sha256'][:8])}, not "
                 f"{data_sha256[:8]}): {_again(config, recipe)}"
             )
 
@@ -71,9 +73,10 @@ class TunedRecipe:
         said = self.said["backbone"]
         if said["sha256"] != backbone["sha256"]:
             raise UserError(
-                f"recipe {self.said['recipe']} was chosen with another backbone ({said['name']}, "
-                f"hash {said['sha256'][:8] or 'none'}) than {last_part(backbone['name'])}: choose "
-                "settings with this one by python -m benchmark.tune, or leave --recipe out"
+                f"recipe {self.said['recipe']} was chosen with another backbone "
+                f"({few(said['name'])}, hash {few(said['sha256'][:8]) or 'none'}) than "
+                f"{last_part(backbone['name'])}: choose settings with this one by "
+                "python -m benchmark.tune, or leave --recipe out"
             )
 
     def notes(self, config: RunConfig, sha256: str) -> list[str]:
@@ -98,7 +101,8 @@ class TunedRecipe:
             words = "--learning-rate " if option == RATE else f"--set {option}="
             then = as_text(said["chosen"]["settings"][option])
             found.append(f"{words}{as_text(value)} overrides the chosen {then}")
-        return [f"recipe {said['recipe']}, {said['method']}: {words}" for words in found]
+        which = f"recipe {said['recipe']}, {said['method']}"
+        return [one_line(f"{which}: {words}", _LONGEST) for words in found]
 
     def _overridden(self, settings: Any, learning_rate: float) -> dict[str, Any]:
         """The values used in place of chosen ones, by name."""
@@ -223,15 +227,17 @@ def _around_phases(config: RunConfig) -> tuple[str, str]:
     budget = ""
     if memory := memory_of(config):
         total = "-total" if memory["growth"] == "total" else ""
-        budget = f"-{safe_name(memory['memory'])}-{memory['currency']}{total}"
-    return f"{method}-{safe_name(last_part(config.dataset))}-", f"phases{budget}.json"
+        amount = shortened(safe_name(memory["memory"]), 80)
+        budget = f"-{amount}-{memory['currency']}{total}"
+    before, after = f"{method}-{safe_name(last_part(config.dataset))}-", f"phases{budget}.json"
+    return shortened(before, _ROOM - len(after.encode())), after
 
 
 def _memory_words(said: MemoryFile | None) -> str:
     if said is None:
         return "no memory"
     total = " in total" if said["growth"] == "total" else ""
-    return f"memory {said['memory']}{total} in {said['currency']}"
+    return few(f"memory {said['memory']}{total} in {said['currency']}")
 
 
 def _again(config: RunConfig, recipe: str) -> str:

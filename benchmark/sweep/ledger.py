@@ -13,18 +13,24 @@ from __future__ import annotations
 import dataclasses
 import glob
 import json
+import os
 import re
 from pathlib import Path
 
 from benchmark import results, run_files
 from benchmark.config import RunConfig
+from benchmark.paths import shortened
+from benchmark.result_of import read_result_of
 from benchmark.results.schema import Result
 from benchmark.results.small_form import copy_small, restore
 from benchmark.run_folder import RunFolder
-from mm_imagenet_r.errors import one_line
-from mm_imagenet_r.files import write_atomic
+from mm_imagenet_r.errors import UserError, one_line
+from mm_imagenet_r.files import explained, write_atomic
+from mm_imagenet_r.reading import open_regular
 
 _LAST = 12  # lines of the output of a failed cell
+_END = 2**16  # bytes of it that these are looked for in: it may have any length
+_LONGEST = 255 - len("..json.01234567.tmp")  # bytes of a log's name that all its files have
 #: How the last line of a traceback begins, and a user's mistake.
 _ERROR = re.compile(r"(error|[\w.]*(Error|Exception|Interrupt))(: |$)")
 
@@ -65,9 +71,9 @@ class Ledger:
         self._folder = folder
 
     def result(self, cell: RunConfig) -> Result | None:
-        """The result of a finished cell, else None; raise UserError if it is damaged."""
+        """The result of a finished cell, else None; UserError if it is damaged or another's."""
         for place in filter(None, (cell.folder(), self._small(cell))):
-            if results.is_there(place) and (found := results.read(place))["complete"]:
+            if results.is_there(place) and (found := read_result_of(cell, place))["complete"]:
                 return found
         return None
 
@@ -80,6 +86,7 @@ class Ledger:
         if self._folder is None or small is None or not results.is_there(run):
             return
         if not results.is_there(small):
+            run_files.refuse_links(small)
             copy_small(run, small)
         # Pictures are larger than all else: a few are kept, of one run of each method.
         method = glob.escape(small.parent.name)
@@ -89,7 +96,10 @@ class Ledger:
     def fetch(self, cell: RunConfig) -> None:
         """Put a result of the small form where runs look for that of another (or UserError)."""
         run, small = cell.folder(), self._small(cell)
-        if small is not None and not results.is_there(run) and (small / run_files.PACKED).exists():
+        if small is None or results.is_there(run) or not (small / run_files.PACKED).exists():
+            return
+        read_result_of(cell, small)
+        with RunFolder(run).locked():
             restore(small, run)
 
     def _small(self, cell: RunConfig) -> Path | None:
@@ -98,13 +108,30 @@ class Ledger:
 
 def log_file(cell: RunConfig) -> Path:
     """Where the output of a cell is written; removed once it is done."""
-    name = "_".join(cell.folder().relative_to(cell.output).parts)
+    name = shortened("_".join(cell.folder().relative_to(cell.output).parts), _LONGEST)
     return cell.output / "sweep" / f"{name}.log"
 
 
 def failure_file(cell: RunConfig) -> Path:
     """The record of the last attempt at a cell, if that failed."""
     return log_file(cell).with_suffix(".json")
+
+
+def make_room(cell: RunConfig) -> None:
+    """Make the folder of a cell's log, before it is started.
+
+    Raises:
+        UserError: The folder cannot be made or is none, or what has a name in it that a sweep
+            writes to is no file, but perhaps a link to one.
+    """
+    log = log_file(cell)
+    with explained(log):
+        log.parent.mkdir(parents=True, exist_ok=True)
+    if log.parent.is_symlink():
+        raise UserError(f"{log.parent} is not a folder, as sweeps make it: remove it")
+    for path in (log, failure_file(cell)):
+        if path.is_symlink() or (path.exists() and not path.is_file()):
+            raise UserError(f"{path} is not a regular file, as sweeps write: remove it")
 
 
 def finished_phases(cell: RunConfig) -> int | None:
@@ -121,10 +148,18 @@ def succeeded(cell: RunConfig) -> None:
 
 def failed(cell: RunConfig, code: int) -> Failure:
     """Write down that a cell failed, with the last lines of its output; UserError if it cannot."""
-    path = log_file(cell)
-    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    text = _end(log_file(cell)).decode(errors="replace")
     lines = [line.rstrip() for line in text.splitlines() if line.strip()][-_LAST:]
     failure = Failure(cell, code, "\n".join(lines))
     record = {"command": failure.command, "exit_code": code, "last_lines": lines}
     write_atomic(failure_file(cell), (json.dumps(record, indent=1) + "\n").encode())
     return failure
+
+
+def _end(path: Path) -> bytes:
+    try:
+        with open_regular(path, follow=False) as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - _END))
+            return file.read(_END)
+    except OSError:  # a failure is told without it as well
+        return b""

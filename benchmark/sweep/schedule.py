@@ -11,9 +11,8 @@ from typing import Protocol
 from benchmark.config import RunConfig
 from benchmark.run_folder import RunFolder
 from benchmark.sweep.grid import reference_of
-from benchmark.sweep.ledger import Failure, Ledger, failed, log_file, succeeded
+from benchmark.sweep.ledger import Failure, Ledger, failed, make_room, succeeded
 from benchmark.sweep.progress import Progress
-from mm_imagenet_r.files import explained
 
 _REFRESH = 0.5  # seconds between two looks at what is running
 
@@ -56,9 +55,7 @@ def run_all(
                 if ledger.result(cell) is not None:  # another process has run it meanwhile
                     progress.done(cell, ledger, elsewhere=True)
                     continue
-                log = log_file(cell)
-                with explained(log):
-                    log.parent.mkdir(parents=True, exist_ok=True)
+                make_room(cell)
                 engine.start(cell)
             if not engine.under_way():
                 progress.show([], waiting)

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 from running import Call, folders, write_result
 
-from benchmark import recipe_file, results, search, tune
+from benchmark import recipe_file, results, search, tune, tuned_recipe
 from benchmark.config import RunConfig
 from benchmark.data import open_data
 from benchmark.results.derive import as_classifier
@@ -225,6 +225,8 @@ def test_a_dry_run_says_what_would_be_tried(tmp_path: Path, choose: Choose, meth
     [
         (("--trials", 0), "--trials must be at least 1"),
         (("--jobs", 0), "--jobs must be at least 1"),
+        (("--trials", 10**20), "--trials 100000000000000000000 is too large: give a smaller"),
+        (("--search-seed", 10**20), "--search-seed 100000000000000000000 is too large"),
         (("--trials", "many"), "--trials: 'many' is not a whole number"),
         (("--evaluate-on", "test"), "on validation data"),
         (("--seeds", 0, 1), "one of the --seeds"),
@@ -408,6 +410,66 @@ def test_what_is_chosen_is_not_chosen_again(tmp_path: Path, choose: Choose, made
     assert made.read_bytes() == before
 
 
+def test_a_recipe_of_a_newer_version_is_not_replaced(
+    tmp_path: Path, choose: Choose, made: Path
+) -> None:
+    made.write_text(json.dumps({**json.loads(made.read_text()), "format": 2}))
+    before = made.read_bytes()
+    code, _, err = choose()
+    assert code == 2
+    assert f"{made} has format 2; this program knows up to 1: install a newer one" in err
+    assert made.read_bytes() == before
+    assert not trials(tmp_path)
+
+
+def test_overwrite_chooses_again(tmp_path: Path, choose: Choose) -> None:
+    assert choose("--trials", 2)[0] == 0
+    before = finished(tmp_path)
+    code, out, _ = choose("--trials", 2, "--overwrite")
+    assert code == 0
+    assert "2 cells, 0 done, 2 missing" in out
+    assert "--overwrite chooses again" not in out
+    after = finished(tmp_path)
+    assert after.keys() == before.keys()
+    assert all(after[file] != before[file] for file in before)
+
+
+def test_what_a_recipe_says_is_shown_as_it_stands(choose: Choose, made: Path) -> None:
+    said = json.loads(made.read_text())
+    marked = json.loads(made.read_text().replace('"linear"', '"x[/]"'))
+    for trial in marked["trials"]:
+        trial["settings"]["gain"] = "[/bold]\x1b[31m"
+    marked["chosen"]["settings"]["gain"] = "[/bold]\x1b[31m"
+    assert marked["searched"].keys() == said["searched"].keys()
+    made.write_text(json.dumps(marked))
+    code, out, _ = choose()
+    assert code == 0
+    assert "[/bold]?[31m" in out
+    assert "x[/]" in out
+
+
+def test_a_method_in_a_folder_like_markup_is_shown(
+    tmp_path: Path, choose: Choose, methods: Path
+) -> None:
+    folder = tmp_path / "[" / "x]"
+    folder.mkdir(parents=True)
+    for path in methods.parent.glob("*.py"):
+        shutil.copy(path, folder)
+    code, out, _ = choose("--method", f"{folder}/searched.py:Plain", "--trials", 1)
+    assert code == 0
+    assert f"{folder}/searched.py:Plain, * is chosen" in out.replace("\n", "")
+
+
+def test_names_of_recipes_fit(tmp_path: Path) -> None:
+    name, file = "漢" * 60, tmp_path / f"{'字' * 60}.py"
+    file.write_text("from baselines.replay import Replay as M\n")
+    plain = RunConfig(method=("replay",), dataset=name)
+    assert tuned_recipe.file_name(plain) == f"replay-{name}-10phases-5-bytes.json"
+    found = tuned_recipe.file_name(RunConfig(method=(f"{file}:M",), dataset=name))
+    assert found.endswith("漢-10phases-5-bytes.json")
+    (tmp_path / f".{found}.01234567.tmp").touch()
+
+
 def test_more_trials_keep_those_there_are(tmp_path: Path, choose: Choose) -> None:
     assert choose("--trials", 2)[0] == 0
     (path,) = (tmp_path / "recipes" / "mine").glob("*.json")
@@ -420,6 +482,17 @@ def test_more_trials_keep_those_there_are(tmp_path: Path, choose: Choose) -> Non
     path.write_bytes(path.read_bytes()[:100])  # the trials tell it again
     assert choose("--trials", 3)[0] == 0
     assert json.loads(path.read_text()) == three
+
+
+def test_a_result_that_lies_in_another_trial_is_refused(tmp_path: Path, choose: Choose) -> None:
+    assert choose("--trials", 2)[0] == 0
+    first, second = trials(tmp_path)
+    shutil.copy(first / "result.json", second / "result.json")
+    shutil.rmtree(tmp_path / "recipes")
+    code, _, err = choose("--trials", 2)
+    assert code == 2
+    assert f"{second / 'result.json'} is the result of another run: put back" in err
+    assert not recipes(tmp_path)
 
 
 def test_trials_of_other_code_are_run_anew(tmp_path: Path, choose: Choose) -> None:
@@ -556,9 +629,11 @@ def test_the_nearest_number_of_phases_serves_and_is_told(
 def test_changed_code_of_the_method_is_told(tmp_path: Path, made: Path, used: Call) -> None:
     path = made
     said = json.loads(path.read_text())
-    path.write_text(json.dumps({**said, "method_sha256": "ab" * 32}))
+    options = {**said["options"], "precision": "\x1b[2J"}
+    path.write_text(json.dumps({**said, "method_sha256": "ab" * 32, "options": options}))
     code, out, _ = used()
     assert code == 0
+    assert "chosen with --precision ?[2J, used with" in out
     assert "the method's code has changed since its settings were chosen" in out
 
 
@@ -592,6 +667,15 @@ def test_what_was_chosen_for_something_else_is_refused(
     assert not any((folder / "result.json").exists() for folder in folders(tmp_path))
 
 
+def _without(said: Any, name: str) -> str:
+    trials = [
+        {**trial, "settings": {key: v for key, v in trial["settings"].items() if key != name}}
+        for trial in said["trials"]
+    ]
+    chosen = recipe_file.choose(said["searched"], trials)
+    return json.dumps({**said, "trials": trials, "chosen": chosen})
+
+
 def test_a_damaged_recipe_is_refused(tmp_path: Path, made: Path, used: Call) -> None:
     path = made
     text = path.read_text()
@@ -606,6 +690,11 @@ def test_a_damaged_recipe_is_refused(tmp_path: Path, made: Path, used: Call) -> 
             "does not follow from its trials",
         ),
         (json.dumps({**said, "format": 2}), "has format 2"),
+        (text.replace('"accuracy": {', '"accuracy": {"": NaN, ', 1), "NaN is not a finite number"),
+        (json.dumps({**said, "recipe": "\ud800"}), "surrogates not allowed"),
+        (json.dumps({**said, "recipe": "\x1b[2J"}), r"its name '\x1b[2J' is none of a recipe"),
+        (_without(said, "gain"), "trial 1 does not have the settings that were searched"),
+        (re.sub(r'"seconds": [\d.]+', '"seconds": -1', text), "trial 1 took a negative time"),
     ):
         path.write_text(damaged)
         code, _, err = used()

@@ -101,6 +101,20 @@ def test_a_result_of_today_is_not_one_of_an_older_version(tmp_path: Path) -> Non
     assert finished_elsewhere(cell(output=tmp_path)) is None
     path.write_text(json.dumps(json.loads(text)))  # in another way of writing
     assert finished_elsewhere(cell(output=tmp_path)) == folder
+    path.write_text(json.dumps(json.loads(text), sort_keys=True))  # as no version wrote it
+    assert finished_elsewhere(cell(output=tmp_path)) is None
+
+
+def test_code_that_a_result_names_is_not_run_to_look_at_it(tmp_path: Path) -> None:
+    evil, marker = tmp_path / "evil.py", tmp_path / "ran"
+    evil.write_text(f"from pathlib import Path\nPath({str(marker)!r}).touch()\n")
+    folder = tmp_path / FOLDERS["finetune"].relative_to(RUNS)
+    shutil.copytree(FOLDERS["finetune"], folder)
+    value = json.loads((folder / "result.json").read_text())
+    value["config"]["match_exemplars_of"] = f"{evil}:Evil"
+    (folder / "result.json").write_text(json.dumps(value))
+    assert finished_elsewhere(cell(output=tmp_path)) is None
+    assert not marker.exists()
 
 
 def test_a_result_is_a_configuration_of_today() -> None:
