@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from benchmark.data.samples import Rows
 from benchmark.data.stored_images import IntArray
-from mm_imagenet_r.captions.files import read_captions
+from mm_imagenet_r.captions.files import other_images, read_captions
 from mm_imagenet_r.errors import UserError, summarize
 
 #: Names of folders or splits, in the order of preference.
@@ -34,6 +34,7 @@ class RawDataset:
     class_names: list[str]  # every class that occurs, in the order of its labels
     captions: str  # name of the caption set
     captions_id: str = ""  # its identity, see `mm_imagenet_r.captions.files`; "" if it has none
+    captioned: Sequence[str | None] = ()  # (n,) SHA-256 of the image of each caption, if known
     split: str = ""  # name of the rule that made `is_test`; "" if it has none
     absent: int = 0  # how many images of a published data set are not there
     left_out: dict[str, str] = field(default_factory=dict)  # image that is no row: why not
@@ -65,10 +66,21 @@ class RawDataset:
             )
         self.rows = Rows(self.rows.images, [caption or "" for caption in found], keys)
         self.captions, self.captions_id = path.name, given.identity
+        self.captioned, _ = match_captions(given.hashes, keys, TRAIN_NAMES + TEST_NAMES)
         if unused:
             self.notes.append(
                 f"{unused} of {len(captions)} captions in {path.name} belong to no image"
             )
+
+    def require_captioned(self, digests: Mapping[int, str]) -> None:
+        """Raise UserError if captions are of other images than these, SHA-256 by row."""
+        changed = [
+            self.rows.file_names[row]
+            for row, sha256 in enumerate(self.captioned)
+            if sha256 is not None and digests.get(row, sha256) != sha256
+        ]
+        if changed:
+            raise other_images(self.captions, self.name, changed)
 
     def note_missing_captions(self) -> None:
         """Note how many texts are empty, if the data set is meant to have captions."""

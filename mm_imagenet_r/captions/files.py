@@ -9,7 +9,7 @@ import io
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TextIO
 
@@ -45,6 +45,7 @@ class Captions:
     info: dict[str, Any]  # `model`, `revision`, `prompt`, `decoding`, ...; empty if unknown
     failed: dict[str, str]  # why the captioner failed, by file name
     cut: frozenset[str] = frozenset()  # images whose captions ended at the token limit
+    hashes: Mapping[str, str] = field(default_factory=dict)  # SHA-256 of each captioned image file
 
 
 def identity_of(captions: Mapping[str, str], fingerprint: str | None = None) -> str:
@@ -112,7 +113,19 @@ def read_captions(path: Path) -> Captions:
     failed = {name: str(row["error"]) for name, row in by_name.items() if row.get("error")}
     texts = {name: row.get(text) or "" for name, row in by_name.items() if name not in failed}
     cut = frozenset(name for name, row in by_name.items() if row.get("finish") == "length")
-    return Captions(texts, identity_of(texts, info.get("fingerprint")), info, failed, cut)
+    identity = identity_of(texts, info.get("fingerprint"))
+    # In other files a column of this name may be a hash of anything.
+    known = {name: by_name[name].get("sha256") for name in texts if "fingerprint" in info}
+    hashes = {name: sha256 for name, sha256 in known.items() if isinstance(sha256, str)}
+    return Captions(texts, identity, info, failed, cut, hashes)
+
+
+def other_images(captions: object, place: object, changed: Sequence[str]) -> UserError:
+    """The refusal of captions whose images have changed since they were made."""
+    return UserError(
+        f"the captions in {captions} are of other images than those in {place} (changed: "
+        f"{summarize(changed, 1)}): caption these images again"
+    )
 
 
 def finished_sets(folder: Path) -> list[Path]:
@@ -169,7 +182,7 @@ def _column(names: Sequence[str], columns: Sequence[str], path: Path) -> str:
 
 #: Names of the columns, the rows with the columns of `_USED`, the provenance.
 _Table = tuple[Sequence[str], list[dict[str, Any]], dict[str, Any]]
-_USED: Final = {*_KEYS, *_TEXTS, "error", "finish"}
+_USED: Final = {*_KEYS, *_TEXTS, "error", "finish", "sha256"}
 
 
 def _used(columns: Sequence[str]) -> list[int]:
