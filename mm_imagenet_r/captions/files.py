@@ -8,7 +8,7 @@ import hashlib
 import io
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TextIO
@@ -63,13 +63,14 @@ def identity_of(captions: Mapping[str, str], fingerprint: str | None = None) -> 
     return f"{fingerprint}-{digest[:8]}" if fingerprint else digest[:16]
 
 
-def read_captions(path: Path) -> Captions:
+def read_captions(path: Path, as_written: Collection[str] = ()) -> Captions:
     """Read captions: one row per image, with its name and its caption.
 
     `path` is a folder of a finished caption set; or a csv or tsv file with a header (fields
     separated by commas, semicolons or tabs), jsonl or Parquet. Columns: file_name (a path relative
     to the image folder, or a bare name), and caption or text; of images with `error`, the reason
-    is read instead.
+    is read instead. A backslash in a name is a slash, as on Windows, but in those names that are
+    to be taken `as_written`.
 
     Raises:
         UserError: The file is absent or malformed, lacks a column, has a row without a name, a
@@ -103,7 +104,11 @@ def read_captions(path: Path) -> Captions:
                     f"captions file {path}: the {column} in row {number} has {len(value):,} "
                     f"letters, more than {LETTERS:,}: shorten it"
                 )
-    names = [row[key].replace("\\", "/").removeprefix("./") for row in rows]
+    written = [row[key].removeprefix("./") for row in rows]
+    names = [
+        name if name in as_written else name.replace("\\", "/").removeprefix("./")
+        for name in written
+    ]
     if repeated := [name for name, count in Counter(names).items() if count > 1]:
         raise UserError(
             f"captions file {path} has more than one row for {summarize(repeated, 3)}: "

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from photos import picture, two_classes
+from photos import picture, tree, two_classes
 
 from benchmark.data import open_data
 from benchmark.data.raw_dataset import match_captions
@@ -109,3 +109,14 @@ def test_captions_of_other_images_are_refused(tmp_path: Path, info: dict[str, st
         return
     with pytest.raises(UserError, match=r"photos \(changed: cat/1\.png\): caption these images"):
         open_data(str(root), captions=path, bad_images="skip")
+
+
+def test_a_backslash_is_a_slash_unless_an_image_is_called_so(tmp_path: Path) -> None:
+    names = ("train/cat/a\\x.png", "train/cat/a/x.png", "train/cat/y.png")
+    dogs = ("train/dog/1.png", "train/dog/2.png")
+    root, file = tree(tmp_path / "photos", *names, *dogs), tmp_path / "c.csv"
+    file.write_text("file_name,caption\ncat/a\\x.png,odd\ncat\\y.png,from Windows\n")
+    data = open_data(str(root), captions=file, test_fraction=0.5)
+    found = [(s.file_name, s.caption) for part in (data.train, data.test) for s in part]
+    expected = zip((*names, *dogs), ("odd", "", "from Windows", "", ""), strict=True)
+    assert sorted(found) == sorted(expected)
