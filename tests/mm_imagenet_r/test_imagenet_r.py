@@ -514,3 +514,14 @@ def test_a_caption_set_of_other_images_is_refused(
     (folder / first).write_bytes(files[second])
     with pytest.raises(UserError, match=rf"\(changed: {first}\): caption these images again"):
         load("set", data_dir=folder)
+
+
+def test_a_caption_set_of_a_name_that_no_cache_can_have_is_refused(
+    made: tuple[Path, dict[str, bytes]], load: Callable[..., Any], tmp_path: Path
+) -> None:
+    (tmp_path / "imagenet-r.tar").symlink_to(made[0] / "imagenet-r.tar")
+    write_captions(tmp_path / "captions" / "a?b.csv", plain_captions(made[1]))
+    with pytest.raises(
+        UserError, match=r"caption set 'a\?b' cannot be loaded, .* have a \?: rename"
+    ):
+        load("a?b", data_dir=tmp_path)
