@@ -35,7 +35,7 @@ def page(found: Audit, images: Images | None, name: str = "Captions") -> str:
             return None
         data = images.read(name)
         if found.captions.hashes.get(name) not in (None, hashlib.sha256(data).hexdigest()):
-            raise other_images(model, images.path, [name])
+            raise other_images(found.captions.identity, images.path, [name])
         return thumbnail(data)
 
     groups = {"all captions": found.overall}
