@@ -16,9 +16,10 @@ from typing import Any, Final
 import datasets
 import pyarrow as pa
 from datasets.exceptions import DatasetGenerationError
+from datasets.naming import INVALID_WINDOWS_CHARACTERS_IN_PATH
 
 from mm_imagenet_r.catalog import CATALOG, MM_IMAGENET_R, find_source
-from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.errors import UserError, few
 from mm_imagenet_r.files import explain
 from mm_imagenet_r.source import Source
 
@@ -59,6 +60,7 @@ class MMImageNetR(datasets.ArrowBasedBuilder):  # type: ignore[misc]
             UserError: There is no such configuration, its files are absent or damaged, or the
                 cache cannot be written.
         """
+        _require_texts(configuration=config_name, data_dir=data_dir, split_name=split_name)
         # Data files are empty when load_dataset calls (see hub.py). They, the options of the
         # source and `hash` stay off the configuration, so that every route to the same rows finds
         # the same cached copy.
@@ -71,6 +73,11 @@ class MMImageNetR(datasets.ArrowBasedBuilder):  # type: ignore[misc]
         if data_files:
             raise UserError(f"configuration {name!r} of mm_imagenet_r takes no data_files")
         self.source = find_source(name, data_dir, split_name, partial=partial)
+        if odd := sorted(set(name) & set(INVALID_WINDOWS_CHARACTERS_IN_PATH)):
+            raise UserError(
+                f"caption set {name!r} cannot be loaded, as no name may have a {' or '.join(odd)}: "
+                "rename its file or folder in captions/"
+            )
         with _faults_of_cache(cache_dir or datasets.config.HF_DATASETS_CACHE):
             super().__init__(
                 cache_dir=cache_dir,
@@ -113,6 +120,12 @@ class MMImageNetR(datasets.ArrowBasedBuilder):  # type: ignore[misc]
             # The bytes go in as they are: an image as `datasets` encodes it would lose them when
             # its name happens to exist in the current folder.
             yield number, pa.Table.from_pylist(some, schema=schema)
+
+
+def _require_texts(**options: object) -> None:
+    for option, value in options.items():
+        if value is not None and not isinstance(value, str | os.PathLike):
+            raise UserError(f"{option}={few(repr(value))} is not a text: give one, or None")
 
 
 def _default(*options: object) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -63,7 +64,7 @@ def _download(folder: Path, url: str) -> None:
     from mm_imagenet_r.tar_index import ARCHIVE, PUBLISHED_SHA256, PUBLISHED_SIZE
 
     path = folder / ARCHIVE
-    if path.exists() and not _to_resume(path):
+    if os.path.lexists(path) and not _to_resume(path):
         return
     columns = (BarColumn(), DownloadColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
@@ -86,10 +87,19 @@ def _to_resume(path: Path) -> bool:
         tar_index.read(path)
     except tar_index.TruncatedError:
         part = part_of(path)
-        print(f"{path} is cut off at byte {path.stat().st_size:,}: resuming")
-        if not part.exists():  # else what this command has fetched itself is the better beginning
-            path.rename(part)
+        if path.is_symlink() or os.path.lexists(part):
+            also = f"{part} is there too" if os.path.lexists(part) else "it is a link"
+            raise UserError(
+                f"{path} is cut off, and {also}: remove one of them, or choose another folder"
+            ) from None
+        print(f"{path} is cut off at byte {path.stat().st_size:,}: resuming it as {part.name}")
+        path.rename(part)
         return True
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be read ({error.strerror or error}): remove it, or choose another "
+            "folder"
+        ) from error
     return False
 
 

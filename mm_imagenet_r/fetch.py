@@ -5,6 +5,8 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import http.client
+import os
+import re
 import time
 import urllib.error
 import urllib.request
@@ -43,7 +45,8 @@ def fetch(
     What has arrived is in `<path>.part` until it is complete and has the given size (in bytes) and
     hashes; if this call is stopped, the next one resumes from there. More bytes than `size`, or
     than `most` where the size is not known, are not received. `pause` is the seconds before the
-    second attempt, doubled before each further one.
+    second attempt, doubled before each further one. What was in `<path>.part` before is not lost,
+    whatever the server sends: it may be another program's, or gigabytes.
 
     Raises:
         UserError: The server cannot be reached or has no such file, the disk is full, another
@@ -54,20 +57,23 @@ def fetch(
         path.parent.mkdir(parents=True, exist_ok=True)
         if part.is_symlink() or (part.exists() and not part.is_file()):
             raise UserError(f"{part} is not a download but a link or no file: remove it")
-        with part.open("ab") as file:
+        with part.open("a+b") as file:
             _lock(file, part)
+            found = file.tell()
             most = most if size is None else size
             _fill(url, file, size, most, pause, progress)
             wrong = _wrong(part, size, most, {"sha256": sha256, "md5": md5})
             if wrong is None:
                 part.replace(path)
+            elif found:
+                file.truncate(found)
             else:
                 part.unlink()
     if wrong is not None:
-        raise UserError(
-            f"{url} has unexpected content: {wrong}. Nothing was kept: try again, or give another "
-            "address"
-        )
+        remedy = "Nothing was kept: try again, or give another address"
+        if found:
+            remedy = f"Give another address, or remove {part} ({found:,} bytes, kept) to start anew"
+        raise UserError(f"{url} has unexpected content: {wrong}. {remedy}")
 
 
 def part_of(path: Path) -> Path:
@@ -93,9 +99,9 @@ def _fill(
     while failures < ATTEMPTS:
         if failures:
             time.sleep(pause * 2 ** (failures - 1))
-        before = file.tell()
+        before = file.seek(0, os.SEEK_END)
         try:
-            if _request(url, file, size, most, progress):
+            if _request(url, file, before, size, most, progress):
                 return
             trouble = "the connection was closed early"
         except urllib.error.HTTPError as error:
@@ -109,7 +115,7 @@ def _fill(
             trouble = str(getattr(error, "reason", error)) or type(error).__name__
         except ValueError as error:
             raise UserError(f"{url!r} is not an address: give http://... or https://...") from error
-        failures = 1 if file.tell() > before else failures + 1
+        failures = 1 if file.seek(0, os.SEEK_END) > before else failures + 1
     raise UserError(
         f"{url} cannot be downloaded ({trouble}, {ATTEMPTS} attempts in a row). What has arrived "
         f"is kept ({file.tell():,} bytes): give the same command again to resume, or download the "
@@ -118,10 +124,13 @@ def _fill(
 
 
 def _request(
-    url: str, file: IO[bytes], size: int | None, most: int, progress: Progress | None
+    url: str, file: IO[bytes], here: int, size: int | None, most: int, progress: Progress | None
 ) -> bool:
-    """Ask once for what is missing; return whether all is there now, or one byte too many."""
-    here = file.tell()
+    """Ask once for what follows the bytes that are here.
+
+    Returns whether all is there now, or one byte too many. UserError if the server sends another
+    file, or more than there can be.
+    """
     if here > most or here == size:
         return True
     headers = {"User-Agent": "mm-imagenet-r", "Accept-Encoding": "identity"}
@@ -135,29 +144,48 @@ def _request(
             raise
         error.close()  # nothing follows what is here: it is complete, or another file
         return True
+    part = Path(file.name)
     with answer:
-        if here and answer.status != 206:  # the server sends everything again
-            # Errors of the disk are not those of the network, which are worth another attempt.
-            with explained(Path(file.name)):
-                file.truncate(0)
-                file.seek(0)
-            here = 0
-        length = answer.headers.get("Content-Length")
-        total = here + int(length) if length and length.isdecimal() else None
+        at = _start(answer)  # 0 where the server sends everything again
+        length = _number(answer.headers.get("Content-Length"))
+        total = at + length if at is not None and length is not None else None
         if total is not None and total > most:
             raise UserError(
                 f"{url} offers {total:,} bytes, but the file has {'' if size else 'at most '}"
                 f"{most:,}: give another address"
             )
-        while data := answer.read(min(_CHUNK, most + 1 - here)):  # a server may never end
-            with explained(Path(file.name)):
-                file.write(data)
-            here += len(data)
+        other = UserError(
+            f"{url} does not send what follows the {here:,} bytes in {part}: give another address, "
+            "or remove that file to start anew"
+        )
+        if at is None or at > here:
+            raise other
+        file.seek(at)
+        while data := answer.read(min(_CHUNK, most + 1 - at)):  # a server may never end
+            # Errors of the disk are not those of the network, which are worth another attempt.
+            with explained(part):
+                known = file.read(len(data)) if at < here else b""
+                if not data.startswith(known):
+                    raise other
+                file.write(data[len(known) :])
+            at += len(data)
             if progress is not None:
-                progress(here, total)
-        with explained(Path(file.name)):
+                progress(max(at, here), total)
+        with explained(part):
             file.flush()
-    return total is None or here >= total or here > most
+    return total is None or at >= total or at > most
+
+
+def _start(answer: http.client.HTTPResponse) -> int | None:
+    """Where in the file an answer begins; None if it is a part and does not say of what."""
+    if answer.status != 206:
+        return 0
+    return _number(answer.headers.get("Content-Range", "").removeprefix("bytes ").partition("-")[0])
+
+
+def _number(text: str | None) -> int | None:
+    """A number as servers write it; None if it is none, or longer than the size of any file."""
+    return int(text) if text and re.fullmatch("[0-9]{1,18}", text) else None
 
 
 def _wrong(path: Path, size: int | None, most: int, hashes: dict[str, str | None]) -> str | None:

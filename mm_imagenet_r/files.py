@@ -30,10 +30,12 @@ def write_atomic(path: Path, data: bytes) -> None:
 def open_atomic(path: Path) -> Iterator[BinaryIO]:
     """Open a file that appears under its name when it is complete, for content of any size.
 
-    Until then it is a temporary file in the same folder. UserError if the folder cannot be written
-    or the disk is full; the old file is then untouched.
+    Until then it is a temporary file in the same folder. UserError if the folder cannot be written,
+    the disk is full, or what is there is a device or the like; it is then untouched.
     """
     with _temporary(path) as temporary:
+        if path.exists() and not path.is_file() and not path.is_symlink():
+            raise UserError(f"{path} is not a regular file: remove it, or choose another path")
         with temporary.open("wb") as file:
             yield file
             file.flush()

@@ -48,6 +48,7 @@ class ImageNetR(FileSource):
     caption_facts: Mapping[str, str]  # name of the caption set, and what is known of its making
     caption_file: Path  # where the captions were read, before any masking
     split: Split
+    hashes: Mapping[str, str]  # SHA-256 of the file each caption was made of, where it is known
 
     def description(self) -> str:  # noqa: D102 - these are Source's
         making = {key: self.caption_facts[key] for key in _DESCRIBED if key in self.caption_facts}
@@ -67,7 +68,7 @@ class ImageNetR(FileSource):
         facts = [_RULES, self.images.identity, self.provenance(), self.leaves_out]
         digest = hashlib.sha256(json.dumps(facts).encode())
         for name in self.images.names:
-            digest.update(f"{name}\0{self.captions[name]}\n".encode())
+            digest.update(f"{name}\0{self.captions[name]}\n{self.hashes.get(name, '')}".encode())
         return digest.hexdigest()
 
     def listed(self, split: str, labels: Collection[int]) -> Iterator[dict[str, Any]]:
@@ -81,7 +82,12 @@ class ImageNetR(FileSource):
                 yield row(name, label, caption, names[cls.wnid], index, style(name))
 
     def read(self, split: str, file_name: str) -> bytes:  # noqa: D102
-        return self.images.read(file_name)
+        from mm_imagenet_r.captions.files import other_images
+
+        data = self.images.read(file_name)
+        if self.hashes.get(file_name) not in (None, hashlib.sha256(data).hexdigest()):
+            raise other_images(self.caption_file, self.place, [file_name])
+        return data
 
     def num_absent(self) -> int:  # noqa: D102
         return len(image_names()) - len(self.images)
@@ -111,10 +117,10 @@ def find_imagenet_r(
     images = open_images(folder)
     require_imagenet_r(images, partial=partial)
     path = _one_set(path, wanted, images)
-    texts, facts = _captions(path, masked, images, partial)
+    texts, facts, hashes = _captions(path, masked, images, partial)
     cut = split(images, split_name, lists=[folder, folder / "splits"], partial=partial)
     facts = {"captions": captions, **facts}
-    return ImageNetR(images.path, partial, images, texts, facts, path, cut)
+    return ImageNetR(images.path, partial, images, texts, facts, path, cut, hashes)
 
 
 def caption_sets(folder: Path) -> dict[str, list[Path]]:
@@ -178,8 +184,8 @@ def _one_set(path: Path, wanted: str, images: Images) -> Path:
 
 def _captions(
     path: Path, masked: bool, images: Images, partial: bool
-) -> tuple[dict[str, str], dict[str, str]]:
-    """Caption of each image, and what is known of how they were made."""
+) -> tuple[dict[str, str], dict[str, str], Mapping[str, str]]:
+    """Caption of each image, what is known of how they were made, and of which files."""
     from mm_imagenet_r.captions.files import identity_of, read_captions
 
     read = read_captions(path)
@@ -215,7 +221,7 @@ def _captions(
             facts[key] = _readable(value)
     if empty:
         facts["empty_captions"] = str(len(empty))
-    return captions, facts
+    return captions, facts, read.hashes
 
 
 def _readable(value: Any) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from mm_imagenet_r.classes import image_names, require_imagenet_r
-from mm_imagenet_r.errors import UserError, did_you_mean
+from mm_imagenet_r.errors import UserError, did_you_mean, few
 from mm_imagenet_r.reading import SETTINGS, read_bytes
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ CUTS: Final = (DEFAULT, "coda", "seeded")
 NAMES: Final = (*CUTS, "folder")
 TEST_FRACTION: Final = 0.2
 
+#: Digits of the longest seed; Python refuses to read thousands of them.
+_SEED: Final = 100
 _CODA_URL: Final = (
     "https://raw.githubusercontent.com/GT-RIPL/CODA-Prompt/"
     "6417d4f68754be68b697c7ca2323ee61e791e1a3/dataloaders/splits/"
@@ -108,8 +110,8 @@ def canonical(name: str) -> str:
     ('coda', 'seeded:7', 'seeded')
     """
     rule, _, seed = name.partition(":")
-    if rule not in NAMES or (seed and not (rule == "seeded" and seed.isdecimal())):
-        raise UserError(f"no split {name!r} of ImageNet-R: {did_you_mean(name, NAMES)}")
+    if rule not in NAMES or (seed and not (rule == "seeded" and _is_seed(seed))):
+        raise UserError(f"no split {few(repr(name))} of ImageNet-R: {did_you_mean(name, NAMES)}")
     return f"{rule}:{int(seed)}" if int(seed or 0) else rule
 
 
@@ -120,8 +122,12 @@ def published_test(name: str) -> set[str] | None:
     (6000, None)
     """
     rule, _, seed = name.partition(":")
-    known = rule in ("seed42", "seeded") and (seed or "0").isdecimal()
+    known = rule in ("seed42", "seeded") and _is_seed(seed or "0")
     return _computed(name) if known else None
+
+
+def _is_seed(text: str) -> bool:
+    return text.isdecimal() and len(text) <= _SEED
 
 
 def _computed(name: str) -> set[str]:

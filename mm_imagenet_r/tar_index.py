@@ -14,11 +14,12 @@ import os
 import tarfile
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, Final, Self, cast
+from typing import IO, Any, Final, Self, cast
 
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.files import write_atomic
-from mm_imagenet_r.reading import open_regular
+from mm_imagenet_r.hashes import json_sha256
+from mm_imagenet_r.reading import TABLE, open_regular, parse_json, read_bytes
 
 #: Of the archive its authors publish (github.com/hendrycks/imagenet-r); the hash is from the
 #: checksums in tensorflow/datasets.
@@ -64,6 +65,22 @@ def memory_of(path: Path, kind: str) -> Path:
     return cache_folder() / kind / f"{key}.json"
 
 
+def remember(memory: Path, value: Any) -> None:
+    """Cache a value in JSON for `recall`, if the folder can be written."""
+    record = {"value": value, "sha256": json_sha256([*memory.parts[-2:], value])}
+    with contextlib.suppress(UserError):  # a cache that cannot be written is no loss
+        write_atomic(memory, json.dumps(record).encode())
+
+
+def recall(memory: Path) -> Any:
+    """Return what `remember` has written there; None if it is not there, or changed since."""
+    with contextlib.suppress(OSError, ValueError, LookupError, TypeError, RecursionError):
+        record = parse_json(read_bytes(memory, TABLE))
+        if record["sha256"] == json_sha256([*memory.parts[-2:], record["value"]]):
+            return record["value"]
+    return None
+
+
 def read(path: Path) -> TarIndex:
     """Return the index of a tar, from the cache if the file has not changed.
 
@@ -71,12 +88,11 @@ def read(path: Path) -> TarIndex:
         UserError: The archive is truncated, damaged, compressed, or holds what it must not.
         OSError: It cannot be read.
     """
-    cached = memory_of(path, "tar")
-    with contextlib.suppress(OSError, ValueError, TypeError):  # not there, or not complete
-        return TarIndex(**json.loads(cached.read_text(encoding="utf-8")))
+    memory = memory_of(path, "tar")
+    if (known := recall(memory)) is not None:
+        return TarIndex(**known)
     index = scan(path)
-    with contextlib.suppress(UserError):  # a cache that cannot be written is no loss
-        write_atomic(cached, json.dumps(asdict(index)).encode())
+    remember(memory, asdict(index))
     return index
 
 

@@ -71,6 +71,7 @@ def open_data(
         raise UserError(image_check.complaint(name, left_out, source.leaves_out))
     if left_out:
         notes.append(image_check.left_out(len(rows) + len(source.left_out), left_out))
+    source.require_captioned({row: digests[row] for row in np.flatnonzero(good).tolist()})
 
     is_test = splitting.held_out_for_test(source, good, test_fraction, split_seed)
     used: list[int] = sorted(np.flatnonzero(good).tolist(), key=keys.__getitem__)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from benchmark.data.samples import Rows
 from benchmark.data.stored_images import IntArray
-from mm_imagenet_r.captions.files import read_captions
+from mm_imagenet_r.captions.files import other_images, read_captions
 from mm_imagenet_r.errors import UserError, summarize
 
 #: Names of folders or splits, in the order of preference.
@@ -34,6 +34,7 @@ class RawDataset:
     class_names: list[str]  # every class that occurs, in the order of its labels
     captions: str  # name of the caption set
     captions_id: str = ""  # its identity, see `mm_imagenet_r.captions.files`; "" if it has none
+    captioned: Sequence[str | None] = ()  # (n,) SHA-256 of the image of each caption, if known
     split: str = ""  # name of the rule that made `is_test`; "" if it has none
     absent: int = 0  # how many images of a published data set are not there
     left_out: dict[str, str] = field(default_factory=dict)  # image that is no row: why not
@@ -53,9 +54,11 @@ class RawDataset:
 
     def take_captions(self, path: Path) -> None:
         """Use the captions of a file instead; UserError if it is malformed or names no image."""
-        given, keys = read_captions(path), self.rows.file_names
+        keys, parts = self.rows.file_names, {*TRAIN_NAMES, *TEST_NAMES}
+        odd = {name for key in keys if "\\" in key for name in _names_of(key, parts)}
+        given = read_captions(path, as_written=odd)
         captions = given.by_name
-        found, unused = match_captions(captions, keys, TRAIN_NAMES + TEST_NAMES)
+        found, unused = match_captions(captions, keys, parts)
         if all(caption is None for caption in found):
             raise UserError(
                 f"captions file {path} has captions for none of the images of {self.name}: it "
@@ -65,10 +68,21 @@ class RawDataset:
             )
         self.rows = Rows(self.rows.images, [caption or "" for caption in found], keys)
         self.captions, self.captions_id = path.name, given.identity
+        self.captioned, _ = match_captions(given.hashes, keys, parts)
         if unused:
             self.notes.append(
                 f"{unused} of {len(captions)} captions in {path.name} belong to no image"
             )
+
+    def require_captioned(self, digests: Mapping[int, str]) -> None:
+        """Raise UserError if captions are of other images than these, SHA-256 by row."""
+        changed = [
+            self.rows.file_names[row]
+            for row, sha256 in enumerate(self.captioned)
+            if sha256 is not None and digests.get(row, sha256) != sha256
+        ]
+        if changed:
+            raise other_images(self.captions, self.name, changed)
 
     def note_missing_captions(self) -> None:
         """Note how many texts are empty, if the data set is meant to have captions."""
@@ -91,16 +105,17 @@ def match_captions(
     (['a cat', 'another', None], 1)
     """
     parts = set(parts)
-    bare = Counter(PurePosixPath(key).name for key in keys)
-    short = Counter(_without_part(key, parts) for key in keys)
+    short = Counter(_names_of(key, parts)[1] for key in keys)
+    bare = Counter(_names_of(key, parts)[2] for key in keys)
     found: list[str | None] = []
     used: set[str] = set()
     for key in keys:
-        candidates = [key]
-        if short[_without_part(key, parts)] == 1:
-            candidates.append(_without_part(key, parts))
-        if bare[PurePosixPath(key).name] == 1:
-            candidates.append(PurePosixPath(key).name)
+        whole, shorter, barest = _names_of(key, parts)
+        candidates = [whole]
+        if short[shorter] == 1:
+            candidates.append(shorter)
+        if bare[barest] == 1:
+            candidates.append(barest)
         name = next((name for name in candidates if name in captions), None)
         found.append(None if name is None else captions[name])
         if name is not None:
@@ -108,6 +123,7 @@ def match_captions(
     return found, len(captions) - len(used)
 
 
-def _without_part(key: str, parts: set[str]) -> str:
+def _names_of(key: str, parts: set[str]) -> tuple[str, str, str]:
+    """A key, the same without its first folder if that is one of `parts`, and its file name."""
     first, slash, rest = key.partition("/")
-    return rest if slash and first in parts else key
+    return key, rest if slash and first in parts else key, PurePosixPath(key).name

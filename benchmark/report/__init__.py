@@ -24,7 +24,7 @@ from mm_imagenet_r import command_line
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.files import write_atomic
 from mm_imagenet_r.markup import el
-from mm_imagenet_r.pages import render
+from mm_imagenet_r.pages import refuse_foreign, render
 
 KINDS = {
     "replay": "replay of exemplars",
@@ -150,6 +150,8 @@ def _main(arguments: Sequence[str] | None) -> None:
     given = parser.parse_args(arguments)
     if given.curve:
         check_path(given.curve)
+    if given.output:
+        refuse_foreign(given.output)
     folders = find_runs(given.runs)
     if len(folders) == 1:
         print(write_report(folders[0], given.output))

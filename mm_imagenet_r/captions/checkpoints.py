@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,9 +9,7 @@ from typing import Any, Final
 
 from mm_imagenet_r import pretrained, tar_index
 from mm_imagenet_r.errors import UserError, one_line
-from mm_imagenet_r.files import write_atomic
 from mm_imagenet_r.hashes import file_sha256, json_sha256
-from mm_imagenet_r.reading import read_bytes
 
 #: Files that `from_pretrained` reads from a folder: weights, which lie in it, and small ones, which
 #: may lie in folders of tokenizers and templates; neither includes the records of a download.
@@ -73,20 +70,15 @@ def hash_folder(folder: Path) -> str:
         if not any(part.startswith(".") for part in name.parts)
     }
     memory = {name: tar_index.memory_of(path, "model") for name, path in files.items()}
-    size = sum(path.stat().st_size for name, path in files.items() if not memory[name].exists())
+    hashes = {name: tar_index.recall(place) for name, place in memory.items()}
+    new = [name for name, known in hashes.items() if known is None]
+    size = sum(files[name].stat().st_size for name in new)
     if size > _LONG:
         print(f"note: reading {size / (1 << 30):.0f} GiB of {folder} once to identify the model")
-    hashes = {name: _hash_file(path, memory[name]) for name, path in files.items()}
+    for name in new:
+        hashes[name] = file_sha256(files[name])
+        tar_index.remember(memory[name], hashes[name])
     return json_sha256(hashes)[:16]
-
-
-def _hash_file(path: Path, memory: Path) -> str:
-    with contextlib.suppress(OSError, ValueError):
-        return read_bytes(memory, 64).decode("ascii")
-    made = file_sha256(path)
-    with contextlib.suppress(UserError):  # a cache that cannot be written is no loss
-        write_atomic(memory, made.encode())
-    return made
 
 
 def choose_device(device: str) -> str:

@@ -8,8 +8,8 @@ import hashlib
 import io
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TextIO
 
@@ -45,6 +45,7 @@ class Captions:
     info: dict[str, Any]  # `model`, `revision`, `prompt`, `decoding`, ...; empty if unknown
     failed: dict[str, str]  # why the captioner failed, by file name
     cut: frozenset[str] = frozenset()  # images whose captions ended at the token limit
+    hashes: Mapping[str, str] = field(default_factory=dict)  # SHA-256 of each captioned image file
 
 
 def identity_of(captions: Mapping[str, str], fingerprint: str | None = None) -> str:
@@ -62,13 +63,14 @@ def identity_of(captions: Mapping[str, str], fingerprint: str | None = None) -> 
     return f"{fingerprint}-{digest[:8]}" if fingerprint else digest[:16]
 
 
-def read_captions(path: Path) -> Captions:
+def read_captions(path: Path, as_written: Collection[str] = ()) -> Captions:
     """Read captions: one row per image, with its name and its caption.
 
     `path` is a folder of a finished caption set; or a csv or tsv file with a header (fields
     separated by commas, semicolons or tabs), jsonl or Parquet. Columns: file_name (a path relative
     to the image folder, or a bare name), and caption or text; of images with `error`, the reason
-    is read instead.
+    is read instead. A backslash in a name is a slash, as on Windows, but in those names that are
+    to be taken `as_written`.
 
     Raises:
         UserError: The file is absent or malformed, lacks a column, has a row without a name, a
@@ -102,7 +104,11 @@ def read_captions(path: Path) -> Captions:
                     f"captions file {path}: the {column} in row {number} has {len(value):,} "
                     f"letters, more than {LETTERS:,}: shorten it"
                 )
-    names = [row[key].replace("\\", "/").removeprefix("./") for row in rows]
+    written = [row[key].removeprefix("./") for row in rows]
+    names = [
+        name if name in as_written else name.replace("\\", "/").removeprefix("./")
+        for name in written
+    ]
     if repeated := [name for name, count in Counter(names).items() if count > 1]:
         raise UserError(
             f"captions file {path} has more than one row for {summarize(repeated, 3)}: "
@@ -112,7 +118,19 @@ def read_captions(path: Path) -> Captions:
     failed = {name: str(row["error"]) for name, row in by_name.items() if row.get("error")}
     texts = {name: row.get(text) or "" for name, row in by_name.items() if name not in failed}
     cut = frozenset(name for name, row in by_name.items() if row.get("finish") == "length")
-    return Captions(texts, identity_of(texts, info.get("fingerprint")), info, failed, cut)
+    identity = identity_of(texts, info.get("fingerprint"))
+    # In other files a column of this name may be a hash of anything.
+    known = {name: by_name[name].get("sha256") for name in texts if "fingerprint" in info}
+    hashes = {name: sha256 for name, sha256 in known.items() if isinstance(sha256, str)}
+    return Captions(texts, identity, info, failed, cut, hashes)
+
+
+def other_images(captions: object, place: object, changed: Sequence[str]) -> UserError:
+    """The refusal of captions whose images have changed since they were made."""
+    return UserError(
+        f"the captions in {captions} are of other images than those in {place} (changed: "
+        f"{summarize(changed, 1)}): caption these images again"
+    )
 
 
 def finished_sets(folder: Path) -> list[Path]:
@@ -169,7 +187,7 @@ def _column(names: Sequence[str], columns: Sequence[str], path: Path) -> str:
 
 #: Names of the columns, the rows with the columns of `_USED`, the provenance.
 _Table = tuple[Sequence[str], list[dict[str, Any]], dict[str, Any]]
-_USED: Final = {*_KEYS, *_TEXTS, "error", "finish"}
+_USED: Final = {*_KEYS, *_TEXTS, "error", "finish", "sha256"}
 
 
 def _used(columns: Sequence[str]) -> list[int]:

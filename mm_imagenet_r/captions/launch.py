@@ -109,22 +109,24 @@ def choose_backend(options: Options) -> tuple[str, type[Captioner]]:
 
 
 def _freeze(store: Store, images: Images, options: Options, console: Console) -> None:
-    """Record new images; with a limit some from all over the data, with a larger one those too."""
-    names = images.names
-    if gone := sorted(store.manifest.hashes.keys() - set(names)):
+    """Record new images; with a limit some from all over the data, with a larger one those too.
+
+    UserError if one that was recorded before is gone or has changed.
+    """
+    known = store.manifest.hashes.keys()
+    names = set(images.names)
+    if gone := sorted(known - names):
         raise UserError(
             f"{images.path} lacks {len(gone):,} of the images of the caption set {store.folder} "
             f"({summarize(gone, 3)}): give --images with all of them, or another --output for "
             "other images"
         )
     if options.limit is not None:
-        if len(store.manifest.hashes) >= options.limit:
-            return
         by_hash = sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())
-        names = by_hash[: options.limit]
-    new = images.as_stored(name for name in names if name not in store.manifest.hashes)
-    hidden = not console.is_terminal or not new
-    reading = track(new, "reading images", console=console, transient=True, disable=hidden)
+        names = {*known, *(by_hash[: options.limit] if len(known) < options.limit else ())}
+    # Those recorded before are read too: they may have changed since.
+    stored, hidden = images.as_stored(names), not console.is_terminal
+    reading = track(stored, "reading images", console=console, transient=True, disable=hidden)
     hashes = {name: hashlib.sha256(images.read(name)).hexdigest() for name in reading}
     store.manifest.add(hashes, options.unit_size or UNIT_SIZE)
 

@@ -5,6 +5,7 @@ A manifest is frozen once written; later images go into another one and into uni
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from mm_imagenet_r.files import create_atomic
 _SCHEMA: Final = pa.schema(
     [("file_name", pa.string()), ("sha256", pa.string()), ("unit", pa.int32())]
 )
+_NAME: Final = re.compile(r"manifest-([0-9]{4,})\.parquet")
 _UNIT_SIZE: Final = b"unit_size"
 
 
@@ -36,7 +38,7 @@ class Manifest:
     def __init__(self, folder: Path) -> None:
         """Read the manifests of a folder; raises UserError if one is damaged."""
         self._folder = folder
-        self._count = 0
+        self._next = 0  # number of the manifest after those that were read
         self._unit_of: dict[str, int] = {}
         #: Images by unit; a unit's number is its index. Of equal images it has one.
         self.units: list[list[Item]] = []
@@ -48,8 +50,11 @@ class Manifest:
 
     def refresh(self) -> bool:
         """Read what others have added since; False if nothing."""
-        paths = sorted(self._folder.glob("manifest-*.parquet"))[self._count :]
-        for path in paths:
+        paths = self._folder.glob("manifest-*.parquet")
+        names = [_NAME.fullmatch(path.name) for path in paths]
+        numbers = sorted(int(name[1]) for name in names if name and int(name[1]) >= self._next)
+        for number in numbers:
+            path = self._path(number)
             try:
                 table = sealed.read(path, self._folder.name)
                 for row in table.to_pylist():
@@ -60,8 +65,8 @@ class Manifest:
                 raise UserError(
                     f"{path} is damaged ({why}): restore it, or give another --output"
                 ) from error
-            self._count += 1
-        return bool(paths)
+            self._next = number + 1  # there may be gaps: once other files were counted too
+        return bool(numbers)
 
     def add(self, hashes: Mapping[str, str], unit_size: int) -> None:
         """Add images, SHA-256 by file name, that the manifests do not hold yet.
@@ -89,10 +94,12 @@ class Manifest:
                 for name in new
             ]
             schema = _SCHEMA.with_metadata({_UNIT_SIZE: str(unit_size).encode()})
-            path = self._folder / f"manifest-{self._count:04}.parquet"
             table = pa.Table.from_pylist(rows, schema)
-            create_atomic(path, sealed.write(table, self._folder.name))
+            create_atomic(self._path(self._next), sealed.write(table, self._folder.name))
             self.refresh()
+
+    def _path(self, number: int) -> Path:
+        return self._folder / f"manifest-{number:04}.parquet"
 
     def _append(self, item: Item, unit: int) -> None:
         if not isinstance(item.file_name, str) or not isinstance(item.sha256, str):

@@ -8,12 +8,19 @@ import hashlib
 import json
 from collections.abc import Sequence
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
+from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.markup import Html
+from mm_imagenet_r.reading import open_regular
 
 if TYPE_CHECKING:
     import jinja2
+
+#: In the first bytes of all pages, also of those that earlier versions wrote.
+_MARK: Final = b"default-src 'none';"
+_BEGINNING: Final = 1024
 
 
 def render(
@@ -49,6 +56,24 @@ def render(
     )
     values |= {"style": Html(style), "script": Html(script), "policy": Html(policy)}
     return _environment(package, parts).get_template(template).render(values) + "\n"
+
+
+def refuse_foreign(path: Path) -> None:
+    """Raise UserError if a page would be written over a file that is no page of this package."""
+    try:
+        with open_regular(path) as file:
+            beginning = file.read(_BEGINNING)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        why = error.strerror or str(error)
+    else:
+        if not beginning or _MARK in beginning:
+            return
+        why = "it is something else"
+    raise UserError(
+        f"the page cannot be written over {path} ({why}): remove that, or give another --output"
+    )
 
 
 @functools.cache

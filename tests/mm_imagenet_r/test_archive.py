@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import os
 import pickle
 import re
@@ -113,6 +114,25 @@ def test_the_index_is_remembered_until_the_archive_changes(
     os.utime(tar, (1, 1))
     assert len(open_images(tar)) == len(NAMES) - 1
     assert open_images(tar).identity != first.identity
+
+
+def test_an_index_that_is_not_as_it_was_written_is_made_again(tar: Path, cache: Path) -> None:
+    assert content(open_images(tar)) == FILES
+    (memory,) = cache.rglob("*.json")
+    good = json.loads(memory.read_text())
+    members = good["value"]["members"]
+    others = [
+        [name, *place] for (name, *_), (_, *place) in zip(members, members[::-1], strict=True)
+    ]
+    for broken in (others, None, [["red/1.png", "x", 3]]):
+        record = {**good, "value": {**good["value"], "members": broken}}
+        for text in (json.dumps(record), json.dumps(record["value"])):  # which it once was
+            memory.write_text(text)
+            assert content(open_images(tar)) == FILES
+            assert json.loads(memory.read_text()) == good
+    memory.unlink()
+    os.mkfifo(memory)
+    assert content(open_images(tar)) == FILES
 
 
 def test_an_archive_that_changes_under_us_is_noticed(tar: Path) -> None:

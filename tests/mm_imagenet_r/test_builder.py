@@ -262,6 +262,12 @@ def test_unknown_configuration_lists_the_known() -> None:
         mm_imagenet_r.load("mimi")
 
 
+@pytest.mark.parametrize("option", ["name", "data_dir", "split_name"])
+def test_what_is_no_text_is_no_name(option: str) -> None:
+    with pytest.raises(UserError, match=r"=5 is not a text"):
+        datasets.load_dataset("mm_imagenet_r", **{option: 5})
+
+
 def test_version_is_the_distributions() -> None:
     tool = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["dynamic"]
     assert tool["version"] == {"attr": "mm_imagenet_r.__version__"}

@@ -3,6 +3,8 @@ from __future__ import annotations
 import errno
 import hashlib
 import http.client
+import itertools
+import os
 import ssl
 import threading
 from collections.abc import Callable, Iterator
@@ -31,6 +33,7 @@ class Server:
         self.faults: list[Any] = []
         self.asked: list[str | None] = []
         self.ranges = True
+        self.says_range = ""  # what it says instead
         self.says_length: bool | str = True  # or what it says instead
         server = self
 
@@ -57,6 +60,8 @@ class Server:
             request.send_error(416)
             return
         request.send_response(206 if start else 200)
+        if start:
+            request.send_header("Content-Range", self.says_range or f"bytes {start}-/*")
         if self.says_length is True:
             request.send_header("Content-Length", str(len(self.data) - start))
         elif self.says_length is not False:
@@ -129,6 +134,44 @@ def test_another_content_is_refused_and_not_kept(
     assert not list(tmp_path.iterdir())
 
 
+PORTAL = b"<html>please log in</html>"
+
+
+@pytest.mark.parametrize(
+    ("data", "ranges", "says_range"),
+    [
+        (PORTAL, False, ""),
+        (PORTAL, True, ""),  # 416
+        (DATA[:-1] + b"!", True, ""),
+        (DATA, True, "bytes 0-9/10"),
+        (DATA, True, "bytes 70001-80000/*"),
+        (DATA, True, "items 1-2"),
+    ],
+)
+def test_what_was_there_is_kept_whatever_the_server_sends(
+    data: bytes, ranges: bool, says_range: str, server: Server, tmp_path: Path
+) -> None:
+    part = tmp_path / "file.part"
+    server.data, server.ranges, server.says_range = data, ranges, says_range
+    founds = (DATA[:70_000], DATA + b"x", bytes(len(DATA)))
+    for found, size, says_length in itertools.product(founds, (None, len(DATA)), (True, False)):
+        part.write_bytes(found)
+        server.says_length = says_length
+        with pytest.raises(UserError, match="ive another address"):
+            get(server, tmp_path / "file", size=size)
+        assert part.read_bytes() == found
+
+
+def test_a_server_that_never_comes_further_is_given_up(server: Server, tmp_path: Path) -> None:
+    server.ranges, server.faults = False, [20, 10] * 50
+    with pytest.raises(UserError, match=r"kept \(20 bytes\): give the same command again"):
+        get(server, tmp_path / "file")
+    assert len(server.asked) == 1 + 4
+    server.faults = []
+    get(server, tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == DATA
+
+
 def test_more_than_the_known_size_is_not_received(server: Server, tmp_path: Path) -> None:
     server.data = DATA * 40
     with pytest.raises(UserError, match=r"offers 10,240,000 bytes, but the file has 256,000: give"):
@@ -144,7 +187,7 @@ def test_more_than_the_known_size_is_not_received(server: Server, tmp_path: Path
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("length", ["x", "-5", ""])
+@pytest.mark.parametrize("length", ["x", "-5", "", "9" * 5000])
 def test_a_length_that_is_none_is_not_believed(length: str, server: Server, tmp_path: Path) -> None:
     server.says_length = length
     get(server, tmp_path / "file")
@@ -311,7 +354,31 @@ def test_an_archive_that_another_program_cut_off_is_completed(
     assert main(command) == 2
     assert "is neither a tar nor Parquet" in capsys.readouterr().err
     assert len(server.asked) == asked
+    part = path.with_name("imagenet-r.tar.part")
+    path.unlink()
+    path.symlink_to(tmp_path / "cut.tar")
+    (tmp_path / "cut.tar").write_bytes(server.data[:5000])
+    assert main(command) == 2
+    assert "is cut off, and it is a link: remove one" in capsys.readouterr().err
+    path.unlink()
+    for made in (path, part):
+        made.write_bytes(server.data[:5000])
+    assert main(command) == 2
+    assert "imagenet-r.tar.part is there too: remove one of them" in capsys.readouterr().err
+    assert path.read_bytes() == part.read_bytes() == server.data[:5000]
+    assert len(server.asked) == asked
     page = path.parent / "other.tar"
     page.write_bytes(server.data[:5000])
     with pytest.raises(UserError, match=r"interrupted, name it imagenet-r\.tar, then python"):
         tar_index.read(page)
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("absent")])
+def test_what_is_no_file_in_place_of_the_archive_is_refused(
+    make: Callable[[Path], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "imagenet-r.tar"
+    make(path)
+    assert main([str(tmp_path), "--url", "http://127.0.0.1:9/x"]) == 2
+    assert f"{path} cannot be read (" in capsys.readouterr().err
+    assert [each.name for each in tmp_path.iterdir()] == [path.name]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -26,7 +27,7 @@ from standin import (
 
 import mm_imagenet_r
 from mm_imagenet_r import classes, imagenet_r, mini, tar_index
-from mm_imagenet_r.captions.files import read_captions
+from mm_imagenet_r.captions.files import METADATA_KEY, read_captions
 from mm_imagenet_r.catalog import CATALOG, find_source
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.export import export
@@ -493,3 +494,34 @@ def test_splits_are_found_beside_the_images(made: tuple[Path, dict[str, bytes]])
     names = open_images(made[0]).names
     split = imagenet_r.find_imagenet_r("short", str(made[0]), "coda", partial=True).split
     assert sorted((*split.train, *split.test)) == names
+
+
+def test_a_caption_set_of_other_images_is_refused(
+    made: tuple[Path, dict[str, bytes]], load: Callable[..., Any], tmp_path: Path
+) -> None:
+    folder, files = tmp_path / "data", dict(made[1])
+    write_folder(folder, files.items())
+    columns = {
+        "file_name": list(files),
+        "caption": list(plain_captions(files).values()),
+        "sha256": [hashlib.sha256(data).hexdigest() for data in files.values()],
+    }
+    (folder / "captions").mkdir()
+    info = {METADATA_KEY: json.dumps({"fingerprint": "0123"})}
+    pq.write_table(pa.table(columns, metadata=info), folder / "captions" / "set.parquet")
+    assert len(rows(load("set", data_dir=folder))) == len(files)
+    first, second = list(files)[-2:]
+    (folder / first).write_bytes(files[second])
+    with pytest.raises(UserError, match=rf"\(changed: {first}\): caption these images again"):
+        load("set", data_dir=folder)
+
+
+def test_a_caption_set_of_a_name_that_no_cache_can_have_is_refused(
+    made: tuple[Path, dict[str, bytes]], load: Callable[..., Any], tmp_path: Path
+) -> None:
+    (tmp_path / "imagenet-r.tar").symlink_to(made[0] / "imagenet-r.tar")
+    write_captions(tmp_path / "captions" / "a?b.csv", plain_captions(made[1]))
+    with pytest.raises(
+        UserError, match=r"caption set 'a\?b' cannot be loaded, .* have a \?: rename"
+    ):
+        load("a?b", data_dir=tmp_path)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.files import write_atomic
 from mm_imagenet_r.reading import open_regular, parse_json, read_bytes, read_text
 
 
@@ -73,3 +76,16 @@ def test_json_of_anyone() -> None:
     ):
         with pytest.raises(ValueError, match=words):
             parse_json(text)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir])
+def test_only_a_file_or_a_link_is_written_over(
+    make: Callable[[Path], None], tmp_path: Path
+) -> None:
+    make(tmp_path / "odd")
+    with pytest.raises(UserError, match=r"odd is not a regular file: remove it"):
+        write_atomic(tmp_path / "odd", b"data")
+    assert not (tmp_path / "odd").is_file()
+    (tmp_path / "link").symlink_to(tmp_path / "odd")
+    write_atomic(tmp_path / "link", b"data")
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["link", "odd"]

@@ -175,6 +175,7 @@ def test_images_of_something_else_are_not_cut(name: str, real: Named, lists: Pat
     [
         ("code", "did you mean 'coda'"),
         ("seeded:x", "no split 'seeded:x'"),
+        ("seeded:" + "9" * 5000, "no split 'seeded:99"),
         ("coda:1", "no split 'coda:1'"),
         ("folder", "has no folders train and test"),
     ],

@@ -16,6 +16,7 @@ from mm_imagenet_r.command_line import Parser
 from mm_imagenet_r.errors import UserError, summarize
 from mm_imagenet_r.files import write_atomic
 from mm_imagenet_r.open_images import open_images
+from mm_imagenet_r.pages import refuse_foreign
 from mm_imagenet_r.progress import make_console
 from mm_imagenet_r.splits import Split, split
 
@@ -45,15 +46,16 @@ def parser() -> argparse.ArgumentParser:
 def run(arguments: Sequence[str]) -> Path:
     """Audit captions, print the findings, write the page and return its path."""
     given = parser().parse_args(arguments)
+    place, name = given.captions, given.captions.stem
+    beside = place / "audit.html" if place.is_dir() else place.with_name(f"{name}-audit.html")
+    output: Path = given.output or beside
+    refuse_foreign(output)
     captions = read_captions(given.captions)
     images = None if given.images is None else open_images(given.images)
     found = audit(captions, split_of(captions, given.captions, images, given.split_name))
     console = make_console()
     for line in summary(found):
         console.print(line, markup=False)
-    place, name = given.captions, given.captions.stem
-    beside = place / "audit.html" if place.is_dir() else place.with_name(f"{name}-audit.html")
-    output: Path = given.output or beside
     write_atomic(output, page(found, images, name).encode())
     console.print(f"page: {output}", markup=False, soft_wrap=True)
     return output

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from typing import Any, Final
@@ -10,6 +11,7 @@ from mm_imagenet_r import images as decoding
 from mm_imagenet_r.archive import Images
 from mm_imagenet_r.captions.audit import Audit, examples
 from mm_imagenet_r.captions.audit.text_only import is_available
+from mm_imagenet_r.captions.files import other_images
 from mm_imagenet_r.captions.flags import FLAGS
 from mm_imagenet_r.captions.leakage import imagenet_r, lexicon_around
 from mm_imagenet_r.errors import one_line
@@ -29,7 +31,12 @@ def page(found: Audit, images: Images | None, name: str = "Captions") -> str:
     known = set(images.names) if images is not None else set()
 
     def picture(name: str) -> str | None:
-        return thumbnail(images.read(name)) if images is not None and name in known else None
+        if images is None or name not in known:
+            return None
+        data = images.read(name)
+        if found.captions.hashes.get(name) not in (None, hashlib.sha256(data).hexdigest()):
+            raise other_images(found.captions.identity, images.path, [name])
+        return thumbnail(data)
 
     groups = {"all captions": found.overall}
     groups |= {f"{part} part": group for part, group in found.by_part.items()}

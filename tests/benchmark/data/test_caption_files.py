@@ -1,14 +1,18 @@
 from __future__ import annotations
 
 import csv
+import hashlib
+import json
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from photos import picture, tree, two_classes
 
+from benchmark.data import open_data
 from benchmark.data.raw_dataset import match_captions
-from mm_imagenet_r.captions.files import read_captions
+from mm_imagenet_r.captions.files import METADATA_KEY, read_captions
 from mm_imagenet_r.errors import UserError
 
 
@@ -81,3 +85,38 @@ def test_bare_names_fit_only_where_unique() -> None:
 def test_short_paths_fit_only_where_unique() -> None:
     keys = ["train/cat/1.jpg", "test/cat/1.jpg"]
     assert match_captions({"cat/1.jpg": "?"}, keys, ["train", "test"]) == ([None, None], 1)
+
+
+@pytest.mark.parametrize("info", [{"fingerprint": "0123"}, {}])
+def test_captions_of_other_images_are_refused(tmp_path: Path, info: dict[str, str]) -> None:
+    root = two_classes(tmp_path / "photos", 10)
+    names = [path.relative_to(root).as_posix() for path in sorted(root.rglob("*.png"))]
+    table = pa.table(
+        {
+            "file_name": names,
+            "caption": ["a pet"] * len(names),
+            "sha256": [hashlib.sha256(picture(name)).hexdigest() for name in names],
+        }
+    )
+    path = tmp_path / "c.parquet"
+    metadata = {METADATA_KEY: json.dumps(info)}
+    pq.write_table(table.replace_schema_metadata(metadata), path)
+    assert set(open_data(str(root), captions=path).train.captions) == {"a pet"}
+    (root / "cat/1.png").write_bytes(picture("another"))
+    (root / "dog/2.png").write_bytes(b"broken")
+    if not info:  # no caption set: nobody knows what the column is a hash of
+        open_data(str(root), captions=path, bad_images="skip")
+        return
+    with pytest.raises(UserError, match=r"photos \(changed: cat/1\.png\): caption these images"):
+        open_data(str(root), captions=path, bad_images="skip")
+
+
+def test_a_backslash_is_a_slash_unless_an_image_is_called_so(tmp_path: Path) -> None:
+    names = ("train/cat/a\\x.png", "train/cat/a/x.png", "train/cat/y.png")
+    dogs = ("train/dog/1.png", "train/dog/2.png")
+    root, file = tree(tmp_path / "photos", *names, *dogs), tmp_path / "c.csv"
+    file.write_text("file_name,caption\ncat/a\\x.png,odd\ncat\\y.png,from Windows\n")
+    data = open_data(str(root), captions=file, test_fraction=0.5)
+    found = [(s.file_name, s.caption) for part in (data.train, data.test) for s in part]
+    expected = zip((*names, *dogs), ("odd", "", "from Windows", "", ""), strict=True)
+    assert sorted(found) == sorted(expected)

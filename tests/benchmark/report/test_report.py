@@ -247,6 +247,12 @@ def test_command_line(
     both = tmp_path / "both.html"
     assert report.main([str(tmp_path / "runs"), "--output", str(both)]) == 0
     assert "Comparison" in Page(both).text
+    assert report.main([str(one.parent), "--output", str(both)]) == 0
+    result = one.with_name("result.json")
+    before = result.read_bytes()
+    assert report.main([str(one.parent), "--output", str(result)]) == 2
+    assert f"over {result} (it is something else): remove" in capsys.readouterr().err
+    assert result.read_bytes() == before
     assert report.main([str(tmp_path / "nowhere")]) == 2
     assert "does not exist" in capsys.readouterr().err
 

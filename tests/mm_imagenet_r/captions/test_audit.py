@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html.parser
 import io
+import os
 from pathlib import Path
 
 import pytest
@@ -214,3 +215,24 @@ def test_other_images_have_no_split_of_imagenet_r(
     path, _ = of_imagenet_r(tmp_path)
     assert main(["audit", str(path), "--split-name", "sed42"]) == 2
     assert "did you mean 'seed42'" in capsys.readouterr().err
+
+
+def test_only_an_earlier_page_is_written_over(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, _ = of_imagenet_r(tmp_path)
+    before = path.read_bytes()
+    own = tmp_path / "captions-audit.html"
+    own.write_text("<!DOCTYPE html><title>my notes</title>")
+    os.mkfifo(tmp_path / "pipe")
+    for output, why in (
+        (str(path), "it is something else"),
+        ("", "it is something else"),
+        (str(tmp_path / "pipe"), "it is a pipe"),
+    ):
+        assert main(["audit", str(path), *(["--output", output] if output else [])]) == 2
+        assert f"({why}" in capsys.readouterr().err
+    assert path.read_bytes() == before
+    assert own.read_text().endswith("my notes</title>")
+    own.write_bytes(b"")
+    assert [main(["audit", str(path)]) for _ in range(2)] == [0, 0]

@@ -336,3 +336,18 @@ def test_other_versions_than_at_the_beginning_are_noted(folder: Path, capsys: An
     capsys.readouterr()
     assert main(command(folder)) == 0
     assert "started with pillow 1.0" in capsys.readouterr().out
+
+
+def test_captions_of_an_image_that_has_changed_are_not_taken_for_finished(
+    folder: Path, capsys: Any
+) -> None:
+    assert main(command(folder, "--limit", "5")) == 0
+    changed = sorted(read_captions(folder / "out").hashes)[0]
+    (folder / "photos" / changed).write_bytes(draw(200))
+    capsys.readouterr()
+    for limit in (["--limit", "3"], []):
+        assert main(command(folder, *limit)) == 2
+        assert f"{changed} has changed since its caption set" in capsys.readouterr().err
+    (made,) = (folder / "out").glob("*/captions.parquet")
+    assert main(["audit", str(made), "--images", str(folder / "photos")]) == 2
+    assert f"(changed: {changed}): caption these images again" in capsys.readouterr().err

@@ -72,6 +72,7 @@ def test_forty_kills_of_three_racing_workers_lose_and_repeat_next_to_nothing(
     assert captions.by_name == {
         name: f"number {number}" for number, name in enumerate(images.names)
     }
+    store.close()
     made = calls(tmp_path / "calls")
     assert len({tuple(call) for call in made}) == UNITS
     assert len(made) - UNITS <= kills

@@ -256,6 +256,19 @@ def test_a_folder_is_known_by_what_is_loaded_from_it(tmp_path: Path, monkeypatch
     assert hash_folder(folder) == base, "files that are as they were are read again"
 
 
+def test_a_remembered_hash_that_is_none_is_made_again(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HOME", str(tmp_path / "cache"))
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "model.safetensors").write_bytes(b"weights")
+    base = hash_folder(folder)
+    (memory,) = (tmp_path / "cache").rglob("*.json")
+    other = memory.read_bytes().replace(b'"value": "', b'"value": "0')
+    for data in (b"", b"x" * 64, b"0" * 64, other):
+        memory.write_bytes(data)
+        assert hash_folder(folder) == base
+
+
 def test_a_long_wait_is_announced(
     model: Any, tmp_path: Path, monkeypatch: Any, capsys: Any
 ) -> None:

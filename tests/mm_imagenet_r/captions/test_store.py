@@ -209,3 +209,20 @@ def test_a_damaged_or_lost_manifest_is_named(store: Store, tmp_path: Path) -> No
     first.unlink()
     with pytest.raises(UserError, match=r"manifest-0001\.parquet is damaged"):
         Store(tmp_path, IDENTITY, {})
+
+
+def test_copies_of_manifests_and_gaps_in_them_are_no_obstacle(store: Store, tmp_path: Path) -> None:
+    store.manifest.add(hashes("a"), unit_size=1)
+    store.manifest.add({"copy": sha("a")}, unit_size=1)
+    shutil.copy(store.folder / "manifest-0000.parquet", store.folder / "manifest-0000-old.parquet")
+    again = Store(tmp_path, IDENTITY, {})
+    again.manifest.add(hashes("b"), unit_size=1)
+    again.close()
+    (store.folder / "manifest-0001.parquet").unlink()
+    last = Store(tmp_path, IDENTITY, {})
+    last.manifest.add(hashes("c"), unit_size=1)
+    last.close()
+    assert set(last.manifest.hashes) == {"a", "b", "c"}
+    assert [path.name for path in sorted(store.folder.glob("manifest-*"))] == [
+        "manifest-0000-old.parquet", *(f"manifest-000{number}.parquet" for number in (0, 2, 3)),
+    ]  # fmt: skip

@@ -171,6 +171,7 @@ def test_poisoned_images_are_recorded_and_nothing_else_is_lost(
 ) -> None:
     work = Work(tmp_path, Drawn(6, bad={2: data}))
     work.go()
+    work.store.close()
     made = work.made()
     assert why in made.pop(2)
     assert made == {number: f"number {number}" for number in (0, 1, 3, 4, 5)}
