@@ -6,6 +6,7 @@ The same hooks that built the model for the test rebuild it: what is saved is wh
 from __future__ import annotations
 
 import re
+import shlex
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -13,10 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from benchmark import isolation
+from benchmark.option_names import method_name
+from benchmark.registry import REGISTRY
 from benchmark.results.schema import Result
 from benchmark.run_files import STATE
 from mm_imagenet_r import command_line
-from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.errors import UserError, one_line
 from mm_imagenet_r.files import check_writable, write_atomic
 
 if TYPE_CHECKING:
@@ -41,18 +44,27 @@ def _main(arguments: Sequence[str] | None) -> None:
     )
     parser.add_argument("run", type=Path, help="folder of a finished run")
     parser.add_argument("folder", type=Path, help="where to write; absent or empty")
+    parser.add_argument(
+        "--method",
+        metavar="FILE:CLASS",
+        help="the run's method, if it is not one of the program's: this says that you trust its "
+        "code, which saving executes",
+    )
     given = parser.parse_args(arguments)
-    save(given.run, given.folder)
+    save(given.run, given.folder, given.method)
     print(f"saved: {given.folder}")
 
 
-def save(run: Path, folder: Path) -> None:
+def save(run: Path, folder: Path, method: str | None = None) -> None:
     """Write the model of a finished run and its card into an absent or empty folder.
+
+    The run's own method is only imported if it is a registered one or named by `method`: a result
+    may name any file, such as one that came with it.
 
     Raises:
         UserError: The run is unfinished, of an older version, or lacks its state; its method is
-            more than a ViLT with a linear classifier, or predicts otherwise; the folder is not
-            empty.
+            neither registered nor named, more than a ViLT with a linear classifier, or predicts
+            otherwise; the folder is not empty.
     """
     from benchmark import results
     from benchmark.plan import find_cell_of
@@ -74,6 +86,7 @@ def save(run: Path, folder: Path) -> None:
     if is_used or folder.is_symlink():  # which nothing could take the place of
         raise UserError(f"{folder} already exists and is not an empty folder: name another one")
     check_writable(folder, "FOLDER")
+    _refuse_unnamed(run, result, method)
     cell = find_cell_of(result)
     if not same_code(method_sha256(cell.method), result["method_sha256"]):
         raise UserError(
@@ -88,6 +101,18 @@ def save(run: Path, folder: Path) -> None:
         _save(run, result, cell, target)
         write_atomic(target / "README.md", card(result).encode())
         target.replace(folder)  # only now, when all is in it
+
+
+def _refuse_unnamed(run: Path, result: Result, method: str | None) -> None:
+    """Refuse to import what only a result asks for; its hash says nothing, who wrote it knows it."""
+    (name,) = result["config"]["method"]
+    if method is not None and method_name(method) != method_name(name):
+        raise UserError(f"{run} was made by {one_line(name)}, not by --method {method}")
+    if method is None and method_name(name).partition("@")[0] not in REGISTRY:
+        raise UserError(
+            f"{run} names a method that is not one of this program, and saving executes its code: "
+            f"if you trust it, add --method {shlex.quote(one_line(name, 4096))}"
+        )
 
 
 def _refuse_own_predictions(method: type[Method]) -> None:

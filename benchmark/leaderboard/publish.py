@@ -74,6 +74,11 @@ def parser() -> argparse.ArgumentParser:
         help=f"with --model: data set repository of the benchmark, perhaps at a commit, named in "
         f"{tasks.EVAL_RESULTS}",
     )
+    add(
+        "--method",
+        metavar="FILE:CLASS",
+        help="with --model: the run's method, if it is not one of the program's; you trust its code",
+    )
     add("--private", action="store_true", help="visible to the owner only; refuses public ones")
     add(
         "--dry-run",
@@ -111,8 +116,9 @@ def _refuse(given: argparse.Namespace) -> None:
         raise UserError("say what to publish: --space, --dataset, --benchmark or --model")
     if given.model and any(boards):
         raise UserError("--model takes one run, the others a folder of results: use two commands")
-    if given.task_of and not given.model:
-        raise UserError("--task-of needs --model")
+    for option in ("task_of", "method"):
+        if getattr(given, option) and not given.model:
+            raise UserError(f"--{option.replace('_', '-')} needs --model")
     if given.private and not any([given.space, given.dataset, given.model]):
         raise UserError("--private applies to new repositories, not to --benchmark: remove it")
     there = [check_name(name) for name in (*boards, given.model) if name]
@@ -225,7 +231,7 @@ def _of_model(given: argparse.Namespace, scratch: Path) -> Iterator[Upload]:
     if name:
         more[tasks.EVAL_RESULTS] = tasks.eval_results(result, name, revision or None)
     folder = scratch / "model"
-    save(run, folder)
+    save(run, folder, given.method)
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     saved = {path.relative_to(folder).as_posix(): path for path in paths}
     files = {**saved, **more, _CARD: card(result, name or None).encode()}
