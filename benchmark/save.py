@@ -20,7 +20,8 @@ from benchmark.results.schema import Result
 from benchmark.run_files import STATE
 from mm_imagenet_r import command_line
 from mm_imagenet_r.errors import UserError, one_line
-from mm_imagenet_r.files import check_writable, write_atomic
+from mm_imagenet_r.files import check_writable, explained, write_atomic
+from mm_imagenet_r.folders import exists
 
 if TYPE_CHECKING:
     from benchmark.method import Method
@@ -42,8 +43,9 @@ def _main(arguments: Sequence[str] | None) -> None:
         "and model card.",
         epilog="example: python -m benchmark.save runs/.../seed0-1a2b3c4d my-model",
     )
-    parser.add_argument("run", type=Path, help="folder of a finished run")
-    parser.add_argument("folder", type=Path, help="where to write; absent or empty")
+    path = command_line.path_of
+    parser.add_argument("run", type=path, help="folder of a finished run")
+    parser.add_argument("folder", type=path, help="where to write; absent or empty")
     parser.add_argument(
         "--method",
         metavar="FILE:CLASS",
@@ -64,13 +66,15 @@ def save(run: Path, folder: Path, method: str | None = None) -> None:
     Raises:
         UserError: The run is unfinished, of an older version, or lacks its state; its method is
             neither registered nor named, more than a ViLT with a linear classifier, or predicts
-            otherwise; the folder is not empty.
+            otherwise; the folder is not empty or cannot be made.
     """
     from benchmark import results
     from benchmark.plan import find_cell_of
     from benchmark.same_code import same_code
     from benchmark.source_hash import method_sha256
 
+    if not exists(run) or not run.is_dir():
+        raise UserError(f"{run} is not a folder: name that of a finished run")
     result = results.read(run)
     if result["schema_version"] == 1 or not result["complete"]:
         raise UserError(
@@ -82,7 +86,12 @@ def save(run: Path, folder: Path, method: str | None = None) -> None:
             f"{run} has no {STATE}/, from which the model is built: name the folder of the run "
             "itself"
         )
-    is_used = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
+    if folder.name in ("", ".."):
+        raise UserError(f"{folder} is not the name of a new folder: give it one")
+    if re.search("[\ud800-\udfff]", str(folder.absolute())):  # as Python shows other bytes
+        raise UserError(f"{folder} is not text, which files of a model need: name another folder")
+    with explained(folder):
+        is_used = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
     if is_used or folder.is_symlink():  # which nothing could take the place of
         raise UserError(f"{folder} already exists and is not an empty folder: name another one")
     check_writable(folder, "FOLDER")
@@ -94,17 +103,20 @@ def save(run: Path, folder: Path, method: str | None = None) -> None:
             "so the model saved now would not be the one tested. Use that version, or run it again"
         )
     _refuse_own_predictions(cell.method)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as name:
-        target = Path(name, folder.name)
+    with explained(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        scratch = tempfile.TemporaryDirectory(prefix=".saving-", dir=folder.parent)
+    with scratch as name:
+        target = Path(name, "model")
         target.mkdir()
         _save(run, result, cell, target)
         write_atomic(target / "README.md", card(result).encode())
-        target.replace(folder)  # only now, when all is in it
+        with explained(folder):
+            target.replace(folder)  # only now, when all is in it
 
 
 def _refuse_unnamed(run: Path, result: Result, method: str | None) -> None:
-    """Refuse to import what only a result asks for; its hash says nothing, who wrote it knows it."""
+    """Refuse to import what only a result asks for; hashes in it are by the same hand."""
     (name,) = result["config"]["method"]
     if method is not None and method_name(method) != method_name(name):
         raise UserError(f"{run} was made by {one_line(name)}, not by --method {method}")

@@ -26,6 +26,11 @@ def expanded(path: str | os.PathLike[str]) -> Path:
     return Path(os.path.expanduser(path))  # noqa: PTH111 (that of Path raises RuntimeError)
 
 
+def exists(path: Path) -> bool:
+    """Whether there is something; where a name is too long or nobody may look there is nothing."""
+    return os.path.exists(path)  # noqa: PTH110 (that of Path raises OSError)
+
+
 def look(path: Path, parts: tuple[str, ...] = ()) -> Folder:
     """List one folder, or raise OSError."""
     folders, files, lost = [], [], []

@@ -77,7 +77,7 @@ def parser() -> argparse.ArgumentParser:
     add(
         "--method",
         metavar="FILE:CLASS",
-        help="with --model: the run's method, if it is not one of the program's; you trust its code",
+        help="with --model: the run's method, if not one of the program's; its code is executed",
     )
     add("--private", action="store_true", help="visible to the owner only; refuses public ones")
     add(

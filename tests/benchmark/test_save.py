@@ -52,7 +52,7 @@ def test_a_plain_vilt_of_transformers_predicts_the_same(
     options = ("--method", method, "--backbone", vilt_folder, "--epochs", 1)
     assert call(*options, *more)[0] == 0
     (run,) = folders(tmp_path)
-    folder = tmp_path / "models" / "mine"
+    folder = tmp_path / "models" / ("m" * 250)
     assert save.main([str(run), str(folder)]) == 0
     loaded: Any = ViltModel
     caplog.clear()
@@ -145,7 +145,11 @@ def test_code_that_only_a_result_names_is_not_run(
 
 
 def test_what_cannot_be_saved_is_told(
-    tmp_path: Path, call: Call, vilt_folder: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    call: Call,
+    vilt_folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def refused(run: Path, folder: Path, message: str) -> None:
         assert save.main([str(run), str(folder)]) == 2
@@ -153,7 +157,8 @@ def test_what_cannot_be_saved_is_told(
 
     old = next(FIXTURES.glob("*/ssf/*/result.json")).parent
     refused(old, tmp_path / "model", "was not finished by this version")
-    refused(tmp_path / "nowhere", tmp_path / "model", "cannot be read")
+    refused(tmp_path / "nowhere", tmp_path / "model", "is not a folder: name that of a finished")
+    refused(Path("x" * 300), tmp_path / "model", "is not a folder: name that of a finished")
     assert call("--method", "finetune", "--backbone", vilt_folder, "--epochs", 1)[0] == 0
     (run,) = folders(tmp_path)
     full = tmp_path / "full"
@@ -164,6 +169,18 @@ def test_what_cannot_be_saved_is_told(
     link.symlink_to(tmp_path / "absent")
     refused(run, link, "already exists and is not an empty folder")
     assert os.listdir(full) == ["mine.txt"]  # noqa: PTH208
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    for name, message in (
+        (".", ". is not the name of a new folder"),
+        ("new/..", "new/.. is not the name of a new folder"),
+        ("x" * 300, "could not be written (File name too long)"),
+        ("../loop/x", "../loop cannot be written"),
+        ("\udcff", "is not text, which files of a model need"),
+    ):
+        refused(run, Path(name), message)
+    assert not list(Path().iterdir())
     next(run.glob("state/*.safetensors")).write_bytes(b"torn")
     refused(run, tmp_path / "model", "was changed after it was written")
     shutil.rmtree(run / "state")
