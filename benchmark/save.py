@@ -21,7 +21,7 @@ from benchmark.run_files import STATE
 from mm_imagenet_r import command_line
 from mm_imagenet_r.errors import UserError, one_line
 from mm_imagenet_r.files import check_writable, explained, write_atomic
-from mm_imagenet_r.folders import exists
+from mm_imagenet_r.folders import is_folder
 
 if TYPE_CHECKING:
     from benchmark.method import Method
@@ -73,7 +73,7 @@ def save(run: Path, folder: Path, method: str | None = None) -> None:
     from benchmark.same_code import same_code
     from benchmark.source_hash import method_sha256
 
-    if not exists(run) or not run.is_dir():
+    if not is_folder(run):
         raise UserError(f"{run} is not a folder: name that of a finished run")
     result = results.read(run)
     if result["schema_version"] == 1 or not result["complete"]:

@@ -21,6 +21,7 @@ from benchmark.results.small_form import files_beside
 from benchmark.run_files import GALLERY, RESULT
 from mm_imagenet_r.command_line import Parser, path_of
 from mm_imagenet_r.errors import UserError, pluralize
+from mm_imagenet_r.folders import exists, is_folder
 from mm_imagenet_r.uploads import DryRun, Upload, check_name, send
 
 _CARD: Final = "README.md"
@@ -129,8 +130,8 @@ def _refuse(given: argparse.Namespace) -> None:
         check_name(name)
         if at and not re.fullmatch("[0-9a-f]{40}", revision):
             raise UserError(f"--task-of {given.task_of}: a commit has 40 hexadecimal digits")
-    if not given.results.is_dir():
-        words = "is not a folder" if given.results.exists() else "does not exist"
+    if not is_folder(given.results):
+        words = "is not a folder" if exists(given.results) else "does not exist"
         what = "the folder of one run" if given.model else "a folder of results"
         raise UserError(f"{given.results} {words}: give {what}")
 
