@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.files import write_atomic
+from mm_imagenet_r.folders import is_folder
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,7 +38,7 @@ def check_path(path: Path) -> None:
     """
     if path.suffix.lower() not in _FORMATS:
         raise UserError(f"{path}: the suffix must be one of {', '.join(_FORMATS)}")
-    if not path.parent.is_dir():
+    if not is_folder(path.parent):
         raise UserError(f"{path}: there is no folder {path.parent}: create it, or name another")
     try:
         import matplotlib  # noqa: F401

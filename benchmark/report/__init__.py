@@ -32,15 +32,17 @@ KINDS = {
     "bound": "a bound that methods are measured against",
 }
 
-__all__ = ["KINDS", "command", "main", "pairs", "write_report"]
+__all__ = ["KINDS", "check_page", "command", "main", "pairs", "write_report"]
 
 
 def write_report(folder: Path, path: Path | None = None) -> Path:
     """Write the page of the run in a folder, by default beside its result; return its path.
 
     Raises:
-        UserError: A file is missing or broken, or the page cannot be written.
+        UserError: A file is missing or broken, or the page cannot be written or is not called so.
     """
+    path = path or folder / REPORT
+    check_page(path)
     result = read(folder)
     predictions = read_predictions(folder / PREDICTIONS, result["files"].get(PREDICTIONS))
     name, preset = method_title(result), result["preset"]
@@ -74,9 +76,18 @@ def write_report(folder: Path, path: Path | None = None) -> Path:
             "Provenance": pairs(_provenance(result)),
         },
     )
-    path = path or folder / REPORT
     write_atomic(path, page.encode())
     return path
+
+
+def check_page(path: Path) -> None:
+    """Refuse a page that is not called as one: it might be the result that it shows.
+
+    Raises:
+        UserError: The suffix is another.
+    """
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise UserError(f"{path}: the suffix must be .html or .htm, so that no other file is lost")
 
 
 def _provenance(result: Result) -> dict[str, Any]:
@@ -137,8 +148,8 @@ def _main(arguments: Sequence[str] | None) -> None:
     parser.add_argument(
         "--output",
         type=path,
-        help="the page (default: report.html of the run; for several runs comparison-HASH.html "
-        "here, where HASH stands for these runs)",
+        help="the page, .html or .htm (default: report.html of the run; for several runs "
+        "comparison-HASH.html here, where HASH stands for these runs)",
     )
     parser.add_argument(
         "--curve",

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
+from benchmark.report import check_page
 from benchmark.report.board.boards import describe, rank
 from benchmark.report.board.collect import Shown, collect
 from benchmark.report.board.document import index
@@ -39,8 +40,9 @@ def write_comparison(folders: Sequence[Path], path: Path) -> Path:
 
     Raises:
         UserError: A result is missing or broken, none is finished, or one is there twice with
-            other figures.
+            other figures; or the page is not called so.
     """
+    check_page(path)
     found = collect([_shown(folder, path.parent) for folder in folders])
     if not found.shown:
         raise UserError("none of these runs is finished: give their commands again to resume them")

@@ -343,6 +343,7 @@ def test_the_command_leaves_out_what_it_cannot_read(
         (["--label", "x"], "--label needs --format latex"),
         (["--curve", "x.gif"], "x.gif: the suffix must be one of .svg, .pdf, .png"),
         (["--curve", "nowhere/x.svg"], "there is no folder nowhere"),
+        (["--curve", f"{'x' * 300}/x.svg"], "there is no folder x"),
         (["--format", "csv", "--wide"], "--format csv has all columns: leave --wide out"),
         (["--curve", "x.svg"], "at least two amounts of memory"),
         (["--format", "html"], "invalid choice: 'html'"),
@@ -359,8 +360,9 @@ def test_the_command_says_what_is_wrong(
     write("replay", orders=(1,))
     assert table.main([str(tmp_path), *options]) == 2
     assert message in capsys.readouterr().err
-    assert table.main([str(tmp_path / "nowhere")]) == 2
-    assert "does not exist" in capsys.readouterr().err
+    for name in ("nowhere", "x" * 300):
+        assert table.main([str(tmp_path / name)]) == 2
+        assert "does not exist" in capsys.readouterr().err
 
 
 def test_a_narrow_terminal_gets_several_parts(
