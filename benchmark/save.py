@@ -19,7 +19,7 @@ from benchmark.registry import REGISTRY
 from benchmark.results.schema import Result
 from benchmark.run_files import STATE
 from mm_imagenet_r import command_line
-from mm_imagenet_r.errors import UserError, one_line
+from mm_imagenet_r.errors import UserError, printable, summarize
 from mm_imagenet_r.files import check_writable, explained, write_atomic
 from mm_imagenet_r.folders import is_folder
 
@@ -48,19 +48,21 @@ def _main(arguments: Sequence[str] | None) -> None:
     parser.add_argument("folder", type=path, help="where to write; absent or empty")
     parser.add_argument(
         "--method",
+        action="append",
+        default=[],
         metavar="FILE:CLASS",
         help="the run's method, if it is not one of the program's: this says that you trust its "
-        "code, which saving executes",
+        "code, which saving executes; may be repeated, for that of --match-exemplars-of",
     )
     given = parser.parse_args(arguments)
     save(given.run, given.folder, given.method)
     print(f"saved: {given.folder}")
 
 
-def save(run: Path, folder: Path, method: str | None = None) -> None:
+def save(run: Path, folder: Path, methods: Sequence[str] = ()) -> None:
     """Write the model of a finished run and its card into an absent or empty folder.
 
-    The run's own method is only imported if it is a registered one or named by `method`: a result
+    What the run names is only imported if it is a registered method or one of `methods`: a result
     may name any file, such as one that came with it.
 
     Raises:
@@ -95,7 +97,7 @@ def save(run: Path, folder: Path, method: str | None = None) -> None:
     if is_used or folder.is_symlink():  # which nothing could take the place of
         raise UserError(f"{folder} already exists and is not an empty folder: name another one")
     check_writable(folder, "FOLDER")
-    _refuse_unnamed(run, result, method)
+    _refuse_unnamed(run, result, methods)
     cell = find_cell_of(result)
     if not same_code(method_sha256(cell.method), result["method_sha256"]):
         raise UserError(
@@ -115,15 +117,19 @@ def save(run: Path, folder: Path, method: str | None = None) -> None:
             target.replace(folder)  # only now, when all is in it
 
 
-def _refuse_unnamed(run: Path, result: Result, method: str | None) -> None:
+def _refuse_unnamed(run: Path, result: Result, named: Sequence[str]) -> None:
     """Refuse to import what only a result asks for; hashes in it are by the same hand."""
-    (name,) = result["config"]["method"]
-    if method is not None and method_name(method) != method_name(name):
-        raise UserError(f"{run} was made by {one_line(name)}, not by --method {method}")
-    if method is None and method_name(name).partition("@")[0] not in REGISTRY:
+    config = result["config"]
+    used = [str(name) for name in (*config["method"], config.get("match_exemplars_of")) if name]
+    given = {method_name(name) for name in named}
+    if others := sorted(given - set(map(method_name, used))):
+        raise UserError(f"{run} was made by {summarize(used)}, not by --method {others[0]}")
+    own = [name for name in used if method_name(name).partition("@")[0] not in REGISTRY]
+    if any(method_name(name) not in given for name in own):
+        words = " ".join(f"--method {shlex.quote(printable(name))}" for name in own)
         raise UserError(
-            f"{run} names a method that is not one of this program, and saving executes its code: "
-            f"if you trust it, add --method {shlex.quote(one_line(name, 4096))}"
+            f"{run} names code that is not of this program, and saving executes it: if you trust "
+            f"it, add {words}"
         )
 
 

@@ -77,8 +77,11 @@ def parser() -> argparse.ArgumentParser:
     )
     add(
         "--method",
+        action="append",
+        default=[],
         metavar="FILE:CLASS",
-        help="with --model: the run's method, if not one of the program's; its code is executed",
+        help="with --model: the run's method, if not one of the program's; its code is executed; "
+        "may be repeated, for that of --match-exemplars-of",
     )
     add("--private", action="store_true", help="visible to the owner only; refuses public ones")
     add(

@@ -407,7 +407,7 @@ def test_a_model_that_is_for_a_task_names_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = finished_run(tmp_path / "run")  # its state is of an older version: no model of it
-    monkeypatch.setattr("benchmark.save.save", lambda run, folder, method: folder.mkdir())
+    monkeypatch.setattr("benchmark.save.save", lambda run, folder, methods: folder.mkdir())
     name = f"me/mm_imagenet_r@{'ab' * 20}"
     assert main(["publish", str(run), "--model", "me/x", "--task-of", name, "--dry-run"]) == 0
     said = tasks.eval_results(results.read(run), "me/mm_imagenet_r", "ab" * 20)
