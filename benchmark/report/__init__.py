@@ -24,7 +24,7 @@ from mm_imagenet_r import command_line
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.files import write_atomic
 from mm_imagenet_r.markup import el
-from mm_imagenet_r.pages import render
+from mm_imagenet_r.pages import check_page, render
 
 KINDS = {
     "replay": "replay of exemplars",
@@ -32,7 +32,7 @@ KINDS = {
     "bound": "a bound that methods are measured against",
 }
 
-__all__ = ["KINDS", "check_page", "command", "main", "pairs", "write_report"]
+__all__ = ["KINDS", "command", "main", "pairs", "write_report"]
 
 
 def write_report(folder: Path, path: Path | None = None) -> Path:
@@ -78,16 +78,6 @@ def write_report(folder: Path, path: Path | None = None) -> Path:
     )
     write_atomic(path, page.encode())
     return path
-
-
-def check_page(path: Path) -> None:
-    """Refuse a page that is not called as one: it might be the result that it shows.
-
-    Raises:
-        UserError: The suffix is another.
-    """
-    if path.suffix.lower() not in (".html", ".htm"):
-        raise UserError(f"{path}: the suffix must be .html or .htm, so that no other file is lost")
 
 
 def _provenance(result: Result) -> dict[str, Any]:

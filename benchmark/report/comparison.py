@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from benchmark.report import check_page
 from benchmark.report.board.boards import describe, rank
 from benchmark.report.board.collect import Shown, collect
 from benchmark.report.board.document import index
@@ -17,6 +16,7 @@ from benchmark.results.tables import copies
 from mm_imagenet_r.errors import UserError, pluralize
 from mm_imagenet_r.files import write_atomic
 from mm_imagenet_r.hashes import json_sha256
+from mm_imagenet_r.pages import check_page
 
 _REPORT = "report.html"
 _NAMED = 3  # methods in the name of a page

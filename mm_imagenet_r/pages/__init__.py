@@ -8,12 +8,24 @@ import hashlib
 import json
 from collections.abc import Sequence
 from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.markup import Html
 
 if TYPE_CHECKING:
     import jinja2
+
+
+def check_page(path: Path) -> None:
+    """Refuse a page that is not called as one: it might be the result that it shows.
+
+    Raises:
+        UserError: The suffix is another.
+    """
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise UserError(f"{path}: the suffix must be .html or .htm, so that no other file is lost")
 
 
 def render(
