@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.errors import UserError, printable
 from mm_imagenet_r.files import write_atomic
+from mm_imagenet_r.folders import is_folder
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,7 +38,7 @@ def check_path(path: Path) -> None:
     """
     if path.suffix.lower() not in _FORMATS:
         raise UserError(f"{path}: the suffix must be one of {', '.join(_FORMATS)}")
-    if not path.parent.is_dir():
+    if not is_folder(path.parent):
         raise UserError(f"{path}: there is no folder {path.parent}: create it, or name another")
     try:
         import matplotlib  # noqa: F401
@@ -81,7 +82,11 @@ def save(figure: Figure, path: Path) -> Path:
     """Write a figure atomically in the format that the path's suffix names; see `check_path`."""
     check_path(path)
     import matplotlib
+    from matplotlib.text import Text
 
+    for text in figure.findobj(Text):  # a name may hold what would be a formula, or no letter
+        text.set_parse_math(False)
+        text.set_text("\n".join(map(printable, text.get_text().split("\n"))))
     kind, buffer = path.suffix.lower(), io.BytesIO()
     with matplotlib.rc_context(_STYLE):
         figure.savefig(buffer, format=kind[1:], metadata=_FORMATS[kind])

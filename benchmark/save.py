@@ -6,6 +6,7 @@ The same hooks that built the model for the test rebuild it: what is saved is wh
 from __future__ import annotations
 
 import re
+import shlex
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -13,11 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from benchmark import isolation
+from benchmark.option_names import method_name
+from benchmark.registry import REGISTRY
 from benchmark.results.schema import Result
 from benchmark.run_files import STATE
 from mm_imagenet_r import command_line
-from mm_imagenet_r.errors import UserError
-from mm_imagenet_r.files import check_writable, write_atomic
+from mm_imagenet_r.errors import UserError, printable, summarize
+from mm_imagenet_r.files import check_writable, explained, write_atomic
+from mm_imagenet_r.folders import is_folder
 
 if TYPE_CHECKING:
     from benchmark.method import Method
@@ -39,26 +43,40 @@ def _main(arguments: Sequence[str] | None) -> None:
         "and model card.",
         epilog="example: python -m benchmark.save runs/.../seed0-1a2b3c4d my-model",
     )
-    parser.add_argument("run", type=Path, help="folder of a finished run")
-    parser.add_argument("folder", type=Path, help="where to write; absent or empty")
+    path = command_line.path_of
+    parser.add_argument("run", type=path, help="folder of a finished run")
+    parser.add_argument("folder", type=path, help="where to write; absent or empty")
+    parser.add_argument(
+        "--method",
+        action="append",
+        default=[],
+        metavar="FILE:CLASS",
+        help="the run's method, if it is not one of the program's: this says that you trust its "
+        "code, which saving executes; may be repeated, for that of --match-exemplars-of",
+    )
     given = parser.parse_args(arguments)
-    save(given.run, given.folder)
+    save(given.run, given.folder, given.method)
     print(f"saved: {given.folder}")
 
 
-def save(run: Path, folder: Path) -> None:
+def save(run: Path, folder: Path, methods: Sequence[str] = ()) -> None:
     """Write the model of a finished run and its card into an absent or empty folder.
+
+    What the run names is only imported if it is a registered method or one of `methods`: a result
+    may name any file, such as one that came with it.
 
     Raises:
         UserError: The run is unfinished, of an older version, or lacks its state; its method is
-            more than a ViLT with a linear classifier, or predicts otherwise; the folder is not
-            empty.
+            neither registered nor named, more than a ViLT with a linear classifier, or predicts
+            otherwise; the folder is not empty or cannot be made.
     """
     from benchmark import results
     from benchmark.plan import find_cell_of
     from benchmark.same_code import same_code
     from benchmark.source_hash import method_sha256
 
+    if not is_folder(run):
+        raise UserError(f"{run} is not a folder: name that of a finished run")
     result = results.read(run)
     if result["schema_version"] == 1 or not result["complete"]:
         raise UserError(
@@ -70,10 +88,16 @@ def save(run: Path, folder: Path) -> None:
             f"{run} has no {STATE}/, from which the model is built: name the folder of the run "
             "itself"
         )
-    is_used = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
+    if folder.name in ("", ".."):
+        raise UserError(f"{folder} is not the name of a new folder: give it one")
+    if re.search("[\ud800-\udfff]", str(folder.absolute())):  # as Python shows other bytes
+        raise UserError(f"{folder} is not text, which files of a model need: name another folder")
+    with explained(folder):
+        is_used = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
     if is_used or folder.is_symlink():  # which nothing could take the place of
         raise UserError(f"{folder} already exists and is not an empty folder: name another one")
     check_writable(folder, "FOLDER")
+    _refuse_unnamed(run, result, methods)
     cell = find_cell_of(result)
     if not same_code(method_sha256(cell.method), result["method_sha256"]):
         raise UserError(
@@ -81,13 +105,32 @@ def save(run: Path, folder: Path) -> None:
             "so the model saved now would not be the one tested. Use that version, or run it again"
         )
     _refuse_own_predictions(cell.method)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as name:
-        target = Path(name, folder.name)
+    with explained(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        scratch = tempfile.TemporaryDirectory(prefix=".saving-", dir=folder.parent)
+    with scratch as name:
+        target = Path(name, "model")
         target.mkdir()
         _save(run, result, cell, target)
         write_atomic(target / "README.md", card(result).encode())
-        target.replace(folder)  # only now, when all is in it
+        with explained(folder):
+            target.replace(folder)  # only now, when all is in it
+
+
+def _refuse_unnamed(run: Path, result: Result, named: Sequence[str]) -> None:
+    """Refuse to import what only a result asks for; hashes in it are by the same hand."""
+    config = result["config"]
+    used = [str(name) for name in (*config["method"], config.get("match_exemplars_of")) if name]
+    given = {method_name(name) for name in named}
+    if others := sorted(given - set(map(method_name, used))):
+        raise UserError(f"{run} was made by {summarize(used)}, not by --method {others[0]}")
+    own = [name for name in used if method_name(name).partition("@")[0] not in REGISTRY]
+    if any(method_name(name) not in given for name in own):
+        words = " ".join(f"--method {shlex.quote(printable(name))}" for name in own)
+        raise UserError(
+            f"{run} names code that is not of this program, and saving executes it: if you trust "
+            f"it, add {words}"
+        )
 
 
 def _refuse_own_predictions(method: type[Method]) -> None:

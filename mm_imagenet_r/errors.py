@@ -64,6 +64,15 @@ def few(value: object) -> str:
     return one_line(str(value), 60)
 
 
+def printable(text: str) -> str:
+    r"""A text that neither steers a terminal nor breaks a line, whoever wrote it.
+
+    >>> printable("a b"), printable("\x1b[31ma\nb")
+    ('a b', '\\x1b[31ma\\nb')
+    """
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
+
+
 def summarize(names: Sequence[str], most: int = 5) -> str:
     r"""A few names, and how many more there are; a terminal only shows them, whoever chose them.
 
@@ -71,7 +80,7 @@ def summarize(names: Sequence[str], most: int = 5) -> str:
     ('a, b and 1 more', '\\x1b[31m')
     """
     more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(n if n.isprintable() else repr(n)[1:-1] for n in names[:most]) + more
+    return ", ".join(map(printable, names[:most])) + more
 
 
 def pluralize(number: int, noun: str) -> str:

@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+#: As those of Path, but where a name is too long or nobody may look there is nothing: no OSError.
+exists, is_folder, is_link = os.path.exists, os.path.isdir, os.path.islink
+
 
 @dataclass(frozen=True, slots=True)
 class Folder:
@@ -24,6 +27,11 @@ class Folder:
 def expanded(path: str | os.PathLike[str]) -> Path:
     """A path with the home for its `~`; one that only begins like a home stays as it is."""
     return Path(os.path.expanduser(path))  # noqa: PTH111 (that of Path raises RuntimeError)
+
+
+def resolved(path: Path) -> Path:
+    """Where a path leads; one that leads in a circle stays as it is."""
+    return Path(os.path.realpath(path))  # not that of Path, which raises RuntimeError
 
 
 def look(path: Path, parts: tuple[str, ...] = ()) -> Folder:

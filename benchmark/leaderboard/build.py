@@ -6,12 +6,14 @@ import argparse
 import json
 import os
 import re
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from benchmark.leaderboard.check import check_and_read
 from benchmark.leaderboard.levels import RECORD, Level, lifted, recorded, safe
+from benchmark.leaderboard.method_page import MARK as METHOD_MARK
 from benchmark.leaderboard.method_page import method_page
 from benchmark.leaderboard.rules import unchecked
 from benchmark.report.board.boards import describe, rank
@@ -23,11 +25,14 @@ from benchmark.table.formats import csv_text, records
 from mm_imagenet_r.command_line import Parser, path_of
 from mm_imagenet_r.errors import UserError, pluralize
 from mm_imagenet_r.files import check_writable, write_atomic
+from mm_imagenet_r.folders import is_folder, resolved
+from mm_imagenet_r.reading import TABLE, open_regular, parse_json, read_text
 
 INDEX: Final = "index.html"
 CSV: Final = "leaderboard.csv"
 METHODS: Final = "methods"
 JSON: Final = "leaderboard.json"
+_BEGINNING: Final = 2**20  # bytes of a page in which its mark stands
 
 
 def parser() -> argparse.ArgumentParser:
@@ -84,15 +89,19 @@ def write(found: Collection, out: Path) -> None:
     """Write the page of some results; pages of methods of an earlier one go.
 
     Raises:
-        UserError: A file cannot be written.
+        UserError: A file cannot be written, or another one is called as that of a method.
     """
     ranked = rank(found)
     names = slugs({one.result["method"] for one in found.shown})
     pages = {name: f"{METHODS}/{slug}.html" for name, slug in names.items()}
     levels = [(level.word, level.meaning) for level in Level]
     data = describe(found, ranked, pages, levels)
+    for path in pages.values():
+        if os.path.lexists(out / path) and not _has(out / path, METHOD_MARK):
+            raise _foreign(out / path)
     for path in _pages_of(out / JSON) - set(pages.values()):
-        (out / path).unlink(missing_ok=True)  # first: only the earlier JSON knows of them
+        if _has(out / path, METHOD_MARK):
+            (out / path).unlink()  # first: only the earlier JSON knows of them
     counts = [
         pluralize(len(found.shown), "result"),
         pluralize(len(names), "method"),
@@ -110,21 +119,39 @@ def write(found: Collection, out: Path) -> None:
 
 def _refuse_foreign(root: Path, out: Path) -> None:
     """A page is written over an earlier one of these alone, and not among results."""
-    within = out.resolve().is_relative_to(root.resolve())
-    if out.resolve() == root.resolve() or (within and any(out.rglob("result.json*"))):
+    place, results = resolved(out), resolved(root)
+    within = place.is_relative_to(results)
+    if place == results or (within and any(out.rglob("result.json*"))):
         raise UserError(f"--out {out} is a folder of results: choose another one for the page")
-    there = [name for name in (INDEX, CSV, JSON, METHODS) if os.path.lexists(out / name)]
-    page = out / INDEX
-    if there and not (page.is_file() and MARK in page.read_text("utf-8", errors="replace")):
-        raise UserError(
-            f"{out / there[0]} is not part of such a page and would be overwritten: choose another "
-            "folder, or remove it"
-        )
+    paths = (out / name for name in (INDEX, CSV, JSON, METHODS))
+    there = [path for path in paths if os.path.lexists(path)]
+    for path in there:
+        is_own = stat.S_ISDIR if path.name == METHODS else stat.S_ISREG
+        if not is_own(path.lstat().st_mode):  # as a link, which leads to what is not of the page
+            raise _foreign(path)
+    if there and not _has(out / INDEX, MARK):
+        raise _foreign(there[0])
+
+
+def _foreign(path: Path) -> UserError:
+    return UserError(
+        f"{path} is not part of such a page and would be overwritten: choose another folder, or "
+        "remove it"
+    )
+
+
+def _has(page: Path, mark: str) -> bool:
+    """Whether a file is a page of this program."""
+    try:
+        with open_regular(page, follow=False) as file:
+            return mark.encode() in file.read(_BEGINNING)
+    except OSError:
+        return False
 
 
 def _pages_of(path: Path) -> set[str]:
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))["entries"]
+        entries = parse_json(read_text(path, TABLE))["entries"]
         found = {str(entry["page"]) for entry in entries}
     except (OSError, ValueError, KeyError, TypeError):
         return set()
@@ -145,7 +172,7 @@ def _csv(found: Collection, tables: Sequence[Table]) -> str:
 def _checked(root: Path) -> Collection:
     """The results below a folder, each at its level; two of one run with equal figures are one."""
     records = recorded(root)
-    top = root if root.is_dir() else root.parent
+    top = root if is_folder(root) else root.parent
     shown, refused = [], []
     for verdict, result in check_and_read([root], records):
         below = verdict.folder.relative_to(top)

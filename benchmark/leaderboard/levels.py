@@ -17,8 +17,9 @@ from benchmark.results import strict_json
 from benchmark.results.io import result_file
 from benchmark.results.shape import mismatches
 from benchmark.run_files import PREDICTIONS
-from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.errors import UserError, printable
 from mm_imagenet_r.files import write_atomic
+from mm_imagenet_r.folders import exists, is_link
 from mm_imagenet_r.hashes import file_sha256
 
 RECORD: Final = "verified.json"
@@ -92,7 +93,7 @@ def safe(text: str) -> str:
     >>> safe("a\x1b[31m\nred")
     'a\\x1b[31m\\nred'
     """
-    line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[:_LONGEST])
+    line = printable(text[:_LONGEST])
     return line if len(text) <= _LONGEST else f"{line}..."
 
 
@@ -125,9 +126,9 @@ def recorded(root: Path) -> dict[Files, Record]:
     """
     path = root / RECORD
     for place in (root, path):
-        if place.is_symlink():  # it would lead to levels that no maintainer recorded here
+        if is_link(place):  # it would lead to levels that no maintainer recorded here
             raise UserError(f"{place} is a link: put the folder or file itself there")
-    if not path.exists():
+    if not exists(path):
         return {}
     remedy = "restore it, or remove it: then nothing is recorded"
     value = strict_json.read(path, remedy)

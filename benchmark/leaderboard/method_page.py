@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import numpy as np
 
@@ -25,6 +25,8 @@ from mm_imagenet_r.errors import UserError, pluralize
 from mm_imagenet_r.markup import Html, el
 from mm_imagenet_r.pages import render
 
+#: Stands in every page of a method, of former versions too, so that no other one is overwritten.
+MARK: Final = "Leaderboard</a> · method</p>"
 #: A page shows no more matrices, and no more exemplars of each variant, than somebody looks at.
 MATRICES, VARIANTS = 6, 3
 _IMAGE, _PATCHES = 200_000, 2_000  # of one exemplar: characters of its picture; patches or words

@@ -21,6 +21,7 @@ from benchmark.results.small_form import files_beside
 from benchmark.run_files import GALLERY, RESULT
 from mm_imagenet_r.command_line import Parser, path_of
 from mm_imagenet_r.errors import UserError, pluralize
+from mm_imagenet_r.folders import exists, is_folder
 from mm_imagenet_r.uploads import DryRun, Upload, check_name, send
 
 _CARD: Final = "README.md"
@@ -74,6 +75,14 @@ def parser() -> argparse.ArgumentParser:
         help=f"with --model: data set repository of the benchmark, perhaps at a commit, named in "
         f"{tasks.EVAL_RESULTS}",
     )
+    add(
+        "--method",
+        action="append",
+        default=[],
+        metavar="FILE:CLASS",
+        help="with --model: the run's method, if not one of the program's; its code is executed; "
+        "may be repeated, for that of --match-exemplars-of",
+    )
     add("--private", action="store_true", help="visible to the owner only; refuses public ones")
     add(
         "--dry-run",
@@ -111,8 +120,9 @@ def _refuse(given: argparse.Namespace) -> None:
         raise UserError("say what to publish: --space, --dataset, --benchmark or --model")
     if given.model and any(boards):
         raise UserError("--model takes one run, the others a folder of results: use two commands")
-    if given.task_of and not given.model:
-        raise UserError("--task-of needs --model")
+    for option in ("task_of", "method"):
+        if getattr(given, option) and not given.model:
+            raise UserError(f"--{option.replace('_', '-')} needs --model")
     if given.private and not any([given.space, given.dataset, given.model]):
         raise UserError("--private applies to new repositories, not to --benchmark: remove it")
     there = [check_name(name) for name in (*boards, given.model) if name]
@@ -123,8 +133,8 @@ def _refuse(given: argparse.Namespace) -> None:
         check_name(name)
         if at and not re.fullmatch("[0-9a-f]{40}", revision):
             raise UserError(f"--task-of {given.task_of}: a commit has 40 hexadecimal digits")
-    if not given.results.is_dir():
-        words = "is not a folder" if given.results.exists() else "does not exist"
+    if not is_folder(given.results):
+        words = "is not a folder" if exists(given.results) else "does not exist"
         what = "the folder of one run" if given.model else "a folder of results"
         raise UserError(f"{given.results} {words}: give {what}")
 
@@ -225,7 +235,7 @@ def _of_model(given: argparse.Namespace, scratch: Path) -> Iterator[Upload]:
     if name:
         more[tasks.EVAL_RESULTS] = tasks.eval_results(result, name, revision or None)
     folder = scratch / "model"
-    save(run, folder)
+    save(run, folder, given.method)
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     saved = {path.relative_to(folder).as_posix(): path for path in paths}
     files = {**saved, **more, _CARD: card(result, name or None).encode()}

@@ -25,6 +25,7 @@ from benchmark.run_files import MEMORY, STATE
 from mm_imagenet_r.command_line import Parser, path_of
 from mm_imagenet_r.errors import UserError, pluralize, summarize
 from mm_imagenet_r.files import check_writable, open_atomic
+from mm_imagenet_r.folders import resolved
 
 RESULTS: Final = "results"
 WHOLE: Final = "whole-runs.zip"
@@ -73,7 +74,7 @@ def main(arguments: Sequence[str]) -> int:
     given = parser().parse_args(arguments)
     check_writable(given.out, "--out")
     for run in given.runs:  # what is packed would be found among the runs the next time
-        if given.out.resolve().is_relative_to(run.resolve()):
+        if resolved(given.out).is_relative_to(resolved(run)):
             raise UserError(f"--out {given.out} is inside {run}: choose a folder outside the runs")
     places = _placed(check(given.runs))
     _refuse_others(places, given.out)
@@ -116,6 +117,10 @@ def _placed(verdicts: Sequence[Verdict]) -> dict[Path, Path]:
 def _refuse_others(places: Mapping[Path, Path], out: Path) -> None:
     for place, run in places.items():
         there = out / RESULTS / place
+        above = reversed(there.parents[: len(place.parts)])
+        for path in (*above, there, *there.rglob("*")):
+            if path.is_symlink():
+                raise UserError(f"{path} is a link, perhaps to what is not of {out}: remove it")
         if is_there(there) and _content(there) != _content(run):
             raise UserError(
                 f"{there} has another result of this configuration: to replace it, remove that "
@@ -163,7 +168,7 @@ def _next_steps(places: Iterable[Path], out: Path, with_state: bool) -> str:
     title = f"Results of {summarize(methods)}"
     lines = ["", "Next, in your clone of a fork of the project:", "  git switch -c my-results"]
     if not (out / ".git").exists():
-        lines.append(f"  cp -R {shlex.quote(str((out / RESULTS).resolve()))} .")
+        lines.append(f"  cp -R {shlex.quote(str(resolved(out / RESULTS)))} .")
     lines += [
         f"  git add {RESULTS}",
         f"  git commit -m {shlex.quote(title)}",

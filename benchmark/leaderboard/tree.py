@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from benchmark.leaderboard.levels import RECORD, Level, Verdict
 from benchmark.run_files import PACKED, RESULT, limit
 from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.folders import exists, is_link
 
 _MOST: Final = 500_000  # files and folders below a path
 _DEEPEST: Final = 24  # folders below a path
@@ -32,9 +33,9 @@ def results_below(paths: Iterable[Path]) -> Found:
     """
     found = Found([], [])
     for path in paths:
-        if path.is_symlink():
+        if is_link(path):
             raise UserError(f"{path} is a link: give the folder itself")
-        if not path.exists():
+        if not exists(path):
             raise UserError(f"{path} does not exist: give a folder of results")
         if not path.is_dir() and path.name not in (RESULT, PACKED):
             raise UserError(f"{path} is not a folder: give a folder of results")

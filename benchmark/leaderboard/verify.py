@@ -30,6 +30,7 @@ from benchmark.leaderboard.levels import (
 )
 from benchmark.leaderboard.tree import folder_faults, results_below
 from mm_imagenet_r.errors import UserError, did_you_mean, pluralize
+from mm_imagenet_r.folders import is_folder, resolved
 
 _MINUTES: Final = 60.0
 _DEVICES: Final = ("auto", "cpu", "cuda", "mps")
@@ -158,10 +159,10 @@ def _refuse(given: argparse.Namespace) -> None:
     if given.device is not None and given.device not in _DEVICES:
         raise UserError(f"--device {given.device}: {did_you_mean(given.device, _DEVICES)}")
     for path in (*given.runs, *filter(None, (given.record, given.data_dir))):
-        if not path.is_dir():
+        if not is_folder(path):
             raise UserError(f"{path} is not a folder: check the path")
     for path in given.paths if given.record else ():
-        if not path.resolve().is_relative_to(given.record.resolve()):
+        if not resolved(path).is_relative_to(resolved(given.record)):
             raise UserError(f"{path} is not inside {given.record} (--record)")
 
 

@@ -24,7 +24,7 @@ from mm_imagenet_r import command_line
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.files import write_atomic
 from mm_imagenet_r.markup import el
-from mm_imagenet_r.pages import refuse_foreign, render
+from mm_imagenet_r.pages import check_page, render
 
 KINDS = {
     "replay": "replay of exemplars",
@@ -39,8 +39,10 @@ def write_report(folder: Path, path: Path | None = None) -> Path:
     """Write the page of the run in a folder, by default beside its result; return its path.
 
     Raises:
-        UserError: A file is missing or broken, or the page cannot be written.
+        UserError: A file is missing or broken, or the page cannot be written, as over another file.
     """
+    path = path or folder / REPORT
+    check_page(path)
     result = read(folder)
     predictions = read_predictions(folder / PREDICTIONS, result["files"].get(PREDICTIONS))
     name, preset = method_title(result), result["preset"]
@@ -74,7 +76,6 @@ def write_report(folder: Path, path: Path | None = None) -> Path:
             "Provenance": pairs(_provenance(result)),
         },
     )
-    path = path or folder / REPORT
     write_atomic(path, page.encode())
     return path
 
@@ -150,8 +151,6 @@ def _main(arguments: Sequence[str] | None) -> None:
     given = parser.parse_args(arguments)
     if given.curve:
         check_path(given.curve)
-    if given.output:
-        refuse_foreign(given.output)
     folders = find_runs(given.runs)
     if len(folders) == 1:
         print(write_report(folders[0], given.output))

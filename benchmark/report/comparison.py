@@ -16,6 +16,7 @@ from benchmark.results.tables import copies
 from mm_imagenet_r.errors import UserError, pluralize
 from mm_imagenet_r.files import write_atomic
 from mm_imagenet_r.hashes import json_sha256
+from mm_imagenet_r.pages import check_page
 
 _REPORT = "report.html"
 _NAMED = 3  # methods in the name of a page
@@ -39,8 +40,9 @@ def write_comparison(folders: Sequence[Path], path: Path) -> Path:
 
     Raises:
         UserError: A result is missing or broken, none is finished, or one is there twice with
-            other figures.
+            other figures; or the page would be written over another file.
     """
+    check_page(path)
     found = collect([_shown(folder, path.parent) for folder in folders])
     if not found.shown:
         raise UserError("none of these runs is finished: give their commands again to resume them")

@@ -19,6 +19,7 @@ from benchmark.results.shape import keys, mismatches
 from benchmark.run_files import PACKED, RESULT, seal_of
 from mm_imagenet_r.errors import UserError, summarize
 from mm_imagenet_r.files import write_atomic
+from mm_imagenet_r.folders import exists
 
 
 def build(**parts: Any) -> ResultFile:
@@ -124,7 +125,7 @@ def find_runs(paths: Iterable[Path]) -> list[Path]:
     """
     found: set[Path] = set()
     for path in paths:
-        if not path.exists():
+        if not exists(path):
             raise UserError(f"{path} does not exist: name a run's folder or a folder of runs")
         files = [path] if path.is_file() else [*path.rglob(RESULT), *path.rglob(PACKED)]
         if not files:

@@ -10,7 +10,7 @@ from benchmark.metrics import METRICS
 from benchmark.results.tables import Row
 from benchmark.table.compare import Standing, Table
 from benchmark.table.differences import Difference
-from mm_imagenet_r.errors import pluralize, summarize
+from mm_imagenet_r.errors import pluralize, printable, summarize
 
 LEVEL = "≈"
 _HEADS = {"average": "Average acc.", "last": "Last acc."}
@@ -20,13 +20,18 @@ _HEADS = {"average": "Average acc.", "last": "Last acc."}
 class Column:
     """A column: a text for each row, and which of these are set in bold.
 
-    One that is `joined` belongs to the column at its left.
+    One that is `joined` belongs to the column at its left. Whatever it is made from, its texts can
+    be printed, each on one line.
     """
 
     head: str
     cells: Sequence[str]
     bold: frozenset[int] = frozenset()
     joined: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "head", printable(self.head))
+        object.__setattr__(self, "cells", tuple(map(printable, self.cells)))
 
 
 #: Columns that a narrow table goes without; the rows' labels name other classifiers anyway.

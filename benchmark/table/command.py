@@ -16,6 +16,7 @@ from benchmark.table.compare import ACCURACIES, DEFAULT, READINGS, Reading, Tabl
 from benchmark.table.curve import left_out, write_curve
 from benchmark.table.formats import (
     LABEL,
+    cell,
     csv_text,
     json_text,
     latex,
@@ -25,7 +26,7 @@ from benchmark.table.formats import (
 )
 from benchmark.table.frame import frame
 from mm_imagenet_r import command_line
-from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.errors import UserError, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -87,9 +88,9 @@ def _main(arguments: Sequence[str] | None) -> None:
     found = compare(rows, metrics=metrics, baseline=given.baseline, reading=given.reading)
     for path in given.curve:
         print(f"curve: {write_curve(found, path)}", file=sys.stderr)
-    if given.curve and (names := left_out(found)):
+    if given.curve and (names := ", ".join(map(printable, left_out(found)))):
         print(
-            f"left out of the curve, as they have only one amount of memory: {', '.join(names)}",
+            f"left out of the curve, as they have only one amount of memory: {names}",
             file=sys.stderr,
         )
     if given.format == "terminal":
@@ -99,7 +100,7 @@ def _main(arguments: Sequence[str] | None) -> None:
     elif given.format == "latex":
         print(latex(found, caption=given.caption, label=given.label, wide=given.wide), end="")
     elif given.format == "long":
-        print(frame(folders).to_csv(index=False, lineterminator="\n"), end="")
+        print(frame(folders).map(cell).to_csv(index=False, lineterminator="\n"), end="")
     else:
         write: dict[str, Callable[[Sequence[Table]], str]]
         write = {"markdown": markdown, "json": json_text, "csv": lambda t: csv_text(records(t))}

@@ -10,7 +10,7 @@ from benchmark.metrics import Spread
 from benchmark.option_names import method_name
 from benchmark.results.tables import Row, by_budget
 from benchmark.table.differences import Comparer, Difference
-from mm_imagenet_r.errors import UserError, did_you_mean, summarize
+from mm_imagenet_r.errors import UserError, did_you_mean, printable, summarize
 
 Reading: TypeAlias = Literal["own", "linear", "all"]
 READINGS: tuple[Reading, ...] = ("all", "own", "linear")
@@ -86,7 +86,7 @@ def compare(
             _standing(ranked, metric, base, comparer, fixed=baseline is not None)
             for metric in metrics
         ]
-        tables.append(Table(heading, ranked, found))
+        tables.append(Table(printable(heading), ranked, found))
     return tables
 
 

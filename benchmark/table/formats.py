@@ -14,6 +14,7 @@ from benchmark.metrics import METRICS
 from benchmark.results.tables import Row
 from benchmark.table.columns import Column, columns, legend, remarks
 from benchmark.table.compare import Standing, Table
+from mm_imagenet_r.errors import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -97,12 +98,24 @@ def json_text(tables: Sequence[Table]) -> str:
 
 
 def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Rows with the same keys as CSV, None as an empty cell."""
+    """Rows with the same keys as CSV, None as an empty cell; no text is a formula."""
     out = io.StringIO()
     writer = csv.DictWriter(out, rows[0] if rows else (), lineterminator="\n")
     writer.writeheader()
-    writer.writerows({k: _no_formula(value) for k, value in row.items()} for row in rows)
+    writer.writerows({k: cell(value) for k, value in row.items()} for row in rows)
     return out.getvalue()
+
+
+def cell(value: Any) -> Any:
+    r"""A value for a spreadsheet: names are whatever their authors say, and some are formulas.
+
+    >>> cell("=1+1"), cell("\t=1+1"), cell(" @a"), cell(-1.5)
+    ("'=1+1", '\\t=1+1', "' @a", -1.5)
+    """
+    if not isinstance(value, str):
+        return value
+    text = printable(value)
+    return f"'{text}" if text.lstrip().startswith(("=", "+", "-", "@")) else text
 
 
 def print_terminal(tables: Sequence[Table], console: Console, *, wide: bool = False) -> None:
@@ -211,12 +224,6 @@ def _plain(table: Table, index: int) -> dict[str, Any]:
         "steps": round(row.steps, 4),
         "seconds": round(row.seconds, 4),
     }
-
-
-def _no_formula(value: Any) -> Any:
-    """A text that a spreadsheet would compute is quoted: names are whatever their authors say."""
-    computed = isinstance(value, str) and value.startswith(("=", "+", "-", "@"))
-    return f"'{value}" if computed else value
 
 
 def _plain_difference(standing: Standing, table: Table, index: int) -> dict[str, Any]:

@@ -58,7 +58,7 @@ def render(
     return _environment(package, parts).get_template(template).render(values) + "\n"
 
 
-def refuse_foreign(path: Path) -> None:
+def check_page(path: Path) -> None:
     """Raise UserError if a page would be written over a file that is no page of this package."""
     try:
         with open_regular(path) as file:

@@ -6,18 +6,20 @@ import io
 import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from PIL import Image
-from running import Call, folders
+from running import Call, folders, write_result
 from safetensors.torch import load_file
 
 from benchmark import save
 from benchmark.data import open_data
 from benchmark.results.records import read_predictions
+from benchmark.results.schema import Result
 from benchmark.run_files import PREDICTIONS
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "schema1"
@@ -50,7 +52,7 @@ def test_a_plain_vilt_of_transformers_predicts_the_same(
     options = ("--method", method, "--backbone", vilt_folder, "--epochs", 1)
     assert call(*options, *more)[0] == 0
     (run,) = folders(tmp_path)
-    folder = tmp_path / "models" / "mine"
+    folder = tmp_path / "models" / ("m" * 250)
     assert save.main([str(run), str(folder)]) == 0
     loaded: Any = ViltModel
     caplog.clear()
@@ -108,13 +110,50 @@ def test_a_head_that_was_not_tested_is_not_saved(
     method = f"{tmp_path / 'mine.py'}:Backwards"
     assert call("--method", method, "--backbone", vilt_folder, "--epochs", 1)[0] == 0
     (run,) = folders(tmp_path)
-    assert save.main([str(run), str(tmp_path / "model")]) == 2
+    assert save.main([str(run), str(tmp_path / "model"), "--method", method]) == 2
     assert "Backwards predicts in its own way" in capsys.readouterr().err
     assert not (tmp_path / "model").exists()
 
 
+def test_code_that_only_a_result_names_is_not_run(
+    tmp_path: Path,
+    synthetic_run: Callable[..., Result],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run, model = tmp_path / "run", tmp_path / "model"
+    source = run / "source" / "evil.py"
+    synthetic_run(run, sizes=(3, 2, 2), test=4)
+    for folder in (run / "state", source.parent):
+        folder.mkdir()
+    mark = tmp_path / "executed"
+    source.write_text(f"open({str(mark)!r}, 'w').close()\nEvil = 1\n")
+    value = json.loads((run / "result.json").read_text())
+    value["config"]["method"] = [f"{source}:Evil"]
+    write_result(run / "result.json", value)
+    assert save.main([str(run), str(model)]) == 2
+    error = capsys.readouterr().err
+    assert f"if you trust it, add --method {source}:Evil" in error
+    assert save.main([str(run), str(model), "--method", "replay"]) == 2
+    assert f"was made by {source}:Evil, not by --method replay" in capsys.readouterr().err
+    value["config"].update(method=["replay"], match_exemplars_of=f"{source}:Evil")
+    write_result(run / "result.json", value)
+    assert save.main([str(run), str(model)]) == 2
+    assert f"if you trust it, add --method {source}:Evil" in capsys.readouterr().err
+    assert not mark.exists()
+    assert not model.exists()
+    monkeypatch.chdir(run)
+    assert save.main([".", str(model), "--method", "source/evil.py:Evil"]) == 2
+    assert "evil.py:Evil is not a method" in capsys.readouterr().err
+    assert mark.exists()  # somebody who names it has it run
+
+
 def test_what_cannot_be_saved_is_told(
-    tmp_path: Path, call: Call, vilt_folder: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    call: Call,
+    vilt_folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def refused(run: Path, folder: Path, message: str) -> None:
         assert save.main([str(run), str(folder)]) == 2
@@ -122,7 +161,8 @@ def test_what_cannot_be_saved_is_told(
 
     old = next(FIXTURES.glob("*/ssf/*/result.json")).parent
     refused(old, tmp_path / "model", "was not finished by this version")
-    refused(tmp_path / "nowhere", tmp_path / "model", "cannot be read")
+    refused(tmp_path / "nowhere", tmp_path / "model", "is not a folder: name that of a finished")
+    refused(Path("x" * 300), tmp_path / "model", "is not a folder: name that of a finished")
     assert call("--method", "finetune", "--backbone", vilt_folder, "--epochs", 1)[0] == 0
     (run,) = folders(tmp_path)
     full = tmp_path / "full"
@@ -133,6 +173,18 @@ def test_what_cannot_be_saved_is_told(
     link.symlink_to(tmp_path / "absent")
     refused(run, link, "already exists and is not an empty folder")
     assert os.listdir(full) == ["mine.txt"]  # noqa: PTH208
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    for name, message in (
+        (".", ". is not the name of a new folder"),
+        ("new/..", "new/.. is not the name of a new folder"),
+        ("x" * 300, "could not be written (File name too long)"),
+        ("../loop/x", "../loop cannot be written"),
+        ("\udcff", "is not text, which files of a model need"),
+    ):
+        refused(run, Path(name), message)
+    assert not list(Path().iterdir())
     next(run.glob("state/*.safetensors")).write_bytes(b"torn")
     refused(run, tmp_path / "model", "was changed after it was written")
     shutil.rmtree(run / "state")

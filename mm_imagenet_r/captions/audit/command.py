@@ -16,7 +16,7 @@ from mm_imagenet_r.command_line import Parser
 from mm_imagenet_r.errors import UserError, summarize
 from mm_imagenet_r.files import write_atomic
 from mm_imagenet_r.open_images import open_images
-from mm_imagenet_r.pages import refuse_foreign
+from mm_imagenet_r.pages import check_page
 from mm_imagenet_r.progress import make_console
 from mm_imagenet_r.splits import Split, split
 
@@ -49,7 +49,7 @@ def run(arguments: Sequence[str]) -> Path:
     place, name = given.captions, given.captions.stem
     beside = place / "audit.html" if place.is_dir() else place.with_name(f"{name}-audit.html")
     output: Path = given.output or beside
-    refuse_foreign(output)
+    check_page(output)
     captions = read_captions(given.captions)
     images = None if given.images is None else open_images(given.images)
     found = audit(captions, split_of(captions, given.captions, images, given.split_name))

@@ -6,6 +6,7 @@ import base64
 import csv
 import hashlib
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable, Sequence
@@ -311,6 +312,67 @@ def test_no_other_page_is_overwritten(
     assert command.main(["build", str(results), "--out", str(results)]) == 2
     assert command.main(["build", str(results), "--out", str(results / "r1993")]) == 2
     assert "is a folder of results" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["methods", "leaderboard.csv", "leaderboard.json", "index.html"])
+def test_nothing_is_written_through_a_link(
+    results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    out, mine = tmp_path / "site", tmp_path / "mine"
+    build.build(results, out)
+    (out / name).rename(mine)
+    (out / name).symlink_to(mine)
+    before = {path: path.read_bytes() for path in (mine, *mine.glob("*")) if path.is_file()}
+    for path in mine.glob("*"):
+        path.write_text("another")
+        before[path] = b"another"
+    assert command.main(["build", str(results), "--out", str(out)]) == 2
+    assert f"{out / name} is not part of such a page" in capsys.readouterr().err
+    assert (out / name).is_symlink()
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_pages_of_others_among_those_of_methods_stay(
+    results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "site"
+    build.build(results, out)
+    mine, own = out / "methods" / "notes.html", out / "methods" / "replay.html"
+    mine.write_text("<p>of its owner")
+    value = json.loads((out / "leaderboard.json").read_text())
+    value["entries"][0]["page"] = "methods/notes.html"
+    (out / "leaderboard.json").write_text(json.dumps(value))
+    build.build(results, out)
+    own.write_text(mine.read_text())
+    assert command.main(["build", str(results), "--out", str(out)]) == 2
+    assert f"{own} is not part of such a page" in capsys.readouterr().err
+    assert own.read_text() == mine.read_text() == "<p>of its owner"
+
+
+def test_what_cannot_be_an_earlier_page_is_told_or_replaced(
+    results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, loop = tmp_path / "site", tmp_path / "loop"
+    build.build(results, out)
+    before = (out / "leaderboard.json").read_bytes()
+    (out / "leaderboard.json").write_text("[" * 100_000)
+    build.build(results, out)
+    assert (out / "leaderboard.json").read_bytes() == before
+    (out / "leaderboard.json").unlink()
+    os.mkfifo(out / "leaderboard.json")
+    loop.symlink_to(loop)
+    long = tmp_path / ("x" * 300)
+    for place, to, message in (
+        (results, out, f"{out / 'leaderboard.json'} is not part of such a page"),
+        (results, loop, f"{loop} cannot be written"),
+        (loop, tmp_path / "new", "is a link"),
+        (long, tmp_path / "new", "does not exist"),
+    ):
+        assert command.main(["build", str(place), "--out", str(to)]) == 2
+        assert message in capsys.readouterr().err
+    for words in (["verify"], ["verify", str(results), "--record"], ["publish", "--space", "a/b"]):
+        assert command.main([*words, str(long)]) == 2
+        assert str(long) in capsys.readouterr().err
 
 
 def test_a_broken_record_is_told_with_its_own_remedy(

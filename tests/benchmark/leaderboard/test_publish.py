@@ -407,7 +407,7 @@ def test_a_model_that_is_for_a_task_names_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = finished_run(tmp_path / "run")  # its state is of an older version: no model of it
-    monkeypatch.setattr("benchmark.save.save", lambda run, folder: folder.mkdir())
+    monkeypatch.setattr("benchmark.save.save", lambda run, folder, methods: folder.mkdir())
     name = f"me/mm_imagenet_r@{'ab' * 20}"
     assert main(["publish", str(run), "--model", "me/x", "--task-of", name, "--dry-run"]) == 0
     said = tasks.eval_results(results.read(run), "me/mm_imagenet_r", "ab" * 20)
@@ -465,6 +465,7 @@ def test_two_data_sets_are_two_benchmarks() -> None:
         (["--dataset", "me/a--b"], "'me/a--b' is not a repository"),
         (["--model", "me/x", "--space", "me/y"], "two commands"),
         (["--task-of", "me/x", "--space", "me/y"], "--task-of needs --model"),
+        (["--method", "a.py:A", "--space", "me/y"], "--method needs --model"),
         (["--model", "me/x", "--task-of", "me/y@main"], "40 hexadecimal digits"),
         (["--dataset", "me/x", "--benchmark", "me/x"], "results need their own"),
         (["--benchmark", "me/x", "--private"], "not to --benchmark: remove it"),

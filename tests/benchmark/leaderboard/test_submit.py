@@ -126,6 +126,36 @@ def test_not_even_one_that_differs_in_what_nobody_reads(
     assert contents(out) == before
 
 
+@pytest.mark.parametrize("depth", range(5))
+def test_nothing_is_submitted_through_a_link(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], depth: int
+) -> None:
+    out, mine = tmp_path / "out", tmp_path / "mine"
+    assert submit(run, "--out", out) == 0
+    (packed,) = out.rglob(PACKED)
+    place = packed.parents[3 - depth] if depth < 4 else packed
+    place.rename(mine)
+    place.symlink_to(mine)
+    shutil.rmtree(mine, ignore_errors=True)
+    if depth < 4:
+        mine.mkdir()
+    assert submit(run, "--out", out) == 2
+    assert f"{place} is a link, perhaps to what is not of {out}" in capsys.readouterr().err
+    assert not contents(mine)
+
+
+def test_a_folder_that_leads_in_a_circle_is_told(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    assert submit(run, "--out", loop) == 2
+    assert "could not be written (Too many levels of symbolic links)" in capsys.readouterr().err
+    for path, message in ((loop, "is a link"), (tmp_path / ("x" * 300), "does not exist")):
+        assert submit(path, "--out", tmp_path / "out") == 2
+        assert message in capsys.readouterr().err
+
+
 def test_a_small_form_has_no_state_to_pack(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -15,6 +15,7 @@ from running import write_result
 
 from benchmark import report, run_files
 from benchmark.report import charts
+from benchmark.report.comparison import write_comparison
 from benchmark.report.gallery import caption, read_gallery
 from benchmark.report.plots import draw, write_curve
 from benchmark.results.schema import Result
@@ -255,6 +256,24 @@ def test_command_line(
     assert result.read_bytes() == before
     assert report.main([str(tmp_path / "nowhere")]) == 2
     assert "does not exist" in capsys.readouterr().err
+
+
+def test_no_page_takes_the_place_of_a_result(
+    tmp_path: Path, synthetic_run: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed in (0, 1):
+        synthetic_run(tmp_path / str(seed), **SMALL, seed=seed)
+    result, svg = tmp_path / "0" / "result.json", tmp_path / "x.svg"
+    before = result.read_bytes()
+    for runs in (result.parent, tmp_path):  # a page, and a comparison
+        assert report.main([str(runs), "--output", str(result), "--curve", str(svg)]) == 2
+        assert f"over {result} (it is something else): remove" in capsys.readouterr().err
+    with pytest.raises(UserError, match="it is something else"):
+        report.write_report(result.parent, result)
+    with pytest.raises(UserError, match="it is something else"):
+        write_comparison([result.parent], result)
+    assert result.read_bytes() == before
+    assert not svg.exists()
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import io
 import json
 import re
 import shutil
+import xml.dom.minidom
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import pytest
 from running import Call, write_predictions, write_result
 
 from benchmark import table
+from benchmark.report.plots import write_curve
 from benchmark.results.records import read_predictions
 from benchmark.results.schema import Result
 from benchmark.run_files import PREDICTIONS, RESULT
@@ -321,6 +323,33 @@ def test_json_and_long_csv_say_what_the_tables_and_the_frame_say(
     assert [float(one["accuracy"]) for one in long] == pytest.approx(list(wanted.accuracy))
 
 
+def test_what_a_method_calls_itself_neither_steers_nor_breaks_nor_computes(
+    tmp_path: Path, write: Runs, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write("replay")
+    for path in tmp_path.glob("*/result.json"):
+        value = json.loads(path.read_text())
+        value["about"] = {"name": "\x1b[31m=1\n|$\\frac$\u202e"}
+        value["dataset"]["name"] = "\t=1+1\x1b"
+        write_result(path, value)
+    shown = {}
+    for form in ("terminal", "markdown", "latex", "csv", "long"):
+        assert table.main([str(tmp_path), "--format", form]) == 0
+        shown[form] = capsys.readouterr().out
+        assert shown[form].replace("\n", "").isprintable()
+    (line,) = [line for line in shown["markdown"].splitlines() if "x1b\\[31m=1\\\\n" in line]
+    assert line.startswith("| ")
+    assert line.endswith(" |")
+    assert shown["csv"].count("\n") == 2
+    svg = write_curve([path.parent for path in tmp_path.glob("*/result.json")], tmp_path / "x.svg")
+    xml.dom.minidom.parse(str(svg))
+    path = next(tmp_path.glob("*/result.json"))
+    value["dataset"]["name"] = " =1+1"
+    write_result(path, value)
+    assert table.main([str(path), "--format", "long"]) == 0
+    assert ",' =1+1," in capsys.readouterr().out
+
+
 def test_the_command_leaves_out_what_it_cannot_read(
     tmp_path: Path, write: Runs, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -343,6 +372,7 @@ def test_the_command_leaves_out_what_it_cannot_read(
         (["--label", "x"], "--label needs --format latex"),
         (["--curve", "x.gif"], "x.gif: the suffix must be one of .svg, .pdf, .png"),
         (["--curve", "nowhere/x.svg"], "there is no folder nowhere"),
+        (["--curve", f"{'x' * 300}/x.svg"], "there is no folder x"),
         (["--format", "csv", "--wide"], "--format csv has all columns: leave --wide out"),
         (["--curve", "x.svg"], "at least two amounts of memory"),
         (["--format", "html"], "invalid choice: 'html'"),
@@ -359,8 +389,9 @@ def test_the_command_says_what_is_wrong(
     write("replay", orders=(1,))
     assert table.main([str(tmp_path), *options]) == 2
     assert message in capsys.readouterr().err
-    assert table.main([str(tmp_path / "nowhere")]) == 2
-    assert "does not exist" in capsys.readouterr().err
+    for name in ("nowhere", "x" * 300):
+        assert table.main([str(tmp_path / name)]) == 2
+        assert "does not exist" in capsys.readouterr().err
 
 
 def test_a_narrow_terminal_gets_several_parts(
