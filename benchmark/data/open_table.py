@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import glob
+import itertools
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -12,9 +13,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import datasets
-from datasets import load_dataset, load_from_disk
+from datasets import load_dataset, load_dataset_builder, load_from_disk
 from datasets.exceptions import DatasetGenerationError
 
+from benchmark.data import converted
 from benchmark.data.raw_dataset import TEST_NAMES, TRAIN_NAMES
 from mm_imagenet_r.errors import UserError, few
 from mm_imagenet_r.folders import files_below
@@ -82,7 +84,7 @@ def load_hub(name: str, repository: str, revision: str | None, config: str | Non
     """Load a data set from the Hub, or where that is offline from the cache."""
 
     def action() -> Any:
-        loaded = load_dataset(repository, config, revision=revision)
+        loaded = converted.whole(lambda: load_dataset(repository, config, revision=revision))
         if revision is not None:
             _require_revision(loaded, repository, revision)
         return loaded
@@ -114,8 +116,7 @@ def _load_folder(folder: Path, config: str | None) -> Any:
     card = folder / "README.md"
     if card.is_file() and re.search(r"^configs:", text := read_text(card, _CARD), re.MULTILINE):
         _require_own_files(text)
-        _require_real_sizes(_parquet_files(folder))
-        return load_dataset(str(folder), config)
+        return _load_described(folder, config)
     if config is not None:
         raise ValueError(f"it has no README.md with `configs`, so no configuration {config!r}")
     # `load_dataset(folder)` guesses a format from all files and may take a stray JSON for the data.
@@ -125,6 +126,31 @@ def _load_folder(folder: Path, config: str | None) -> Any:
         part = next((word for word in words if word in TRAIN_NAMES + TEST_NAMES), "train")
         files.setdefault(part, []).append(path)
     return _load_parquet(files)
+
+
+def _load_described(folder: Path, config: str | None) -> Any:
+    """Load the Parquet that the card of a folder names."""
+    if (other := folder / datasets.config.REPOYAML_FILENAME).exists():
+        raise UserError(f"{other} would replace README.md: put its `configs` there and remove it")
+    if (infos := folder / datasets.config.DATASETDICT_INFOS_FILENAME).exists():
+        read_text(infos)  # `datasets` would read it at any size
+    files = files_below(folder, ".parquet")
+    _require_real_sizes(files)
+    place = converted.place(files)
+
+    def action() -> Any:
+        builder = load_dataset_builder(str(folder), config, cache_dir=str(place))
+        own = {os.path.realpath(path) for path in files}
+        for path in itertools.chain.from_iterable((builder.config.data_files or {}).values()):
+            if os.path.realpath(path) not in own:
+                raise UserError(
+                    f"README.md of {folder} names {Path(path).name}, which is not a Parquet file "
+                    "in this folder: correct its `configs`"
+                )
+        builder.download_and_prepare()
+        return builder.as_dataset()
+
+    return converted.whole(action, place)
 
 
 def _require_own_arrow(folder: Path) -> None:
@@ -176,10 +202,14 @@ def _weight(value: Any, known: dict[int, int]) -> int:
 
 
 def _load_parquet(parts: Mapping[str, Sequence[Path]]) -> Any:
-    _require_real_sizes(path for paths in parts.values() for path in paths)
+    paths = [path for some in parts.values() for path in some]
+    _require_real_sizes(paths)
+    place = converted.place(paths)
     # `datasets` takes names for patterns.
-    files = {part: [glob.escape(str(path)) for path in paths] for part, paths in parts.items()}
-    return load_dataset("parquet", data_files=files)
+    files = {part: [glob.escape(str(path)) for path in some] for part, some in parts.items()}
+    return converted.whole(
+        lambda: load_dataset("parquet", data_files=files, cache_dir=str(place)), place
+    )
 
 
 def _require_real_sizes(paths: Iterable[Path]) -> None:

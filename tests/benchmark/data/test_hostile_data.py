@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -219,3 +220,51 @@ def test_classes_are_found_as_by_looking_at_every_label(tmp_path: Path) -> None:
         assert found.file_names == shuffled.select(kept).file_names
         assert shuffled.count(wanted) == len(found)
     assert len(shuffled.apart(anonymous=True).of_classes([-1])) == len(samples)
+
+
+def test_a_table_replaced_by_one_of_the_same_time_is_read_anew(tmp_path: Path) -> None:
+    for name, folder in (("one", tmp_path), ("set", tmp_path / "set")):
+        table = Path(write(folder / f"{name}.parquet"))
+        if name == "set":
+            card = "---\nconfigs:\n- config_name: a\n  data_files: set.parquet\n---\n"
+            (folder / "README.md").write_text(card)
+        target = str(folder if name == "set" else table)
+        facts = table.stat()
+        before = open_data(target)
+        write(table, caption=[f"new {n}" for n in range(6)])
+        os.utime(table, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+        after = open_data(target)
+        assert (before.captions, after.captions) == ("none", "caption")
+
+
+def test_a_card_names_parquet_only(tmp_path: Path) -> None:
+    write(tmp_path / "set/t.parquet")
+    (tmp_path / "set/big.csv.gz").write_bytes(b"never read")
+    write(tmp_path / "other/t.parquet")
+    (tmp_path / "set/linked").symlink_to(tmp_path / "other")
+    card = tmp_path / "set/README.md"
+    for value in ("big.csv.gz", "[t.parquet, big.csv.gz]", "linked/t.parquet", "linked/*"):
+        card.write_text(f"---\nconfigs:\n- config_name: a\n  data_files: {value}\n---\n")
+        with pytest.raises(UserError, match="which is not a Parquet file in this folder: correct"):
+            open_data(str(tmp_path / "set"))
+    card.write_text("---\nconfigs:\n- config_name: a\n  data_files: t.parquet\n---\n")
+    other = tmp_path / "set/.huggingface.yaml"
+    other.write_text(f"configs:\n- config_name: a\n  data_files: {tmp_path}/other/*\n")
+    with pytest.raises(UserError, match=r"\.huggingface\.yaml would replace README\.md: put"):
+        open_data(str(tmp_path / "set"))
+
+
+def test_a_copy_that_changed_on_disk_is_refused(tmp_path: Path) -> None:
+    table = write(tmp_path / "t.parquet", caption=[f"number {n}" for n in range(6)])
+    before = open_data(table)
+    assert open_data(table).data_sha256 == before.data_sha256
+    (copy,) = (tmp_path / "hf").rglob("*.arrow")
+    info = copy.with_name("dataset_info.json")
+    for file, change in ((copy, (b"number 3", b"number 4")), (info, (b"{", b"["))):
+        whole = file.read_bytes()
+        file.write_bytes(whole.replace(*change))
+        with pytest.raises(UserError, match=f"^{copy.parent} has a damaged copy .*: remove it"):
+            open_data(table)
+        file.write_bytes(whole)
+    shutil.rmtree(copy.parent)
+    assert open_data(table).data_sha256 == before.data_sha256
