@@ -35,15 +35,20 @@ def whole(load: Callable[[], Any], place: Path | None = None) -> Any:
     Raises:
         UserError: A copy is not as it was made. What `load` raises goes through.
     """
-    found = {info.parent for info in place.rglob(_INFO)} if place else set()
-    for folder in found:
+    checked = {seal.parent for seal in place.rglob(_SEAL)} if place else set()
+    for folder in checked:
         _require_whole(folder)
     table = load()
     parts = table.values() if isinstance(table, Mapping) else [table]
     used = {Path(file["filename"]).parent for part in parts for file in part.cache_files}
-    for folder in used - found:
+    for folder in used - checked:
         _require_whole(folder)
     return table
+
+
+def is_old(folder: Path) -> bool:
+    """Whether a folder has a copy of an earlier version, which made no seals."""
+    return (folder / _INFO).exists() and not (folder / _SEAL).exists()
 
 
 def _require_whole(folder: Path) -> None:

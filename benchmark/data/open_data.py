@@ -5,16 +5,20 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmark.data.dataset import ColumnNames, Data, DatasetOptions
 from benchmark.data.samples import Samples
 from mm_imagenet_r.errors import UserError, pluralize
 from mm_imagenet_r.splits import list_sha256
+
+if TYPE_CHECKING:
+    from benchmark.data.raw_dataset import RawDataset
 
 #: Share of each class's training samples that `validation=True` holds out.
 VALIDATION_FRACTION = 0.2
@@ -74,11 +78,6 @@ def open_data(
 
     is_test = splitting.held_out_for_test(source, good, test_fraction, split_seed)
     used: list[int] = sorted(np.flatnonzero(good).tolist(), key=keys.__getitem__)
-
-    def line(row: int) -> list[Any]:
-        part = "test" if is_test[row] else "train"
-        return [keys[row], digests[row], rows.captions[row], int(source.labels[row]), part]
-
     evaluated, train, test = "test", np.flatnonzero(good & ~is_test), np.flatnonzero(good & is_test)
     if validation:
         evaluated = "validation"
@@ -102,13 +101,33 @@ def open_data(
         test=parts[evaluated],
         captions=source.captions,
         captions_id=source.captions_id or _hash([keys[row], rows.captions[row]] for row in used),
-        data_sha256=_hash(map(line, used)),
+        data_sha256=data_sha256(source, digests, is_test, used),
         split=splitting.split_name(source, test_fraction, split_seed),
         split_sha256=list_sha256(parts[evaluated].file_names),
         notes=tuple(notes),
         left_out=tuple(left_out),
         absent=source.absent,
     )
+
+
+def data_sha256(
+    source: RawDataset,
+    digests: Sequence[str],
+    is_test: NDArray[np.bool_] | None,
+    used: Iterable[int],
+) -> str:
+    """Identity of a data set: of (n,) images by their hashes those rows that are used.
+
+    `is_test` (n,) may be None: all are for training.
+    """
+    rows = source.rows
+
+    def line(row: int) -> list[Any]:
+        part = "test" if is_test is not None and is_test[row] else "train"
+        key, label = rows.file_names[row], int(source.labels[row])
+        return [key, digests[row], rows.captions[row], label, part]
+
+    return _hash(map(line, sorted(used, key=rows.file_names.__getitem__)))
 
 
 def _hash(rows: Iterable[Any]) -> str:
