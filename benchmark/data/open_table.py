@@ -7,7 +7,7 @@ import glob
 import itertools
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,15 +18,17 @@ from datasets.exceptions import DatasetGenerationError
 
 from benchmark.data import converted
 from benchmark.data.raw_dataset import TEST_NAMES, TRAIN_NAMES
-from mm_imagenet_r.errors import UserError, few
+from mm_imagenet_r.errors import UserError, few, one_line
 from mm_imagenet_r.folders import files_below
-from mm_imagenet_r.parquet_files import read_schema
+from mm_imagenet_r.parquet_files import read_schema, require_bounded
 from mm_imagenet_r.reading import open_regular, parse_json, read_text
 
 _HUB_SECONDS = 5.0
 #: Bytes of a folder's card, and values in it.
 _CARD = 2**20
 _VALUES = 100_000
+#: Rows that are converted at a time; `datasets` would take as many as the file has together.
+_AT_ONCE = 256
 
 T = TypeVar("T")
 
@@ -135,8 +137,7 @@ def _load_described(folder: Path, config: str | None) -> Any:
     if (infos := folder / datasets.config.DATASETDICT_INFOS_FILENAME).exists():
         read_text(infos)  # `datasets` would read it at any size
     files = files_below(folder, ".parquet")
-    _require_real_sizes(files)
-    place = converted.place(files)
+    place = _place(files)
 
     def action() -> Any:
         builder = load_dataset_builder(str(folder), config, cache_dir=str(place))
@@ -147,6 +148,7 @@ def _load_described(folder: Path, config: str | None) -> Any:
                     f"README.md of {folder} names {Path(path).name}, which is not a Parquet file "
                     "in this folder: correct its `configs`"
                 )
+        builder.config.batch_size = _AT_ONCE
         builder.download_and_prepare()
         return builder.as_dataset()
 
@@ -203,18 +205,26 @@ def _weight(value: Any, known: dict[int, int]) -> int:
 
 def _load_parquet(parts: Mapping[str, Sequence[Path]]) -> Any:
     paths = [path for some in parts.values() for path in some]
-    _require_real_sizes(paths)
-    place = converted.place(paths)
+    place = _place(paths)
     # `datasets` takes names for patterns.
     files = {part: [glob.escape(str(path)) for path in some] for part, some in parts.items()}
     return converted.whole(
-        lambda: load_dataset("parquet", data_files=files, cache_dir=str(place)), place
+        lambda: load_dataset(
+            "parquet", data_files=files, cache_dir=str(place), batch_size=_AT_ONCE
+        ),
+        place,
     )
 
 
-def _require_real_sizes(paths: Iterable[Path]) -> None:
+def _place(paths: Sequence[Path]) -> Path:
+    """Where the copies of some files are; those that unpack to far more are refused first."""
     for path in paths:
         read_schema(path)
+    place = converted.place(paths)
+    if not place.exists():
+        for path in paths:
+            require_bounded(path)
+    return place
 
 
 def explained(name: str, action: Callable[[], T], check: str) -> T:
@@ -228,7 +238,8 @@ def explained(name: str, action: Callable[[], T], check: str) -> T:
         cause = error.__cause__ if hidden and error.__cause__ else error
         text = (isinstance(cause, OSError) and cause.strerror) or str(cause)
         lines = text.strip().splitlines() or [type(cause).__name__]
-        raise UserError(f"{name} could not be loaded ({lines[0].rstrip('.')}): {check}") from error
+        words = one_line(lines[0].rstrip("."))
+        raise UserError(f"{name} could not be loaded ({words}): {check}") from error
 
 
 def _require_hub(name: str) -> None:

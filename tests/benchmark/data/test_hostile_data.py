@@ -136,6 +136,18 @@ def test_a_table_that_unpacks_to_far_more_is_not_unpacked(
         open_data(table)
 
 
+def test_a_table_of_equal_texts_is_counted_before_it_is_converted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mm_imagenet_r.parquet_files.TABLE", 2**20)
+    table = write(tmp_path / "set/t.parquet", caption=["x" * 2**19] * 6)
+    for card in ("", "---\nconfigs:\n- config_name: a\n  data_files: t.parquet\n---\n"):
+        (tmp_path / "set/README.md").write_text(card)
+        for _ in range(2):
+            with pytest.raises(UserError, match=r"\(it would unpack to more than 1,048,576 bytes"):
+                open_data(str(Path(table).parent))
+
+
 def test_there_are_as_many_classes_as_an_exemplar_can_say(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
