@@ -19,6 +19,8 @@ ROWS: Final = 2**24
 _BATCH: Final = 256
 #: Bytes of a value in a column of each kind; those of texts and images are counted.
 _WIDTHS: Final = {"BOOLEAN": 1, "INT32": 4, "INT64": 8, "INT96": 12, "FLOAT": 4, "DOUBLE": 8}
+#: Bytes of a column that are read at a time.
+_BUFFER: Final = 2**20
 #: How many times its own size a file may unpack to; images do not shrink, texts to a tenth.
 _RATIO: Final = 100
 
@@ -75,11 +77,16 @@ def require_bounded(path: Path) -> None:
     read_schema(path)
     bound, size = _most(path.stat().st_size), 0
     try:
-        schema = pq.read_metadata(path).schema
-        columns = [schema.column(number) for number in range(len(schema))]
-        names = [each.path for each in columns if each.physical_type == "BYTE_ARRAY"]
-        with pq.ParquetFile(path, read_dictionary=names) as file:
-            for batch in file.iter_batches(_BATCH, columns=names):
+        with pq.ParquetFile(path, buffer_size=_BUFFER) as file:
+            facts = file.metadata
+            columns = [facts.schema.column(number) for number in range(facts.num_columns)]
+            names = [each.path for each in columns if each.physical_type == "BYTE_ARRAY"]
+            # No value is longer than its row group.
+            groups = (
+                facts.row_group(group).total_byte_size for group in range(facts.num_row_groups)
+            )
+            rows = min(_BATCH, max(1, TABLE // max(1, *groups)))
+            for batch in file.iter_batches(rows, columns=names):
                 size += sum(map(_size, batch.columns))
                 if size > bound:
                     raise OSError(errno.EFBIG, f"it would unpack to more than {bound:,} bytes")

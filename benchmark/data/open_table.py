@@ -28,7 +28,7 @@ _HUB_SECONDS = 5.0
 _CARD = 2**20
 _VALUES = 100_000
 #: Rows that are converted at a time; `datasets` would take as many as the file has together.
-_AT_ONCE = 256
+_AT_ONCE = 64
 
 T = TypeVar("T")
 
