@@ -18,6 +18,7 @@ from datasets.exceptions import DatasetGenerationError
 
 from benchmark.data import converted
 from benchmark.data.raw_dataset import TEST_NAMES, TRAIN_NAMES
+from mm_imagenet_r.arrow_files import require_plain
 from mm_imagenet_r.errors import UserError, few, one_line
 from mm_imagenet_r.folders import files_below
 from mm_imagenet_r.parquet_files import read_schema, require_bounded
@@ -156,7 +157,7 @@ def _load_described(folder: Path, config: str | None) -> Any:
 
 
 def _require_own_arrow(folder: Path) -> None:
-    """Refuse a saved data set whose tables lie elsewhere: it came with the folder, from anyone."""
+    """Refuse a saved data set whose tables lie elsewhere or are packed: it may be from anyone."""
     for state in (folder / "state.json", *sorted(folder.glob("*/state.json"))):
         if not state.exists():
             continue
@@ -169,6 +170,7 @@ def _require_own_arrow(folder: Path) -> None:
                     f"{state.name} names the file {few(repr(name))}, not one beside it"
                 )
             open_regular(state.parent / name).close()
+            require_plain(state.parent / name)
 
 
 def _require_own_files(card: str) -> None:

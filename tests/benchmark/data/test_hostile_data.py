@@ -116,6 +116,24 @@ def test_a_saved_set_has_its_tables_beside_it(tmp_path: Path) -> None:
             open_data(str(saved))
 
 
+@pytest.mark.parametrize("packed", ["zstd", "lz4", "dictionary"])
+def test_a_saved_set_is_not_unpacked(tmp_path: Path, packed: str) -> None:
+    write(tmp_path / "t.parquet", caption=["x" * 1000] * 6)
+    rows = datasets.load_dataset("parquet", data_files=str(tmp_path / "t.parquet"))["train"]
+    rows.save_to_disk(tmp_path / "saved")
+    (file,) = (tmp_path / "saved").glob("*.arrow")
+    with pa.ipc.open_stream(file.read_bytes()) as reader:
+        table = reader.read_all()
+    if packed == "dictionary":
+        column = table["caption"].dictionary_encode()
+        table = table.set_column(table.schema.get_field_index("caption"), "caption", column)
+    how = pa.ipc.IpcWriteOptions(compression=None if packed == "dictionary" else packed)
+    with pa.ipc.new_stream(str(file), table.schema, options=how) as writer:
+        writer.write_table(table)
+    with pytest.raises(UserError, match=f"{file.name} is compressed: save it without that"):
+        open_data(str(tmp_path / "saved"))
+
+
 def test_names_of_a_table_are_no_patterns(tmp_path: Path) -> None:
     assert open_data(write(tmp_path / "a[b]*" / "t.parquet")).num_classes == 2
 
