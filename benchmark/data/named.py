@@ -9,9 +9,9 @@ from typing import Any
 
 import datasets
 
-from benchmark.data import converted, image_check, known, open_table, tables
+from benchmark.data import converted, image_check, open_table, tables
 from benchmark.data.dataset import ColumnNames, DatasetOptions
-from benchmark.data.open_data import data_sha256
+from benchmark.data.identity import data_sha256, shipped
 from benchmark.data.raw_dataset import RawDataset
 from benchmark.option_names import dashed
 from mm_imagenet_r.builder import MMImageNetR
@@ -100,5 +100,5 @@ def _is_as_shipped(name: str, builder: MMImageNetR) -> bool:
     except Exception:  # `datasets` raises nearly every kind there is
         return False
     digests = image_check.look(source.rows, drawn=True).digests
-    found, rows = known.known(name, "", "test"), range(len(digests))
-    return not found or data_sha256(source, digests, source.is_test, rows) == found.data_sha256
+    found = data_sha256(source, digests, source.is_test, range(len(digests)))
+    return name not in shipped() or found == shipped()[name]["data_sha256"]

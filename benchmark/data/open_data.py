@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
-from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmark.data.dataset import ColumnNames, Data, DatasetOptions
+from benchmark.data.identity import data_sha256, rows_sha256
 from benchmark.data.samples import Samples
 from mm_imagenet_r.errors import UserError, pluralize
 from mm_imagenet_r.splits import list_sha256
-
-if TYPE_CHECKING:
-    from benchmark.data.raw_dataset import RawDataset
 
 #: Share of each class's training samples that `validation=True` holds out.
 VALIDATION_FRACTION = 0.2
@@ -78,6 +71,7 @@ def open_data(
 
     is_test = splitting.held_out_for_test(source, good, test_fraction, split_seed)
     used: list[int] = sorted(np.flatnonzero(good).tolist(), key=keys.__getitem__)
+    texts = ([keys[row], rows.captions[row]] for row in used)
     evaluated, train, test = "test", np.flatnonzero(good & ~is_test), np.flatnonzero(good & is_test)
     if validation:
         evaluated = "validation"
@@ -100,7 +94,7 @@ def open_data(
         train=parts["train"],
         test=parts[evaluated],
         captions=source.captions,
-        captions_id=source.captions_id or _hash([keys[row], rows.captions[row]] for row in used),
+        captions_id=source.captions_id or rows_sha256(texts),
         data_sha256=data_sha256(source, digests, is_test, used),
         split=splitting.split_name(source, test_fraction, split_seed),
         split_sha256=list_sha256(parts[evaluated].file_names),
@@ -108,31 +102,3 @@ def open_data(
         left_out=tuple(left_out),
         absent=source.absent,
     )
-
-
-def data_sha256(
-    source: RawDataset,
-    digests: Sequence[str],
-    is_test: NDArray[np.bool_] | None,
-    used: Iterable[int],
-) -> str:
-    """Identity of a data set: of (n,) images by their hashes those rows that are used.
-
-    `is_test` (n,) may be None: all are for training.
-    """
-    rows = source.rows
-
-    def line(row: int) -> list[Any]:
-        part = "test" if is_test is not None and is_test[row] else "train"
-        key, label = rows.file_names[row], int(source.labels[row])
-        return [key, digests[row], rows.captions[row], label, part]
-
-    return _hash(map(line, sorted(used, key=rows.file_names.__getitem__)))
-
-
-def _hash(rows: Iterable[Any]) -> str:
-    """Hash of rows that are sorted by their keys."""
-    digest, encode = hashlib.sha256(), json.JSONEncoder(ensure_ascii=False).encode
-    for row in rows:
-        digest.update(encode(row).encode() + b"\n")
-    return digest.hexdigest()
