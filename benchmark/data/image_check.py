@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import itertools
-import json
 import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,11 +18,12 @@ from PIL import Image
 
 from benchmark.data.samples import Rows
 from mm_imagenet_r import images
+from mm_imagenet_r.captions.sealed import read_record, write_record
 from mm_imagenet_r.errors import UserError, pluralize
 from mm_imagenet_r.files import write_atomic
 from mm_imagenet_r.hashes import json_sha256
 from mm_imagenet_r.progress import track
-from mm_imagenet_r.reading import TABLE, parse_json, read_text
+from mm_imagenet_r.reading import SETTINGS, read_bytes
 
 #: From this many images on, waiting is shown.
 PROGRESS_FROM = 2000
@@ -31,8 +31,9 @@ PROGRESS_FROM = 2000
 #: As many images are one piece of work: handing over each alone costs more than a small image.
 _AT_ONCE: Final = 64
 
-#: To be raised when `mm_imagenet_r.images.check` judges differently: old findings are then void.
-_RULES = 2
+#: To be raised when `mm_imagenet_r.images.check` judges differently, or the file of findings is
+#: another: old ones are then void.
+_RULES = 3
 
 
 @dataclass
@@ -63,14 +64,17 @@ def look(rows: Rows, *, drawn: bool = False) -> Looked:
         found = _read_all(rows, decode=True)
         files = json_sha256(found.digests)
     with contextlib.suppress(UserError):  # a memory that cannot be written is no loss
-        write_atomic(memory, json.dumps({"files": files, "bad": found.bad}).encode())
+        bad = {str(row): why for row, why in found.bad.items()}
+        write_atomic(memory, write_record({"files": files, "bad": bad}))
     return found
 
 
 def _recall(memory: Path, count: int) -> dict[str, Any] | None:
-    """What was found earlier in `count` images; None if it is not there, or not whole."""
+    """What was found earlier in `count` images; None if it is not there, or not as written."""
     try:
-        known: dict[str, Any] = parse_json(read_text(memory, TABLE))
+        known: dict[str, Any] = read_record(memory)
+        if read_bytes(memory, SETTINGS) != write_record(known):  # such as one without its seal
+            return None
         rows = [int(row) for row in known["bad"]]
         texts = all(isinstance(why, str) for why in known["bad"].values())
         return known if texts and all(0 <= row < count for row in rows) and known["files"] else None

@@ -12,16 +12,15 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from benchmark.data.identity import KNOWN, shipped
 from mm_imagenet_r.catalog import CATALOG, MM_IMAGENET_R
 
 if TYPE_CHECKING:
     from benchmark.data import Samples
 
-_FILE: Final = "known.json"
 #: Frozen: mean bytes of an untouched sample of `mini-1` for results of schema 1.
 _UNIT_SCHEMA_1: Final = 4154.4295
 #: The schema since which the bytes of a sample include its framing, as they do now.
@@ -75,7 +74,7 @@ def known(name: str, split: str, evaluated: str, split_seed: int = 0) -> Known |
     """
     if name.partition(":")[0] == MM_IMAGENET_R:
         return _imagenet_r(name, split, evaluated, split_seed)
-    if (found := _facts().get(name)) is None:
+    if (found := shipped().get(name)) is None:
         return None
     part = None
     if evaluated == "test" or (evaluated in found["parts"] and split_seed == 0):
@@ -86,18 +85,12 @@ def known(name: str, split: str, evaluated: str, split_seed: int = 0) -> Known |
     return Known(name, *names, found["data_sha256"], found["captions_id"], part)
 
 
-def _facts() -> dict[str, Any]:
-    found: dict[str, Any]
-    found = json.loads(resources.files("benchmark.data").joinpath(_FILE).read_text("utf-8"))
-    return found
-
-
 def namesake(data_sha256: str, split_sha256: str) -> tuple[str, str] | None:
     """The known data set and its split that a hash of data or of a test part belongs to, if any.
 
     The names are as a result has them; the split is "" where the data set has only one.
     """
-    for name, found in _facts().items():
+    for name, found in shipped().items():
         test = found["parts"]["test"]["split_sha256"]
         if data_sha256 == found["data_sha256"] or split_sha256 == test:
             return name, ""
@@ -186,7 +179,7 @@ def main() -> int:
 
     facts = {name: measure(name) for name, entry in CATALOG.items() if not entry.needs}
     text = json.dumps(facts, ensure_ascii=False) + "\n"
-    write_atomic(Path(__file__).with_name(_FILE), text.encode())
+    write_atomic(Path(__file__).with_name(KNOWN), text.encode())
     return 0
 
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import dataclasses
 import warnings
 from pathlib import Path
+from typing import Any
 
-from benchmark.data import open_table, tables
+import datasets
+
+from benchmark.data import converted, image_check, open_table, tables
 from benchmark.data.dataset import ColumnNames, DatasetOptions
+from benchmark.data.identity import data_sha256, shipped
 from benchmark.data.raw_dataset import RawDataset
 from benchmark.option_names import dashed
 from mm_imagenet_r.builder import MMImageNetR
-from mm_imagenet_r.catalog import CATALOG, Entry, named, option_takers
+from mm_imagenet_r.catalog import CATALOG, MM_IMAGENET_R, Entry, named, option_takers
 from mm_imagenet_r.errors import UserError
 
 
@@ -48,15 +52,27 @@ def read(name: str, entry: Entry, archive: DatasetOptions, *, captions_given: bo
         )
     with open_table.waiting(f"preparing {name}"), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "left out: ")  # a note says it each time
-        builder = MMImageNetR(
-            config_name=captions or entry.captions or entry.name, **dataclasses.asdict(archive)
-        )
-        builder.download_and_prepare()
-        opened = open_table.Opened(builder.as_dataset(), [Path(builder.cache_dir)])
+        builder = _builder(captions or entry.captions or entry.name, archive)
+        folder = Path(builder.cache_dir)
+        is_old = converted.is_old(folder)
+
+        def load() -> Any:
+            builder.download_and_prepare()
+            if is_old and not entry.needs and not _is_as_shipped(name, builder):
+                builder.download_and_prepare(download_mode=datasets.DownloadMode.FORCE_REDOWNLOAD)
+            try:
+                return builder.as_dataset()
+            except Exception as error:  # `datasets` raises nearly every kind there is
+                raise converted.damaged(folder) from error
+
+        opened = open_table.Opened(converted.whole(load, folder), [folder])
     source = builder.source
     found = tables.read(name, opened, ColumnNames(), captions_given=captions_given)
     facts, class_names = {"captions": name, "split": ""} | source.provenance(), source.classes()
-    found.class_names = [class_names[wnid] for wnid in found.class_names]
+    try:
+        found.class_names = [class_names[wnid] for wnid in found.class_names]
+    except KeyError as error:
+        raise converted.damaged(folder) from error
     found.captions, found.captions_id = facts["captions"], facts.get("caption_set", "")
     found.split = facts["split"]
     found.absent = source.num_absent()
@@ -66,3 +82,23 @@ def read(name: str, entry: Entry, archive: DatasetOptions, *, captions_given: bo
     if not found.drawn:
         found.notes.append(source.description())
     return found
+
+
+def _builder(configuration: str, archive: DatasetOptions) -> MMImageNetR:
+    try:
+        return MMImageNetR(config_name=configuration, **dataclasses.asdict(archive))
+    except (ValueError, LookupError, TypeError, AttributeError) as error:  # of what a copy says
+        copies = Path(datasets.config.HF_DATASETS_CACHE) / MM_IMAGENET_R / configuration
+        raise converted.damaged(copies) from error
+
+
+def _is_as_shipped(name: str, builder: MMImageNetR) -> bool:
+    """Whether a copy has the data that are shipped; another version of Pillow draws others."""
+    try:
+        opened = open_table.Opened(builder.as_dataset(), [Path(builder.cache_dir)])
+        source = tables.read(name, opened, ColumnNames(), captions_given=False)
+    except Exception:  # `datasets` raises nearly every kind there is
+        return False
+    digests = image_check.look(source.rows, drawn=True).digests
+    found = data_sha256(source, digests, source.is_test, range(len(digests)))
+    return name not in shipped() or found == shipped()[name]["data_sha256"]

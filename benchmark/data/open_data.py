@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from benchmark.data.dataset import ColumnNames, Data, DatasetOptions
+from benchmark.data.identity import data_sha256, rows_sha256
 from benchmark.data.samples import Samples
 from mm_imagenet_r.errors import UserError, pluralize
 from mm_imagenet_r.splits import list_sha256
@@ -75,11 +72,7 @@ def open_data(
 
     is_test = splitting.held_out_for_test(source, good, test_fraction, split_seed)
     used: list[int] = sorted(np.flatnonzero(good).tolist(), key=keys.__getitem__)
-
-    def line(row: int) -> list[Any]:
-        part = "test" if is_test[row] else "train"
-        return [keys[row], digests[row], rows.captions[row], int(source.labels[row]), part]
-
+    texts = ([keys[row], rows.captions[row]] for row in used)
     evaluated, train, test = "test", np.flatnonzero(good & ~is_test), np.flatnonzero(good & is_test)
     if validation:
         evaluated = "validation"
@@ -102,19 +95,11 @@ def open_data(
         train=parts["train"],
         test=parts[evaluated],
         captions=source.captions,
-        captions_id=source.captions_id or _hash([keys[row], rows.captions[row]] for row in used),
-        data_sha256=_hash(map(line, used)),
+        captions_id=source.captions_id or rows_sha256(texts),
+        data_sha256=data_sha256(source, digests, is_test, used),
         split=splitting.split_name(source, test_fraction, split_seed),
         split_sha256=list_sha256(parts[evaluated].file_names),
         notes=tuple(notes),
         left_out=tuple(left_out),
         absent=source.absent,
     )
-
-
-def _hash(rows: Iterable[Any]) -> str:
-    """Hash of rows that are sorted by their keys."""
-    digest, encode = hashlib.sha256(), json.JSONEncoder(ensure_ascii=False).encode
-    for row in rows:
-        digest.update(encode(row).encode() + b"\n")
-    return digest.hexdigest()

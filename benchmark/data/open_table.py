@@ -4,27 +4,32 @@ from __future__ import annotations
 
 import contextlib
 import glob
+import itertools
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import datasets
-from datasets import load_dataset, load_from_disk
+from datasets import load_dataset, load_dataset_builder, load_from_disk
 from datasets.exceptions import DatasetGenerationError
 
+from benchmark.data import converted
 from benchmark.data.raw_dataset import TEST_NAMES, TRAIN_NAMES
-from mm_imagenet_r.errors import UserError, few
+from mm_imagenet_r.arrow_files import require_plain
+from mm_imagenet_r.errors import UserError, few, one_line
 from mm_imagenet_r.folders import files_below
-from mm_imagenet_r.parquet_files import read_schema
+from mm_imagenet_r.parquet_files import read_schema, require_bounded
 from mm_imagenet_r.reading import open_regular, parse_json, read_text
 
 _HUB_SECONDS = 5.0
 #: Bytes of a folder's card, and values in it.
 _CARD = 2**20
 _VALUES = 100_000
+#: Rows that are converted at a time; `datasets` would take as many as the file has together.
+_AT_ONCE = 64
 
 T = TypeVar("T")
 
@@ -82,7 +87,7 @@ def load_hub(name: str, repository: str, revision: str | None, config: str | Non
     """Load a data set from the Hub, or where that is offline from the cache."""
 
     def action() -> Any:
-        loaded = load_dataset(repository, config, revision=revision)
+        loaded = converted.whole(lambda: load_dataset(repository, config, revision=revision))
         if revision is not None:
             _require_revision(loaded, repository, revision)
         return loaded
@@ -114,8 +119,7 @@ def _load_folder(folder: Path, config: str | None) -> Any:
     card = folder / "README.md"
     if card.is_file() and re.search(r"^configs:", text := read_text(card, _CARD), re.MULTILINE):
         _require_own_files(text)
-        _require_real_sizes(_parquet_files(folder))
-        return load_dataset(str(folder), config)
+        return _load_described(folder, config)
     if config is not None:
         raise ValueError(f"it has no README.md with `configs`, so no configuration {config!r}")
     # `load_dataset(folder)` guesses a format from all files and may take a stray JSON for the data.
@@ -127,8 +131,33 @@ def _load_folder(folder: Path, config: str | None) -> Any:
     return _load_parquet(files)
 
 
+def _load_described(folder: Path, config: str | None) -> Any:
+    """Load the Parquet that the card of a folder names."""
+    if (other := folder / datasets.config.REPOYAML_FILENAME).exists():
+        raise UserError(f"{other} would replace README.md: put its `configs` there and remove it")
+    if (infos := folder / datasets.config.DATASETDICT_INFOS_FILENAME).exists():
+        read_text(infos)  # `datasets` would read it at any size
+    files = files_below(folder, ".parquet")
+    place = _place(files)
+
+    def action() -> Any:
+        builder = load_dataset_builder(str(folder), config, cache_dir=str(place))
+        own = {os.path.realpath(path) for path in files}
+        for path in itertools.chain.from_iterable((builder.config.data_files or {}).values()):
+            if os.path.realpath(path) not in own:
+                raise UserError(
+                    f"README.md of {folder} names {Path(path).name}, which is not a Parquet file "
+                    "in this folder: correct its `configs`"
+                )
+        builder.config.batch_size = _AT_ONCE
+        builder.download_and_prepare()
+        return builder.as_dataset()
+
+    return converted.whole(action, place)
+
+
 def _require_own_arrow(folder: Path) -> None:
-    """Refuse a saved data set whose tables lie elsewhere: it came with the folder, from anyone."""
+    """Refuse a saved data set whose tables lie elsewhere or are packed: it may be from anyone."""
     for state in (folder / "state.json", *sorted(folder.glob("*/state.json"))):
         if not state.exists():
             continue
@@ -141,6 +170,7 @@ def _require_own_arrow(folder: Path) -> None:
                     f"{state.name} names the file {few(repr(name))}, not one beside it"
                 )
             open_regular(state.parent / name).close()
+            require_plain(state.parent / name)
 
 
 def _require_own_files(card: str) -> None:
@@ -176,15 +206,27 @@ def _weight(value: Any, known: dict[int, int]) -> int:
 
 
 def _load_parquet(parts: Mapping[str, Sequence[Path]]) -> Any:
-    _require_real_sizes(path for paths in parts.values() for path in paths)
+    paths = [path for some in parts.values() for path in some]
+    place = _place(paths)
     # `datasets` takes names for patterns.
-    files = {part: [glob.escape(str(path)) for path in paths] for part, paths in parts.items()}
-    return load_dataset("parquet", data_files=files)
+    files = {part: [glob.escape(str(path)) for path in some] for part, some in parts.items()}
+    return converted.whole(
+        lambda: load_dataset(
+            "parquet", data_files=files, cache_dir=str(place), batch_size=_AT_ONCE
+        ),
+        place,
+    )
 
 
-def _require_real_sizes(paths: Iterable[Path]) -> None:
+def _place(paths: Sequence[Path]) -> Path:
+    """Where the copies of some files are; those that unpack to far more are refused first."""
     for path in paths:
         read_schema(path)
+    place = converted.place(paths)
+    if not place.exists():
+        for path in paths:
+            require_bounded(path)
+    return place
 
 
 def explained(name: str, action: Callable[[], T], check: str) -> T:
@@ -198,7 +240,8 @@ def explained(name: str, action: Callable[[], T], check: str) -> T:
         cause = error.__cause__ if hidden and error.__cause__ else error
         text = (isinstance(cause, OSError) and cause.strerror) or str(cause)
         lines = text.strip().splitlines() or [type(cause).__name__]
-        raise UserError(f"{name} could not be loaded ({lines[0].rstrip('.')}): {check}") from error
+        words = one_line(lines[0].rstrip("."))
+        raise UserError(f"{name} could not be loaded ({words}): {check}") from error
 
 
 def _require_hub(name: str) -> None:

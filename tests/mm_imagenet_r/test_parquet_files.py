@@ -12,7 +12,7 @@ import pytest
 from mm_imagenet_r import parquet_files
 from mm_imagenet_r.captions.files import read_captions
 from mm_imagenet_r.errors import UserError
-from mm_imagenet_r.parquet_files import read_rows, read_schema
+from mm_imagenet_r.parquet_files import read_rows, read_schema, require_bounded
 
 
 def test_rows_are_those_that_were_written(tmp_path: Path) -> None:
@@ -47,6 +47,30 @@ def test_what_a_file_says_of_itself_is_looked_at_first(
     monkeypatch.undo()
     monkeypatch.setattr(parquet_files, "ROWS", 1)
     with pytest.raises(OSError, match="2 rows"):
+        read_schema(path)
+
+
+def test_what_equal_values_unpack_to_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parquet_files, "TABLE", 2**23)
+    path, rows = tmp_path / "t.parquet", 3000
+    every = pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, np.int32)), ["x" * 2**14])
+    offsets = pa.array(np.arange(rows + 1), pa.int32())
+    for column in (
+        every,
+        pa.StructArray.from_arrays([every], ["bytes"]),
+        pa.ListArray.from_arrays(offsets, every),
+    ):
+        pq.write_table(pa.table({"a": column, "n": range(rows)}), path, store_schema=False)
+        assert path.stat().st_size < 2**16
+        read_schema(path)  # of itself it says little
+        with pytest.raises(OSError, match="it would unpack to more than 8,388,608 bytes"):
+            require_bounded(path)
+    pq.write_table(pa.table({"a": every[:100], "n": [None] * 100}), path)
+    require_bounded(path)
+    pq.write_table(pa.table({"n": np.zeros(2**21)}), path)
+    with pytest.raises(OSError, match="would unpack to 16,777,216, 2,097,152 rows"):
         read_schema(path)
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from photos import picture, tree, two_classes
 
 from benchmark.data import Data, Sample, Samples, image_check, open_data
+from mm_imagenet_r import images
 from mm_imagenet_r.errors import UserError
 
 
@@ -162,6 +164,32 @@ def test_bad_images_are_named_or_skipped(tmp_path: Path) -> None:
         open_data(str(photos))
     with pytest.raises(UserError, match=r"at least two images, one of them for testing.*cat"):
         open_data(str(photos), bad_images="skip")
+
+
+def test_what_was_found_in_images_is_believed_as_it_was_written_only(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (photos / "cat/1.png").write_bytes(b"")
+    looked: list[bytes] = []
+    check = images.check
+    monkeypatch.setattr(images, "check", lambda data: (looked.append(data), check(data))[1])
+
+    def look() -> tuple[tuple[str, str], ...]:
+        looked.clear()
+        return open_data(str(photos), bad_images="skip").left_out
+
+    expected = look()
+    (memory,) = (tmp_path / "hf" / "mm_imagenet_r_image_checks").iterdir()
+    written = memory.read_bytes()
+    record = json.loads(written)
+    assert [name for name, _ in expected] == ["cat/1.png"]
+    assert (look(), looked) == (expected, [])
+    unsealed = {"files": record["files"], "bad": {}}
+    for other in ({**record, "bad": {"0": "is old"}}, {**record, "bad": {}}, unsealed):
+        memory.write_text(json.dumps(other))
+        assert look() == expected
+        assert len(looked) == 10
+        assert memory.read_bytes() == written
 
 
 def test_nothing_is_printed_where_there_is_no_terminal(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -115,6 +116,24 @@ def test_a_saved_set_has_its_tables_beside_it(tmp_path: Path) -> None:
             open_data(str(saved))
 
 
+@pytest.mark.parametrize("packed", ["zstd", "lz4", "dictionary"])
+def test_a_saved_set_is_not_unpacked(tmp_path: Path, packed: str) -> None:
+    write(tmp_path / "t.parquet", caption=["x" * 1000] * 6)
+    rows = datasets.load_dataset("parquet", data_files=str(tmp_path / "t.parquet"))["train"]
+    rows.save_to_disk(tmp_path / "saved")
+    (file,) = (tmp_path / "saved").glob("*.arrow")
+    with pa.ipc.open_stream(file.read_bytes()) as reader:
+        table = reader.read_all()
+    if packed == "dictionary":
+        column = table["caption"].dictionary_encode()
+        table = table.set_column(table.schema.get_field_index("caption"), "caption", column)
+    how = pa.ipc.IpcWriteOptions(compression=None if packed == "dictionary" else packed)
+    with pa.ipc.new_stream(str(file), table.schema, options=how) as writer:
+        writer.write_table(table)
+    with pytest.raises(UserError, match=f"{file.name} is compressed: save it without that"):
+        open_data(str(tmp_path / "saved"))
+
+
 def test_names_of_a_table_are_no_patterns(tmp_path: Path) -> None:
     assert open_data(write(tmp_path / "a[b]*" / "t.parquet")).num_classes == 2
 
@@ -133,6 +152,18 @@ def test_a_table_that_unpacks_to_far_more_is_not_unpacked(
     table = write(tmp_path / "t.parquet", caption=[" " * 4_000_000 + str(n) for n in range(6)])
     with pytest.raises(UserError, match=r"could not be loaded \(its .* bytes would unpack to 24,"):
         open_data(table)
+
+
+def test_a_table_of_equal_texts_is_counted_before_it_is_converted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mm_imagenet_r.parquet_files.TABLE", 2**20)
+    table = write(tmp_path / "set/t.parquet", caption=["x" * 2**19] * 6)
+    for card in ("", "---\nconfigs:\n- config_name: a\n  data_files: t.parquet\n---\n"):
+        (tmp_path / "set/README.md").write_text(card)
+        for _ in range(2):
+            with pytest.raises(UserError, match=r"\(it would unpack to more than 1,048,576 bytes"):
+                open_data(str(Path(table).parent))
 
 
 def test_there_are_as_many_classes_as_an_exemplar_can_say(
@@ -219,3 +250,51 @@ def test_classes_are_found_as_by_looking_at_every_label(tmp_path: Path) -> None:
         assert found.file_names == shuffled.select(kept).file_names
         assert shuffled.count(wanted) == len(found)
     assert len(shuffled.apart(anonymous=True).of_classes([-1])) == len(samples)
+
+
+def test_a_table_replaced_by_one_of_the_same_time_is_read_anew(tmp_path: Path) -> None:
+    for name, folder in (("one", tmp_path), ("set", tmp_path / "set")):
+        table = Path(write(folder / f"{name}.parquet"))
+        if name == "set":
+            card = "---\nconfigs:\n- config_name: a\n  data_files: set.parquet\n---\n"
+            (folder / "README.md").write_text(card)
+        target = str(folder if name == "set" else table)
+        facts = table.stat()
+        before = open_data(target)
+        write(table, caption=[f"new {n}" for n in range(6)])
+        os.utime(table, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+        after = open_data(target)
+        assert (before.captions, after.captions) == ("none", "caption")
+
+
+def test_a_card_names_parquet_only(tmp_path: Path) -> None:
+    write(tmp_path / "set/t.parquet")
+    (tmp_path / "set/big.csv.gz").write_bytes(b"never read")
+    write(tmp_path / "other/t.parquet")
+    (tmp_path / "set/linked").symlink_to(tmp_path / "other")
+    card = tmp_path / "set/README.md"
+    for value in ("big.csv.gz", "[t.parquet, big.csv.gz]", "linked/t.parquet", "linked/*"):
+        card.write_text(f"---\nconfigs:\n- config_name: a\n  data_files: {value}\n---\n")
+        with pytest.raises(UserError, match="which is not a Parquet file in this folder: correct"):
+            open_data(str(tmp_path / "set"))
+    card.write_text("---\nconfigs:\n- config_name: a\n  data_files: t.parquet\n---\n")
+    other = tmp_path / "set/.huggingface.yaml"
+    other.write_text(f"configs:\n- config_name: a\n  data_files: {tmp_path}/other/*\n")
+    with pytest.raises(UserError, match=r"\.huggingface\.yaml would replace README\.md: put"):
+        open_data(str(tmp_path / "set"))
+
+
+def test_a_copy_that_changed_on_disk_is_refused(tmp_path: Path) -> None:
+    table = write(tmp_path / "t.parquet", caption=[f"number {n}" for n in range(6)])
+    before = open_data(table)
+    assert open_data(table).data_sha256 == before.data_sha256
+    (copy,) = (tmp_path / "hf").rglob("*.arrow")
+    info = copy.with_name("dataset_info.json")
+    for file, change in ((copy, (b"number 3", b"number 4")), (info, (b"{", b"["))):
+        whole = file.read_bytes()
+        file.write_bytes(whole.replace(*change))
+        with pytest.raises(UserError, match=f"^{copy.parent} has a damaged copy .*: remove it"):
+            open_data(table)
+        file.write_bytes(whole)
+    shutil.rmtree(copy.parent)
+    assert open_data(table).data_sha256 == before.data_sha256

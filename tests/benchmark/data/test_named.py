@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
+import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -23,6 +25,7 @@ from benchmark.data import DatasetOptions, open_data
 from benchmark.results.tables import by_budget, table
 from benchmark.results.verify import verify
 from mm_imagenet_r import imagenet_r, splits
+from mm_imagenet_r.builder import MMImageNetR
 from mm_imagenet_r.catalog import CATALOG
 from mm_imagenet_r.classes import classes, image_names
 from mm_imagenet_r.errors import UserError
@@ -252,3 +255,49 @@ def test_options_that_cannot_be_meant(
     code, _, err = call("--dataset", dataset or str(coloured), *given, "--phases", 2)
     assert code == 2
     assert message in err, err
+
+
+def test_a_copy_of_a_named_data_set_is_read_as_it_was_made(folder: Path, tmp_path: Path) -> None:
+    def sha256() -> str:
+        options = DatasetOptions(folder, partial=True)
+        return open_data("mm_imagenet_r:short", archive=options).data_sha256
+
+    before = sha256()
+    (copy,) = (tmp_path / "hf").rglob("*train.arrow")
+    info = copy.with_name("dataset_info.json")
+    for file, change in ((copy, (b"a shark", b"a sharp")), (info, (b"{", b"["))):
+        whole = file.read_bytes()
+        file.write_bytes(whole.replace(*change))
+        with pytest.raises(UserError, match=r"mm_imagenet_r/short\S* has a damaged copy .*remove"):
+            sha256()
+        file.write_bytes(whole)
+    copy.with_name("mm_imagenet_r_seal.json").unlink()  # as of an earlier version
+    assert sha256() == before
+    copy.with_name("mm_imagenet_r_seal.json").unlink()
+    copy.write_bytes(copy.read_bytes()[:-3000])
+    with pytest.raises(UserError, match="has a damaged copy"):
+        sha256()
+
+
+def test_an_old_copy_of_mini_has_the_data_that_are_shipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = open_data("mini")
+    made = Path(MMImageNetR(config_name="mini").cache_dir)
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "hf")
+    copy = Path(MMImageNetR(config_name="mini").cache_dir)
+    shutil.copytree(made, copy, ignore=shutil.ignore_patterns("*seal.json"))
+    assert open_data("mini").data_sha256 == before.data_sha256
+    (copy / "mm_imagenet_r_seal.json").unlink()
+    arrow, caption = copy / "mm_imagenet_r-train.arrow", before.train[0].caption.encode()
+    arrow.write_bytes(arrow.read_bytes().replace(caption, caption.upper(), 1))
+    asked = []
+
+    def prepare(self: MMImageNetR, download_mode: datasets.DownloadMode | None = None) -> None:
+        if download_mode is not None:  # drawing takes long
+            asked.append(download_mode)
+            shutil.copy(made / arrow.name, arrow)
+
+    monkeypatch.setattr(MMImageNetR, "download_and_prepare", prepare)
+    assert [open_data("mini").data_sha256 for _ in range(2)] == [before.data_sha256] * 2
+    assert asked == [datasets.DownloadMode.FORCE_REDOWNLOAD]
