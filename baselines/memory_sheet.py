@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -12,6 +13,7 @@ from baselines.learner import ViltMethod
 from benchmark import results
 from benchmark.exemplar import read_records
 from benchmark.plan import find_cell_of
+from benchmark.result_of import unnamed
 from benchmark.run_files import MEMORY, hash_in_name, read
 from benchmark.run_folder import RunFolder
 from mm_imagenet_r.errors import UserError, did_you_mean
@@ -20,17 +22,20 @@ _SIDE, _TEXT, _GAP = 160, 76, 8  # pixels of a picture's side, of the text below
 _COLUMNS = 5
 
 
-def show_memory(run: str | Path, class_name: str, *, most: int = 20) -> Image.Image:
+def show_memory(
+    run: str | Path, class_name: str, *, most: int = 20, methods: Sequence[str] = ()
+) -> Image.Image:
     """A contact sheet of the exemplars that a finished run holds of a class, best first.
 
     Args:
         run: The folder of the run.
         class_name: One of its classes.
         most: Number of exemplars shown.
+        methods: What the run may import besides registered methods, as "file.py:MyMethod".
 
     Raises:
-        UserError: The run is absent, unfinished or of a method without ViLT, has no such class, or
-            holds no exemplar of it.
+        UserError: The run is absent, unfinished or of a method without ViLT or that is not in
+            `methods`, has no such class, or holds no exemplar of it.
     """
     folder = Path(run).expanduser()
     result = results.read(folder)
@@ -41,6 +46,11 @@ def show_memory(run: str | Path, class_name: str, *, most: int = 20) -> Image.Im
     entry = done[-1]["memory"].get(str(names.index(class_name))) if done else None
     if not entry:
         raise UserError(f"{folder} holds no exemplar of {class_name!r}: name another class or run")
+    if others := unnamed(folder, result, methods):
+        raise UserError(
+            f"{folder} names code that is not of this program, and looking at its memory executes "
+            f"it: if you trust it, add methods={others}"
+        )
     cell = find_cell_of(result)
     method = cell.method(cell.context(torch.device("cpu")), cell.settings)
     if not isinstance(method, ViltMethod):

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmark.config import RunConfig
 from benchmark.errors import Damaged, damaged
+from benchmark.option_names import method_name
 from benchmark.options import from_mapping
+from benchmark.registry import REGISTRY
 from benchmark.results.derive import given_config
 from benchmark.results.io import read, result_file
 from benchmark.results.schema import Result, ResultBase
-from mm_imagenet_r.errors import UserError
+from mm_imagenet_r.errors import UserError, printable, summarize
 
 
 def asked_for(result: ResultBase) -> RunConfig:
@@ -44,3 +47,20 @@ def read_result_of(cell: RunConfig, folder: Path) -> Result:
             )
         )
     return result
+
+
+def unnamed(run: Path, result: Result, named: Sequence[str]) -> list[str]:
+    """The code that a result asks for, printable, which is neither registered nor `named`.
+
+    It may be any file, such as one that came with the result; hashes in it are by the same hand.
+
+    Raises:
+        UserError: Code is named that the run did not use.
+    """
+    config = result["config"]
+    used = [str(name) for name in (*config["method"], config.get("match_exemplars_of")) if name]
+    given = {method_name(name) for name in named}
+    if others := sorted(given - set(map(method_name, used))):
+        raise UserError(f"{run} was made by {summarize(used)}, not by {others[0]}")
+    own = [name for name in used if method_name(name).partition("@")[0] not in REGISTRY]
+    return list(map(printable, own)) if any(method_name(name) not in given for name in own) else []

@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from benchmark import isolation
-from benchmark.option_names import method_name
-from benchmark.registry import REGISTRY
+from benchmark.result_of import unnamed
 from benchmark.results.schema import Result
 from benchmark.run_files import STATE
 from mm_imagenet_r import command_line
-from mm_imagenet_r.errors import UserError, printable, summarize
+from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.files import check_writable, explained, write_atomic
 from mm_imagenet_r.folders import is_folder
 
@@ -97,7 +96,12 @@ def save(run: Path, folder: Path, methods: Sequence[str] = ()) -> None:
     if is_used or folder.is_symlink():  # which nothing could take the place of
         raise UserError(f"{folder} already exists and is not an empty folder: name another one")
     check_writable(folder, "FOLDER")
-    _refuse_unnamed(run, result, methods)
+    options = " ".join(f"--method {shlex.quote(name)}" for name in unnamed(run, result, methods))
+    if options:
+        raise UserError(
+            f"{run} names code that is not of this program, and saving executes it: if you trust "
+            f"it, add {options}"
+        )
     cell = find_cell_of(result)
     if not same_code(method_sha256(cell.method), result["method_sha256"]):
         raise UserError(
@@ -115,22 +119,6 @@ def save(run: Path, folder: Path, methods: Sequence[str] = ()) -> None:
         write_atomic(target / "README.md", card(result).encode())
         with explained(folder):
             target.replace(folder)  # only now, when all is in it
-
-
-def _refuse_unnamed(run: Path, result: Result, named: Sequence[str]) -> None:
-    """Refuse to import what only a result asks for; hashes in it are by the same hand."""
-    config = result["config"]
-    used = [str(name) for name in (*config["method"], config.get("match_exemplars_of")) if name]
-    given = {method_name(name) for name in named}
-    if others := sorted(given - set(map(method_name, used))):
-        raise UserError(f"{run} was made by {summarize(used)}, not by --method {others[0]}")
-    own = [name for name in used if method_name(name).partition("@")[0] not in REGISTRY]
-    if any(method_name(name) not in given for name in own):
-        words = " ".join(f"--method {shlex.quote(printable(name))}" for name in own)
-        raise UserError(
-            f"{run} names code that is not of this program, and saving executes it: if you trust "
-            f"it, add {words}"
-        )
 
 
 def _refuse_own_predictions(method: type[Method]) -> None:

@@ -124,6 +124,9 @@ def tune(
     if config.dry_run:
         return []
     check_writable(config.recipes, "--recipes")
+    for path in (path for search in searches for path in (search.path.parent, search.path)):
+        if path.is_symlink():
+            raise UserError(f"{path} is a link, perhaps to what is not a recipe: remove it")
     data_sha256 = open_config_data(found[0]).data_sha256
     missing = [search for search in searches if config.overwrite or not search.is_done(data_sha256)]
     for search in missing:

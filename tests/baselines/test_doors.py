@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from running import write_result
 
 import baselines
 from baselines.exemplars.codecs import decode_patches, decode_text
@@ -82,6 +84,16 @@ def test_the_memory_of_a_run_is_shown(
     assert sheet.width > baselines.show_memory(folder, "class1", most=1).width
     with pytest.raises(UserError, match="no class 'clas1': did you mean 'class1'"):
         baselines.show_memory(folder, "clas1")
+    (tmp_path / "evil.py").write_text(f"open({str(tmp_path / 'executed')!r}, 'w').close()\n")
+    result = json.loads((folder / "result.json").read_text())
+    result["config"]["method"] = [method := f"{tmp_path / 'evil.py'}:Evil"]
+    write_result(folder / "result.json", result)
+    with pytest.raises(UserError, match="names code that is not of this program"):
+        baselines.show_memory(folder, "class1")
+    assert not (tmp_path / "executed").exists()
+    with pytest.raises(UserError):
+        baselines.show_memory(folder, "class1", methods=[method])
+    assert (tmp_path / "executed").exists()
 
 
 def test_a_run_without_exemplars_has_none_to_show(

@@ -135,7 +135,7 @@ def test_code_that_only_a_result_names_is_not_run(
     error = capsys.readouterr().err
     assert f"if you trust it, add --method {source}:Evil" in error
     assert save.main([str(run), str(model), "--method", "replay"]) == 2
-    assert f"was made by {source}:Evil, not by --method replay" in capsys.readouterr().err
+    assert f"was made by {source}:Evil, not by replay" in capsys.readouterr().err
     value["config"].update(method=["replay"], match_exemplars_of=f"{source}:Evil")
     write_result(run / "result.json", value)
     assert save.main([str(run), str(model)]) == 2

@@ -422,6 +422,18 @@ def test_a_recipe_of_a_newer_version_is_not_replaced(
     assert not trials(tmp_path)
 
 
+def test_a_recipe_is_not_written_through_a_link(tmp_path: Path, choose: Choose, made: Path) -> None:
+    outside = tmp_path / "outside"
+    made.parent.rename(outside)
+    made.parent.symlink_to(outside)
+    (outside / made.name).unlink()
+    code, _, err = choose()
+    assert code == 2
+    assert f"{made.parent} is a link" in err
+    assert not list(outside.iterdir())
+    assert not trials(tmp_path)
+
+
 def test_overwrite_chooses_again(tmp_path: Path, choose: Choose) -> None:
     assert choose("--trials", 2)[0] == 0
     before = finished(tmp_path)
