@@ -163,8 +163,8 @@ def torch_randperm(n: int, seed: int) -> list[int]:
 
 def _coda(folders: Sequence[Path]) -> set[str]:
     """Keys in the published list: local, downloaded before, or downloaded now."""
+    from mm_imagenet_r.caches import cache_folder
     from mm_imagenet_r.fetch import fetch
-    from mm_imagenet_r.tar_index import cache_folder
 
     cached = cache_folder() / "coda" / _CODA_FILE
     places = [folder / _CODA_FILE for folder in (*folders, cached.parent)]

@@ -7,19 +7,16 @@ file, as the pass takes seconds.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import json
 import os
 import tarfile
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, Final, Self, cast
+from typing import IO, Final, Self, cast
 
+from mm_imagenet_r import caches
 from mm_imagenet_r.errors import UserError
-from mm_imagenet_r.files import write_atomic
-from mm_imagenet_r.hashes import json_sha256
-from mm_imagenet_r.reading import TABLE, open_regular, parse_json, read_bytes
+from mm_imagenet_r.reading import open_regular
 
 #: Of the archive its authors publish (github.com/hendrycks/imagenet-r); the hash is from the
 #: checksums in tensorflow/datasets.
@@ -50,37 +47,6 @@ class TarIndex:
     members: list[tuple[str, int, int]]  # name, offset and length of each regular file, in order
 
 
-def cache_folder() -> Path:
-    """Return where this package keeps what it can make again: `mm_imagenet_r` in `HF_HOME`."""
-    from huggingface_hub.constants import HF_HOME
-
-    return Path(HF_HOME) / "mm_imagenet_r"
-
-
-def memory_of(path: Path, kind: str) -> Path:
-    """Where to cache something about a file until its place, length or time changes, or OSError."""
-    facts = path.stat()
-    identity = [str(path.resolve()), facts.st_size, facts.st_mtime_ns, facts.st_ino]
-    key = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
-    return cache_folder() / kind / f"{key}.json"
-
-
-def remember(memory: Path, value: Any) -> None:
-    """Cache a value in JSON for `recall`, if the folder can be written."""
-    record = {"value": value, "sha256": json_sha256([*memory.parts[-2:], value])}
-    with contextlib.suppress(UserError):  # a cache that cannot be written is no loss
-        write_atomic(memory, json.dumps(record).encode())
-
-
-def recall(memory: Path) -> Any:
-    """Return what `remember` has written there; None if it is not there, or changed since."""
-    with contextlib.suppress(OSError, ValueError, LookupError, TypeError, RecursionError):
-        record = parse_json(read_bytes(memory, TABLE))
-        if record["sha256"] == json_sha256([*memory.parts[-2:], record["value"]]):
-            return record["value"]
-    return None
-
-
 def read(path: Path) -> TarIndex:
     """Return the index of a tar, from the cache if the file has not changed.
 
@@ -88,11 +54,11 @@ def read(path: Path) -> TarIndex:
         UserError: The archive is truncated, damaged, compressed, or holds what it must not.
         OSError: It cannot be read.
     """
-    memory = memory_of(path, "tar")
-    if (known := recall(memory)) is not None:
+    memory = caches.memory_of(path, "tar")
+    if (known := caches.recall(memory)) is not None:
         return TarIndex(**known)
     index = scan(path)
-    remember(memory, asdict(index))
+    caches.remember(memory, asdict(index))
     return index
 
 

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import datasets
 
-from mm_imagenet_r.captions.sealed import read_record, write_record
+from mm_imagenet_r import caches
 from mm_imagenet_r.errors import UserError
-from mm_imagenet_r.files import create_atomic
 from mm_imagenet_r.hashes import file_sha256, json_sha256
 
 #: In the folder of a copy: removing that makes it anew, and sealed again.
-_SEAL: Final = "mm_imagenet_r_seal.json"
+_SEAL: Final = "mm_imagenet_r_copy.json"
 _INFO: Final = datasets.config.DATASET_INFO_FILENAME
 
 
@@ -56,20 +54,18 @@ def _require_whole(folder: Path) -> None:
 
     UserError if it is damaged; one whose folder cannot be written is used without a seal.
     """
+    sealed = folder / _SEAL
     names = [path.name for path in folder.iterdir() if path.is_file()]
     try:
         # What else there is was not made with the copy, such as the results of `map`.
         made = [n for n in names if n == _INFO or (n.endswith(".arrow") and n[:6] != "cache-")]
-        state = {"files": {name: file_sha256(folder / name) for name in made}}
-        sealed = folder / _SEAL
-        if sealed.exists():
-            if read_record(sealed) != state:
-                raise ValueError
-            return
-    except (OSError, ValueError) as error:
+        state = {name: file_sha256(folder / name) for name in made}
+    except OSError as error:
         raise damaged(folder) from error
-    with contextlib.suppress(UserError):
-        create_atomic(sealed, write_record(state))
+    if not sealed.exists():
+        caches.remember(sealed, state)
+    elif caches.recall(sealed) != state:
+        raise damaged(folder)
 
 
 def damaged(folder: Path) -> UserError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import itertools
 import os
@@ -17,13 +16,10 @@ import PIL
 from PIL import Image
 
 from benchmark.data.samples import Rows
-from mm_imagenet_r import images
-from mm_imagenet_r.captions.sealed import read_record, write_record
-from mm_imagenet_r.errors import UserError, pluralize
-from mm_imagenet_r.files import write_atomic
+from mm_imagenet_r import caches, images
+from mm_imagenet_r.errors import pluralize
 from mm_imagenet_r.hashes import json_sha256
 from mm_imagenet_r.progress import track
-from mm_imagenet_r.reading import SETTINGS, read_bytes
 
 #: From this many images on, waiting is shown.
 PROGRESS_FROM = 2000
@@ -63,18 +59,15 @@ def look(rows: Rows, *, drawn: bool = False) -> Looked:
     if known is not None:
         found = _read_all(rows, decode=True)
         files = json_sha256(found.digests)
-    with contextlib.suppress(UserError):  # a memory that cannot be written is no loss
-        bad = {str(row): why for row, why in found.bad.items()}
-        write_atomic(memory, write_record({"files": files, "bad": bad}))
+    bad = {str(row): why for row, why in found.bad.items()}
+    caches.remember(memory, {"files": files, "bad": bad})
     return found
 
 
 def _recall(memory: Path, count: int) -> dict[str, Any] | None:
     """What was found earlier in `count` images; None if it is not there, or not as written."""
     try:
-        known: dict[str, Any] = read_record(memory)
-        if read_bytes(memory, SETTINGS) != write_record(known):  # such as one without its seal
-            return None
+        known: dict[str, Any] = caches.recall(memory)
         rows = [int(row) for row in known["bad"]]
         texts = all(isinstance(why, str) for why in known["bad"].values())
         return known if texts and all(0 <= row < count for row in rows) and known["files"] else None

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from mm_imagenet_r import pretrained, tar_index
+from mm_imagenet_r import caches, pretrained
 from mm_imagenet_r.errors import UserError, one_line
 from mm_imagenet_r.hashes import file_sha256, json_sha256
 
@@ -69,15 +69,15 @@ def hash_folder(folder: Path) -> str:
         for name in sorted(path.relative_to(folder) for path in found if path.is_file())
         if not any(part.startswith(".") for part in name.parts)
     }
-    memory = {name: tar_index.memory_of(path, "model") for name, path in files.items()}
-    hashes = {name: tar_index.recall(place) for name, place in memory.items()}
+    memory = {name: caches.memory_of(path, "model") for name, path in files.items()}
+    hashes = {name: caches.recall(place) for name, place in memory.items()}
     new = [name for name, known in hashes.items() if known is None]
     size = sum(files[name].stat().st_size for name in new)
     if size > _LONG:
         print(f"note: reading {size / (1 << 30):.0f} GiB of {folder} once to identify the model")
     for name in new:
         hashes[name] = file_sha256(files[name])
-        tar_index.remember(memory[name], hashes[name])
+        caches.remember(memory[name], hashes[name])
     return json_sha256(hashes)[:16]
 
 

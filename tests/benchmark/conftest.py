@@ -21,7 +21,7 @@ from benchmark.config import RunConfig
 from benchmark.results import records
 from benchmark.results.schema import BudgetInfo, PhaseResult, Result
 from benchmark.run_files import EXEMPLARS, PREDICTIONS, RESULT
-from mm_imagenet_r import tar_index
+from mm_imagenet_r import caches
 from mm_imagenet_r.catalog import CATALOG
 from mm_imagenet_r.hashes import json_sha256
 from mm_imagenet_r.orders import class_order
@@ -310,6 +310,6 @@ def call(
 @pytest.fixture
 def own_caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Caches of archives and data sets that nobody else has used, and no data folder."""
-    monkeypatch.setattr(tar_index, "cache_folder", lambda: tmp_path / "index")
+    monkeypatch.setattr(caches, "cache_folder", lambda: tmp_path / "index")
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "hf")
     monkeypatch.delenv(CATALOG["mm_imagenet_r"].environment, raising=False)

@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from standin import image_files, write_folder, write_tar
 
-from mm_imagenet_r import parquet_images, tar_index
+from mm_imagenet_r import caches, parquet_images, tar_index
 from mm_imagenet_r.archive import Images, place
 from mm_imagenet_r.errors import UserError
 from mm_imagenet_r.open_images import open_images
@@ -31,7 +31,7 @@ FILES = dict(image_files(sorted(NAMES), side=8))
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(tar_index, "cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr(caches, "cache_folder", lambda: tmp_path / "cache")
     return tmp_path / "cache"
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from standin import image_files, write_tar
 
-from mm_imagenet_r import classes, tar_index
+from mm_imagenet_r import caches, classes, tar_index
 from mm_imagenet_r import fetch as fetching
 from mm_imagenet_r.download import main
 from mm_imagenet_r.errors import UserError
@@ -284,7 +284,7 @@ def test_two_at_once_do_not_mix(server: Server, tmp_path: Path) -> None:
 def published(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[list[str]], None]:
-    monkeypatch.setattr(tar_index, "cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr(caches, "cache_folder", lambda: tmp_path / "cache")
 
     def publish(names: list[str]) -> None:
         tar = tmp_path / "published.tar"

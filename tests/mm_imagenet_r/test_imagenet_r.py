@@ -26,7 +26,7 @@ from standin import (
 )
 
 import mm_imagenet_r
-from mm_imagenet_r import classes, imagenet_r, mini, tar_index
+from mm_imagenet_r import caches, classes, imagenet_r, mini
 from mm_imagenet_r.captions.files import METADATA_KEY, read_captions
 from mm_imagenet_r.catalog import CATALOG, find_source
 from mm_imagenet_r.errors import UserError
@@ -53,7 +53,7 @@ def made(
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(tar_index, "cache_folder", lambda: tmp_path / "index")
+    monkeypatch.setattr(caches, "cache_folder", lambda: tmp_path / "index")
     monkeypatch.delenv(CATALOG["mm_imagenet_r"].environment, raising=False)
     return tmp_path / "cache"
 

@@ -14,7 +14,7 @@ from datasets import Dataset, DatasetDict
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mm_imagenet_r import hold_out, splits, tar_index
+from mm_imagenet_r import caches, hold_out, splits
 from mm_imagenet_r.archive import Images
 from mm_imagenet_r.classes import classes, image_names
 from mm_imagenet_r.errors import UserError
@@ -40,7 +40,7 @@ class Named(Images):
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(tar_index, "cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr(caches, "cache_folder", lambda: tmp_path / "cache")
     return tmp_path / "cache"
 
 

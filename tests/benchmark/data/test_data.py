@@ -184,8 +184,9 @@ def test_what_was_found_in_images_is_believed_as_it_was_written_only(
     record = json.loads(written)
     assert [name for name, _ in expected] == ["cat/1.png"]
     assert (look(), looked) == (expected, [])
-    unsealed = {"files": record["files"], "bad": {}}
-    for other in ({**record, "bad": {"0": "is old"}}, {**record, "bad": {}}, unsealed):
+    files = record["value"]["files"]
+    others = ({"files": files, "bad": {"0": "is old"}}, {"files": files, "bad": {}})
+    for other in (*({**record, "value": other} for other in others), *others):
         memory.write_text(json.dumps(other))
         assert look() == expected
         assert len(looked) == 10

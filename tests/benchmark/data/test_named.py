@@ -271,9 +271,9 @@ def test_a_copy_of_a_named_data_set_is_read_as_it_was_made(folder: Path, tmp_pat
         with pytest.raises(UserError, match=r"mm_imagenet_r/short\S* has a damaged copy .*remove"):
             sha256()
         file.write_bytes(whole)
-    copy.with_name("mm_imagenet_r_seal.json").unlink()  # as of an earlier version
+    copy.with_name("mm_imagenet_r_copy.json").unlink()  # as of an earlier version
     assert sha256() == before
-    copy.with_name("mm_imagenet_r_seal.json").unlink()
+    copy.with_name("mm_imagenet_r_copy.json").unlink()
     copy.write_bytes(copy.read_bytes()[:-3000])
     with pytest.raises(UserError, match="has a damaged copy"):
         sha256()
@@ -288,7 +288,7 @@ def test_an_old_copy_of_mini_has_the_data_that_are_shipped(
     copy = Path(MMImageNetR(config_name="mini").cache_dir)
     shutil.copytree(made, copy, ignore=shutil.ignore_patterns("*seal.json"))
     assert open_data("mini").data_sha256 == before.data_sha256
-    (copy / "mm_imagenet_r_seal.json").unlink()
+    (copy / "mm_imagenet_r_copy.json").unlink()
     arrow, caption = copy / "mm_imagenet_r-train.arrow", before.train[0].caption.encode()
     arrow.write_bytes(arrow.read_bytes().replace(caption, caption.upper(), 1))
     asked = []
