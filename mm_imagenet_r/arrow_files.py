@@ -20,7 +20,9 @@ def require_plain(path: Path) -> None:
             for message in pa.ipc.MessageReader.open_stream(file):
                 packed = message.type == "record batch" and _is_packed(memoryview(message.metadata))
                 if packed or message.type == "dictionary":
-                    raise ValueError(f"{path.name} is compressed or has dictionaries: save it plain")
+                    raise ValueError(
+                        f"{path.name} is compressed or has dictionaries: save it plain"
+                    )
     except (pa.ArrowException, struct.error) as error:
         raise ValueError(str(error)) from error
 

@@ -7,6 +7,7 @@ is an OSError as any other that a file gives, with one sentence in `strerror`.
 from __future__ import annotations
 
 import errno
+import itertools
 import json
 import os
 import stat
@@ -22,6 +23,8 @@ IMAGE: Final = 2**28
 TABLE: Final = 2**30
 #: Bytes of a file of settings.
 SETTINGS: Final = 2**23
+#: Levels of JSON: what follows them all may stop at less than the parser does.
+_DEEPEST: Final = 64
 
 _KINDS: Final = (
     (stat.S_ISDIR, errno.EISDIR, "it is a folder"),
@@ -91,9 +94,26 @@ def parse_json(text: str | bytes) -> Any:
         ValueError: It is not JSON, is nested too deeply, or says two things under one name.
     """
     try:
-        return json.loads(text, object_pairs_hook=each_once)
+        return not_deep(json.loads(text, object_pairs_hook=each_once))
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+
+
+def not_deep(value: Any) -> Any:
+    """A value of JSON as it is; ValueError if it is nested so deeply that code may stop at it.
+
+    >>> not_deep([{"a": []}])
+    [{'a': []}]
+    """
+    level = [value] if isinstance(value, dict | list) else []
+    for _ in range(_DEEPEST):
+        inner = itertools.chain.from_iterable(
+            one.values() if isinstance(one, dict) else one for one in level
+        )
+        level = [one for one in inner if isinstance(one, dict | list)]
+        if not level:
+            return value
+    raise ValueError("it is nested too deeply")
 
 
 def each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmark.errors import Damaged
 from mm_imagenet_r.errors import UserError
-from mm_imagenet_r.reading import each_once, read_bytes
+from mm_imagenet_r.reading import each_once, not_deep, read_bytes
 
 #: No count, length or loss comes near; larger ones would overflow in computations.
 _LARGEST = 2**53
@@ -43,7 +43,7 @@ def parse(text: str) -> Any:
         raise ValueError("it holds too many values")
     try:
         hooks: Any = dict.fromkeys(("parse_constant", "parse_float", "parse_int"), _number)
-        value = json.loads(text, object_pairs_hook=each_once, **hooks)
+        value = not_deep(json.loads(text, object_pairs_hook=each_once, **hooks))
         if "\\ud" in text.lower():  # half of a pair of surrogates could not be written anywhere
             json.dumps(value, ensure_ascii=False).encode()
         return value

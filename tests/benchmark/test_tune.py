@@ -695,6 +695,7 @@ def test_a_damaged_recipe_is_refused(tmp_path: Path, made: Path, used: Call) -> 
     other = (said["chosen"]["trial"] + 1) % 3
     for damaged, message in (
         (text[: len(text) // 2], "it is not JSON"),
+        (text.replace("{", '{"more": ' + "[" * 900 + "]" * 900 + ",", 1), "nested too deeply"),
         (json.dumps({**said, "trials": 3}), "trials is not a list"),
         (json.dumps({**said, "trials": []}), "is not a recipe file"),
         (

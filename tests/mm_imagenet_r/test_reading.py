@@ -71,6 +71,7 @@ def test_json_of_anyone() -> None:
     assert parse_json(b'{"a": [1, {"b": null}]}') == {"a": [1, {"b": None}]}
     for text, words in (
         ("[" * 100_000, "nested too deeply"),
+        ('{"a": [' * 40 + "]}" * 40, "nested too deeply"),
         ('{"a": 1, "b": {"c": 1, "c": 1}}', "'c' occurs twice"),
         ('{"a"', "Expecting"),
     ):
