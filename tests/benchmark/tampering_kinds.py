@@ -273,6 +273,8 @@ TAMPERED: dict[str, tuple[Forge, str]] = {
     "deep folders": (deep_folders, "folders deep"),
     # JSON
     "deep text": (lambda f: (f / RESULT).write_text("[" * 100_000), "not valid JSON"),
+    "deep and whole": (
+        lambda f: (f / RESULT).write_text("[" * 900 + "]" * 900), "is nested too deeply"),
     "deep value": (nested_text, "is nested deeper than"),
     "no JSON": (lambda f: (f / RESULT).write_bytes(b"\xff\xfe\x00"), "is not valid JSON"),
     "nothing": (lambda f: (f / RESULT).write_bytes(b""), "is empty"),
